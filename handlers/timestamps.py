@@ -1,0 +1,56 @@
+"""Timestamps as the contract writes them: RFC 3339 in, UTC milliseconds with `Z` out."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+_RFC3339 = re.compile(
+    r"(\d{4}-\d{2}-\d{2})[Tt ]((?:[01]\d|2[0-3]):[0-5]\d):([0-5]\d|60)(?:\.(\d+))?"
+    r"([Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)",
+    re.ASCII,
+)
+
+
+def parse_timestamp(text: str) -> datetime:
+    """Reads an RFC 3339 timestamp and truncates it to milliseconds (contract section 2).
+
+    A leap second (`:60`) stands for the last millisecond of its minute, so that order is kept.
+
+    Args:
+        text: for example `2026-11-22T11:00:00.123456+01:00`.
+
+    Returns:
+        The instant as an aware datetime in UTC.
+
+    Raises:
+        ValueError: with the broken rule as a sentence without the value.
+    """
+    match = _RFC3339.fullmatch(text)
+    if match is None:
+        raise ValueError("must be an RFC 3339 timestamp with an offset or Z")
+    day, minute, second, fraction, offset = match.groups()
+    millis = (fraction or "")[:3].ljust(3, "0")
+    if second == "60":
+        second, millis = "59", "999"
+    if offset in "Zz":
+        offset = "+00:00"
+    try:
+        return datetime.fromisoformat(f"{day}T{minute}:{second}.{millis}{offset}").astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError("must be a date that exists, between the years 1 and 9999 in UTC") from None
+
+
+def format_timestamp(instant: datetime) -> str:
+    """The contract's form of an aware datetime: `2026-11-22T10:00:00.000Z`, truncated to milliseconds."""
+    return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def from_epoch_seconds(seconds: float) -> datetime:
+    """An aware UTC datetime for Unix seconds.
+
+    Raises:
+        ValueError: if the number lies outside the years 1 to 9999.
+    """
+    try:
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+    except (OverflowError, ValueError):
+        raise ValueError("must be Unix seconds between the years 1 and 9999") from None
