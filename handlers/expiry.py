@@ -1,0 +1,197 @@
+"""Turns a record of the table's stream into an audit entry, or into nothing where no item went away.
+
+The image is DynamoDB's, not ours: whoever can write the table can put anything there. What cannot be read
+becomes null, what is too long is cut, and nothing in an image makes this fail.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from handlers.audit import FINISHED_STATUSES, Actor, AuditEntry, AuditSource
+from handlers.export import (
+    MAX_ERROR_BYTES,
+    MAX_FILE_NAME_CHARS,
+    MAX_REQUEST_ID_CHARS,
+    Status,
+    cut_utf8,
+    stored_ttl,
+)
+from handlers.masking import mask_urls
+from handlers.timestamps import format_timestamp, from_epoch_seconds, parse_timestamp
+
+TTL_ACTOR = ("Service", "dynamodb.amazonaws.com")
+"""`userIdentity` of a deletion by TTL (DynamoDB Developer Guide, "DynamoDB Streams and Time to Live")."""
+
+StreamRecord = Mapping[str, Any]
+"""One record as GetRecords gives it in JSON: `eventID`, `eventName`, `userIdentity`, `dynamodb`."""
+
+# What a string may take up in the entry's JSON, where one control character needs six bytes. With the
+# other fields' natural limits these keep an entry within `audit.MAX_ENTRY_JSON_BYTES`.
+_FILE_NAME_JSON_BYTES = 4 * 1_024
+_ERROR_JSON_BYTES = 6 * 1_024
+_ACTOR_JSON_BYTES = 512
+_AUDIT_ID_JSON_BYTES = 512
+_WORST_JSON_BYTES_PER_CHAR = 6
+
+_STATUSES: Mapping[str, Literal["pending", "processing", "completed", "failed"]] = {
+    status.value: status.value for status in Status
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ShardSource:
+    """The shard that a record was read from, and whose stream it is."""
+
+    table: str
+    region: str
+    stream_arn: str
+    shard_id: str
+
+
+def audit_entry(record: StreamRecord, *, source: ShardSource, read_at: datetime) -> AuditEntry | None:
+    """What the audit trail says about one stream record (contract section 4).
+
+    Args:
+        record: with `dynamodb.SequenceNumber`; everything else in it may be missing or foreign.
+        source: the shard that it came from.
+        read_at: when it was read; stands in for the deletion's time in a record that has none.
+
+    Returns:
+        The entry of a REMOVE; None for an INSERT or a MODIFY, whoever made it.
+
+    Raises:
+        KeyError: if the record has no sequence number, which is how DynamoDB names it.
+    """
+    if record.get("eventName") != "REMOVE":
+        return None
+    change: Mapping[str, Any] = record["dynamodb"]
+    sequence_number = str(change["SequenceNumber"])
+    image = _mapping(change.get("OldImage"))
+    identity = _mapping(record.get("userIdentity"))
+    actor_type, principal = _either(identity, "type", "Type"), _either(identity, "principalId", "PrincipalId")
+    by_ttl = (actor_type, principal) == TTL_ACTOR
+    status = _STATUSES.get(_string(image, "status") or "")
+    deleted_at = _instant(change.get("ApproximateCreationDateTime")) or read_at
+    expires_at = _instant(stored_ttl(image))
+    return AuditEntry(
+        audit_id=_plain(record.get("eventID"), _AUDIT_ID_JSON_BYTES)
+        or f"{source.shard_id}:{sequence_number}",
+        action="export.expired" if by_ttl else "export.deleted",
+        request_id=_request_id(_mapping(change.get("Keys")) or image),
+        last_status=status,
+        finished=status in FINISHED_STATUSES,
+        created_at=_timestamp(image, "createdAt"),
+        updated_at=_timestamp(image, "updatedAt"),
+        expires_at=format_timestamp(expires_at) if expires_at else None,
+        deleted_at=format_timestamp(deleted_at),
+        deletion_lag_seconds=_lag_seconds(expires_at, deleted_at) if by_ttl else None,
+        file_name=_plain(_string(image, "fileName"), _FILE_NAME_JSON_BYTES, max_chars=MAX_FILE_NAME_CHARS),
+        error=_plain(_string(image, "error"), _ERROR_JSON_BYTES, max_bytes=MAX_ERROR_BYTES),
+        had_signed_url="signedUrl" in image,
+        actor=Actor(
+            type=_plain(actor_type, _ACTOR_JSON_BYTES), principal_id=_plain(principal, _ACTOR_JSON_BYTES)
+        )
+        if identity
+        else None,
+        source=AuditSource(
+            table=source.table,
+            region=source.region,
+            stream_arn=source.stream_arn,
+            shard_id=source.shard_id,
+            sequence_number=sequence_number,
+        ),
+    )
+
+
+def _request_id(keys: Mapping[str, Any]) -> str:
+    """The item's key as a text of 1 to 256 characters, distinct for distinct keys, whatever the key's form.
+
+    A key that is not ours (another name, a number, a sort key) is named by its JSON. A text that is too long,
+    or that was a credential and is masked to nothing, is told apart by its hash.
+    """
+    own = _string(keys, "requestId") if len(keys) == 1 else None
+    text = own or json.dumps(keys, sort_keys=True, separators=(",", ":"), default=str)
+    plain = _clean(text)
+    if 0 < len(plain) <= MAX_REQUEST_ID_CHARS:
+        return plain
+    digest = "sha256:" + hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+    return plain[: MAX_REQUEST_ID_CHARS - len(digest)] + digest
+
+
+def _plain(
+    value: object, json_bytes: int, *, max_chars: int | None = None, max_bytes: int | None = None
+) -> str | None:
+    """A foreign string made fit for output: URLs masked, cut to its limits; None for what is no string."""
+    if not isinstance(value, str):
+        return None
+    text = _clean(value)
+    if max_chars is not None:
+        text = text[:max_chars]
+    if max_bytes is not None:
+        text = cut_utf8(text, max_bytes)
+    return _cut_json(text, json_bytes)
+
+
+def _clean(text: str) -> str:
+    """The text without credentials and without lone surrogates, which no UTF-8 output can hold."""
+    if not text.isascii():
+        text = text.encode(errors="replace").decode()
+    return mask_urls(text)
+
+
+def _cut_json(text: str, max_bytes: int) -> str:
+    """The longest beginning of the text whose form inside a JSON string takes at most so many bytes."""
+    if len(text) * _WORST_JSON_BYTES_PER_CHAR <= max_bytes:
+        return text
+    taken = 0
+    for index, char in enumerate(text):
+        taken += len(json.dumps(char, ensure_ascii=False).encode()) - 2
+        if taken > max_bytes:
+            return text[:index]
+    return text
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _string(image: Mapping[str, Any], name: str) -> str | None:
+    value = _mapping(image.get(name)).get("S")
+    return value if isinstance(value, str) else None
+
+
+def _either(identity: Mapping[str, Any], wire: str, boto: str) -> str | None:
+    """A field of `userIdentity` under the spelling of Lambda's events or of the API's."""
+    value = identity.get(wire, identity.get(boto))
+    return value if isinstance(value, str) else None
+
+
+def _timestamp(image: Mapping[str, Any], name: str) -> str | None:
+    text = _string(image, name)
+    if text is None:
+        return None
+    try:
+        return format_timestamp(parse_timestamp(text))
+    except ValueError:
+        return None
+
+
+def _instant(value: object) -> datetime | None:
+    """An instant from Unix seconds or from an aware datetime; None for anything else."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    try:
+        return from_epoch_seconds(value)
+    except ValueError:
+        return None
+
+
+def _lag_seconds(expires_at: datetime | None, deleted_at: datetime) -> int | None:
+    return max(0, math.floor((deleted_at - expires_at).total_seconds())) if expires_at else None
