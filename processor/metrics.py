@@ -217,8 +217,12 @@ class Metrics:
 class Lines(Protocol):
     """Where lines go: `processor.log.LineOutput`."""
 
-    def write_line(self, text: str) -> None:
-        """Writes one whole line."""
+    @property
+    def lost_lines(self) -> int:
+        """How many log lines could not be written since the start."""
+
+    def write_line(self, line: str) -> None:
+        """Writes one whole line, or raises OSError."""
 
 
 class MetricsWriter:
@@ -230,6 +234,7 @@ class MetricsWriter:
         self._lines = lines
         self._seconds = seconds
         self._clock = clock
+        self._lost_before = 0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
 
@@ -253,10 +258,10 @@ class MetricsWriter:
         self._write()
 
     def _write(self) -> None:
+        lost = self._lines.lost_lines
+        self._metrics.count(Metric.LOG_LINES_LOST, lost - self._lost_before)
+        self._lost_before = lost
         try:
             self._lines.write_line(self._metrics.flush(self._clock()))
-        except (
-            OSError,
-            ValueError,
-        ):  # standard output is full, broken or closed: said by the next line that passes
+        except OSError:  # standard output is full, broken or closed; the next line that passes says so
             self._metrics.count(Metric.LOG_LINES_LOST)
