@@ -1,0 +1,29 @@
+variable "table_name" {
+  description = "The status table (DYNAMODB_EXPORT_STATUS_TABLE)."
+  type        = string
+  default     = "export-status"
+}
+
+variable "leases_table_name" {
+  description = "Shard leases and checkpoints (DYNAMODB_EXPORT_LEASES_TABLE)."
+  type        = string
+  default     = "export-status-leases"
+}
+
+variable "events_queue_name" {
+  description = "The standard queue that producers send to (SQS_EXPORT_EVENTS_QUEUE_URL)."
+  type        = string
+  default     = "export-events"
+}
+
+variable "dead_letter_queue_name" {
+  description = "Where rejected events and refused audit entries wait for a person (SQS_EXPORT_EVENTS_DLQ_URL)."
+  type        = string
+  default     = "export-events-dlq"
+}
+
+variable "audit_stream_name" {
+  description = "The Kinesis data stream of audit entries (KINESIS_EXPORT_AUDIT_STREAM)."
+  type        = string
+  default     = "export-audit"
+}
