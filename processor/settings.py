@@ -1,0 +1,246 @@
+"""The only reader of the environment: settings checked once, frozen, with one-line errors."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from dotenv import dotenv_values
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from handlers.export import DEFAULT_TTL_SECONDS
+
+SINK_NAMES = ("log", "kinesis")
+MAX_POLL_SECONDS = 20  # SQS long polling, "ReceiveMessage"
+DEFAULT_HEALTH_FILE = "/tmp/export-status.health"  # noqa: S108 - the contract's path, one service a container
+_DOTENV = ".env"
+_ENVIRONMENT_CREDENTIALS = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+)
+ENDPOINT_FIELDS = {
+    "sqs": "endpoint_url_sqs",
+    "dynamodb": "endpoint_url_dynamodb",
+    "dynamodbstreams": "endpoint_url_dynamodb_streams",
+    "kinesis": "endpoint_url_kinesis",
+}  # by service, as boto3 names it
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong; the message is one line that names the variable and the rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class AwsSettings:
+    """Where AWS is and who we are there. None leaves the choice to botocore (role, profile, files)."""
+
+    region: str | None = None
+    endpoints: Mapping[str, str] = field(default_factory=dict)  # by service, as boto3 names it
+    access_key_id: str | None = field(default=None, repr=False)
+    secret_access_key: str | None = field(default=None, repr=False)
+    session_token: str | None = field(default=None, repr=False)
+    profile: str | None = None
+
+
+def _sinks(value: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
+    if not names or any(name not in SINK_NAMES for name in names):
+        raise ValueError("must be log, kinesis, or both separated by a comma")
+    return names
+
+
+def _url(value: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value):
+        raise ValueError("must be an http or https URL without a query")
+    return value
+
+
+def _name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,255}", value):
+        raise ValueError("must be a name of letters, digits, '_', '-' and '.', at most 255 characters")
+    return value
+
+
+def _region(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9-]{2,32}", value):
+        raise ValueError("must be an AWS region such as us-east-1")
+    return value
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+Name = Annotated[str, AfterValidator(_name)]
+Region = Annotated[str, AfterValidator(_region)]
+Url = Annotated[str, AfterValidator(_url)]
+LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)]
+
+
+class Settings(BaseSettings):
+    """Every setting of the contract, read once. Durations are in seconds."""
+
+    model_config = SettingsConfigDict(
+        env_file=_DOTENV,
+        env_file_encoding="utf-8",
+        frozen=True,
+        extra="ignore",
+        case_sensitive=True,
+        env_ignore_empty=True,
+        validate_default=False,
+    )
+
+    table: Name = Field("export-status", validation_alias="DYNAMODB_EXPORT_STATUS_TABLE")
+    leases_table: Name = Field("export-status-leases", validation_alias="DYNAMODB_EXPORT_LEASES_TABLE")
+    queue_url: Url | None = Field(None, validation_alias="SQS_EXPORT_EVENTS_QUEUE_URL")
+    dlq_url: Url | None = Field(None, validation_alias="SQS_EXPORT_EVENTS_DLQ_URL")
+    audit_sinks: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_sinks)] = Field(
+        ("log",), validation_alias="EXPORT_AUDIT_SINKS"
+    )
+    audit_stream: Name | None = Field(None, validation_alias="KINESIS_EXPORT_AUDIT_STREAM")
+    ttl_seconds: int = Field(
+        DEFAULT_TTL_SECONDS, ge=1, le=31_536_000, validation_alias="EXPORT_STATUS_TTL_SECONDS"
+    )
+    receivers: int = Field(8, ge=1, le=64, validation_alias="EXPORT_RECEIVERS")
+    write_mode: Literal["auto", "batch", "single"] = Field("auto", validation_alias="EXPORT_WRITE_MODE")
+    drain_seconds: int = Field(25, ge=10, le=3_600, validation_alias="EXPORT_DRAIN_SECONDS")
+    audit_buckets: int = Field(16, ge=1, le=256, validation_alias="EXPORT_AUDIT_BUCKETS")
+    lease_failover_seconds: int = Field(10, ge=2, le=600, validation_alias="EXPORT_LEASE_FAILOVER_SECONDS")
+    metrics_seconds: int = Field(60, ge=0, le=3_600, validation_alias="EXPORT_METRICS_SECONDS")
+    health_file: Path = Field(Path(DEFAULT_HEALTH_FILE), validation_alias="EXPORT_HEALTH_FILE")
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)
+    ] = Field("INFO", validation_alias="LOG_LEVEL")
+    log_format: Literal["json", "console"] | None = Field(None, validation_alias="LOG_FORMAT")
+    region: Region | None = Field(None, validation_alias="AWS_REGION")
+    endpoint_url: Url | None = Field(None, validation_alias="AWS_ENDPOINT_URL")
+    endpoint_url_sqs: Url | None = Field(None, validation_alias="AWS_ENDPOINT_URL_SQS")
+    endpoint_url_dynamodb: Url | None = Field(None, validation_alias="AWS_ENDPOINT_URL_DYNAMODB")
+    endpoint_url_dynamodb_streams: Url | None = Field(
+        None, validation_alias="AWS_ENDPOINT_URL_DYNAMODB_STREAMS"
+    )
+    endpoint_url_kinesis: Url | None = Field(None, validation_alias="AWS_ENDPOINT_URL_KINESIS")
+
+    @property
+    def poll_seconds(self) -> int:
+        """How long one receive waits, so that the drain budget always outlasts an open poll."""
+        return min(MAX_POLL_SECONDS, self.drain_seconds - 5)
+
+    def required_queue_url(self) -> str:
+        """The event queue's URL.
+
+        Raises:
+            SettingsError: if it is not set.
+        """
+        if self.queue_url is None:
+            raise SettingsError("SQS_EXPORT_EVENTS_QUEUE_URL must be set to the URL of the event queue")
+        return self.queue_url
+
+    def required_audit_stream(self) -> str:
+        """The audit stream's name.
+
+        Raises:
+            SettingsError: if it is not set.
+        """
+        if self.audit_stream is None:
+            raise SettingsError("KINESIS_EXPORT_AUDIT_STREAM must be set to the audit stream's name")
+        return self.audit_stream
+
+    def for_log(self) -> dict[str, object]:
+        """The settings as the start line shows them, by variable, none of them secret."""
+        shown: dict[str, object] = {}
+        for name, info in type(self).model_fields.items():
+            value = getattr(self, name)
+            shown[str(info.validation_alias)] = str(value) if isinstance(value, Path) else value
+        return shown
+
+
+def load_settings() -> Settings:
+    """Reads the environment and, for what it leaves out, `.env` in the working directory.
+
+    Raises:
+        SettingsError: for the first setting that is wrong.
+    """
+    _dotenv()
+    try:
+        return Settings()
+    except ValidationError as wrong:
+        raise SettingsError(_sentence(wrong.errors()[0])) from None
+
+
+def load_aws_settings(settings: Settings) -> AwsSettings:
+    """Who we are on AWS: `.env` counts only as a whole, and only where the environment offers nothing.
+
+    Raises:
+        SettingsError: if half of a key pair is missing.
+    """
+    endpoints: dict[str, str] = {}
+    if os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() != "true":
+        for service, field_name in ENDPOINT_FIELDS.items():
+            url = getattr(settings, field_name) or settings.endpoint_url
+            if url:
+                endpoints[service] = url
+    region = settings.region or os.environ.get("AWS_DEFAULT_REGION") or None
+    _require_pair(os.environ)
+    if any(os.environ.get(name) for name in _ENVIRONMENT_CREDENTIALS):
+        return AwsSettings(region=region, endpoints=endpoints)
+    file = _dotenv()
+    _require_pair(file)
+    return AwsSettings(
+        region=region,
+        endpoints=endpoints,
+        access_key_id=file.get("AWS_ACCESS_KEY_ID"),
+        secret_access_key=file.get("AWS_SECRET_ACCESS_KEY"),
+        session_token=file.get("AWS_SESSION_TOKEN") if "AWS_ACCESS_KEY_ID" in file else None,
+        profile=None if "AWS_ACCESS_KEY_ID" in file else file.get("AWS_PROFILE"),
+    )
+
+
+def health_file() -> Path:
+    """The health file's path alone, for a health check that needs no other setting.
+
+    Raises:
+        SettingsError: if `.env` cannot be read.
+    """
+    value = os.environ.get("EXPORT_HEALTH_FILE") or _dotenv().get("EXPORT_HEALTH_FILE")
+    return Path(value) if value else Path(Settings.model_fields["health_file"].default)
+
+
+def _dotenv() -> dict[str, str]:
+    try:
+        if not Path(_DOTENV).is_file():
+            return {}
+        return {name: value for name, value in dotenv_values(_DOTENV, encoding="utf-8").items() if value}
+    except (OSError, UnicodeDecodeError):
+        raise SettingsError(f"{_DOTENV} in the working directory must be a readable UTF-8 file") from None
+
+
+def _require_pair(source: Mapping[str, str]) -> None:
+    pair = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    for present, absent in (pair, pair[::-1]):
+        if source.get(present) and not source.get(absent):
+            raise SettingsError(f"{absent} must be set together with {present}")
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    variable = str(error["loc"][0])
+    info = next(info for info in Settings.model_fields.values() if info.validation_alias == variable)
+    match error["type"]:
+        case "literal_error":
+            rule = "must be " + str(error["ctx"]["expected"]).replace("'", "")
+        case "value_error":
+            rule = str(error["ctx"]["error"])
+        case _:
+            bounds = {
+                name: getattr(m, name) for m in info.metadata for name in ("ge", "le") if hasattr(m, name)
+            }
+            rule = f"must be a whole number from {bounds['ge']} to {bounds['le']}"
+    return f"{variable} {rule}"
