@@ -1,0 +1,279 @@
+# One runbook paragraph for each alarm is in infra/README.md.
+
+locals {
+  alarm_actions = var.alarm_topic_arn == "" ? [] : [var.alarm_topic_arn]
+}
+
+resource "aws_cloudwatch_metric_alarm" "oldest_message" {
+  alarm_name        = "${var.service_name}-oldest-message"
+  alarm_description = "Events wait in the queue for a third of their export's life. Runbook in infra/README.md."
+  namespace         = "AWS/SQS"
+  metric_name       = "ApproximateAgeOfOldestMessage"
+  dimensions = {
+    QueueName = var.events_queue_name
+  }
+  statistic           = "Maximum"
+  period              = 60
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  threshold           = 300
+  evaluation_periods  = 5
+  datapoints_to_alarm = 3
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = local.alarm_actions
+  ok_actions          = local.alarm_actions
+}
+
+resource "aws_cloudwatch_metric_alarm" "dead_letters" {
+  alarm_name        = "${var.service_name}-dead-letters"
+  alarm_description = "Rejected events or refused audit entries wait for a person. Runbook in infra/README.md."
+  namespace         = "AWS/SQS"
+  metric_name       = "ApproximateNumberOfMessagesVisible"
+  dimensions = {
+    QueueName = var.dead_letter_queue_name
+  }
+  statistic           = "Maximum"
+  period              = 60
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  threshold           = 1
+  evaluation_periods  = 1
+  datapoints_to_alarm = 1
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = local.alarm_actions
+  ok_actions          = local.alarm_actions
+}
+
+resource "aws_cloudwatch_metric_alarm" "running_tasks" {
+  alarm_name        = "${var.service_name}-running-tasks"
+  alarm_description = "Fewer tasks run than the service's minimum. Runbook in infra/README.md."
+  namespace         = "ECS/ContainerInsights"
+  metric_name       = "RunningTaskCount"
+  dimensions = {
+    ClusterName = aws_ecs_cluster.this.name
+    ServiceName = var.service_name
+  }
+  statistic           = "Minimum"
+  period              = 60
+  comparison_operator = "LessThanThreshold"
+  threshold           = var.min_tasks
+  evaluation_periods  = 5
+  datapoints_to_alarm = 5
+  treat_missing_data  = "breaching"
+  alarm_actions       = local.alarm_actions
+  ok_actions          = local.alarm_actions
+}
+
+resource "aws_cloudwatch_metric_alarm" "stream_lag" {
+  alarm_name        = "${var.service_name}-stream-lag"
+  alarm_description = "The audit reads the table's stream an hour late, or not at all. Runbook in infra/README.md."
+  namespace         = "ExportStatus"
+  metric_name       = "StreamLag"
+  dimensions = {
+    Service = "export-status"
+  }
+  statistic           = "Maximum"
+  period              = 300
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  threshold           = 3600
+  evaluation_periods  = 3
+  datapoints_to_alarm = 3
+  treat_missing_data  = "breaching"
+  alarm_actions       = local.alarm_actions
+  ok_actions          = local.alarm_actions
+}
+
+resource "aws_cloudwatch_metric_alarm" "near_trim" {
+  alarm_name        = "${var.service_name}-near-trim"
+  alarm_description = "DynamoDB trims stream records in a few hours that the audit has not read. Runbook in infra/README.md."
+  namespace         = "ExportStatus"
+  metric_name       = "HoursToTrim"
+  dimensions = {
+    Service = "export-status"
+  }
+  statistic           = "Minimum"
+  period              = 300
+  comparison_operator = "LessThanOrEqualToThreshold"
+  threshold           = 12
+  evaluation_periods  = 1
+  datapoints_to_alarm = 1
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = local.alarm_actions
+  ok_actions          = local.alarm_actions
+}
+
+resource "aws_cloudwatch_metric_alarm" "audit_gaps" {
+  alarm_name        = "${var.service_name}-audit-gaps"
+  alarm_description = "Stream records were trimmed before the audit read them. Runbook in infra/README.md."
+  namespace         = "ExportStatus"
+  metric_name       = "AuditGaps"
+  dimensions = {
+    Service = "export-status"
+  }
+  statistic           = "Sum"
+  period              = 300
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  threshold           = 1
+  evaluation_periods  = 1
+  datapoints_to_alarm = 1
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = local.alarm_actions
+  ok_actions          = local.alarm_actions
+}
+
+resource "aws_cloudwatch_metric_alarm" "unfinished_expiries" {
+  alarm_name        = "${var.service_name}-unfinished-expiries"
+  alarm_description = "Exports expired with neither completed nor failed recorded. Runbook in infra/README.md."
+  namespace         = "ExportStatus"
+  metric_name       = "UnfinishedExpiries"
+  dimensions = {
+    Service = "export-status"
+  }
+  statistic           = "Sum"
+  period              = 300
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  threshold           = var.unfinished_expiries_threshold
+  evaluation_periods  = 1
+  datapoints_to_alarm = 1
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = local.alarm_actions
+  ok_actions          = local.alarm_actions
+}
+
+resource "aws_cloudwatch_metric_alarm" "expired_events" {
+  alarm_name        = "${var.service_name}-expired-events"
+  alarm_description = "Events came after their export had expired and were not recorded. Runbook in infra/README.md."
+  namespace         = "ExportStatus"
+  metric_name       = "Expired"
+  dimensions = {
+    Service = "export-status"
+  }
+  statistic           = "Sum"
+  period              = 300
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  threshold           = 1
+  evaluation_periods  = 1
+  datapoints_to_alarm = 1
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = local.alarm_actions
+  ok_actions          = local.alarm_actions
+}
+
+resource "aws_cloudwatch_metric_alarm" "store_paused" {
+  alarm_name        = "${var.service_name}-store-paused"
+  alarm_description = "Receiving pauses because the status table cannot be written. Runbook in infra/README.md."
+  namespace         = "ExportStatus"
+  metric_name       = "StorePaused"
+  dimensions = {
+    Service = "export-status"
+  }
+  statistic           = "Maximum"
+  period              = 60
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  threshold           = 1
+  evaluation_periods  = 5
+  datapoints_to_alarm = 5
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = local.alarm_actions
+  ok_actions          = local.alarm_actions
+}
+
+resource "aws_cloudwatch_metric_alarm" "sinks_down" {
+  alarm_name        = "${var.service_name}-sinks-down"
+  alarm_description = "An audit sink has taken nothing for some minutes. Runbook in infra/README.md."
+  namespace         = "ExportStatus"
+  metric_name       = "SinksDown"
+  dimensions = {
+    Service = "export-status"
+  }
+  statistic           = "Maximum"
+  period              = 60
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  threshold           = 1
+  evaluation_periods  = 5
+  datapoints_to_alarm = 5
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = local.alarm_actions
+  ok_actions          = local.alarm_actions
+}
+
+resource "aws_cloudwatch_metric_alarm" "tables_throttled" {
+  alarm_name          = "${var.service_name}-tables-throttled"
+  alarm_description   = "DynamoDB throttles the status table or the leases table. Runbook in infra/README.md."
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  threshold           = 1
+  evaluation_periods  = 5
+  datapoints_to_alarm = 3
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = local.alarm_actions
+  ok_actions          = local.alarm_actions
+
+  metric_query {
+    id          = "throttled"
+    label       = "Throttled reads and writes of both tables"
+    expression  = "SUM([FILL(status, 0), FILL(leaseReads, 0), FILL(leaseWrites, 0)])"
+    return_data = true
+  }
+
+  metric_query {
+    id          = "status"
+    return_data = false
+
+    metric {
+      namespace   = "AWS/DynamoDB"
+      metric_name = "WriteThrottleEvents"
+      dimensions = {
+        TableName = var.table_name
+      }
+      stat   = "Sum"
+      period = 60
+    }
+  }
+
+  metric_query {
+    id          = "leaseReads"
+    return_data = false
+
+    metric {
+      namespace   = "AWS/DynamoDB"
+      metric_name = "ReadThrottleEvents"
+      dimensions = {
+        TableName = var.leases_table_name
+      }
+      stat   = "Sum"
+      period = 60
+    }
+  }
+
+  metric_query {
+    id          = "leaseWrites"
+    return_data = false
+
+    metric {
+      namespace   = "AWS/DynamoDB"
+      metric_name = "WriteThrottleEvents"
+      dimensions = {
+        TableName = var.leases_table_name
+      }
+      stat   = "Sum"
+      period = 60
+    }
+  }
+}
+
+resource "aws_cloudwatch_metric_alarm" "audit_stream_throttled" {
+  alarm_name        = "${var.service_name}-audit-stream-throttled"
+  alarm_description = "Kinesis throttles the audit stream. Runbook in infra/README.md."
+  namespace         = "AWS/Kinesis"
+  metric_name       = "WriteProvisionedThroughputExceeded"
+  dimensions = {
+    StreamName = var.audit_stream_name
+  }
+  statistic           = "Sum"
+  period              = 60
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  threshold           = 1
+  evaluation_periods  = 5
+  datapoints_to_alarm = 3
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = local.alarm_actions
+  ok_actions          = local.alarm_actions
+}

@@ -1,0 +1,24 @@
+output "cluster_name" {
+  description = "Cluster of the service"
+  value       = aws_ecs_cluster.this.name
+}
+
+output "service_name" {
+  description = "Name of the service"
+  value       = aws_ecs_service.this.name
+}
+
+output "log_group_name" {
+  description = "Where the service's lines are"
+  value       = aws_cloudwatch_log_group.this.name
+}
+
+output "task_role_arn" {
+  description = "What the running service may do"
+  value       = aws_iam_role.task.arn
+}
+
+output "task_security_group_id" {
+  description = "For the inbound rules of your own endpoints"
+  value       = aws_security_group.tasks.id
+}

@@ -1,0 +1,172 @@
+variable "image" {
+  description = "The container image for ARM64, by digest."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[^@\\s]+@sha256:[0-9a-f]{64}$", var.image))
+    error_message = "image must name the image by its digest, REPOSITORY@sha256:DIGEST."
+  }
+}
+
+variable "repository_name" {
+  description = "The ECR repository of the image in this account and region; tasks may pull from no other."
+  type        = string
+  default     = "export-status"
+}
+
+variable "vpc_id" {
+  description = "The network of the tasks."
+  type        = string
+}
+
+variable "subnet_ids" {
+  description = "Subnets in at least two zones, with a way to the AWS endpoints on port 443."
+  type        = list(string)
+}
+
+variable "assign_public_ip" {
+  description = "ENABLED only in public subnets without NAT or endpoints. Nothing listens in the task."
+  type        = string
+  default     = "DISABLED"
+
+  validation {
+    condition     = contains(["DISABLED", "ENABLED"], var.assign_public_ip)
+    error_message = "assign_public_ip must be one of DISABLED, ENABLED."
+  }
+}
+
+variable "streams_endpoint" {
+  description = "Whether to make the interface endpoint of DynamoDB Streams, for subnets without a way out."
+  type        = bool
+  default     = false
+}
+
+variable "cpu" {
+  description = "CPU units of a task."
+  type        = string
+  default     = "1024"
+
+  validation {
+    condition     = contains(["512", "1024", "2048"], var.cpu)
+    error_message = "cpu must be one of 512, 1024, 2048."
+  }
+}
+
+variable "memory" {
+  description = "MiB of a task."
+  type        = string
+  default     = "2048"
+
+  validation {
+    condition     = contains(["2048", "4096"], var.memory)
+    error_message = "memory must be one of 2048, 4096."
+  }
+}
+
+variable "min_tasks" {
+  description = "Fewest tasks; with 2 the loss of a zone delays nothing."
+  type        = number
+  default     = 1
+
+  validation {
+    condition     = var.min_tasks >= 1
+    error_message = "min_tasks must be at least 1."
+  }
+}
+
+variable "max_tasks" {
+  description = "Most tasks."
+  type        = number
+  default     = 4
+
+  validation {
+    condition     = var.max_tasks >= 1
+    error_message = "max_tasks must be at least 1."
+  }
+}
+
+variable "backlog_per_task" {
+  description = "Waiting events a task at which scaling out begins; the latency you accept times the events a second of a task."
+  type        = number
+  default     = 3000
+
+  validation {
+    condition     = var.backlog_per_task >= 1
+    error_message = "backlog_per_task must be at least 1."
+  }
+}
+
+variable "log_level" {
+  description = "LOG_LEVEL of the service."
+  type        = string
+  default     = "INFO"
+
+  validation {
+    condition     = contains(["DEBUG", "INFO", "WARNING"], var.log_level)
+    error_message = "log_level must be one of DEBUG, INFO, WARNING."
+  }
+}
+
+variable "log_retention_days" {
+  description = "How long CloudWatch Logs keeps the service's lines."
+  type        = number
+  default     = 90
+
+  validation {
+    condition     = contains([7, 14, 30, 60, 90, 180, 365], var.log_retention_days)
+    error_message = "log_retention_days must be one of 7, 14, 30, 60, 90, 180, 365."
+  }
+}
+
+variable "alarm_topic_arn" {
+  description = "The SNS topic that hears of alarms; empty for none."
+  type        = string
+  default     = ""
+}
+
+variable "unfinished_expiries_threshold" {
+  description = "How many unfinished expiries in five minutes raise the alarm."
+  type        = number
+  default     = 1
+
+  validation {
+    condition     = var.unfinished_expiries_threshold >= 1
+    error_message = "unfinished_expiries_threshold must be at least 1."
+  }
+}
+
+variable "service_name" {
+  description = "Name of cluster, service, log group, alarms and dashboard."
+  type        = string
+  default     = "export-status"
+}
+
+variable "table_name" {
+  description = "The status table."
+  type        = string
+  default     = "export-status"
+}
+
+variable "leases_table_name" {
+  description = "The leases table."
+  type        = string
+  default     = "export-status-leases"
+}
+
+variable "events_queue_name" {
+  description = "The event queue."
+  type        = string
+  default     = "export-events"
+}
+
+variable "dead_letter_queue_name" {
+  description = "The dead-letter queue."
+  type        = string
+  default     = "export-events-dlq"
+}
+
+variable "audit_stream_name" {
+  description = "The audit stream."
+  type        = string
+  default     = "export-audit"
+}
