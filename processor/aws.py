@@ -1,0 +1,339 @@
+"""boto3 clients with explicit timeouts and retries; botocore's errors become the few that we act on.
+
+Errors are named for their consequence: `Transient` (the same call may work later), `Rejected` (this
+content is refused), `Misconfigured` (nothing works until an operator acts). Only this module looks at
+error codes.
+"""
+
+import json
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import boto3
+import botocore.exceptions as bc
+from botocore.config import Config
+from botocore.parsers import ResponseParserError
+
+from processor.settings import AwsSettings, SettingsError
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+    from types_boto3_dynamodbstreams import DynamoDBStreamsClient
+    from types_boto3_kinesis import KinesisClient
+    from types_boto3_sqs import SQSClient
+else:
+    DynamoDBClient = DynamoDBStreamsClient = KinesisClient = SQSClient = object
+
+CONNECT_SECONDS = 2
+ANSWER_SECONDS = 5
+WRITE_ANSWER_SECONDS = 3  # with CONNECT_SECONDS: one attempt of a status write ends within 5 s
+
+T = TypeVar("T")
+
+
+class AwsError(Exception):
+    """An AWS call failed. `operation` and `code` are safe to log; AWS's message is not kept, for it may
+    quote values.
+
+    Attributes:
+        operation: the API's name of the call, such as `UpdateItem`.
+        code: AWS's error code, or the type of botocore's exception.
+    """
+
+    def __init__(self, operation: str, code: str) -> None:
+        super().__init__(f"{operation}: {code}")
+        self.operation = operation
+        self.code = code
+
+
+class Transient(AwsError):
+    """Throttled, failed or timed out: the same call may work later."""
+
+    @property
+    def throttled(self) -> bool:
+        """Whether AWS asked for fewer calls, rather than failing."""
+        return self.code in _THROTTLED
+
+
+class Rejected(AwsError):
+    """Refused for what this very request holds; other requests are unaffected."""
+
+
+class Misconfigured(AwsError):
+    """Access denied, bad credentials, unknown endpoint: nothing works until an operator acts."""
+
+
+class NotFound(Misconfigured):
+    """The table, queue, stream or shard does not exist."""
+
+
+class ConditionFailed(AwsError):
+    """A conditional write was refused; `item` is the item as it was, None where there is none."""
+
+    def __init__(self, operation: str, code: str, item: Mapping[str, Mapping[str, Any]] | None) -> None:
+        super().__init__(operation, code)
+        self.item = item
+
+
+class IteratorExpired(AwsError):
+    """A shard iterator is older than AWS keeps it."""
+
+
+class Trimmed(AwsError):
+    """The position lies before the oldest record that the stream still holds."""
+
+
+_THROTTLED = frozenset(
+    {
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "TooManyRequestsException",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "RequestLimitExceeded",
+        "LimitExceededException",
+        "ProvisionedThroughputExceededException",
+        "BandwidthLimitExceeded",
+        "SlowDown",
+        "OverLimit",
+        "KmsThrottled",
+        "KMSThrottlingException",
+    }
+)
+_TRANSIENT = _THROTTLED | {
+    "InternalServerError",
+    "InternalFailure",
+    "InternalFailureException",
+    "InternalError",
+    "ServiceUnavailable",
+    "ServiceUnavailableException",
+    "RequestTimeout",
+    "RequestTimeoutException",
+    "TransactionConflictException",
+    "TransactionInProgressException",
+    "ReplicatedWriteConflictException",
+    "ResourceInUseException",
+}
+_NOT_FOUND = frozenset(
+    {
+        "ResourceNotFoundException",
+        "TableNotFoundException",
+        "QueueDoesNotExist",
+        "AWS.SimpleQueueService.NonExistentQueue",
+    }
+)
+_REJECTED = frozenset(
+    {
+        "ValidationException",
+        "SerializationException",
+        "ItemCollectionSizeLimitExceededException",
+        "InvalidParameterValue",
+        "InvalidParameterValueException",
+        "InvalidParameterCombination",
+        "InvalidArgumentException",
+        "InvalidMessageContents",
+        "InvalidAttributeValue",
+        "MessageTooLong",
+        "AWS.SimpleQueueService.BatchRequestTooLong",
+        "BatchRequestTooLong",
+        "ReceiptHandleIsInvalid",
+        "MessageNotInflight",
+        "AWS.SimpleQueueService.MessageNotInflight",
+    }
+)
+_PERMANENT_EXCEPTIONS = (
+    bc.NoCredentialsError,
+    bc.PartialCredentialsError,
+    bc.NoRegionError,
+    bc.UnauthorizedSSOTokenError,
+    bc.TokenRetrievalError,
+    bc.ProfileNotFound,
+    bc.ConfigParseError,
+)
+
+
+def error_for(operation: str, code: str, http_status: int = 400) -> AwsError:
+    """The error for an AWS error code, also for one listed in the answer of a batch.
+
+    An unknown code of the 4xx family counts as `Misconfigured`: it is not known to be the request's
+    fault, so nothing may be thrown away for it.
+    """
+    if code in _TRANSIENT or http_status >= 500 or http_status == 429:
+        return Transient(operation, code)
+    if code in _NOT_FOUND:
+        return NotFound(operation, code)
+    if code in _REJECTED:
+        return Rejected(operation, code)
+    return Misconfigured(operation, code)
+
+
+def translate(error: Exception, operation: str) -> AwsError:
+    """Turns what botocore raises into one of our errors.
+
+    Args:
+        error: a ClientError or another BotoCoreError.
+        operation: the API's name of the call.
+    """
+    if isinstance(error, bc.ClientError):
+        details: Any = error.response
+        code = str(details.get("Error", {}).get("Code", "Unknown"))
+        status = int(details.get("ResponseMetadata", {}).get("HTTPStatusCode", 400))
+        match code:
+            case "ConditionalCheckFailedException":
+                return ConditionFailed(operation, code, details.get("Item"))
+            case "ExpiredIteratorException":
+                return IteratorExpired(operation, code)
+            case "TrimmedDataAccessException":
+                return Trimmed(operation, code)
+        return error_for(operation, code, status)
+    name = type(error).__name__
+    if isinstance(error, bc.ParamValidationError):
+        return Rejected(operation, name)
+    if isinstance(error, _PERMANENT_EXCEPTIONS):
+        return Misconfigured(operation, name)
+    return Transient(operation, name)
+
+
+def call(method: Callable[..., T], /, **arguments: Any) -> T:
+    """Calls a client's method.
+
+    Args:
+        method: such as `client.update_item`.
+        arguments: its parameters.
+
+    Returns:
+        The answer.
+
+    Raises:
+        AwsError: one of its kinds, for everything that botocore raises.
+    """
+    try:
+        return method(**arguments)
+    except (bc.ClientError, bc.BotoCoreError, ResponseParserError) as error:
+        name = "".join(part.capitalize() for part in method.__name__.split("_"))
+        raise translate(error, name) from None
+
+
+class Aws:
+    """Makes each client once; clients are thread-safe, making them is not, so that is under a lock.
+
+    Args:
+        settings: region, endpoints and credentials.
+        threads: how many threads call at the same time; each pool has a connection for each.
+        poll_seconds: how long a receive waits, for its read timeout.
+
+    Raises:
+        SettingsError: if no region is known or the profile does not exist.
+    """
+
+    def __init__(self, settings: AwsSettings, *, threads: int = 8, poll_seconds: int = 20) -> None:
+        try:
+            self._session = boto3.Session(
+                region_name=settings.region,
+                profile_name=settings.profile,
+                aws_access_key_id=settings.access_key_id,
+                aws_secret_access_key=settings.secret_access_key,
+                aws_session_token=settings.session_token,
+            )
+        except (bc.ProfileNotFound, bc.ConfigParseError):
+            raise SettingsError("AWS_PROFILE must name a profile of a readable AWS configuration") from None
+        if not self._session.region_name:
+            raise SettingsError("AWS_REGION must be set to the region of the table, such as us-east-1")
+        self._endpoints = settings.endpoints
+        self._threads = threads
+        self._poll_seconds = poll_seconds
+        self._clients: dict[str, Any] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def region(self) -> str:
+        """The region in use."""
+        return str(self._session.region_name)
+
+    def receiving(self) -> SQSClient:
+        """SQS for ReceiveMessage: outlives a long poll, no retries inside, for the loop has its own."""
+        client: SQSClient = self._client("receiving", "sqs", read=self._poll_seconds + 10, attempts=1)
+        return client
+
+    def sqs(self) -> SQSClient:
+        """SQS for everything else."""
+        client: SQSClient = self._client("sqs", "sqs", attempts=3)
+        return client
+
+    def dynamodb(self) -> DynamoDBClient:
+        """DynamoDB for the status table, without retries inside: the caller reads the clock again before
+        each attempt, so that no late retry writes what has expired meanwhile."""
+        client: DynamoDBClient = self._client("dynamodb", "dynamodb", read=WRITE_ANSWER_SECONDS, attempts=1)
+        return client
+
+    def leases(self) -> DynamoDBClient:
+        """DynamoDB for the leases table."""
+        client: DynamoDBClient = self._client("leases", "dynamodb", read=WRITE_ANSWER_SECONDS, attempts=2)
+        return client
+
+    def streams(self) -> DynamoDBStreamsClient:
+        """DynamoDB Streams, its GetRecords records as DynamoDB's own JSON (see `keep_raw_records`)."""
+        client: DynamoDBStreamsClient = self._client(
+            "streams", "dynamodbstreams", read=10, attempts=1, prepare=keep_raw_records
+        )
+        return client
+
+    def kinesis(self) -> KinesisClient:
+        """Kinesis, without retries inside: a retry must keep the order of a bucket."""
+        client: KinesisClient = self._client("kinesis", "kinesis", read=10, attempts=1)
+        return client
+
+    def other(self, service: str) -> Any:
+        """A client of another service, for the operator's commands."""
+        return self._client(service, service, read=20, attempts=3)
+
+    def _client(
+        self,
+        key: str,
+        service: str,
+        *,
+        attempts: int,
+        read: int = ANSWER_SECONDS,
+        prepare: Callable[[Any], None] | None = None,
+    ) -> Any:
+        with self._lock:
+            if key not in self._clients:
+                self._clients[key] = self._make(service, read, attempts)
+                if prepare:
+                    prepare(self._clients[key])
+            return self._clients[key]
+
+    def _make(self, service: str, read_seconds: int, attempts: int) -> Any:
+        config = Config(
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=read_seconds,
+            retries={"mode": "standard", "total_max_attempts": attempts},
+            tcp_keepalive=True,
+            max_pool_connections=self._threads + 4,
+            user_agent_extra="export-status",
+        )
+        make: Any = self._session.client
+        return make(service, endpoint_url=self._endpoints.get(service), config=config)
+
+
+def keep_raw_records(client: Any) -> None:
+    """Lets GetRecords hand over the records as they are in the JSON of the answer.
+
+    botocore's parser walks the shape of every record, which costs ten times what reading the JSON does.
+    Numbers such as `ApproximateCreationDateTime` stay numbers (Unix seconds).
+    """
+
+    def take_records(
+        response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any
+    ) -> None:
+        if response_dict["status_code"] != 200:
+            return
+        try:
+            customized_response_dict.update(json.loads(response_dict["body"]))
+        except ValueError as broken:
+            raise ResponseParserError("the answer is not JSON") from broken
+        response_dict["body"] = b"{}"
+
+    client.meta.events.register("before-parse.dynamodb-streams.GetRecords", take_records)
