@@ -156,6 +156,7 @@ class Metrics:
         self._zeros: dict[Metric, float] = {metric: 0 for metric in running if metric.kind is COUNTER}
         self._states: dict[Metric, float] = {metric: 0 for metric in running if metric.kind is STATE}
         self._counts = dict(self._zeros)
+        self._flushed: dict[Metric, float] = {}
         self._gauges = dict(self._states)
         self._samples: dict[Metric, Sample] = {}
 
@@ -191,6 +192,7 @@ class Metrics:
         """
         with self._lock:
             counts, gauges, samples = self._counts, self._gauges, self._samples
+            self._flushed = counts
             self._counts, self._gauges, self._samples = dict(self._zeros), dict(self._states), {}
         distributions = {metric: sample.values() for metric, sample in samples.items()}
         members: dict[Metric, float | list[float]] = {**counts, **gauges, **distributions}
@@ -206,6 +208,13 @@ class Metrics:
             **{metric.value: value for metric, value in members.items()},
         }
         return json.dumps(line, allow_nan=False, separators=(",", ":"))
+
+    def put_back(self) -> None:
+        """The last line was not written: its counters are added to the next one."""
+        with self._lock:
+            for metric, n in self._flushed.items():
+                self._counts[metric] = self._counts.get(metric, 0) + n
+            self._flushed = {}
 
     def _is_sendable(self, value: object) -> bool:
         if isinstance(value, (int, float)) and -CLOUDWATCH_MAX_VALUE <= value <= CLOUDWATCH_MAX_VALUE:
@@ -264,4 +273,5 @@ class MetricsWriter:
         try:
             self._lines.write_line(self._metrics.flush(self._clock()))
         except OSError:  # standard output is full, broken or closed; the next line that passes says so
+            self._metrics.put_back()
             self._metrics.count(Metric.LOG_LINES_LOST)
