@@ -1,0 +1,80 @@
+"""Serves a WSGI application over HTTP/1.1 with connections that stay open.
+
+werkzeug's own handler closes each connection, which costs every AWS call a new one and a new thread.
+"""
+
+import io
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from werkzeug.exceptions import InternalServerError
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+
+LOOPBACK = "127.0.0.1"
+
+Application = Callable[..., Iterable[bytes]]
+Environ = dict[str, Any]
+
+
+class KeepAliveHandler(WSGIRequestHandler):
+    """One connection: reads each request whole, and writes each answer in one piece."""
+
+    disable_nagle_algorithm = True
+    wbufsize = 64 * 1024  # headers and body leave together; http.server flushes after each request
+
+    def run_wsgi(self) -> None:
+        """Answers one request. A client that has left ends the connection, silently."""
+        environ = self.make_environ()
+        environ["wsgi.input"] = io.BytesIO(self._read_body(environ))
+        try:
+            status, headers, body = _call(self.server.app, environ)
+        except ConnectionError:
+            self.close_connection = True
+            return
+        except Exception as failure:  # noqa: BLE001 - a server outlives a request that broke it
+            operation = environ.get("HTTP_X_AMZ_TARGET") or environ["PATH_INFO"]
+            sys.stderr.write(f"embedded AWS: {operation} failed: {type(failure).__name__}\n")
+            status, headers, body = _call(InternalServerError(), environ)
+        code, _, reason = status.partition(" ")
+        self.send_response(int(code), reason)
+        for name, value in headers:
+            if name.lower() != "content-length":
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Says nothing: nobody reads this server's access log."""
+
+    def _read_body(self, environ: Environ) -> bytes:
+        if environ.get("wsgi.input_terminated"):  # chunked: werkzeug's reader knows the end
+            return bytes(environ["wsgi.input"].read())
+        return bytes(environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)))
+
+
+def http_server(application: Application, port: int) -> BaseWSGIServer:
+    """A server for the application on loopback, bound but not yet serving. Port 0 takes a free one.
+
+    Raises:
+        OSError: if the port is taken.
+        SystemExit: likewise, where werkzeug itself noticed.
+    """
+    return make_server(LOOPBACK, port, application, threaded=True, request_handler=KeepAliveHandler)
+
+
+def _call(application: Application, environ: Environ) -> tuple[str, list[tuple[str, str]], bytes]:
+    started: list[Any] = []
+
+    def start_response(status: str, headers: list[tuple[str, str]], _exc_info: object = None) -> None:
+        started[:] = [status, headers]
+
+    chunks = application(environ, start_response)
+    try:
+        body = b"".join(chunks)
+    finally:
+        close: Callable[[], None] | None = getattr(chunks, "close", None)
+        if close is not None:
+            close()
+    return started[0], started[1], body
