@@ -1,0 +1,23 @@
+"""The command `healthcheck`: whether the service of this machine is alive, for the container's HEALTHCHECK.
+
+It reads one file and talks to nobody, so that a slow or throttling AWS cannot make it fail.
+"""
+
+import time
+
+import typer
+
+from processor.health import Verdict, check
+from processor.settings import SettingsError, health_file
+
+
+def healthcheck() -> None:
+    """Exit 0 if the running service is alive: every loop of it makes progress."""
+    try:
+        verdict = check(health_file(), time.monotonic())
+    except SettingsError as wrong:  # Docker keeps exit status 2 for itself
+        verdict = Verdict(problems=(str(wrong),))
+    if verdict.problems:
+        typer.echo(f"unhealthy: {'; '.join(verdict.problems)}", err=True)
+        raise typer.Exit(1)
+    typer.echo("healthy" if not verdict.degraded else f"healthy, degraded: {'; '.join(verdict.degraded)}")
