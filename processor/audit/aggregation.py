@@ -75,7 +75,7 @@ class Aggregate:
         # str(int) is the canonical decimal. Keys go to the library as bytes: it over-counts the text form.
         self._hash_key = str(hash_key).encode()
         self._key_numbers: dict[bytes, int] = {}
-        self._bytes = _FRAME_BYTES + _field_bytes(len(self._hash_key))
+        self._bytes = _empty_bytes(str(hash_key))
         self._count = 0
         self._library = cast("_LibraryAggregate", AggRecord(MAX_RECORD_BYTES))
 
@@ -120,9 +120,13 @@ class Aggregate:
         if number is None:
             number = len(self._key_numbers)
             new_key = _field_bytes(len(key))
-        # Tag and index of the partition key, tag and index 0 of the hash key, the data.
-        record = 1 + _varint_bytes(number) + 2 + _field_bytes(len(data))
-        return self._bytes + new_key + _field_bytes(record)
+        return self._bytes + new_key + _sub_record_bytes(number, data)
+
+
+def lone_bytes(record: UserRecord, hash_key: int) -> int:
+    """How many bytes an aggregate of this record alone would have; the record's key must be text."""
+    sub_record = _sub_record_bytes(0, record.data)
+    return _empty_bytes(str(hash_key)) + _field_bytes(len(record.partition_key.encode())) + sub_record
 
 
 def aggregate(records: Iterable[UserRecord], hash_key: int, target_bytes: int) -> list[bytes]:
@@ -215,6 +219,16 @@ def _hash_key(key: str | bytes) -> str:
     if _CANONICAL_DECIMAL.fullmatch(text) is None or int(text) > MAX_HASH_KEY:
         raise BrokenAggregate("an explicit hash key must be a whole number from 0 to 2^128 - 1")
     return text
+
+
+def _empty_bytes(hash_key: str) -> int:
+    """An aggregate that holds nothing yet but its hash key, which is ASCII."""
+    return _FRAME_BYTES + _field_bytes(len(hash_key))
+
+
+def _sub_record_bytes(key_number: int, data: bytes) -> int:
+    """Tag and index of the partition key, tag and index 0 of the hash key, and the data."""
+    return _field_bytes(1 + _varint_bytes(key_number) + 2 + _field_bytes(len(data)))
 
 
 def _field_bytes(length: int) -> int:

@@ -39,7 +39,8 @@ def sized(size: int, partition_key: str = "req-1") -> UserRecord:
 
 
 def framed(body: bytes) -> bytes:
-    return MAGIC + body + hashlib.md5(body, usedforsecurity=False).digest()
+    magic: bytes = MAGIC
+    return magic + body + hashlib.md5(body, usedforsecurity=False).digest()
 
 
 @settings(deadline=None)
