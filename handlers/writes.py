@@ -1,0 +1,182 @@
+"""The conditional writes, as UpdateItem arguments and as PartiQL: one condition for each change.
+
+A change is written where it creates the item, or moves a living item of ours forward. Whatever the
+condition refuses, `transitions.decide` names. Expressions follow the DynamoDB Developer Guide,
+"Condition and filter expressions" and "PartiQL update statements".
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from handlers.export import Status
+from handlers.timestamps import format_timestamp
+from handlers.transitions import Change, predecessors
+
+AttributeValue = dict[str, str]
+
+# Stored times are text: any of ours lies between these two, and a value of another type does not.
+_FIRST_TIME, _LAST_TIME = "0001-01-01T00:00:00.000Z", "9999-12-31T23:59:59.999Z"
+_NAMES = {"#status": "status", "#ttl": "ttl", "#error": "error"}
+_OURS = (
+    "createdAt BETWEEN :firstTime AND :lastTime AND updatedAt BETWEEN :firstTime AND :lastTime"
+    " AND attribute_not_exists(signedUrl) AND attribute_not_exists(#error)"
+)
+_PARTIQL_OURS = (
+    '"createdAt" BETWEEN ? AND ? AND "updatedAt" BETWEEN ? AND ?'
+    ' AND "signedUrl" IS MISSING AND "error" IS MISSING'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One PartiQL statement with its parameters, as BatchExecuteStatement takes it."""
+
+    text: str
+    parameters: tuple[AttributeValue, ...]
+
+
+def update_arguments(change: Change, now: datetime) -> dict[str, Any]:
+    """UpdateItem's arguments for a change, but for the table's name.
+
+    Args:
+        change: what to write.
+        now: the time of this attempt; an item whose ttl is not after it is dead and is not touched.
+    """
+    values: dict[str, AttributeValue] = {
+        ":status": _s(change.status.value),
+        ":updatedAt": _s(format_timestamp(change.updated_at)),
+    }
+    sets = ["#status = :status", "updatedAt = :updatedAt"]
+    if change.created_at is not None:
+        values |= {":createdAt": _s(format_timestamp(change.created_at)), ":ttl": {"N": str(change.ttl)}}
+        sets += ["createdAt = if_not_exists(createdAt, :createdAt)", "#ttl = if_not_exists(#ttl, :ttl)"]
+    if change.file_name is not None:
+        values[":fileName"] = _s(change.file_name)
+        sets.append("fileName = if_not_exists(fileName, :fileName)")
+    if change.signed_url is not None:
+        values[":signedUrl"] = _s(change.signed_url)
+        sets.append("signedUrl = :signedUrl")
+    if change.error is not None:
+        values[":error"] = _s(change.error)
+        sets.append("#error = :error")
+    conditions = []
+    names = {"#status": "status"}
+    if change.created_at is not None:
+        names["#ttl"] = "ttl"
+        conditions.append("attribute_not_exists(requestId)")
+    before = predecessors(change.status)
+    if before:
+        names = _NAMES
+        allowed = {f":before{index}": _s(status.value) for index, status in enumerate(before)}
+        values |= allowed | {":now": _now(now), ":firstTime": _s(_FIRST_TIME), ":lastTime": _s(_LAST_TIME)}
+        conditions.append(f"(#status IN ({', '.join(allowed)}) AND #ttl > :now AND {_OURS})")
+    return {
+        "Key": {"requestId": _s(change.request_id)},
+        "UpdateExpression": "SET " + ", ".join(sets),
+        "ConditionExpression": " OR ".join(conditions),
+        "ExpressionAttributeNames": dict(names),
+        "ExpressionAttributeValues": values,
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
+
+
+def fill_in_arguments(request_id: str, fields: Mapping[str, str], now: datetime) -> dict[str, Any]:
+    """UpdateItem's arguments that add attributes to a living item where they are missing, and change
+    nothing else.
+
+    Args:
+        request_id: the item's key.
+        fields: `fileName`, `signedUrl`, `error` or some of them.
+        now: the time of this attempt.
+    """
+    names = {"#ttl": "ttl"} | {f"#{name}": name for name in fields}
+    values = {":now": _now(now)} | {f":{name}": _s(value) for name, value in fields.items()}
+    missing = " OR ".join(f"attribute_not_exists(#{name})" for name in fields)
+    condition = f"attribute_exists(requestId) AND #ttl > :now AND ({missing})"
+    for name, status in (("signedUrl", Status.COMPLETED), ("error", Status.FAILED)):
+        if name in fields:
+            names["#status"] = "status"
+            values[":status"] = _s(status.value)
+            condition += " AND #status = :status"
+    return {
+        "Key": {"requestId": _s(request_id)},
+        "UpdateExpression": "SET "
+        + ", ".join(f"#{name} = if_not_exists(#{name}, :{name})" for name in fields),
+        "ConditionExpression": condition,
+        "ExpressionAttributeNames": names,
+        "ExpressionAttributeValues": values,
+    }
+
+
+def probe_arguments(absent_key: str) -> dict[str, Any]:
+    """UpdateItem's arguments for a write that is always refused: it shows that the table takes writes."""
+    return {
+        "Key": {"requestId": _s(absent_key)},
+        "UpdateExpression": "SET #status = :status",
+        "ConditionExpression": "attribute_exists(requestId) AND #status = :status",
+        "ExpressionAttributeNames": {"#status": "status"},
+        "ExpressionAttributeValues": {":status": _s("probe")},
+    }
+
+
+def statement(change: Change, table: str, now: datetime) -> Statement:
+    """The PartiQL statement for a change. It succeeds only where UpdateItem would, with the same result;
+    it may be refused where UpdateItem would not: an UPDATE never creates, and a kept `fileName` is not
+    to be overwritten.
+
+    Args:
+        change: what to write.
+        table: the table's name.
+        now: the time of this attempt.
+    """
+    before = predecessors(change.status)
+    written: dict[str, AttributeValue] = {
+        "status": _s(change.status.value),
+        "updatedAt": _s(format_timestamp(change.updated_at)),
+    }
+    optional = {"fileName": change.file_name, "signedUrl": change.signed_url, "error": change.error}
+    written |= {name: _s(value) for name, value in optional.items() if value is not None}
+    if not before:
+        if change.created_at is None:
+            raise ValueError("a change that begins an export must say when it was requested")
+        whole = {
+            "requestId": _s(change.request_id),
+            **written,
+            "createdAt": _s(format_timestamp(change.created_at)),
+            "ttl": {"N": str(change.ttl)},
+        }
+        fields = ", ".join(f"'{name}': ?" for name in whole)
+        return Statement(f'INSERT INTO "{table}" VALUE {{{fields}}}', tuple(whole.values()))
+    sets = " ".join(f'SET "{name}" = ?' for name in written)
+    kept = ' AND "fileName" IS MISSING' if change.file_name is not None else ""
+    marks = ", ".join("?" for _ in before)
+    return Statement(
+        f'UPDATE "{table}" {sets} WHERE "requestId" = ? AND "status" IN ({marks}) AND "ttl" > ?'
+        f" AND {_PARTIQL_OURS}{kept}",
+        (
+            *written.values(),
+            _s(change.request_id),
+            *(_s(status.value) for status in before),
+            _now(now),
+            *(_s(_FIRST_TIME), _s(_LAST_TIME)) * 2,
+        ),
+    )
+
+
+def probe_statement(absent_key: str, table: str) -> Statement:
+    """A statement of the same kind that a right server refuses with ConditionalCheckFailed."""
+    return Statement(
+        f'UPDATE "{table}" SET "status" = ? WHERE "requestId" = ? AND "status" IN (?) AND "ttl" > ?',  # noqa: S608 - the table's name is a checked setting, all else is a parameter
+        (_s("probe"), _s(absent_key), _s("probe"), {"N": "0"}),
+    )
+
+
+def _s(text: str) -> AttributeValue:
+    return {"S": text}
+
+
+def _now(now: datetime) -> AttributeValue:
+    # ttl is whole: it is after `now` exactly if it is after now's whole second.
+    return {"N": str(int(now.timestamp() // 1))}
