@@ -106,7 +106,7 @@ resource "aws_ecs_service" "this" {
   }
 
   network_configuration {
-    assign_public_ip = var.assign_public_ip == "ENABLED"
+    assign_public_ip = var.assign_public_ip
     subnets          = var.subnet_ids
     security_groups  = [aws_security_group.tasks.id]
   }

@@ -25,14 +25,9 @@ variable "subnet_ids" {
 }
 
 variable "assign_public_ip" {
-  description = "ENABLED only in public subnets without NAT or endpoints. Nothing listens in the task."
-  type        = string
-  default     = "DISABLED"
-
-  validation {
-    condition     = contains(["DISABLED", "ENABLED"], var.assign_public_ip)
-    error_message = "assign_public_ip must be one of DISABLED, ENABLED."
-  }
+  description = "true only in public subnets without NAT or endpoints. Nothing listens in the task."
+  type        = bool
+  default     = false
 }
 
 variable "streams_endpoint" {

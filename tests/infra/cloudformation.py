@@ -1,0 +1,70 @@
+"""Reads the CloudFormation templates; every reference becomes a readable token such as `<TableName>`."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+INFRA = Path(__file__).resolve().parents[2] / "infra"
+TEMPLATES = ("data.yaml", "service.yaml")
+NO_VALUE = "<NoValue>"
+
+
+def load(name: str) -> dict[str, Any]:
+    """One template as written; its intrinsic functions are plain mappings."""
+    template: dict[str, Any] = yaml.safe_load((INFRA / name).read_text())
+    return template
+
+
+def resources(name: str) -> dict[str, dict[str, Any]]:
+    """The template's resources by logical id, references resolved to tokens."""
+    found: dict[str, dict[str, Any]] = resolve(load(name)["Resources"])
+    return found
+
+
+def of_type(name: str, resource_type: str) -> dict[str, dict[str, Any]]:
+    """The properties of all resources of one type, by logical id, references resolved to tokens."""
+    return {
+        key: value["Properties"] for key, value in resources(name).items() if value["Type"] == resource_type
+    }
+
+
+def parameter_defaults(name: str) -> dict[str, str]:
+    """The default of each parameter, as a string, where it has one."""
+    return {
+        key: str(value["Default"]) for key, value in load(name)["Parameters"].items() if "Default" in value
+    }
+
+
+def resolve(value: Any) -> Any:
+    """Replaces Ref, Fn::GetAtt, Fn::Sub and Fn::If by tokens; anything else stays as it is."""
+    if isinstance(value, list):
+        return [resolved for item in value if (resolved := resolve(item)) != NO_VALUE]
+    if not isinstance(value, dict):
+        return value
+    if len(value) == 1:
+        (function, argument), *_ = value.items()
+        if function == "Ref":
+            return f"<{argument.removeprefix('AWS::')}>"
+        if function == "Fn::GetAtt":
+            return f"<{'.'.join(argument)}>"
+        if function == "Fn::Sub":
+            return _substitute(argument)
+        if function == "Fn::If":
+            condition, then, otherwise = argument
+            return {"if": condition, "then": resolve(then), "else": resolve(otherwise)}
+        if function.startswith("Fn::"):
+            return {function: resolve(argument)}
+    return {key: resolve(item) for key, item in value.items()}
+
+
+def _substitute(argument: Any) -> str:
+    text, own = (argument, {}) if isinstance(argument, str) else argument
+    tokens = {name: resolve(item) for name, item in own.items()}
+
+    def token(match: re.Match[str]) -> str:
+        name = match[1].removeprefix("AWS::")
+        return str(tokens.get(name, f"<{name}>"))
+
+    return re.sub(r"\$\{([^}]+)\}", token, text)
