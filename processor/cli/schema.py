@@ -1,0 +1,55 @@
+"""The command `schema`: the contracts with other systems as JSON Schema, made from the code's own models."""
+
+import json
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+from pydantic.json_schema import GenerateJsonSchema
+
+from handlers.audit import AuditEntry
+from handlers.events import ExportEvent
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+ONLY_WITH_STATUS = {"signedUrl": "completed", "error": "failed"}  # the model checks it in code
+
+
+class Contract(StrEnum):
+    """Whose contract: what producers send, or what audit log consumers get (contract sections 2 and 4)."""
+
+    EVENT = "event"
+    AUDIT = "audit"
+
+
+class _Untitled(GenerateJsonSchema):
+    """Leaves out the titles that repeat a field's name."""
+
+    schema_dialect = DIALECT
+
+    def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002 - pydantic's signature
+        return False
+
+
+def schema_of(contract: Contract) -> dict[str, Any]:
+    """The schema (draft 2020-12) of events as producers send them, or of entries as consumers see them."""
+    match contract:
+        case Contract.EVENT:
+            body = ExportEvent.model_json_schema(mode="validation", schema_generator=_Untitled)
+            body["allOf"] = [_only_with(name, status) for name, status in ONLY_WITH_STATUS.items()]
+        case Contract.AUDIT:
+            body = AuditEntry.model_json_schema(mode="serialization", schema_generator=_Untitled)
+    return {"$schema": DIALECT} | body
+
+
+def _only_with(name: str, status: str) -> dict[str, Any]:
+    return {
+        "if": {"required": [name], "properties": {name: {"type": "string"}}},
+        "then": {"properties": {"status": {"const": status}}},
+    }
+
+
+def schema(
+    contract: Annotated[Contract, typer.Argument(help="what producers send, or what audit consumers get")],
+) -> None:
+    """Print the JSON Schema of an event or of an audit entry."""
+    typer.echo(json.dumps(schema_of(contract), indent=2, ensure_ascii=False))

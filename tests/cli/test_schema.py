@@ -1,0 +1,258 @@
+"""The printed schemas are valid, and say the same as the code: about events, and about audit entries."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import jsonschema
+import pytest
+import typer
+from hypothesis import example, given
+from hypothesis import strategies as st
+from jsonschema.protocols import Validator
+from pydantic import ValidationError
+from typer.testing import CliRunner
+
+from handlers.events import ExportEvent
+from handlers.expiry import ShardSource, audit_entry
+from processor.cli.schema import Contract, schema, schema_of
+
+EVENT: dict[str, Any] = {
+    "eventId": "9f0c",
+    "requestId": "req-1",
+    "status": "completed",
+    "occurredAt": "2026-11-22T10:00:07.250Z",
+    "createdAt": "2026-11-22T10:00:00.000Z",
+    "fileName": "report.csv",
+    "signedUrl": "https://example.test/report.csv?X-Amz-Signature=0",
+}
+ENTRY: dict[str, Any] = {
+    "schemaVersion": 1,
+    "auditId": "3f1a",
+    "action": "export.expired",
+    "requestId": "req-1",
+    "lastStatus": "completed",
+    "finished": True,
+    "createdAt": "2026-11-22T10:00:00.000Z",
+    "updatedAt": "2026-11-22T10:00:07.250Z",
+    "expiresAt": "2026-11-22T10:15:00.000Z",
+    "deletedAt": "2026-11-22T10:15:41.000Z",
+    "deletionLagSeconds": 41,
+    "fileName": "report.csv",
+    "error": None,
+    "hadSignedUrl": True,
+    "actor": {"type": "Service", "principalId": "dynamodb.amazonaws.com"},
+    "source": {
+        "table": "export-status",
+        "region": "us-east-1",
+        "streamArn": "arn:aws:dynamodb:us-east-1:123456789012:table/export-status/stream/x",
+        "shardId": "shardId-00000001",
+        "sequenceNumber": "100000000000000000001",
+    },
+}
+SOURCE = ShardSource(
+    table="export-status",
+    region="us-east-1",
+    stream_arn="arn:aws:dynamodb:us-east-1:123456789012:table/export-status/stream/x",
+    shard_id="shardId-00000001",
+)
+MISSING = object()
+
+
+def printed(contract: str) -> dict[str, Any]:
+    """What the command prints."""
+    app = typer.Typer()
+    app.command()(schema)
+    result = CliRunner().invoke(app, [contract])
+    assert result.exit_code == 0, result.output
+    answer: dict[str, Any] = json.loads(result.output)
+    return answer
+
+
+def validator(contract: Contract) -> Validator:
+    return jsonschema.Draft202012Validator(schema_of(contract))
+
+
+EVENT_VALIDATOR, AUDIT_VALIDATOR = validator(Contract.EVENT), validator(Contract.AUDIT)
+
+
+def changed(document: Mapping[str, object], changes: Mapping[str, object]) -> dict[str, Any]:
+    """The document with other values; MISSING takes the member away."""
+    return {name: value for name, value in {**document, **changes}.items() if value is not MISSING}
+
+
+@pytest.mark.parametrize("contract", list(Contract))
+def test_the_command_prints_a_valid_schema_of_draft_2020_12(contract: Contract) -> None:
+    document = printed(contract.value)
+    assert document["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert document["type"] == "object"
+    assert document["title"] in {"ExportEvent", "AuditEntry"}
+    assert "$id" not in document  # it is published nowhere
+    jsonschema.Draft202012Validator.check_schema(document)
+
+
+def test_another_contract_is_wrong_usage() -> None:
+    app = typer.Typer()
+    app.command()(schema)
+    assert CliRunner().invoke(app, ["invoice"]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"eventId": MISSING, "createdAt": MISSING, "fileName": MISSING, "signedUrl": MISSING},
+        {"status": "pending", "signedUrl": None, "createdAt": None},
+        {"status": "failed", "signedUrl": MISSING, "error": "disk full"},
+        {"somethingNew": {"of": ["the", "producer"]}},
+        {"requestId": "r" * 256},
+    ],
+)
+def test_good_events_pass(changes: Mapping[str, Any]) -> None:
+    event = changed(EVENT, changes)
+    ExportEvent.model_validate(event)
+    EVENT_VALIDATOR.validate(event)
+
+
+BAD_EVENTS = [
+    {"requestId": MISSING},
+    {"status": MISSING},
+    {"occurredAt": MISSING},
+    {"requestId": ""},
+    {"requestId": "r" * 257},
+    {"requestId": 7},
+    {"status": "done"},
+    {"status": "PENDING"},
+    {"status": 1},
+    {"occurredAt": 1_795_341_607},
+    {"createdAt": 1_795_341_607},
+    {"eventId": 7},
+    {"fileName": "f" * 1_025},
+    {"fileName": ["report.csv"]},
+    {"error": "an error of a completed export"},
+    {"status": "failed"},  # with a signedUrl
+]
+
+
+@pytest.mark.parametrize("changes", BAD_EVENTS, ids=str)
+def test_bad_events_fail_in_the_schema_as_in_the_service(changes: Mapping[str, Any]) -> None:
+    event = changed(EVENT, changes)
+    with pytest.raises(ValidationError):
+        ExportEvent.model_validate(event)
+    with pytest.raises(jsonschema.ValidationError):
+        EVENT_VALIDATOR.validate(event)
+
+
+TEXTS = st.text(alphabet='a/é\U0001f600"\\\0', max_size=20)
+ODD = st.none() | st.booleans() | st.integers() | TEXTS | st.lists(TEXTS, max_size=1)
+EVENTS = st.fixed_dictionaries(
+    {
+        "requestId": st.sampled_from(["r", "r" * 256, "\U0001f600" * 256]),
+        "status": st.sampled_from(["pending", "processing", "completed", "failed"]),
+        "occurredAt": st.sampled_from(["2026-11-22T10:00:07Z", "2026-11-22t11:00:07.123456+01:00"]),
+    },
+    optional={
+        "createdAt": st.just("2026-11-22T10:00:00.000Z"),
+        "eventId": st.just("e" * 200),
+        "fileName": st.just("f" * 1_024),
+        "signedUrl": st.just("https://example.test/?sig=0"),
+        "error": st.just("e" * 5_000),
+    },
+)
+SPOILED = st.dictionaries(st.sampled_from([*EVENT, "error", "other"]), ODD, max_size=1)
+
+
+@given(EVENTS, SPOILED)
+@example({**EVENT, "status": "failed"}, {"signedUrl": None})
+def test_the_schema_never_refuses_an_event_that_the_service_takes(
+    event: dict[str, Any], spoiled: dict[str, Any]
+) -> None:
+    event = event | spoiled
+    try:
+        ExportEvent.model_validate(event)
+    except ValidationError:
+        return
+    EVENT_VALIDATOR.validate(event)
+
+
+def test_the_contracts_example_of_an_entry_passes() -> None:
+    AUDIT_VALIDATOR.validate(ENTRY)
+
+
+NEVER_NULL = {
+    "schemaVersion",
+    "auditId",
+    "action",
+    "requestId",
+    "finished",
+    "hadSignedUrl",
+    "deletedAt",
+    "source",
+}
+
+
+@pytest.mark.parametrize("name", ENTRY)
+def test_consumers_may_rely_on_every_field_and_on_eight_of_them_not_being_null(name: str) -> None:
+    assert not AUDIT_VALIDATOR.is_valid(changed(ENTRY, {name: MISSING}))
+    assert AUDIT_VALIDATOR.is_valid(changed(ENTRY, {name: None})) == (name not in NEVER_NULL)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"schemaVersion": 2},
+        {"action": "export.lost"},
+        {"deletionLagSeconds": -1},
+        {"lastStatus": "done"},
+        {"deletedAt": "2026-11-22T10:15:41Z"},
+        {"actor": {"type": "Service"}},
+        {"source": {"table": "export-status"}},
+    ],
+    ids=str,
+)
+def test_bad_entries_fail(changes: Mapping[str, Any]) -> None:
+    assert not AUDIT_VALIDATOR.is_valid(changed(ENTRY, changes))
+
+
+ATTRIBUTES = st.fixed_dictionaries({"S": TEXTS}) | st.fixed_dictionaries({"N": st.integers().map(str)}) | ODD
+OWN_IMAGE = {
+    "requestId": {"S": "req-1"},
+    "status": {"S": "completed"},
+    "createdAt": {"S": ENTRY["createdAt"]},
+    "updatedAt": {"S": ENTRY["updatedAt"]},
+    "ttl": {"N": "1795342500"},
+    "signedUrl": {"S": EVENT["signedUrl"]},
+    "fileName": {"S": "report.csv"},
+}
+IMAGES = st.dictionaries(st.sampled_from([*OWN_IMAGE, "error", "other"]), ATTRIBUTES) | st.just(OWN_IMAGE)
+IDENTITIES = st.sampled_from(
+    [
+        None,
+        {"type": "Service", "principalId": "dynamodb.amazonaws.com"},
+        {"Type": "Service", "PrincipalId": "dynamodb.amazonaws.com"},
+        {"type": 7},
+        {},
+    ]
+)
+
+
+@given(IMAGES, IDENTITIES, st.none() | st.just(1_795_342_541))
+@example(OWN_IMAGE, {"type": "Service", "principalId": "dynamodb.amazonaws.com"}, 1_795_342_541)
+def test_what_the_service_emits_validates_whatever_was_deleted(
+    image: dict[str, Any], identity: dict[str, Any] | None, deleted_at: int | None
+) -> None:
+    record = {
+        "eventID": "3f1a",
+        "eventName": "REMOVE",
+        "userIdentity": identity,
+        "dynamodb": {
+            "Keys": {"requestId": {"S": "req-1"}},
+            "OldImage": image,
+            "SequenceNumber": "100000000000000000001",
+            "ApproximateCreationDateTime": deleted_at,
+        },
+    }
+    entry = audit_entry(record, source=SOURCE, read_at=datetime(2026, 11, 22, 10, 16, tzinfo=UTC))
+    assert entry is not None
+    AUDIT_VALIDATOR.validate(json.loads(entry.to_json()))
