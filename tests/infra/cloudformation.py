@@ -1,6 +1,8 @@
 """Reads the CloudFormation templates; every reference becomes a readable token such as `<TableName>`."""
 
+import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,14 @@ TEMPLATES = ("data.yaml", "service.yaml")
 NO_VALUE = "<NoValue>"
 
 
+@cache
+def _text(name: str) -> str:
+    return json.dumps(yaml.safe_load((INFRA / name).read_text()))
+
+
 def load(name: str) -> dict[str, Any]:
     """One template as written; its intrinsic functions are plain mappings."""
-    template: dict[str, Any] = yaml.safe_load((INFRA / name).read_text())
+    template: dict[str, Any] = json.loads(_text(name))
     return template
 
 

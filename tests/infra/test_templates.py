@@ -1,0 +1,301 @@
+"""The templates hold what the code needs: attribute names, budgets, limits, permissions."""
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from handlers.export import DEFAULT_TTL_SECONDS, Export, Status, stored_ttl, ttl_of
+from processor.metrics import NAMESPACE, SERVICE, Metric
+from processor.settings import Settings
+from tests.infra.cloudformation import INFRA, TEMPLATES, load, of_type, resources
+from tests.infra.policies import actions, policy
+
+OWN_METRICS = {metric.value for metric in Metric}
+FARGATE_MAX_STOP_SECONDS = 120  # "Task definition parameters for Fargate", stopTimeout
+SETTINGS_LEFT_TO_THEIR_DEFAULTS = {
+    "EXPORT_STATUS_TTL_SECONDS",
+    "EXPORT_RECEIVERS",
+    "EXPORT_WRITE_MODE",
+    "EXPORT_AUDIT_BUCKETS",
+    "EXPORT_LEASE_FAILOVER_SECONDS",
+    "EXPORT_HEALTH_FILE",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_SQS",
+    "AWS_ENDPOINT_URL_DYNAMODB",
+    "AWS_ENDPOINT_URL_KINESIS",
+}
+
+
+def container() -> dict[str, Any]:
+    """The one container of the task definition."""
+    (definition,) = of_type("service.yaml", "AWS::ECS::TaskDefinition").values()
+    (only,) = definition["ContainerDefinitions"]
+    found: dict[str, Any] = only
+    return found
+
+
+def environment() -> dict[str, str]:
+    """The container's settings; the optional one too."""
+    entries = [entry["then"] if "if" in entry else entry for entry in container()["Environment"]]
+    return {entry["Name"]: entry["Value"] for entry in entries}
+
+
+def queue(name: str) -> dict[str, Any]:
+    return of_type("data.yaml", "AWS::SQS::Queue")[name]
+
+
+def table(name: str) -> dict[str, Any]:
+    return of_type("data.yaml", "AWS::DynamoDB::Table")[name]
+
+
+def test_cfn_lint_finds_nothing() -> None:
+    templates = [str(INFRA / name) for name in TEMPLATES]
+    done = subprocess.run(
+        [Path(sys.executable).with_name("cfn-lint"), "-c", "I", "--", *templates],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_template_uses_no_alias_which_cloudformation_refuses(name: str) -> None:
+    with (INFRA / name).open() as template:
+        assert not [event for event in yaml.parse(template) if isinstance(event, yaml.AliasEvent)]
+
+
+class TestTables:
+    def test_the_key_and_the_ttl_attribute_are_the_code_s(self) -> None:
+        now = datetime(2026, 11, 22, tzinfo=UTC)
+        item = Export("r", Status.PENDING, now, now, ttl_of(now, DEFAULT_TTL_SECONDS)).to_item()
+        key = table("StatusTable")["KeySchema"]
+        attribute = table("StatusTable")["TimeToLiveSpecification"]["AttributeName"]
+        assert key == [{"AttributeName": "requestId", "KeyType": "HASH"}]
+        assert item["requestId"] == {"S": "r"}
+        assert table("StatusTable")["TimeToLiveSpecification"]["Enabled"] is True
+        assert stored_ttl({attribute: item[attribute]}) == ttl_of(now, DEFAULT_TTL_SECONDS)
+
+    def test_the_stream_carries_the_old_image_that_an_audit_entry_is_made_of(self) -> None:
+        assert table("StatusTable")["StreamSpecification"] == {"StreamViewType": "NEW_AND_OLD_IMAGES"}
+
+    def test_the_leases_table_has_the_key_of_the_kinesis_client_library(self) -> None:
+        assert table("LeasesTable")["KeySchema"] == [{"AttributeName": "leaseKey", "KeyType": "HASH"}]
+
+    @pytest.mark.parametrize("name", ["StatusTable", "LeasesTable"])
+    def test_data_outlives_mistakes(self, name: str) -> None:
+        assert table(name)["DeletionProtectionEnabled"] is True
+        assert table(name)["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+        assert table(name)["SSESpecification"]["SSEEnabled"] is True
+        assert table(name)["BillingMode"] == "PAY_PER_REQUEST"
+
+    @pytest.mark.parametrize("kept", ["DeletionPolicy", "UpdateReplacePolicy"])
+    def test_deleting_the_stack_deletes_no_data(self, kept: str) -> None:
+        stores = ("AWS::DynamoDB::Table", "AWS::SQS::Queue", "AWS::Kinesis::Stream", "AWS::Logs::LogGroup")
+        for template in TEMPLATES:
+            for resource in resources(template).values():
+                assert resource["Type"] not in stores or resource[kept] == "Retain"
+
+
+class TestQueues:
+    def test_dead_letters_are_kept_longer_than_events_whose_first_time_stamp_they_keep(
+        self,
+    ) -> None:
+        kept = [queue(name)["MessageRetentionPeriod"] for name in ("DeadLetterQueue", "EventsQueue")]
+        assert kept[0] > kept[1]
+
+    def test_the_dead_letter_queue_takes_any_event_with_the_attributes_of_its_rejection(self) -> None:
+        room = queue("DeadLetterQueue")["MaximumMessageSize"] - queue("EventsQueue")["MaximumMessageSize"]
+        assert room >= 10 * 1024  # five attributes: names, types, and values of at most 256 characters
+
+    def test_only_the_event_queue_may_redrive_into_the_dead_letter_queue(self) -> None:
+        assert queue("EventsQueue")["RedrivePolicy"]["deadLetterTargetArn"] == "<DeadLetterQueue.Arn>"
+        assert queue("DeadLetterQueue")["RedriveAllowPolicy"] == {
+            "redrivePermission": "byQueue",
+            "sourceQueueArns": ["arn:<Partition>:sqs:<Region>:<AccountId>:<EventsQueueName>"],
+        }
+
+    def test_both_queues_refuse_plain_http(self) -> None:
+        policies = of_type("data.yaml", "AWS::SQS::QueuePolicy").values()
+        assert sorted(each["Queues"][0] for each in policies) == ["<DeadLetterQueue>", "<EventsQueue>"]
+        for each in policies:
+            (statement,) = each["PolicyDocument"]["Statement"]
+            assert f"<{statement['Resource'].strip('<>').removesuffix('.Arn')}>" == each["Queues"][0]
+            assert (statement["Effect"], statement["Principal"], statement["Action"]) == (
+                "Deny",
+                "*",
+                "sqs:*",
+            )
+            assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+class TestService:
+    def test_the_task_outlives_the_drain_and_fargate_allows_it(self) -> None:
+        drain = int(environment()["EXPORT_DRAIN_SECONDS"])
+        assert drain < container()["StopTimeout"] <= FARGATE_MAX_STOP_SECONDS
+
+    def test_an_audit_entry_never_depends_on_the_log_alone(self) -> None:
+        assert container()["LogConfiguration"]["Options"]["mode"] == "non-blocking"
+        assert set(environment()["EXPORT_AUDIT_SINKS"].split(",")) > {"log"}
+
+    def test_the_environment_is_made_of_settings_that_the_code_reads(self) -> None:
+        known = {str(info.validation_alias) for info in Settings.model_fields.values()}
+        assert environment().keys() <= known
+        assert known - environment().keys() == SETTINGS_LEFT_TO_THEIR_DEFAULTS
+
+    def test_the_settings_are_accepted(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name, value in environment().items():
+            filled = value.replace("<Region>", "us-east-1").replace("<LogLevel>", "INFO")
+            monkeypatch.setenv(name, filled.replace("<", "").replace(">", ""))
+        monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", "https://vpce-1.streams.dynamodb.example")
+        settings = Settings()
+        assert settings.audit_sinks == ("kinesis", "log")
+        assert settings.endpoint_url_dynamodb_streams == "https://vpce-1.streams.dynamodb.example"
+
+    def test_no_credentials_are_in_the_task_for_they_would_win_over_its_role(self) -> None:
+        assert not [name for name in environment() if "KEY" in name or "TOKEN" in name or "PROFILE" in name]
+
+    def test_the_container_cannot_do_what_it_need_not(self) -> None:
+        only = container()
+        assert only["ReadonlyRootFilesystem"] is True
+        assert only["User"] == "10001:10001"
+        assert only["LinuxParameters"] == {"InitProcessEnabled": True, "Capabilities": {"Drop": ["ALL"]}}
+        assert only["MountPoints"] == [{"SourceVolume": "tmp", "ContainerPath": "/tmp", "ReadOnly": False}]
+        assert Settings.model_fields["health_file"].default.parent.as_posix() == "/tmp"
+
+    def test_the_health_check_runs_the_command_for_it(self) -> None:
+        assert container()["HealthCheck"]["Command"] == ["CMD", "export-status", "healthcheck"]
+
+    def test_a_failed_deployment_rolls_back_and_scaling_owns_the_count(self) -> None:
+        (service,) = of_type("service.yaml", "AWS::ECS::Service").values()
+        breaker = {"Enable": True, "Rollback": True}
+        assert service["DeploymentConfiguration"]["DeploymentCircuitBreaker"] == breaker
+        assert "DesiredCount" not in service
+        assert load("service.yaml")["Parameters"]["MinTasks"]["Default"] >= 1
+
+    def test_tasks_reach_out_on_443_only_and_nothing_reaches_in(self) -> None:
+        tasks = of_type("service.yaml", "AWS::EC2::SecurityGroup")["TaskSecurityGroup"]
+        (rule,) = tasks["SecurityGroupEgress"]
+        assert (rule["IpProtocol"], rule["FromPort"], rule["ToPort"]) == ("tcp", 443, 443)
+        assert "SecurityGroupIngress" not in tasks
+
+    def test_scaling_divides_the_backlog_of_the_event_queue_by_the_running_tasks(self) -> None:
+        (scaling,) = of_type("service.yaml", "AWS::ApplicationAutoScaling::ScalingPolicy").values()
+        tracking = scaling["TargetTrackingScalingPolicyConfiguration"]
+        visible, tasks, backlog = tracking["CustomizedMetricSpecification"]["Metrics"]
+        assert visible["MetricStat"]["Metric"]["Dimensions"] == [
+            {"Name": "QueueName", "Value": "<EventsQueueName>"}
+        ]
+        assert tasks["MetricStat"]["Metric"]["MetricName"] == "RunningTaskCount"
+        assert backlog == {
+            "Id": "backlog",
+            "Label": "Events waiting a task",
+            "Expression": "visible / FILL(tasks, 1)",
+            "ReturnData": True,
+        }
+        (cluster,) = of_type("service.yaml", "AWS::ECS::Cluster").values()
+        assert cluster["ClusterSettings"] == [{"Name": "containerInsights", "Value": "enabled"}]
+
+
+class TestRoles:
+    def role(self, name: str) -> dict[str, Any]:
+        return of_type("service.yaml", "AWS::IAM::Role")[name]
+
+    def test_the_task_s_policy_is_the_one_of_infra_iam(self) -> None:
+        (inline,) = self.role("TaskRole")["Policies"]
+        assert inline["PolicyDocument"] == policy("task")
+
+    @pytest.mark.parametrize("name", ["task", "operator"])
+    def test_a_policy_has_one_statement_a_resource_and_names_it(self, name: str) -> None:
+        statements = policy(name)["Statement"]
+        assert len(actions(policy(name))) == len(statements)
+        assert [each["Action"] for each in statements if each["Resource"] == "*"] == [
+            ["dynamodb:ListStreams"]
+        ]
+        assert not [action for each in statements for action in each["Action"] if "*" in action]
+
+    @pytest.mark.parametrize("name", ["TaskRole", "ExecutionRole"])
+    def test_only_tasks_of_this_account_may_take_a_role(self, name: str) -> None:
+        (statement,) = self.role(name)["AssumeRolePolicyDocument"]["Statement"]
+        assert statement["Principal"] == {"Service": "ecs-tasks.amazonaws.com"}
+        assert statement["Condition"] == {
+            "StringEquals": {"aws:SourceAccount": "<AccountId>"},
+            "ArnLike": {"aws:SourceArn": "arn:<Partition>:ecs:<Region>:<AccountId>:*"},
+        }
+
+    def test_starting_the_task_and_running_it_are_apart(self) -> None:
+        (definition,) = of_type("service.yaml", "AWS::ECS::TaskDefinition").values()
+        assert definition["TaskRoleArn"] == "<TaskRole.Arn>"
+        assert definition["ExecutionRoleArn"] == "<ExecutionRole.Arn>"
+
+
+class TestWatching:
+    def test_every_own_metric_of_an_alarm_exists(self) -> None:
+        own = [alarm for alarm in alarms().values() if alarm.get("Namespace") == NAMESPACE]
+        assert own
+        for alarm in own:
+            assert alarm["MetricName"] in OWN_METRICS
+            assert alarm["Dimensions"] == [{"Name": "Service", "Value": SERVICE}]
+
+    def test_every_own_metric_of_the_dashboard_exists_and_its_file_is_the_template_s(self) -> None:
+        shown = dashboard_metrics()
+        own = [row for row in shown if row[0] == NAMESPACE]
+        assert own
+        for row in own:
+            assert row[1] in OWN_METRICS
+            assert row[2:4] == ["Service", SERVICE]
+
+    @pytest.mark.parametrize(
+        "alarm",
+        [
+            "OldestMessageAlarm",
+            "DeadLettersAlarm",
+            "RunningTasksAlarm",
+            "StreamLagAlarm",
+            "NearTrimAlarm",
+            "AuditGapsAlarm",
+            "UnfinishedExpiriesAlarm",
+            "ExpiredEventsAlarm",
+            "StorePausedAlarm",
+            "SinksDownAlarm",
+            "TablesThrottledAlarm",
+            "AuditStreamThrottledAlarm",
+        ],
+    )
+    def test_an_alarm_tells_its_topic_and_says_where_the_runbook_is(self, alarm: str) -> None:
+        topic = {"if": "HasAlarmTopic", "then": ["<AlarmTopicArn>"], "else": "<NoValue>"}
+        assert alarms()[alarm]["AlarmActions"] == topic
+        assert alarms()[alarm]["AlarmDescription"].endswith("Runbook in infra/README.md.")
+        assert len(alarms()) == 12
+
+    def test_waiting_events_raise_the_alarm_well_before_they_expire(self) -> None:
+        assert alarms()["OldestMessageAlarm"]["Threshold"] * 2 < DEFAULT_TTL_SECONDS
+
+    def test_a_lagging_audit_raises_the_alarm_well_before_records_are_trimmed_and_so_does_its_silence(
+        self,
+    ) -> None:
+        alarm = alarms()["StreamLagAlarm"]
+        assert alarm["Threshold"] * 6 < 24 * 3600
+        assert alarm["TreatMissingData"] == "breaching"
+
+    def test_alarms_look_at_no_shorter_time_than_metrics_are_written(self) -> None:
+        interval = int(environment()["EXPORT_METRICS_SECONDS"])
+        for alarm in alarms().values():
+            assert alarm.get("Namespace") != NAMESPACE or alarm["Period"] >= interval > 0
+
+
+def alarms() -> dict[str, dict[str, Any]]:
+    return of_type("service.yaml", "AWS::CloudWatch::Alarm")
+
+
+def dashboard_metrics() -> list[list[Any]]:
+    (board,) = of_type("service.yaml", "AWS::CloudWatch::Dashboard").values()
+    widgets = json.loads(board["DashboardBody"])["widgets"]
+    rows: list[list[Any]] = [row for widget in widgets for row in widget["properties"]["metrics"]]
+    return rows
