@@ -1,12 +1,16 @@
 """Fixtures that every test may ask for: the emulators, each started once, and clients for them."""
 
 import functools
+import os
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from processor.embedded.clients import emulator_client
 from processor.embedded.embedded_aws import EmbeddedAws
+from tests.engines.dynamodb_local import DynamoDbLocal
+from tests.engines.ministack import Ministack
+from tests.engines.process import Engine
 from tests.resources import ClientFactory
 
 
@@ -26,3 +30,25 @@ def clients() -> Callable[[str], ClientFactory]:
         return functools.cache(functools.partial(emulator_client, endpoint_url=endpoint_url))
 
     return at
+
+
+@pytest.fixture(scope="session")
+def dynamodb_local() -> Iterator[str]:
+    """The endpoint URL of a DynamoDB Local. Tests that ask for it carry the mark `dynamodb_local`."""
+    yield from _endpoint_of(DynamoDbLocal())
+
+
+@pytest.fixture(scope="session")
+def ministack() -> Iterator[str]:
+    """The endpoint URL of a ministack without authorization."""
+    yield from _endpoint_of(Ministack())
+
+
+def _endpoint_of(engine: Engine) -> Iterator[str]:
+    reason = engine.missing()
+    if reason is not None:
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with engine:
+        yield engine.endpoint_url

@@ -1,0 +1,127 @@
+"""An emulator as a child process on a free port of 127.0.0.1, gone with whoever started it."""
+
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from threading import Event
+from types import TracebackType
+from typing import Self
+
+HOST = "127.0.0.1"
+START_LIMIT_SECONDS = 90.0
+STOP_LIMIT_SECONDS = 10.0
+ATTEMPTS = 3  # a free port may be taken by another before the emulator binds it
+
+
+class EngineError(Exception):
+    """The emulator is missing or did not start; the message says why."""
+
+
+class Engine:
+    """A context manager that runs one emulator. Subclasses say how to call it."""
+
+    scheme = "http"
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._directory: tempfile.TemporaryDirectory[str] | None = None
+        self._port = 0
+
+    def command(self, port: int) -> Sequence[str]:
+        """The command line; the process must end when its standard input does."""
+        raise NotImplementedError
+
+    def environment(self, port: int, directory: Path) -> Mapping[str, str]:
+        """The whole environment of the process. What it writes belongs into the directory."""
+        raise NotImplementedError
+
+    def missing(self) -> str | None:
+        """What is not installed, as one line with the command that mends it, or None."""
+        raise NotImplementedError
+
+    @property
+    def endpoint_url(self) -> str:
+        """Where it listens."""
+        return f"{self.scheme}://{HOST}:{self._port}"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Returns when the emulator takes connections.
+
+        Raises:
+            EngineError: if it is not installed, or ends or hangs before it is ready.
+        """
+        reason = self.missing()
+        if reason is not None:
+            raise EngineError(reason)
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                self._start_once()
+            except EngineError:
+                self.stop()
+                if attempt == ATTEMPTS:
+                    raise
+            else:
+                return
+
+    def stop(self) -> None:
+        """Ends the process and removes what it wrote. May be called twice, and before `start`."""
+        process, self._process = self._process, None
+        if process is not None:
+            if process.stdin is not None:
+                process.stdin.close()
+            try:
+                process.wait(STOP_LIMIT_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        directory, self._directory = self._directory, None
+        if directory is not None:
+            directory.cleanup()
+
+    def _start_once(self) -> None:
+        self._port = _free_port()
+        self._directory = tempfile.TemporaryDirectory(prefix="engine-")
+        directory = Path(self._directory.name)
+        log = directory / "output.log"
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                self.command(self._port),
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=dict(self.environment(self._port, directory)),
+                cwd=directory,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + START_LIMIT_SECONDS
+        pause = Event()
+        while not _takes_connections(self._port):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                last = log.read_text(errors="replace")[-2_000:]
+                raise EngineError(f"{type(self).__name__} did not start:\n{last}")
+            pause.wait(0.05)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _takes_connections(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((HOST, port)) == 0
