@@ -47,6 +47,7 @@ class EmbeddedAws:
         self._process: subprocess.Popen[str] | None = None
         self._endpoint_url = ""
         self._deployment: Deployment | None = None
+        self._clients: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
         self.start()
@@ -87,6 +88,7 @@ class EmbeddedAws:
             self.stop()
             raise
         self._endpoint_url = answer.pop("endpoint_url")
+        self._clients.clear()
         self._deployment = Deployment(**answer)
 
     def stop(self) -> None:
@@ -117,8 +119,10 @@ class EmbeddedAws:
         return self._deployment
 
     def client(self, service: str) -> Any:
-        """A boto3 client of this AWS, for example for `sqs`."""
-        return emulator_client(service, self._endpoint_url)
+        """The boto3 client of one service of this AWS, for example of `sqs`."""
+        if service not in self._clients:
+            self._clients[service] = emulator_client(service, self._endpoint_url)
+        return self._clients[service]
 
     def environment(self) -> dict[str, str]:
         """The settings that lead a service, or any AWS SDK, to this AWS (contract section 5)."""

@@ -54,12 +54,12 @@ def _wait_aside(turns: Turns) -> None:
     ) -> list[Message]:
         deadline = time.monotonic() + wait_seconds_timeout
         while True:
+            _check_client()
             messages = poll_once(backend, queue_name, count, 0, visibility_timeout, message_attribute_names)
             left = deadline - time.monotonic()
             if messages or left <= 0:
                 return messages
             turns.stand_aside(min(left, MAX_STAND_ASIDE_SECONDS))
-            _check_client()
 
     backends: Any = SQSBackend
     backends.receive_message = receive_message
