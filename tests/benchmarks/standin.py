@@ -1,0 +1,92 @@
+"""A local stand-in for SQS and DynamoDB that costs its clients as little waiting as possible.
+
+It speaks the JSON protocols over HTTP on 127.0.0.1, makes the events of as many exports as it is told to
+while they are received, answers every conditional write by the life of an export, and counts the calls.
+
+`GET /control` gives the counts; `POST /control` with `{"events": n}` puts n more events into the queue.
+"""
+
+import argparse
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from tests.benchmarks.standin_world import Answer, World
+
+POLL_SECONDS = 0.005
+
+
+class Connection(asyncio.Protocol):
+    """One keep-alive connection; botocore never sends the next request before the answer."""
+
+    def __init__(self, world: World, latency_seconds: float) -> None:
+        self._world = world
+        self._latency_seconds = latency_seconds
+        self._buffer = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
+            lines = self._buffer[:end].decode("latin-1").split("\r\n")
+            headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:])}
+            whole = end + 4 + int(headers.get("content-length", 0))
+            if len(self._buffer) < whole:
+                return
+            body, self._buffer = self._buffer[end + 4 : whole], self._buffer[whole:]
+            self._handle(lines[0].split()[1], headers, json.loads(body or b"{}"))
+
+    def _handle(self, path: str, headers: Mapping[str, str], request: dict[str, Any]) -> None:
+        if path == "/control":
+            self._world.released += int(request.get("events", 0))
+            self._answer((200, self._world.state()))
+            return
+        operation = headers.get("x-amz-target", "").partition(".")[2]
+        answer = self._world.call(operation, request)
+        loop = asyncio.get_running_loop()
+        if operation == "ReceiveMessage" and not answer[1] and request.get("WaitTimeSeconds"):
+            self._poll(request, loop.time() + request["WaitTimeSeconds"])
+        elif self._latency_seconds:
+            loop.call_later(self._latency_seconds, self._answer, answer)
+        else:
+            self._answer(answer)
+
+    def _poll(self, request: dict[str, Any], until: float) -> None:
+        """A long poll: looks again every few milliseconds, until the wait is over."""
+        if self._transport.is_closing():
+            return
+        loop = asyncio.get_running_loop()
+        answer = self._world.receive_message(request)
+        if answer or loop.time() >= until:
+            self._answer((200, answer))
+        else:
+            loop.call_later(POLL_SECONDS, self._poll, request, until)
+
+    def _answer(self, answer: Answer) -> None:
+        status, members = answer
+        body = json.dumps(members).encode()
+        head = (
+            f"HTTP/1.1 {status} {'OK' if status == 200 else 'Bad Request'}\r\n"
+            "Content-Type: application/x-amz-json-1.0\r\n"
+            f"x-amzn-RequestId: bench\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        self._transport.write(head.encode() + body)
+
+
+async def serve(latency_seconds: float) -> None:
+    """Serves until it is ended; the first line on standard output is the port."""
+    world = World()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Connection(world, latency_seconds), "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--latency-ms", type=float, default=0.0, help="how long every answer takes")
+    asyncio.run(serve(parser.parse_args().latency_ms / 1_000))
