@@ -46,7 +46,7 @@ class AuditSource(_Part):
 
 
 class AuditEntry(_Part):
-    """One item that left the table. Its `audit_id` is the same on every delivery, so repeats can be dropped."""
+    """One item that left the table. Its `audit_id` is the same on every delivery: repeats can be dropped."""
 
     schema_version: Literal[1] = 1
     audit_id: Annotated[str, Field(min_length=1)]

@@ -1,0 +1,43 @@
+"""Who reads which shard: pure decisions that every task makes for itself from one scan of the rows."""
+
+import zlib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a worker does next: leases to take, and at most one to ask another worker for."""
+
+    take: tuple[str, ...] = ()
+    request: str | None = None
+
+
+def plan(worker: str, holders: Mapping[str, str | None]) -> Plan:
+    """A worker's next moves towards an equal share.
+
+    Free leases are taken up to the share. With none free, a worker asks the one that holds most for a lease,
+    if that holds at least two more: each such move makes the shares more equal, so it ends, within one of
+    an equal share, and nothing goes back and forth. Workers without a lease are seen by themselves only,
+    which is enough, for it is they who ask.
+
+    Args:
+        worker: this one.
+        holders: for each lease that may be read now, who holds it or has asked for it; None where it is
+            free or has run out.
+    """
+    counts = Counter(holder for holder in holders.values() if holder is not None)
+    mine = counts[worker]
+    live = len(counts.keys() | {worker})
+    share = -(-len(holders) // live)
+    free = [key for key, holder in holders.items() if holder is None]
+    if free:
+        free.sort(key=lambda key: zlib.crc32(f"{worker} {key}".encode()))  # others try in another order
+        return Plan(take=tuple(free[: max(0, share - mine)]))
+    if not counts:
+        return Plan()
+    most_loaded = max(sorted(counts), key=counts.__getitem__)
+    if counts[most_loaded] < mine + 2:
+        return Plan()
+    return Plan(request=min(key for key, holder in holders.items() if holder == most_loaded))

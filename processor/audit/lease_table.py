@@ -1,0 +1,182 @@
+"""The leases table: consistent reads, and conditional writes that never undo another task's work."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from processor.audit.leases import SHARD_END, Attributes, Lease, from_attributes, number, to_attributes
+from processor.aws import ConditionFailed, call
+from processor.log import get_logger
+
+
+class LeasesClient(Protocol):
+    """As much of the DynamoDB client as the leases need."""
+
+    @property
+    def scan(self) -> Callable[..., Any]:
+        """Scan."""
+
+    @property
+    def put_item(self) -> Callable[..., Any]:
+        """PutItem."""
+
+    @property
+    def update_item(self) -> Callable[..., Any]:
+        """UpdateItem."""
+
+    @property
+    def delete_item(self) -> Callable[..., Any]:
+        """DeleteItem."""
+
+
+class LeaseTable:
+    """Reads and writes lease rows. Methods raise `AwsError`s; `ConditionFailed` means somebody was first."""
+
+    def __init__(self, client: LeasesClient, table: str) -> None:
+        self._client = client
+        self._table = table
+        self._unreadable: set[str] = set()
+
+    def scan(self) -> tuple[Lease, ...]:
+        """Every lease row, read consistently; rows that are none of ours are left out."""
+        leases: list[Lease] = []
+        start: dict[str, Any] = {}
+        while True:
+            page = call(self._client.scan, TableName=self._table, ConsistentRead=True, **start)
+            for row in page.get("Items", ()):
+                lease = self._read(row)
+                if lease is not None:
+                    leases.append(lease)
+            if not page.get("LastEvaluatedKey"):
+                return tuple(leases)
+            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
+    def create(self, lease: Lease) -> bool:
+        """Puts a row where there is none.
+
+        Returns:
+            Whether it was put; False if the shard has a row already, which stays as it is.
+        """
+        try:
+            call(
+                self._client.put_item,
+                TableName=self._table,
+                Item=to_attributes(lease),
+                ConditionExpression="attribute_not_exists(leaseKey)",
+            )
+        except ConditionFailed:
+            return False
+        return True
+
+    def update(
+        self,
+        key: str,
+        *,
+        counter: int,
+        owner: str | None,
+        sets: Attributes,
+        removes: frozenset[str] = frozenset(),
+        absent: str | None = None,
+    ) -> Lease:
+        """Changes a row if its counter and owner are what the caller has seen.
+
+        Args:
+            key: the row's key.
+            counter: the `leaseCounter` seen.
+            owner: the `leaseOwner` seen, None for none.
+            sets: attributes to set.
+            removes: attributes to remove.
+            absent: an attribute that must not be there.
+
+        Returns:
+            The row as it is now.
+
+        Raises:
+            ConditionFailed: with the row as it is instead.
+        """
+        names = {f"#{index}": name for index, name in enumerate([*sets, *sorted(removes)])}
+        placeholders = {name: placeholder for placeholder, name in names.items()}
+        values: dict[str, Mapping[str, Any]] = {
+            f":{index}": value for index, value in enumerate(sets.values())
+        }
+        expression = "SET " + ", ".join(f"#{index} = :{index}" for index in range(len(sets)))
+        if removes:
+            expression += " REMOVE " + ", ".join(placeholders[name] for name in sorted(removes))
+        condition = "leaseCounter = :seenCounter"
+        values[":seenCounter"] = number(counter)
+        if owner is None:
+            condition += " AND attribute_not_exists(leaseOwner)"
+        else:
+            condition += " AND leaseOwner = :seenOwner"
+            values[":seenOwner"] = {"S": owner}
+        if absent is not None:
+            condition += f" AND attribute_not_exists({absent})"
+        answer = call(
+            self._client.update_item,
+            TableName=self._table,
+            Key={"leaseKey": {"S": key}},
+            UpdateExpression=expression,
+            ConditionExpression=condition,
+            ExpressionAttributeNames=names,
+            ExpressionAttributeValues=values,
+            ReturnValues="ALL_NEW",
+            ReturnValuesOnConditionCheckFailure="ALL_OLD",
+        )
+        lease = from_attributes(answer["Attributes"])
+        if lease is None:
+            raise ValueError("the row was no lease row")
+        return lease
+
+    def request(self, lease: Lease, worker: str) -> bool:
+        """Asks the lease's owner to hand it over; the counter stays, so the owner's own writes go on.
+
+        Returns:
+            Whether the request is in the row now.
+        """
+        try:
+            self.update(
+                lease.key,
+                counter=lease.counter,
+                owner=lease.owner,
+                sets={"x_requestedBy": {"S": worker}},
+                absent="x_requestedBy",
+            )
+        except ConditionFailed:
+            return False
+        return True
+
+    def mark_gap_reported(self, lease: Lease) -> None:
+        """Notes that the loss of this shard has been said, unless somebody has changed the row meanwhile."""
+        try:
+            self.update(
+                lease.key, counter=lease.counter, owner=lease.owner, sets={"x_gapReported": {"BOOL": True}}
+            )
+        except ConditionFailed:
+            return
+
+    def delete_finished(self, lease: Lease) -> bool:
+        """Removes the row of a finished shard, unless it has changed.
+
+        Returns:
+            Whether it was removed.
+        """
+        try:
+            call(
+                self._client.delete_item,
+                TableName=self._table,
+                Key={"leaseKey": {"S": lease.key}},
+                ConditionExpression="leaseCounter = :seen AND checkpoint = :end",
+                ExpressionAttributeValues={":seen": number(lease.counter), ":end": {"S": SHARD_END}},
+            )
+        except ConditionFailed:
+            return False
+        return True
+
+    def _read(self, row: Attributes) -> Lease | None:
+        try:
+            return from_attributes(row)
+        except ValueError:
+            key = str(row.get("leaseKey"))
+            if key not in self._unreadable:
+                self._unreadable.add(key)
+                get_logger().error("lease_row_unreadable", lease_key=key)
+            return None

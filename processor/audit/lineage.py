@@ -1,0 +1,145 @@
+"""Which shard may be read when: parents before children, a table's earlier streams before its later ones.
+
+Pure decisions over lease rows and listings (laws 5 and 6).
+"""
+
+from collections.abc import Iterable, Mapping
+
+from processor.audit.leases import Lease
+from processor.audit.shards import RETENTION_HOURS, Listing, Shard, Streams, began_at, by_age
+
+KEEP_FINISHED_HOURS = 48.0
+"""Finished rows stay twice as long as records do, for listings have shown shards older than 24 hours."""
+
+TRIM_MARGIN_HOURS = 0.1
+"""DynamoDB trims when it suits it; a start so close to the end of retention counts as late."""
+
+
+def ready_leases(
+    leases: Iterable[Lease], streams: Streams, first_seen: Mapping[str, float]
+) -> tuple[Lease, ...]:
+    """The unfinished leases that may be read now.
+
+    Args:
+        leases: every row, as one consistent scan saw them.
+        streams: what is known about each stream.
+        first_seen: when this task first saw each row, on the clock of `Listing.started_at`.
+    """
+    rows = {(lease.stream_arn, lease.shard_id): lease for lease in leases}
+    waiting = _streams_that_wait(rows, streams)
+    return tuple(
+        lease
+        for lease in rows.values()
+        if not lease.finished
+        and _is_readable(lease, streams)
+        and lease.stream_arn not in waiting
+        and all(_parent_is_done(parent, lease, rows, streams, first_seen) for parent in lease.parents)
+    )
+
+
+def _parent_is_done(
+    parent: str,
+    child: Lease,
+    rows: Mapping[tuple[str, str], Lease],
+    streams: Streams,
+    first_seen: Mapping[str, float],
+) -> bool:
+    """Law 5: the parent's row says SHARD_END, or there is none and a complete listing lacks the parent.
+
+    A listing from before the child was known may lack the parent only because it is older than both, so
+    it counts only if it shows the child, or was started after the child's row was seen.
+    """
+    row = rows.get((child.stream_arn, parent))
+    if row is not None:
+        return row.finished
+    state = streams.get(child.stream_arn)
+    listing = state.listing if state else None
+    if listing is None or not listing.complete or parent in listing.shards:
+        return False
+    return child.shard_id in listing.shards or listing.started_at > first_seen.get(child.key, float("inf"))
+
+
+def _streams_that_wait(rows: Mapping[tuple[str, str], Lease], streams: Streams) -> frozenset[str]:
+    """The streams behind one that is not read to its end yet."""
+    ordered = by_age(frozenset(streams) | {arn for arn, _ in rows})
+    for index, arn in enumerate(ordered):
+        if not is_drained(arn, [lease for (owner, _), lease in rows.items() if owner == arn], streams):
+            return frozenset(ordered[index + 1 :])
+    return frozenset()
+
+
+def is_drained(stream_arn: str, leases: Iterable[Lease], streams: Streams) -> bool:
+    """Whether nothing more can come out of a stream: it is gone, or every shard of it is read to its end."""
+    state = streams.get(stream_arn)
+    if state is None:
+        return False
+    if state.gone:
+        return True
+    finished = {lease.shard_id: lease.finished for lease in leases}
+    listing = state.listing
+    return (
+        listing is not None
+        and listing.complete
+        and all(finished.values())
+        and all(finished.get(shard_id, False) for shard_id in listing.shards)
+    )
+
+
+def _is_readable(lease: Lease, streams: Streams) -> bool:
+    """Before a stream is known, an earlier one may be unknown as well."""
+    state = streams.get(lease.stream_arn)
+    return state is not None and not state.gone
+
+
+def parents_first(listing: Listing) -> list[Shard]:
+    """The listing's shards in an order in which no child comes before its parent."""
+    ordered: dict[str, Shard] = {}
+    for shard in listing.shards.values():
+        path: list[Shard] = []
+        step: Shard | None = shard
+        while step is not None and step.shard_id not in ordered and step not in path:
+            path.append(step)
+            step = listing.shards.get(step.parent_id) if step.parent_id is not None else None
+        ordered.update((each.shard_id, each) for each in reversed(path))
+    return list(ordered.values())
+
+
+def removable(leases: Iterable[Lease], streams: Streams, now: float) -> tuple[Lease, ...]:
+    """The rows that nobody needs any more: finished long ago, and their shard absent from a complete listing.
+
+    Args:
+        leases: every row.
+        streams: what is known about each stream.
+        now: Unix seconds.
+    """
+    return tuple(
+        lease
+        for lease in leases
+        if lease.finished
+        and lease.ended_at is not None
+        and now - lease.ended_at > KEEP_FINISHED_HOURS * 3_600
+        and _is_unlisted(lease, streams)
+    )
+
+
+def _is_unlisted(lease: Lease, streams: Streams) -> bool:
+    state = streams.get(lease.stream_arn)
+    if state is None or state.gone:
+        return state is not None
+    listing = state.listing
+    return listing is not None and listing.complete and lease.shard_id not in listing.shards
+
+
+def start_may_be_trimmed(lease: Lease, now: float) -> bool:
+    """Whether a shard that was never read from may have lost its first records by now (Unix seconds).
+
+    TRIM_HORIZON gives the oldest record that is left and does not say what is missing. What was written
+    before the table was followed at all is not missed.
+    """
+    began = began_at(lease.shard_id) or lease.created_at
+    age_hours = (now - began) / 3_600
+    return (
+        lease.position.sequence_number is None
+        and began > lease.tracked_since
+        and age_hours > RETENTION_HOURS - TRIM_MARGIN_HOURS
+    )

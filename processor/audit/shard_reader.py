@@ -1,0 +1,338 @@
+"""Reads one shard: pages of records, their entries to the sinks, the checkpoint behind them.
+
+A reader is a sequence of short steps, each of which says how long to wait before the next one; nothing in
+it waits. One page is in hand at a time, and the next is read when every sink has taken it, so memory is
+bounded and the position is always the last record taken.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from handlers.expiry import ShardSource, audit_entry
+from processor.audit.absence import AbsenceCheck, StreamMissing
+from processor.audit.back_off import BackOff
+from processor.audit.delivery import Batch, Delivery
+from processor.audit.gaps import Gap, GapReason, report_gap
+from processor.audit.held_lease import HeldLease, LeaseLost, LeaseNotTrusted
+from processor.audit.lease_table import LeaseTable
+from processor.audit.leases import Position
+from processor.audit.lineage import start_may_be_trimmed
+from processor.audit.shard_end import ShardEnd
+from processor.audit.shards import StreamName, StreamState
+from processor.audit.sink import SinkInterrupted, SinkUnavailable
+from processor.audit.streams import MalformedPage, Page, StreamApi, position_of
+from processor.aws import AwsError, IteratorExpired, Misconfigured, NotFound, Rejected, Transient, Trimmed
+from processor.health import Health
+from processor.log import get_logger
+from processor.metrics import Metrics
+
+MIN_POLL_SECONDS = 0.25
+"""Four reads a second a shard: DynamoDB allows five, and the next owner may be reading already."""
+
+IDLE_POLL_SECONDS = 1.0
+CHECKPOINT_SECONDS = 1.0
+"""Pages with entries are written into the row at most this often; all others with the next renewal."""
+
+UNTRUSTED_POLL_SECONDS = 0.2
+EXPECTED_FAILURES = 3
+"""Failures in a row before a shard's trouble is shown: throttling and resets are everyday."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all readers of this task share."""
+
+    api: StreamApi
+    table: LeaseTable
+    delivery: Delivery
+    metrics: Metrics
+    health: Health
+    failover_seconds: float
+    stream_state: Callable[[str], StreamState | None]
+    ended: Callable[[bool], None]
+    """Told at a shard's end, and whether children were found: others may start now."""
+    clock: Callable[[], float] = time.monotonic
+    now: Callable[[], float] = time.time
+
+
+@dataclass(frozen=True, slots=True)
+class _StopRequest:
+    give_up_at: float
+    """Until when a page in hand may still be brought to the sinks (monotonic seconds)."""
+    to: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _PageInHand:
+    page: Page
+    batch: Batch
+    has_entries: bool
+
+
+class ShardReader:
+    """Reads the shard of one held lease until its end, or until the lease is lost or given up.
+
+    `step` is for one thread; `request_stop` and `behind_since` are for any.
+    """
+
+    def __init__(
+        self, lease: HeldLease, around: Surroundings, beat: Callable[[], None] = lambda: None
+    ) -> None:
+        """Takes what to call while a sink is at work, to show that it goes on."""
+        row = lease.row
+        name = StreamName.of(row.stream_arn)
+        self.lease = lease
+        self.wake = threading.Event()
+        """Set when the next step should not wait any longer."""
+        self._around = around
+        self._beat = beat
+        self._source = ShardSource(name.table, name.region, row.stream_arn, row.shard_id)
+        self._absence = AbsenceCheck(around.api, row.stream_arn, row.shard_id, around.failover_seconds)
+        self._iterator: str | None = None
+        self._hand: _PageInHand | None = None
+        self._end: ShardEnd | None = None
+        self._stop: _StopRequest | None = None
+        self._from_oldest = False
+        self._gap: Gap | None = None
+        self._has_read = False
+        self._next_read_at = around.clock()
+        self._idle_seconds = MIN_POLL_SECONDS
+        self._checkpoint_at = around.clock()
+        self._reading = BackOff(0.5, 30.0)
+        self._sinking = BackOff(0.5, 30.0)
+        self._ending = BackOff(0.5, 30.0)
+        self._behind_since: float | None = row.position.written_at or row.created_at
+        self._tip_at = around.now()
+        self._trouble = f"shard {row.shard_id}"
+
+    def request_stop(self, give_up_at: float, to: str | None = None) -> None:
+        """Asks the reader to finish the page in hand, write its checkpoint and give the lease up.
+
+        Args:
+            give_up_at: until when the sinks are waited for (monotonic seconds); then the page is left to
+                the next owner.
+            to: the worker to hand the lease to, if one asked for it.
+        """
+        before = self._stop
+        if before is None or give_up_at < before.give_up_at:
+            self._stop = _StopRequest(give_up_at, before.to if before and before.to else to)
+            self.wake.set()
+
+    def behind_since(self) -> float | None:
+        """Since when records may be unread (Unix seconds); None while the shard is read to its tip."""
+        return self._behind_since
+
+    def step(self) -> float | None:
+        """Does the next thing.
+
+        Returns:
+            How long to wait before the next step (seconds), or None once this reader is done.
+        """
+        delay = self._next_step()
+        if delay is None:
+            self._behind_since = None
+            self._around.health.report(self._trouble, None)
+        return delay
+
+    def _next_step(self) -> float | None:
+        try:
+            if self.lease.over:
+                return None
+            if self._stop is not None:
+                return self._step_to_stop(self._stop)
+            if not self.lease.trusted():
+                return UNTRUSTED_POLL_SECONDS
+            if self._hand is not None:
+                return self._deliver(self._hand)
+            if self._end is not None:
+                return self._step_to_end(self._end)
+            return self._read()
+        except LeaseNotTrusted:
+            return UNTRUSTED_POLL_SECONDS
+        except LeaseLost:
+            get_logger().warning("lease_lost", lease_key=self.lease.row.key)
+            return None
+
+    def _read(self) -> float:
+        started = self._around.clock()
+        if started < self._next_read_at:
+            return self._next_read_at - started
+        started_at = self._around.now()
+        self._next_read_at = started + MIN_POLL_SECONDS
+        try:
+            if self._iterator is None:
+                self._iterator = self._open()
+            page = self._around.api.page(self._iterator)
+        except IteratorExpired:
+            self._iterator = None
+            return MIN_POLL_SECONDS
+        except Trimmed:
+            return self._restart_from_oldest()
+        except NotFound as error:
+            return self._look_for_shard(error)
+        except (AwsError, MalformedPage) as error:
+            return self._failed(error)
+        self._reading.worked()
+        self._absence.found()
+        self._around.health.report(self._trouble, None)
+        self._iterator = page.next_iterator
+        return self._take_in_hand(page, started, started_at)
+
+    def _open(self) -> str:
+        row = self.lease.row
+        position = Position() if self._from_oldest else self.lease.taken
+        return self._around.api.iterator(row.stream_arn, row.shard_id, position)
+
+    def _take_in_hand(self, page: Page, started: float, started_at: float) -> float:
+        """Turns a page's REMOVE records into entries; the next step delivers them."""
+        row = self.lease.row
+        if not self._has_read and self._gap is None and start_may_be_trimmed(row, started_at):
+            self._gap = Gap(GapReason.UNREAD, row, Position(None, row.created_at))
+        self._has_read = True
+        if page.records:
+            self._tell_gap(position_of(page.records[0]))
+            self._behind_since = position_of(page.records[0]).written_at or started_at
+            self._idle_seconds = MIN_POLL_SECONDS
+        else:
+            if page.next_iterator is None:
+                self._tell_gap(None)
+            self._behind_since, self._tip_at = None, started_at
+            self._next_read_at = started + self._idle_pause()
+        read_at = datetime.fromtimestamp(started_at, UTC)
+        entries = [
+            entry
+            for record in page.records
+            if record.get("eventName") == "REMOVE"
+            and (entry := audit_entry(record, source=self._source, read_at=read_at)) is not None
+        ]
+        self._hand = _PageInHand(page, self._around.delivery.batch(entries), bool(entries))
+        return 0.0
+
+    def _idle_pause(self) -> float:
+        """Longer with each empty page, except in a closed shard, whose empty stretches come to an end."""
+        row = self.lease.row
+        state = self._around.stream_state(row.stream_arn)
+        shard = state.listing.shards.get(row.shard_id) if state and state.listing else None
+        if shard is not None and shard.ending_sequence_number is not None:
+            return MIN_POLL_SECONDS
+        self._idle_seconds = min(IDLE_POLL_SECONDS, self._idle_seconds * 2)
+        return self._idle_seconds
+
+    def _deliver(self, hand: _PageInHand) -> float:
+        try:
+            hand.batch.deliver(self._may_continue)
+        except SinkInterrupted:
+            return UNTRUSTED_POLL_SECONDS
+        except SinkUnavailable:
+            return self._sinking.failed()
+        self._sinking.worked()
+        self._hand = None
+        if hand.page.records:
+            self.lease.advance(hand.page.last_position())
+            self._from_oldest = False
+            self._behind_since = hand.page.last_position().written_at
+        if hand.page.next_iterator is None:
+            self._end = ShardEnd(
+                self.lease, api=self._around.api, table=self._around.table, now=self._around.now
+            )
+            return 0.0
+        if hand.has_entries:
+            self._checkpoint()
+        return max(0.0, self._next_read_at - self._around.clock())
+
+    def _may_continue(self) -> bool:
+        self._beat()
+        stop = self._stop
+        in_time = stop is None or self._around.clock() < stop.give_up_at
+        return in_time and self.lease.trusted()
+
+    def _checkpoint(self) -> None:
+        now = self._around.clock()
+        if now - self._checkpoint_at < CHECKPOINT_SECONDS or not self.lease.trusted():
+            return
+        self._checkpoint_at = now
+        try:
+            self.lease.renew()
+        except AwsError as error:
+            get_logger().warning("checkpoint_failed", lease_key=self.lease.row.key, error=str(error))
+
+    def _restart_from_oldest(self) -> float:
+        """What comes after the position is trimmed: the oldest record that is left is next, and told."""
+        self._iterator = None
+        if self.lease.taken.sequence_number is not None and self._gap is None:
+            self._gap = Gap(GapReason.TRIMMED, self.lease.row, self.lease.taken)
+        self._from_oldest = True
+        return self._reading.failed()
+
+    def _tell_gap(self, first: Position | None) -> None:
+        if self._gap is not None:
+            report_gap(replace(self._gap, first=first), self._around.metrics, self._around.now())
+            self._gap = None
+
+    def _look_for_shard(self, error: NotFound) -> float:
+        """The shard was not found: nothing is concluded from that alone (law 6)."""
+        self._iterator = None
+        row = self.lease.row
+        try:
+            absent = self._absence.look()
+        except StreamMissing:
+            return self._failed(error)
+        except AwsError as unanswered:
+            return self._failed(unanswered)
+        if absent is None:
+            return min(self._failed(error), self._around.failover_seconds / 2)
+        lost = self._gap or Gap(GapReason.SHARD_GONE, row, self.lease.taken)
+        self._gap = None
+        report_gap(lost, self._around.metrics, self._around.now())
+        self._end = ShardEnd(
+            self.lease,
+            api=self._around.api,
+            table=self._around.table,
+            now=self._around.now,
+            children=absent.children,
+        )
+        return 0.0
+
+    def _failed(self, error: AwsError | MalformedPage) -> float:
+        """Backs off. What only an operator can mend is shown at once, the rest when it goes on."""
+        row = self.lease.row
+        if self._behind_since is None:
+            self._behind_since = self._tip_at
+        if not isinstance(error, Transient):
+            self._iterator = None
+        is_news = self._reading.failures == 0
+        if isinstance(error, Misconfigured | Rejected) or self._reading.failures >= EXPECTED_FAILURES:
+            self._around.health.report(self._trouble, str(error) or type(error).__name__)
+        if is_news:
+            get_logger().warning(
+                "shard_read_failed", shard_id=row.shard_id, stream_arn=row.stream_arn, error=str(error)
+            )
+        return self._reading.failed()
+
+    def _step_to_end(self, end: ShardEnd) -> float | None:
+        try:
+            wait = end.step(self._around.stream_state(self.lease.row.stream_arn))
+        except AwsError as error:
+            if self._ending.failures == EXPECTED_FAILURES:
+                get_logger().warning("shard_end_failed", lease_key=self.lease.row.key, error=str(error))
+            return self._ending.failed()
+        if wait is not None:
+            return wait
+        get_logger().info("shard_finished", lease_key=self.lease.row.key)
+        self._around.ended(end.has_children)
+        return None
+
+    def _step_to_stop(self, stop: _StopRequest) -> float | None:
+        if self._hand is not None and self._may_continue():
+            wait = self._deliver(self._hand)
+            if self._hand is not None:
+                return min(wait, max(0.0, stop.give_up_at - self._around.clock()))
+        try:
+            self.lease.release(stop.to)
+        except AwsError as error:
+            get_logger().warning("lease_release_failed", lease_key=self.lease.row.key, error=str(error))
+            return self._ending.failed()
+        return None
