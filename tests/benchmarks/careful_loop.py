@@ -55,19 +55,21 @@ def write(dynamodb: DynamoDBClient, table: str, body: str) -> None:
     occurred = datetime.fromisoformat(event["occurredAt"])
     first, second = EARLIER.get(event["status"], ["pending", "processing"])
     update = (
-        "SET #status = :status, updatedAt = :updated, fileName = if_not_exists(fileName, :file), "
+        "SET #status = :status, updatedAt = :updated, "
         "createdAt = if_not_exists(createdAt, :created), #ttl = if_not_exists(#ttl, :ttl)"
     )
     values = {
         ":status": {"S": event["status"]},
         ":updated": {"S": event["occurredAt"]},
         ":created": {"S": event["createdAt"]},
-        ":file": {"S": event["fileName"]},
         ":ttl": {"N": str(int(created.timestamp()) + 900)},
         ":now": {"N": str(int(occurred.timestamp()))},
         ":p": {"S": first},
         ":q": {"S": second},
     }
+    if "fileName" in event:
+        update += ", fileName = if_not_exists(fileName, :file)"
+        values[":file"] = {"S": event["fileName"]}
     if "signedUrl" in event:
         update += ", signedUrl = :url"
         values[":url"] = {"S": event["signedUrl"]}

@@ -36,7 +36,7 @@ def main() -> None:
                         ":status": event["status"],
                         ":updated": event["occurredAt"],
                         ":created": event["createdAt"],
-                        ":file": event["fileName"],
+                        ":file": event.get("fileName", ""),
                         ":ttl": int(created.timestamp()) + 900,
                         ":p": first,
                         ":q": second,

@@ -19,6 +19,7 @@ STATUSES = ("pending", "processing", "completed")
 RANKS = {"pending": 0, "processing": 1, "completed": 2, "failed": 2}
 BLOCK = 1_000  # events of one export lie so far apart, more than any consumer here has in hand
 SIGNED_URL = "https://bench.s3.us-east-1.amazonaws.com/exports/report.csv?X-Amz-Signature=" + "0" * 400
+FILE_NAME = "report.csv"
 HANDLE_PADDING = "AQEB" + "x" * 300  # as long as SQS's own
 CREATED_AT = "2026-11-22T10:00:00.000Z"  # of every stored item: nothing here depends on it
 STATUS_ASSIGNED = re.compile(r"(#?\w+)\s*=\s*(:\w+)")
@@ -100,10 +101,9 @@ class World:
                 "status": status,
                 "occurredAt": stamp,
                 "createdAt": stamp,
-                "fileName": "report.csv",
             }
             if status == "completed":
-                event["signedUrl"] = SIGNED_URL
+                event |= {"fileName": FILE_NAME, "signedUrl": SIGNED_URL}
             messages.append(
                 {
                     "MessageId": f"00000000-0000-4000-8000-{number:012d}",
@@ -146,15 +146,15 @@ class World:
         }
 
     def _update_item(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """One conditional write; what it sets `status` to decides."""
+        """One conditional write. What it sets `status` to decides; one that sets none fills in something."""
         key = request["Key"]["requestId"]["S"]
         names, values = request.get("ExpressionAttributeNames", {}), request["ExpressionAttributeValues"]
         assigned = STATUS_ASSIGNED.findall(request["UpdateExpression"])
-        status = next(values[value]["S"] for name, value in assigned if names.get(name, name) == "status")
-        if self._move(key, status, creates=True):
+        status = next((values[value]["S"] for name, value in assigned if names.get(name) == "status"), None)
+        creates = "attribute_not_exists(requestId)" in request["ConditionExpression"]
+        if status is None or self._move(key, status, creates=creates, names_file=":file" in str(assigned)):
             return {}
-        shown = {"Item": self._items[key]} if "ReturnValuesOnConditionCheckFailure" in request else {}
-        raise Refused("ConditionalCheckFailedException", **shown)
+        raise Refused("ConditionalCheckFailedException", **self._old_item(key, request))
 
     def _batch_execute_statement(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """PartiQL INSERT (fails on an existing key) and UPDATE (fails on a missing one), each on its own."""
@@ -166,30 +166,40 @@ class World:
         return {"Item": item} if item else {}
 
     def _statement(self, statement: Mapping[str, Any]) -> dict[str, Any]:
-        texts = [parameter["S"] for parameter in statement["Parameters"] if "S" in parameter]
-        status = next((text for text in texts if text in RANKS), "pending")  # SET comes before WHERE
+        text, texts = (
+            statement["Statement"],
+            [parameter.get("S", "") for parameter in statement["Parameters"]],
+        )
+        status = next((text for text in texts if text in RANKS), "")  # SET comes before WHERE
         key = next((text for text in texts if text.startswith("bench-")), "")
-        inserts = statement["Statement"].lstrip().upper().startswith("INSERT")
+        inserts = text.startswith("INSERT")
+        kept = '"fileName" IS MISSING' in text and self._items.get(key, {}).get("fileName") is not None
         if inserts and key in self._items:
             error = {"Code": "DuplicateItem", "Message": "Duplicate primary key exists in table"}
-        elif not self._move(key, status, creates=inserts):
+        elif kept or not self._move(key, status, creates=inserts, names_file="fileName" in text):
             error = {"Code": "ConditionalCheckFailed", "Message": "The conditional request failed"}
         else:
             return {"TableName": TABLE}
-        return {"TableName": TABLE, "Error": error}
+        return {"TableName": TABLE, "Error": {**error, **self._old_item(key, statement)}}
 
-    def _move(self, key: str, status: str, *, creates: bool) -> bool:
+    def _old_item(self, key: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        asked = "ReturnValuesOnConditionCheckFailure" in request
+        return {"Item": self._items[key]} if asked and key in self._items else {}
+
+    def _move(self, key: str, status: str, *, creates: bool, names_file: bool) -> bool:
         item = self._items.get(key)
         if (item is None and not creates) or (item and RANKS[item["status"]["S"]] >= RANKS[status]):
             self.refused += 1
             return False
         self.applied += 1
+        file_name = {"fileName": {"S": FILE_NAME}} if names_file or (item and "fileName" in item) else {}
         self._items[key] = {
             "requestId": {"S": key},
             "status": {"S": status},
             "createdAt": {"S": CREATED_AT},
             "updatedAt": {"S": CREATED_AT},
             "ttl": {"N": "4102444800"},
+            **file_name,
         }
         return True
 
