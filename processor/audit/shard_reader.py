@@ -18,7 +18,7 @@ from processor.audit.delivery import Batch, Delivery
 from processor.audit.gaps import Gap, GapReason, report_gap
 from processor.audit.held_lease import HeldLease, LeaseLost, LeaseNotTrusted
 from processor.audit.lease_table import LeaseTable
-from processor.audit.leases import Position
+from processor.audit.leases import Lease, Position
 from processor.audit.lineage import start_may_be_trimmed
 from processor.audit.shard_end import ShardEnd
 from processor.audit.shards import StreamName, StreamState
@@ -52,8 +52,8 @@ class Surroundings:
     health: Health
     failover_seconds: float
     stream_state: Callable[[str], StreamState | None]
-    ended: Callable[[bool], None]
-    """Told at a shard's end, and whether children were found: others may start now."""
+    ended: Callable[[Lease, bool], None]
+    """Told when SHARD_END is written, and whether children were found: other shards may start now."""
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], float] = time.time
 
@@ -78,17 +78,15 @@ class ShardReader:
     `step` is for one thread; `request_stop` and `behind_since` are for any.
     """
 
-    def __init__(
-        self, lease: HeldLease, around: Surroundings, beat: Callable[[], None] = lambda: None
-    ) -> None:
-        """Takes what to call while a sink is at work, to show that it goes on."""
+    def __init__(self, lease: HeldLease, around: Surroundings) -> None:
         row = lease.row
         name = StreamName.of(row.stream_arn)
         self.lease = lease
         self.wake = threading.Event()
         """Set when the next step should not wait any longer."""
+        self.beat: Callable[[], None] = _no_beat
+        """Called while a sink is at work, to show that it goes on."""
         self._around = around
-        self._beat = beat
         self._source = ShardSource(name.table, name.region, row.stream_arn, row.shard_id)
         self._absence = AbsenceCheck(around.api, row.stream_arn, row.shard_id, around.failover_seconds)
         self._iterator: str | None = None
@@ -244,7 +242,7 @@ class ShardReader:
         return max(0.0, self._next_read_at - self._around.clock())
 
     def _may_continue(self) -> bool:
-        self._beat()
+        self.beat()
         stop = self._stop
         in_time = stop is None or self._around.clock() < stop.give_up_at
         return in_time and self.lease.trusted()
@@ -322,7 +320,7 @@ class ShardReader:
         if wait is not None:
             return wait
         get_logger().info("shard_finished", lease_key=self.lease.row.key)
-        self._around.ended(end.has_children)
+        self._around.ended(self.lease.row, end.has_children)
         return None
 
     def _step_to_stop(self, stop: _StopRequest) -> float | None:
@@ -336,3 +334,7 @@ class ShardReader:
             get_logger().warning("lease_release_failed", lease_key=self.lease.row.key, error=str(error))
             return self._ending.failed()
         return None
+
+
+def _no_beat() -> None:
+    """A reader that nobody watches has nobody to show its progress to."""

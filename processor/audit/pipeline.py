@@ -1,0 +1,247 @@
+"""The audit pipeline as a whole: which threads there are, and in which order they start and stop."""
+
+import os
+import socket
+import threading
+import time
+import uuid
+import zlib
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from processor.audit.delivery import Delivery
+from processor.audit.discovery import Discovery
+from processor.audit.held_lease import HeldLease, Tenure
+from processor.audit.lag import Lag, LagReport
+from processor.audit.lease_keeper import LeaseKeeper
+from processor.audit.lease_table import LeasesClient, LeaseTable
+from processor.audit.leases import Lease
+from processor.audit.loops import Death, Loop
+from processor.audit.quarantine import Quarantine
+from processor.audit.shard_reader import ShardReader, Surroundings
+from processor.audit.shards import StreamState
+from processor.audit.sink import Sink
+from processor.audit.streams import StreamApi, StreamsClient
+from processor.health import Health
+from processor.log import get_logger
+from processor.metrics import Metric, Metrics
+
+RENEWING_THREADS = 4
+"""One renewal that hangs until its time-out must not cost the other leases."""
+
+RELEASE_SECONDS = 2.0
+"""What of the stop's budget is kept for writing checkpoints and releasing leases."""
+
+_LOOP_LIMIT_SECONDS = 120.0  # above a scan or listing of many pages, each with its time-outs
+
+
+def worker_id() -> str:
+    """A name for this start of the process that no other start anywhere has."""
+    return f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:12]}"
+
+
+class AuditPipeline:
+    """Reads this task's share of the table's stream into the sinks.
+
+    One thread discovers shards, one takes leases, a few renew them, and each held lease has a reader.
+    """
+
+    def __init__(
+        self,
+        *,
+        streams: StreamsClient,
+        leases: LeasesClient,
+        status_table: str,
+        leases_table: str,
+        sinks: Sequence[Sink],
+        quarantine: Quarantine | None,
+        failover_seconds: float,
+        metrics: Metrics,
+        health: Health,
+        on_death: Death,
+        worker: str | None = None,
+    ) -> None:
+        """Takes the clients, the tables' names and where entries go.
+
+        Args:
+            streams: answers GetRecords with raw records (`Aws.streams()`).
+            leases: for the leases table.
+            status_table: whose streams are read.
+            leases_table: where leases and checkpoints are.
+            sinks: all of them must take an entry before its checkpoint.
+            quarantine: for what a sink refuses; None: such an entry holds its shard.
+            failover_seconds: after which a lease that is not renewed is another task's.
+            metrics: told what happens.
+            health: told which loops go on and what is degraded.
+            on_death: told the name and the error of a thread that ends unexpectedly.
+            worker: this worker's name, unique to this start of the process.
+        """
+        self._metrics = metrics
+        self._health = health
+        self._on_death = on_death
+        self._lock = threading.Lock()
+        self._readers: dict[HeldLease, tuple[ShardReader, Loop]] = {}
+        self._stop_at: float | None = None
+        self._is_clean = True
+        self._lag = LagReport(metrics, health)
+        table = LeaseTable(leases, leases_table)
+        api = StreamApi(streams)
+        self._discovery = Discovery(
+            api,
+            table,
+            status_table=status_table,
+            failover_seconds=failover_seconds,
+            metrics=metrics,
+            health=health,
+            found=self._look_at_leases,
+        )
+        self._keeper = LeaseKeeper(
+            table,
+            Tenure(worker or worker_id(), failover_seconds),
+            status_table=status_table,
+            streams=lambda: self._discovery.streams,
+            health=health,
+            won=self._start_reader,
+            give_up=self._give_up,
+        )
+        self._failover_seconds = failover_seconds
+        self._around = Surroundings(
+            api=api,
+            table=table,
+            delivery=Delivery(sinks, quarantine, metrics, health),
+            metrics=metrics,
+            health=health,
+            failover_seconds=failover_seconds,
+            stream_state=self._stream_state,
+            ended=self._shard_ended,
+        )
+        self._finders = [
+            self._loop("audit-discovery", self._discovery.step, self._discovery.wake),
+            self._loop("audit-leases", self._scan, self._keeper.wake),
+        ]
+        self._renewers = [
+            self._loop(f"audit-renewals-{number}", partial(self._renew, number))
+            for number in range(RENEWING_THREADS)
+        ]
+
+    def start(self) -> None:
+        """Starts the threads; reading begins as soon as a shard is found and its lease taken."""
+        for loop in (*self._renewers, *self._finders):
+            loop.start()
+
+    def stop(self, deadline: float) -> None:
+        """Asks for the end and returns at once: pages in hand are finished, leases written and released.
+
+        May be called twice, the earlier deadline counts, and before `start`.
+
+        Args:
+            deadline: when everything must be over (`time.monotonic()` seconds). A sink that takes nothing
+                is waited for until a little before; then its page is left to the next owner.
+        """
+        self._keeper.stop_taking()
+        for loop in self._finders:
+            loop.stop()
+        with self._lock:
+            self._stop_at = deadline if self._stop_at is None else min(deadline, self._stop_at)
+            readers = [reader for reader, _ in self._readers.values()]
+        for reader in readers:
+            reader.request_stop(self._stop_at - RELEASE_SECONDS)
+
+    def join(self) -> bool:
+        """Waits for the end that `stop` asked for, until its deadline.
+
+        Returns:
+            Whether every thread has ended and every lease was given up.
+        """
+        with self._lock:
+            stop_at = self._stop_at
+        if stop_at is None:
+            raise RuntimeError("stop comes before join")
+        # The finders first: a lease that was being taken when the stop came has its reader by then.
+        ended = [loop.join(stop_at - time.monotonic()) for loop in self._finders]
+        with self._lock:
+            reading = [loop for _, loop in self._readers.values()]
+        ended += [loop.join(stop_at - time.monotonic()) for loop in reading]
+        for loop in self._renewers:
+            loop.stop()
+        ended += [loop.join(max(1.0, stop_at - time.monotonic())) for loop in self._renewers]
+        return all(ended) and self._is_clean
+
+    def _loop(
+        self,
+        name: str,
+        step: Callable[[], float | None],
+        wake: threading.Event | None = None,
+        ended: Callable[[], None] = lambda: None,
+    ) -> Loop:
+        return Loop(
+            name,
+            step,
+            health=self._health,
+            limit_seconds=_LOOP_LIMIT_SECONDS,
+            on_death=self._on_death,
+            wake=wake,
+            ended=ended,
+        )
+
+    def _scan(self) -> float:
+        wait = self._keeper.scan()
+        self._metrics.gauge(Metric.LEASES_HELD, len(self._keeper.held))
+        with self._lock:
+            readers = [reader for reader, _ in self._readers.values()]
+        lags = [Lag(reader.lease.row.shard_id, reader.behind_since()) for reader in readers]
+        self._lag.update(lags, time.time())
+        return wait
+
+    def _renew(self, number: int) -> float:
+        for lease in self._keeper.due():
+            if zlib.crc32(lease.row.key.encode()) % RENEWING_THREADS == number:
+                self._keeper.renew(lease)
+        return self._failover_seconds / 10
+
+    def _start_reader(self, lease: HeldLease) -> None:
+        reader = ShardReader(lease, self._around)
+        loop = self._loop(
+            f"audit-{lease.row.shard_id}",
+            partial(self._read, reader),
+            reader.wake,
+            partial(self._reader_ended, lease),
+        )
+        reader.beat = loop.beat
+        with self._lock:
+            self._readers[lease] = reader, loop
+            stop_at = self._stop_at
+        if stop_at is not None:
+            reader.request_stop(stop_at - RELEASE_SECONDS)
+        loop.start()
+
+    def _read(self, reader: ShardReader) -> float | None:
+        stop_at = self._stop_at
+        if stop_at is not None and time.monotonic() >= stop_at:
+            reader.lease.abandon()
+            self._is_clean = False
+            get_logger().error("lease_abandoned", lease_key=reader.lease.row.key)
+            return None
+        return reader.step()
+
+    def _reader_ended(self, lease: HeldLease) -> None:
+        with self._lock:
+            del self._readers[lease]
+        self._keeper.forget(lease)
+
+    def _give_up(self, lease: HeldLease, to: str | None) -> None:
+        with self._lock:
+            reader, _ = self._readers.get(lease, (None, None))
+        if reader is not None:
+            reader.request_stop(time.monotonic() + self._failover_seconds, to)
+
+    def _shard_ended(self, lease: Lease, has_children: bool) -> None:
+        if not has_children:
+            self._discovery.expect_children(lease.stream_arn, lease.shard_id)
+        self._look_at_leases()
+
+    def _look_at_leases(self) -> None:
+        self._keeper.wake.set()
+
+    def _stream_state(self, stream_arn: str) -> StreamState | None:
+        return self._discovery.streams.get(stream_arn)
