@@ -14,7 +14,6 @@ from processor.embedded.clients import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY,
 from processor.embedded.deployment import Deployment
 
 START_LIMIT_SECONDS = 60.0
-STOP_LIMIT_SECONDS = 5.0
 
 CALLERS_VARIABLES = (
     "AWS_PROFILE",
@@ -96,15 +95,21 @@ class EmbeddedAws:
         process, self._process = self._process, None
         if process is None:
             return
-        if process.stdin is not None:
-            process.stdin.close()
-        try:
-            process.wait(STOP_LIMIT_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+        process.kill()  # it has nothing to save
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+    def wait(self) -> None:
+        """Blocks until the server ends by itself, which it should not.
+
+        Raises:
+            EmbeddedAwsError: when it has ended.
+        """
+        if self._process is not None:
+            self._process.wait()
+        raise EmbeddedAwsError("the embedded AWS has ended unexpectedly")
 
     @property
     def endpoint_url(self) -> str:
@@ -149,8 +154,10 @@ class EmbeddedAws:
         assert process.stdout is not None  # noqa: S101 - it was asked for
         late = threading.Timer(START_LIMIT_SECONDS, process.kill)
         late.start()
-        line = process.stdout.readline()
-        late.cancel()
+        try:
+            line = process.stdout.readline()
+        finally:
+            late.cancel()
         if not line:
             raise EmbeddedAwsError("the embedded AWS ended before it was ready; see the lines above")
         answer: dict[str, str] = json.loads(line)

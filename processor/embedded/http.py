@@ -4,6 +4,7 @@ werkzeug's own handler closes each connection, which costs every AWS call a new 
 """
 
 import io
+import socket
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -12,6 +13,7 @@ from werkzeug.exceptions import InternalServerError
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 LOOPBACK = "127.0.0.1"
+BACKLOG = 128
 
 Application = Callable[..., Iterable[bytes]]
 Environ = dict[str, Any]
@@ -59,9 +61,12 @@ def http_server(application: Application, port: int) -> BaseWSGIServer:
 
     Raises:
         OSError: if the port is taken.
-        SystemExit: likewise, where werkzeug itself noticed.
     """
-    return make_server(LOOPBACK, port, application, threaded=True, request_handler=KeepAliveHandler)
+    # Bound here, because werkzeug answers a taken port with lines of its own and an exit.
+    with socket.create_server((LOOPBACK, port), backlog=BACKLOG) as bound:
+        return make_server(
+            LOOPBACK, port, application, threaded=True, request_handler=KeepAliveHandler, fd=bound.fileno()
+        )
 
 
 def _call(application: Application, environ: Environ) -> tuple[str, list[tuple[str, str]], bytes]:

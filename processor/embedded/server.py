@@ -30,32 +30,27 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--reap-seconds", type=float, required=True)
     arguments = parser.parse_args()
+    threading.Thread(target=_end_with_input, name="end of input", daemon=True).start()
     _hush()
     turns = Turns()
     apply_moto_patches(turns)
     try:
         server = http_server(turns.wrap(MotoApplication()), arguments.port)
-    except (OSError, SystemExit):
+    except OSError:
         _say({"error": f"port {arguments.port} on {LOOPBACK} is taken; choose another"})
         sys.exit(1)
     threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
     endpoint_url = f"http://{LOOPBACK}:{server.server_address[1]}"
     _say({"endpoint_url": endpoint_url, **asdict(deploy(endpoint_url))})
-    _reap_until_end_of_input(turns, arguments.reap_seconds)
-    os._exit(0)  # nothing to save, and requests in hand are not waited for
-
-
-def _reap_until_end_of_input(turns: Turns, seconds: float) -> None:
-    ended = threading.Event()
-
-    def watch() -> None:
-        sys.stdin.read()
-        ended.set()
-
-    threading.Thread(target=watch, name="end of input", daemon=True).start()
-    while not ended.wait(seconds):
+    pause = threading.Event()
+    while not pause.wait(arguments.reap_seconds):
         with turns:
             reap(time.time())
+
+
+def _end_with_input() -> None:
+    sys.stdin.read()
+    os._exit(0)  # nothing to save, and requests in hand are not waited for
 
 
 def _hush() -> None:

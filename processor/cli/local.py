@@ -1,0 +1,47 @@
+"""The command `local`: the embedded AWS alone, for trying the service and for developing against it."""
+
+import shlex
+import signal
+from typing import Annotated
+
+import typer
+
+from handlers.export import DEFAULT_TTL_SECONDS
+
+
+def local(
+    *,
+    port: Annotated[
+        int, typer.Option(metavar="P", min=0, max=65_535, help="the port on 127.0.0.1; 0 takes a free one")
+    ] = 0,
+    ttl_seconds: Annotated[
+        int, typer.Option(metavar="S", min=1, help="how long an export lives after its request")
+    ] = DEFAULT_TTL_SECONDS,
+) -> None:
+    """Run an AWS of your own on 127.0.0.1, with queue, tables and streams, until Ctrl-C.
+
+    It prints the lines that lead `run`, `publish`, `get` and every AWS tool of another shell to it. Nothing
+    of your AWS settings is read, no AWS account is touched, and nothing stays when it ends.
+
+    Example: export-status local --ttl-seconds 60
+    """
+    # The emulator is an extra: it is imported only where it is used.
+    from processor.embedded.embedded_aws import (  # noqa: PLC0415
+        CALLERS_VARIABLES,
+        EmbeddedAws,
+        EmbeddedAwsError,
+    )
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM ends it as Ctrl-C does
+    try:
+        with EmbeddedAws(port=port, ttl_seconds=ttl_seconds) as aws:
+            lines = [f"export {name}={shlex.quote(value)}" for name, value in aws.environment().items()]
+            typer.echo("# Paste into another shell:")
+            typer.echo("\n".join([f"unset {' '.join(CALLERS_VARIABLES)}", *lines]))
+            typer.echo(f"# Ready at {aws.endpoint_url}. Ctrl-C ends it; nothing is kept.")
+            aws.wait()
+    except KeyboardInterrupt:
+        return
+    except EmbeddedAwsError as failure:
+        typer.echo(str(failure), err=True)
+        raise typer.Exit(1) from None
