@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ class Measured:
     peak_mib: float
     early_mib: float  # resident after a tenth of the events
     late_mib: float  # resident at the end
+    applied: int
     refused: int
     dead_lettered: int
     exit_status: int
@@ -73,6 +74,10 @@ class StandIn:
         """The counts so far."""
         return self._request({})
 
+    def close(self) -> None:
+        """Closes the connection to it."""
+        self._connection.close()
+
     def _request(self, members: Mapping[str, int]) -> dict[str, Any]:
         self._connection.request("POST", "/control", json.dumps(members))
         answer: dict[str, Any] = json.loads(self._connection.getresponse().read())
@@ -86,7 +91,9 @@ def stand_in(latency_ms: float) -> Iterator[StandIn]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            yield StandIn(int(process.stdout.readline()))
+            control = StandIn(int(process.stdout.readline()))
+            with closing(control):
+                yield control
         finally:
             process.kill()
 
@@ -108,7 +115,9 @@ def environment(endpoint: str, health_file: Path) -> dict[str, str]:
     }
 
 
-def measure(module: Sequence[str], events: int, latency_ms: float, scratch: Path) -> Measured:
+def measure(
+    module: Sequence[str], events: int, latency_ms: float, scratch: Path, *, warm_up: int = WARM_UP_EVENTS
+) -> Measured:
     """Runs `python -m <module>` until it has consumed the warm-up and the events, then ends it by SIGTERM.
 
     Raises:
@@ -122,14 +131,14 @@ def measure(module: Sequence[str], events: int, latency_ms: float, scratch: Path
             stderr=subprocess.STDOUT,
         )
         try:
-            service.release(WARM_UP_EVENTS)
-            wait_for_deleted(service, child, WARM_UP_EVENTS)
+            service.release(warm_up)
+            wait_for_deleted(service, child, warm_up)
             before = service.state()
             cpu_before, begun = cpu_seconds(child.pid), time.perf_counter()
             service.release(events)
-            wait_for_deleted(service, child, WARM_UP_EVENTS + events // 10)
+            wait_for_deleted(service, child, warm_up + events // 10)
             early_mib = resident_mib(child.pid)
-            after = wait_for_deleted(service, child, WARM_UP_EVENTS + events)
+            after = wait_for_deleted(service, child, warm_up + events)
             ended, cpu_after = time.perf_counter(), cpu_seconds(child.pid)
             late_mib, peak_mib = resident_mib(child.pid), resident_mib(child.pid, "VmHWM")
         finally:
@@ -143,6 +152,7 @@ def measure(module: Sequence[str], events: int, latency_ms: float, scratch: Path
         peak_mib=peak_mib,
         early_mib=early_mib,
         late_mib=late_mib,
+        applied=after["applied"] - before["applied"],
         refused=after["refused"] - before["refused"],
         dead_lettered=after["dead_lettered"],
         exit_status=exit_status,
