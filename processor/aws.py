@@ -182,7 +182,7 @@ def translate(error: Exception, operation: str) -> AwsError:
         status = int(details.get("ResponseMetadata", {}).get("HTTPStatusCode", 400))
         match code:
             case "ConditionalCheckFailedException":
-                return ConditionFailed(operation, code, details.get("Item"))
+                return ConditionFailed(operation, code, details.get("Item") or None)
             case "ExpiredIteratorException":
                 return IteratorExpired(operation, code)
             case "TrimmedDataAccessException":

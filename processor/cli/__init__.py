@@ -1,0 +1,107 @@
+"""The command line: one module a command, imported when the command is used.
+
+Exit status: 0 fine, 1 failed, 2 wrong usage or settings (contract section 6). Errors are one line on
+standard error.
+"""
+
+import importlib
+import os
+import sys
+from importlib.metadata import version
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command as click_command_of
+
+from processor.settings import SettingsError
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+_EXIT_INTERRUPTED = 130  # as shells report Ctrl-C
+
+# Importing them all would cost every health check a second of CPU.
+_COMMANDS = {
+    "run": "run:run",
+    "local": "local:local",
+    "demo": "demo:demo",
+    "check": "check:check",
+    "publish": "publish:publish",
+    "get": "get:get",
+    "list": "list:list_exports",
+    "audit": "audit:audit_app",
+    "dlq": "dlq:dlq_app",
+    "schema": "schema:schema_app",
+    "healthcheck": "healthcheck:healthcheck",
+}
+
+
+class CommandFailed(Exception):
+    """A command could not do its work; the message is the one line that says why. Exit status 1."""
+
+
+class _LazyGroup(TyperGroup):
+    """Knows its commands by name and imports a command's module when it is asked for it."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - click's signature
+        if cmd_name not in _COMMANDS:
+            return None
+        module_name, attribute = _COMMANDS[cmd_name].split(":")
+        found = getattr(importlib.import_module(f"processor.cli.{module_name}"), attribute)
+        if not isinstance(found, typer.Typer):
+            command = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+            command.command(cmd_name)(found)
+            found = command
+        built = click_command_of(found)
+        built.name = cmd_name
+        return built
+
+
+app = typer.Typer(
+    cls=_LazyGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Settings come from the environment or .env; the README lists them.",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"export-status {version('export-status')}")
+        raise typer.Exit
+
+
+@app.callback()
+def export_status(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """Apply export events to the status table, and audit what expires from it."""
+
+
+def main() -> None:
+    """The entry point: runs a command and turns what it raises into one line and an exit status."""
+    try:
+        app()
+    except SettingsError as wrong:
+        _leave(str(wrong), EXIT_USAGE)
+    except CommandFailed as failed:
+        _leave(str(failed), EXIT_FAILED)
+    except KeyboardInterrupt:
+        sys.exit(_EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # Who read our output has left; the interpreter must not fail once more while it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_FAILED)
+
+
+def _leave(line: str, status: int) -> None:
+    print(f"export-status: {' '.join(line.split())}", file=sys.stderr)
+    sys.exit(status)

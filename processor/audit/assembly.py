@@ -1,0 +1,105 @@
+"""The audit pipeline as the settings describe it: its start-up checks, its sinks and its quarantine."""
+
+import threading
+from datetime import UTC, datetime
+
+from processor.audit.kinesis_sink import KinesisSink
+from processor.audit.log_sink import LogSink
+from processor.audit.loops import Death
+from processor.audit.pipeline import AuditPipeline
+from processor.audit.quarantine import Quarantine
+from processor.audit.sink import Sink
+from processor.aws import Aws
+from processor.health import Health
+from processor.log import get_logger, stdout_lines
+from processor.metrics import Metrics
+from processor.settings import Settings
+from processor.startup import check_audit_stream, check_leases_table, check_table, dead_letter_url, read_queue
+
+
+class AuditPart:
+    """The table's stream to the sinks. `start` once; `stop` and `join` may be called at any time, and twice.
+
+    Args:
+        settings: the service's settings.
+        aws: the clients.
+        metrics, health: where it reports.
+        on_death: called with a thread's name and what killed it.
+    """
+
+    def __init__(
+        self, *, settings: Settings, aws: Aws, metrics: Metrics, health: Health, on_death: Death
+    ) -> None:
+        self._settings = settings
+        self._aws = aws
+        self._metrics = metrics
+        self._health = health
+        self._on_death = on_death
+        self._stopping = threading.Event()
+        self._pipeline: AuditPipeline | None = None
+
+    def start(self, cancelled: threading.Event) -> None:
+        """Checks tables and stream, then starts to read.
+
+        Args:
+            cancelled: set when the service is told to stop; the checks end early then.
+
+        Raises:
+            StartError: if a table or the audit stream is missing.
+            SettingsError: if the settings cannot work.
+        """
+        settings, aws = self._settings, self._aws
+        check_table(aws.dynamodb(), settings.table, cancelled)
+        check_leases_table(aws.leases(), settings.leases_table, cancelled)
+        sinks = [self._sink(name, cancelled) for name in settings.audit_sinks]
+        self._pipeline = AuditPipeline(
+            streams=aws.streams(),
+            leases=aws.leases(),
+            status_table=settings.table,
+            leases_table=settings.leases_table,
+            sinks=sinks,
+            quarantine=self._quarantine(cancelled),
+            failover_seconds=settings.lease_failover_seconds,
+            metrics=self._metrics,
+            health=self._health,
+            on_death=self._on_death,
+        )
+        self._pipeline.start()
+        get_logger().info("audit_started", sinks=settings.audit_sinks)
+
+    def stop(self, deadline: float) -> None:
+        """Asks for the end by a deadline on `time.monotonic()`, and returns at once."""
+        self._stopping.set()
+        if self._pipeline:
+            self._pipeline.stop(deadline)
+
+    def join(self) -> bool:
+        """Waits for the end until the deadline; whether every thread ended and every lease was given up."""
+        return self._pipeline is None or self._pipeline.join()
+
+    def _sink(self, name: str, cancelled: threading.Event) -> Sink:
+        if name == "log":
+            return LogSink(stdout_lines(), lambda: datetime.now(UTC))
+        stream, client = self._settings.required_audit_stream(), self._aws.kinesis()
+        check_audit_stream(client, stream, cancelled)
+        return KinesisSink(
+            client,
+            stream,
+            buckets=self._settings.audit_buckets,
+            wait=self._stopping.wait,
+        )
+
+    def _quarantine(self, cancelled: threading.Event) -> Quarantine | None:
+        settings, sqs = self._settings, self._aws.sqs()
+        url = settings.dlq_url
+        if url is None and settings.queue_url is not None:
+            facts = read_queue(sqs, settings.queue_url, cancelled)
+            url = dead_letter_url(sqs, None, facts.dead_letter_arn, cancelled)
+        if url is None:
+            get_logger().warning(
+                "no_quarantine",
+                consequence="an entry that a sink refuses holds its shard",
+                remedy="set SQS_EXPORT_EVENTS_DLQ_URL",
+            )
+            return None
+        return Quarantine(sqs, url, lambda: datetime.now(UTC))

@@ -1,0 +1,42 @@
+"""The command `run`: the long-running consumer."""
+
+import sys
+from enum import Enum
+from typing import Annotated
+
+import typer
+
+from processor.cli import CommandFailed
+from processor.log import configure_logging
+from processor.service import run_service
+from processor.settings import load_settings
+from processor.startup import StartError
+
+
+class Part(Enum):
+    """A pipeline that can run alone."""
+
+    TRANSITIONS = "transitions"
+    AUDIT = "audit"
+
+
+def run(
+    *,
+    only: Annotated[Part | None, typer.Option(help="run one of the two pipelines alone")] = None,
+) -> None:
+    """Apply events from the queue to the table, and audit what leaves it, until SIGTERM or Ctrl-C.
+
+    The first signal finishes what is in hand and exits 0; a second one ends at once. Logs, audit lines and
+    metrics go to standard output, one JSON line each.
+
+    Example: export-status run --only transitions
+    """
+    settings = load_settings()
+    log_format = settings.log_format or ("console" if sys.stdout.isatty() else "json")
+    configure_logging(settings.log_level, log_format)
+    parts = (only.value,) if only else tuple(part.value for part in Part)
+    try:
+        status = run_service(settings, parts)
+    except StartError as missing:
+        raise CommandFailed(str(missing)) from None
+    raise typer.Exit(status)

@@ -1,0 +1,174 @@
+"""The long-running service: composition, start and stop order, signals, one drain budget.
+
+Stop order: nothing new is received or read, what is in hand is finished, leases are released; all within
+EXPORT_DRAIN_SECONDS of the signal (law 8).
+"""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from types import FrameType
+from typing import Protocol
+
+from handlers.masking import mask_urls
+from processor.audit.assembly import AuditPart
+from processor.aws import Aws
+from processor.health import Health
+from processor.log import get_logger, stdout_lines
+from processor.metrics import Metrics, MetricsWriter
+from processor.settings import Settings, load_aws_settings
+from processor.startup import StartError
+from processor.transitions.pipeline import TransitionsPipeline
+from processor.transitions.receiver import QueueUnusable
+
+EXIT_FINE = 0
+EXIT_FAILED = 1
+_CLOSING_SECONDS = 1.0  # of the drain budget, kept for the last metrics line and the health file
+
+
+class Pipeline(Protocol):
+    """One of the two straight lines: started once, stopped by a deadline on `time.monotonic()`."""
+
+    def start(self, cancelled: threading.Event) -> None:
+        """Checks what it needs, as long as nobody cancels, and starts its threads."""
+
+    def stop(self, deadline: float) -> None:
+        """Begins to stop; returns at once."""
+
+    def join(self) -> bool:
+        """Waits for the end until that deadline; whether everything ended as it should."""
+
+
+class Service:
+    """Runs the pipelines until a signal or a thread's death.
+
+    Args:
+        settings: the service's settings.
+        parts: `transitions`, `audit` or both.
+    """
+
+    def __init__(self, settings: Settings, parts: tuple[str, ...]) -> None:
+        self._settings = settings
+        self._parts = parts
+        self._wake = threading.Event()
+        self._stopping_since: float | None = None
+        self._deaths: list[str] = []
+
+    def run(self) -> int:
+        """Runs until it is told to stop.
+
+        Returns:
+            The exit status: 0 after a clean drain, 1 if a thread died or the drain went over its budget.
+
+        Raises:
+            SettingsError: if the settings cannot work.
+            StartError: if a queue or table is missing.
+        """
+        settings = self._settings
+        if "transitions" in self._parts:
+            settings.required_queue_url()
+        if "audit" in self._parts and "kinesis" in settings.audit_sinks:
+            settings.required_audit_stream()
+        aws = Aws(load_aws_settings(settings), threads=settings.receivers, poll_seconds=settings.poll_seconds)
+        log = get_logger()
+        log.info("service_starting", parts=self._parts, region=aws.region, settings=settings.for_log())
+        metrics = Metrics()
+        health = Health(
+            settings.health_file, warn=lambda problem: log.warning("health_degraded", problem=problem)
+        )
+        writer = MetricsWriter(metrics, stdout_lines(), settings.metrics_seconds, lambda: datetime.now(UTC))
+        pipelines = self._compose(aws, metrics, health)
+        self._take_signals()
+        started: list[Pipeline] = []
+        clean = False
+        try:
+            health.start()
+            writer.start()
+            for pipeline in pipelines:
+                if not self._wake.is_set():
+                    started.append(pipeline)
+                    pipeline.start(self._wake)
+            if not self._wake.is_set():
+                log.info("service_started", parts=self._parts)
+            self._wake.wait()
+        except StartError:
+            if self._stopping_since is None:
+                raise
+        finally:
+            clean = self._drain(started)
+            writer.stop(_CLOSING_SECONDS)
+            health.stop()
+        status = EXIT_FINE if clean and not self._deaths else EXIT_FAILED
+        log.info("service_stopped", exit_status=status, drained=clean)
+        return status
+
+    def _compose(self, aws: Aws, metrics: Metrics, health: Health) -> list[Pipeline]:
+        pipelines: list[Pipeline] = []
+        if "audit" in self._parts:
+            pipelines.append(
+                AuditPart(
+                    settings=self._settings, aws=aws, metrics=metrics, health=health, on_death=self._on_death
+                )
+            )
+        if "transitions" in self._parts:
+            pipelines.append(
+                TransitionsPipeline(
+                    settings=self._settings, aws=aws, metrics=metrics, health=health, on_death=self._on_death
+                )
+            )
+        return pipelines
+
+    def _drain(self, pipelines: list[Pipeline]) -> bool:
+        since = self._stopping_since if self._stopping_since is not None else time.monotonic()
+        deadline = since + self._settings.drain_seconds - _CLOSING_SECONDS
+        get_logger().info("service_stopping", drain_seconds=self._settings.drain_seconds)
+        for pipeline in pipelines:
+            pipeline.stop(deadline)
+        ended = [pipeline.join() for pipeline in pipelines]
+        if not all(ended):
+            get_logger().error(
+                "drain_over_budget",
+                drain_seconds=self._settings.drain_seconds,
+                consequence="what is in hand comes back after its visibility timeout or lease",
+            )
+        return all(ended)
+
+    def _on_death(self, name: str, error: BaseException) -> None:
+        self._deaths.append(name)
+        known = isinstance(error, QueueUnusable | StartError)
+        reason = mask_urls(str(error)) if known else "see error_type"
+        get_logger().critical("thread_died", thread=name, reason=reason, exc_info=error)
+        self._wake.set()
+
+    def _take_signals(self) -> None:
+        """The first signal asks for a drain, a second one ends the process at once."""
+
+        def on_signal(_number: int, _frame: FrameType | None) -> None:
+            if self._stopping_since is not None:
+                os._exit(EXIT_FAILED)
+            self._stopping_since = time.monotonic()
+            self._wake.set()
+
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, on_signal)
+
+
+def run_service(settings: Settings, parts: tuple[str, ...], leave: Callable[[int], None] = os._exit) -> int:
+    """Runs the service and leaves the process, also when a thread still hangs in a call.
+
+    Args:
+        settings: the service's settings.
+        parts: `transitions`, `audit` or both.
+        leave: ends the process when a thread did not end; interpreter shutdown would wait for its locks.
+
+    Returns:
+        The exit status, where every thread ended.
+    """
+    status = Service(settings, parts).run()
+    if status != EXIT_FINE:
+        leave(status)
+    return status

@@ -1,0 +1,190 @@
+"""What has to be known of queues, tables and the audit stream before the pipelines start.
+
+A missing one is tried a few times, then the start fails. A probe that is refused is a warning, not the
+end: the service may do its work with fewer permissions than looking at itself takes.
+"""
+
+import json
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from processor.aws import AwsError, Misconfigured, NotFound, Rejected, call
+from processor.log import get_logger
+from processor.settings import SettingsError
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+    from types_boto3_kinesis import KinesisClient
+    from types_boto3_sqs import SQSClient
+
+MIN_VISIBILITY_SECONDS = 30  # a write's tries (15 s at worst), deletes and dead letters have to fit in
+DEFAULT_VISIBILITY_SECONDS = 30  # SQS's own, where the queue's cannot be read
+_TRIES = 5
+_FIRST_WAIT_SECONDS = 0.5
+
+T = TypeVar("T")
+
+
+class StartError(Exception):
+    """The service cannot start: a queue or table is missing or wrong. One clear line; exit status 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFacts:
+    """What the queue's attributes say."""
+
+    visibility_seconds: int
+    max_receive_count: int | None
+    dead_letter_arn: str | None
+
+
+def read_queue(client: "SQSClient", url: str, stop: threading.Event) -> QueueFacts:
+    """Reads the event queue's attributes.
+
+    Raises:
+        StartError: if the queue is missing or SQS does not answer.
+        SettingsError: if its visibility timeout is too short for a batch.
+    """
+    attributes: Mapping[Any, str] = {}
+    try:
+        answer = insist(
+            "the event queue",
+            stop,
+            lambda: call(
+                client.get_queue_attributes,
+                QueueUrl=url,
+                AttributeNames=["VisibilityTimeout", "RedrivePolicy"],
+            ),
+        )
+        attributes = answer.get("Attributes", {})
+    except Misconfigured as refused:
+        get_logger().warning(
+            "queue_attributes_unknown", error=str(refused), consequence="defaults are assumed"
+        )
+    visibility = int(attributes.get("VisibilityTimeout", DEFAULT_VISIBILITY_SECONDS))
+    if visibility < MIN_VISIBILITY_SECONDS:
+        raise SettingsError(
+            f"SQS_EXPORT_EVENTS_QUEUE_URL must name a queue whose VisibilityTimeout is at least"
+            f" {MIN_VISIBILITY_SECONDS} seconds (it is {visibility})"
+        )
+    redrive: dict[str, Any] = json.loads(attributes.get("RedrivePolicy") or "{}")
+    count = redrive.get("maxReceiveCount")
+    return QueueFacts(
+        visibility, int(count) if count is not None else None, redrive.get("deadLetterTargetArn")
+    )
+
+
+def dead_letter_url(
+    client: "SQSClient", configured: str | None, arn: str | None, stop: threading.Event
+) -> str:
+    """The dead-letter queue's URL: the setting, else the queue of the redrive policy.
+
+    Raises:
+        SettingsError: if there is neither.
+        StartError: if the queue that the policy names does not exist.
+    """
+    if configured:
+        return configured
+    if not arn:
+        raise SettingsError(
+            "SQS_EXPORT_EVENTS_DLQ_URL must be set to the dead-letter queue's URL,"
+            " because the event queue has no redrive policy that names one"
+        )
+    account, name = arn.split(":")[-2:]
+    try:
+        return insist(
+            "the dead-letter queue",
+            stop,
+            lambda: call(client.get_queue_url, QueueName=name, QueueOwnerAWSAccountId=account)["QueueUrl"],
+        )
+    except Misconfigured as refused:
+        raise SettingsError(
+            f"SQS_EXPORT_EVENTS_DLQ_URL must be set, because looking the queue up is refused ({refused})"
+        ) from None
+
+
+def check_table(client: "DynamoDBClient", table: str, stop: threading.Event) -> None:
+    """Makes sure that the table exists and has the right key: with a wrong one DynamoDB would refuse every
+    item for its own sake, and good events would be dead-lettered.
+
+    Raises:
+        StartError: if it is missing or its key is another.
+    """
+    try:
+        answer = insist(f"the table {table}", stop, lambda: call(client.describe_table, TableName=table))
+    except Misconfigured as refused:
+        get_logger().warning("table_not_described", error=str(refused), consequence="its key is not checked")
+        return
+    description = answer["Table"]
+    types = {each["AttributeName"]: each["AttributeType"] for each in description["AttributeDefinitions"]}
+    keys = [(each["AttributeName"], each["KeyType"]) for each in description["KeySchema"]]
+    if keys != [("requestId", "HASH")] or types.get("requestId") != "S":
+        raise StartError(f"the table {table} must have the partition key requestId (S) and no sort key")
+
+
+def check_leases_table(client: "DynamoDBClient", table: str, stop: threading.Event) -> None:
+    """Makes sure that the leases table exists and can be read by its key.
+
+    Raises:
+        StartError: if it is missing or its key is another.
+    """
+    key = {"leaseKey": {"S": "start-up-check"}}
+    try:
+        insist(
+            f"the table {table}",
+            stop,
+            lambda: call(client.get_item, TableName=table, Key=key, ConsistentRead=True),
+        )
+    except Rejected:
+        raise StartError(
+            f"the table {table} must have the partition key leaseKey (S) and no sort key"
+        ) from None
+    except Misconfigured as refused:
+        get_logger().warning(
+            "table_not_read", table=table, error=str(refused), consequence="no lease is taken"
+        )
+
+
+def check_audit_stream(client: "KinesisClient", stream: str, stop: threading.Event) -> None:
+    """Makes sure that the audit stream exists.
+
+    Raises:
+        StartError: if it is missing.
+    """
+    try:
+        insist(
+            f"the audit stream {stream}",
+            stop,
+            lambda: call(client.describe_stream_summary, StreamName=stream),
+        )
+    except Misconfigured as refused:
+        get_logger().warning(
+            "audit_stream_not_described", error=str(refused), consequence="it is not checked"
+        )
+
+
+def insist(what: str, stop: threading.Event, attempt: Callable[[], T]) -> T:
+    """Makes a call a few times before it counts as failed.
+
+    Raises:
+        StartError: if the thing is missing, AWS does not answer, or the service is told to stop.
+        Misconfigured: at once, if the call itself is refused.
+        Rejected: at once, if AWS refuses what it holds.
+    """
+    error: AwsError | None = None
+    for number in range(_TRIES):
+        if number and stop.wait(_FIRST_WAIT_SECONDS * 2 ** (number - 1)):
+            break
+        try:
+            return attempt()
+        except NotFound as missing:
+            error = missing
+        except (Misconfigured, Rejected):
+            raise
+        except AwsError as failed:
+            error = failed
+    if isinstance(error, NotFound):
+        raise StartError(f"{what} does not exist in this region and account ({error})")
+    raise StartError(f"{what} cannot be reached ({error})")

@@ -1,0 +1,151 @@
+"""The status table: one conditional write for a change, its refusal answered with the item as it was."""
+
+import random
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from handlers.export import Item, is_dead
+from handlers.transitions import Change
+from handlers.writes import fill_in_arguments, probe_arguments, update_arguments
+from processor.aws import AwsError, ConditionFailed, Transient, call
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+TRIES = 3
+_TRY_AGAIN_SECONDS = 0.1
+
+
+class NotTried(Transient):
+    """There was no time left to try the write: says nothing about the table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The write took effect."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The condition did not hold at `now`; `item` is the item as it was, None where there is none."""
+
+    item: Item | None
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """The change's own ttl had passed before the write could be tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Whether the write took effect is not known, or DynamoDB refuses this very item (`Rejected`)."""
+
+    error: AwsError
+
+
+Answer = Written | Refused | Late | Failed
+
+
+class StatusTable:
+    """Conditional writes on the status table; safe for many threads.
+
+    The clock is read again before each try, so nothing is written that has expired meanwhile.
+
+    Args:
+        client: DynamoDB, without retries of its own.
+        table: the table's name.
+        clock: our clock.
+        abandon: set when nothing may wait any more; tries end early then.
+    """
+
+    def __init__(
+        self, client: "DynamoDBClient", table: str, clock: Callable[[], datetime], abandon: threading.Event
+    ) -> None:
+        self.client = client
+        self.name = table
+        self.clock = clock
+        self._abandon = abandon
+
+    def write(self, change: Change) -> Answer:
+        """Writes one change with UpdateItem; this is the definition that batches follow."""
+        error: AwsError | None = None
+        for attempt in range(TRIES):
+            if attempt and not self.wait_to_try_again(attempt):
+                break
+            now = self.clock()
+            if change.ttl is not None and is_dead(change.ttl, now):
+                return Late()
+            try:
+                call(self.client.update_item, TableName=self.name, **update_arguments(change, now))
+            except ConditionFailed as refused:
+                return Refused(refused.item, now)
+            except Transient as transient:
+                error = transient
+            except AwsError as permanent:
+                return Failed(permanent)
+            else:
+                return Written()
+        return Failed(error or NotTried("UpdateItem", "OutOfTime"))
+
+    def fill_in(self, request_id: str, fields: Mapping[str, str]) -> AwsError | None:
+        """Adds attributes where a living item lacks them; refused conditions are fine.
+
+        Returns:
+            The error if whether it took effect is not known.
+        """
+        error: AwsError | None = None
+        for attempt in range(TRIES):
+            if attempt and not self.wait_to_try_again(attempt):
+                break
+            try:
+                arguments = fill_in_arguments(request_id, fields, self.clock())
+                call(self.client.update_item, TableName=self.name, **arguments)
+            except ConditionFailed:
+                return None
+            except Transient as transient:
+                error = transient
+            except AwsError as permanent:
+                return permanent
+            else:
+                return None
+        return error
+
+    def has_item(self, request_id: str) -> bool | None:
+        """Whether an item is there, dead or alive, for the log; None where DynamoDB does not tell."""
+        try:
+            answer = call(
+                self.client.get_item,
+                TableName=self.name,
+                Key={"requestId": {"S": request_id}},
+                ProjectionExpression="requestId",
+                ConsistentRead=True,
+            )
+        except AwsError:
+            return None
+        return "Item" in answer
+
+    def probe(self) -> None:
+        """Tries a write that changes nothing.
+
+        Raises:
+            AwsError: if the table does not take writes.
+        """
+        try:
+            call(self.client.update_item, TableName=self.name, **probe_arguments(absent_key()))
+        except ConditionFailed:
+            return
+
+    def wait_to_try_again(self, attempt: int) -> bool:
+        """Waits before try number `attempt` (from 1); False if nothing may be tried any more."""
+        return not self._abandon.wait(_TRY_AGAIN_SECONDS * 4 ** (attempt - 1) * random.uniform(0.5, 1))
+
+
+def absent_key() -> str:
+    """A requestId that no export has."""
+    return f"probe-{uuid.uuid4()}"

@@ -1,0 +1,203 @@
+"""How many changes reach the table: one UpdateItem each, or 25 conditional PartiQL statements a call.
+
+UpdateItem is the definition. A batch is only a faster way to the same result: whatever it does not
+report as done goes through UpdateItem.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from handlers.export import is_dead
+from handlers.transitions import Change
+from handlers.writes import probe_statement, statement
+from processor.aws import AwsError, Rejected, Transient, call
+from processor.log import get_logger
+from processor.transitions.event_queue import chunks
+from processor.transitions.status_table import (
+    TRIES,
+    Answer,
+    Failed,
+    Late,
+    NotTried,
+    Refused,
+    StatusTable,
+    Written,
+    absent_key,
+)
+
+MAX_STATEMENTS = 25  # a call ("BatchExecuteStatement", DynamoDB API Reference)
+_MAX_FAILURES_IN_A_ROW = 3
+
+
+class Writer(Protocol):
+    """Writes changes of different exports."""
+
+    def write(self, changes: Sequence[Change], deadline: float) -> list[Answer]:
+        """Writes each change that can be started before the deadline.
+
+        Args:
+            changes: no two of one export.
+            deadline: on `time.monotonic()`.
+
+        Returns:
+            An answer for each change, in their order.
+        """
+
+
+class SingleWriter:
+    """One UpdateItem a change."""
+
+    def __init__(self, table: StatusTable, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._table = table
+        self._monotonic = monotonic
+
+    def write(self, changes: Sequence[Change], deadline: float) -> list[Answer]:
+        """As `Writer.write`. When the table is plainly down it stops trying: each try would cost seconds,
+        and the messages come back."""
+        answers: list[Answer] = []
+        failures = 0
+        given_up: Failed | None = None
+        for change in changes:
+            if self._monotonic() >= deadline:
+                given_up = Failed(NotTried("UpdateItem", "OutOfTime"))
+            answer = given_up or self._table.write(change)
+            answers.append(answer)
+            if given_up or not isinstance(answer, Failed) or isinstance(answer.error, Rejected):
+                failures = 0
+                continue
+            failures += 1
+            of_one_item = isinstance(answer.error, Transient) and (
+                answer.error.throttled or answer.error.code == "TransactionConflictException"
+            )
+            if not of_one_item or failures == _MAX_FAILURES_IN_A_ROW:
+                given_up = answer
+        return answers
+
+
+class BatchWriter:
+    """Up to 25 changes a call; the rest through UpdateItem."""
+
+    def __init__(
+        self, table: StatusTable, single: SingleWriter, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._table = table
+        self._single = single
+        self._monotonic = monotonic
+
+    def write(self, changes: Sequence[Change], deadline: float) -> list[Answer]:
+        """As `Writer.write`."""
+        answers: list[Answer | None] = []
+        down: Failed | None = None
+        for chunk in chunks(changes, MAX_STATEMENTS):
+            if down is None and self._monotonic() >= deadline:
+                down = Failed(NotTried("BatchExecuteStatement", "OutOfTime"))
+            written = [down] * len(chunk) if down else self._write_chunk(chunk)
+            down = down or next((a for a in written if isinstance(a, Failed)), None)
+            answers += written
+        open_changes = [change for change, answer in zip(changes, answers, strict=True) if answer is None]
+        settled = iter(self._single.write(open_changes, deadline))
+        return [next(settled) if answer is None else answer for answer in answers]
+
+    def _write_chunk(self, changes: Sequence[Change]) -> list[Answer | None]:
+        """Answers for what the batch settled; None for what UpdateItem has to."""
+        error: AwsError = NotTried("BatchExecuteStatement", "OutOfTime")
+        for attempt in range(TRIES):
+            if attempt and not self._table.wait_to_try_again(attempt):
+                break
+            now = self._table.clock()
+            answers: list[Answer | None] = [_late(change, now) for change in changes]
+            timely = [index for index, answer in enumerate(answers) if answer is None]
+            if not timely:
+                return answers
+            statements = [statement(changes[index], self._table.name, now) for index in timely]
+            try:
+                response = call(
+                    self._table.client.batch_execute_statement,
+                    Statements=[
+                        {
+                            "Statement": each.text,
+                            "Parameters": each.parameters,
+                            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+                        }
+                        for each in statements
+                    ],
+                )
+            except Transient as transient:
+                error = transient
+                continue
+            except AwsError:
+                return answers  # refused as a whole: UpdateItem tells what is wrong
+            for index, result in zip(timely, response["Responses"], strict=True):
+                answers[index] = _answer(changes[index], result, now)
+            return answers
+        return [Failed(error) for _ in changes]
+
+
+def choose_writer(mode: str, table: StatusTable) -> Writer:
+    """The writer for EXPORT_WRITE_MODE. `auto` proves the server first: a batched UPDATE of an item that
+    does not exist must be refused; any other answer means single writes, for good.
+
+    Args:
+        mode: `auto`, `batch` or `single`.
+        table: the status table.
+    """
+    single = SingleWriter(table)
+    if mode == "single":
+        return single
+    if mode == "auto":
+        problem = _distrust(table)
+        if problem:
+            get_logger().warning("batch_writes_off", problem=problem, consequence="one UpdateItem an event")
+            return single
+    return BatchWriter(table, single)
+
+
+def _distrust(table: StatusTable) -> str | None:
+    """Why batches are not to be used, or None if the server does them right."""
+    error: AwsError | None = None
+    for attempt in range(TRIES):
+        if attempt and not table.wait_to_try_again(attempt):
+            break
+        probe = probe_statement(absent_key(), table.name)
+        try:
+            response = call(
+                table.client.batch_execute_statement,
+                Statements=[{"Statement": probe.text, "Parameters": probe.parameters}],
+            )
+        except Transient as transient:
+            error = transient
+            continue
+        except AwsError as refused:
+            error = refused
+            break
+        responses: Sequence[Any] = response.get("Responses", [])
+        code = responses[0].get("Error", {}).get("Code") if len(responses) == 1 else None
+        if code == "ConditionalCheckFailed":
+            return None
+        if code in {"AccessDenied", "AccessDeniedException"}:
+            return "the permission dynamodb:PartiQLUpdate is missing"
+        wrong = f"error {code}" if code else "success"
+        return (
+            f"the server answered {wrong} to an UPDATE of a missing item, instead of ConditionalCheckFailed"
+        )
+    if error is not None and error.code.startswith("AccessDenied"):
+        return "the permission dynamodb:PartiQLUpdate is missing"
+    return f"the server could not be tried ({error})"
+
+
+def _late(change: Change, now: datetime) -> Late | None:
+    return Late() if change.ttl is not None and is_dead(change.ttl, now) else None
+
+
+def _answer(change: Change, result: Mapping[str, Any], now: datetime) -> Answer | None:
+    """What a statement's result says for sure; None where UpdateItem has to tell."""
+    error = result.get("Error")
+    if not error:
+        return Written()
+    item = error.get("Item")
+    if error.get("Code") != "ConditionalCheckFailed" or not item:
+        return None
+    # The statement is stricter than UpdateItem in one point: it never touches an item with a fileName.
+    return None if change.file_name is not None and "fileName" in item else Refused(item, now)
