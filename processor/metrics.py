@@ -10,7 +10,7 @@ import math
 import random
 import threading
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Protocol, Self
 
@@ -22,6 +22,7 @@ EMF_MAX_VALUES = 100
 # "MetricDatum" (CloudWatch API Reference): NaN, infinity and values beyond 2^360 either way are refused.
 CLOUDWATCH_MAX_VALUE = 2.0**360
 SAMPLE_SIZE = 1_000
+LAST_LINE_SECONDS = 1.0  # how long a stop waits for a standard output that blocks
 
 
 class Kind(Enum):
@@ -29,6 +30,7 @@ class Kind(Enum):
 
     COUNTER = "sum of the interval; 0 if nothing happened"
     STATE = "highest since the last line; stands until it is set again"
+    PEAK = "highest of the interval; 0 if nobody said anything"
     HIGHEST = "highest of the interval; left out if nobody said anything"
     LOWEST = "lowest of the interval; left out if nobody said anything"
     DISTRIBUTION = "up to 100 values that stand for all of the interval"
@@ -42,7 +44,7 @@ class Part(Enum):
     SERVICE = "service as a whole"
 
 
-COUNTER, STATE, HIGHEST, LOWEST, DISTRIBUTION = Kind
+COUNTER, STATE, PEAK, HIGHEST, LOWEST, DISTRIBUTION = Kind
 TRANSITIONS, AUDIT, ALL = Part
 
 
@@ -75,7 +77,7 @@ class Metric(Enum):
     OLDEST_MESSAGE_AGE = (
         "OldestMessageAge",
         "Seconds",
-        HIGHEST,
+        PEAK,
         TRANSITIONS,
         "since the oldest message in hand was sent; 0 with nothing in hand",
     )
@@ -150,14 +152,15 @@ class Metrics:
     """
 
     def __init__(self, parts: Iterable[Part] = Part) -> None:
-        """Takes the parts that run here; other counters and states are sent only once somebody sets them."""
+        """Takes the parts that run here; of the others only what somebody sets is sent."""
         running = [metric for metric in Metric if metric.part in {*parts, Part.SERVICE}]
         self._lock = threading.Lock()
         self._zeros: dict[Metric, float] = {metric: 0 for metric in running if metric.kind is COUNTER}
         self._states: dict[Metric, float] = {metric: 0 for metric in running if metric.kind is STATE}
+        self._quiet: dict[Metric, float] = {metric: 0 for metric in running if metric.kind is PEAK}
         self._counts = dict(self._zeros)
         self._flushed: dict[Metric, float] = {}
-        self._gauges = dict(self._states)
+        self._gauges = self._states | self._quiet
         self._samples: dict[Metric, Sample] = {}
 
     def count(self, metric: Metric, n: float = 1) -> None:
@@ -193,7 +196,7 @@ class Metrics:
         with self._lock:
             counts, gauges, samples = self._counts, self._gauges, self._samples
             self._flushed = counts
-            self._counts, self._gauges, self._samples = dict(self._zeros), dict(self._states), {}
+            self._counts, self._gauges, self._samples = dict(self._zeros), self._states | self._quiet, {}
         distributions = {metric: sample.values() for metric, sample in samples.items()}
         members: dict[Metric, float | list[float]] = {**counts, **gauges, **distributions}
         members = {metric: value for metric, value in members.items() if value != []}
@@ -223,6 +226,10 @@ class Metrics:
         return False
 
 
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
 class Lines(Protocol):
     """Where lines go: `processor.log.LineOutput`."""
 
@@ -237,7 +244,9 @@ class Lines(Protocol):
 class MetricsWriter:
     """A thread that writes one line each interval, and a last one at the stop. It needs no AWS permission."""
 
-    def __init__(self, metrics: Metrics, lines: Lines, seconds: float, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, metrics: Metrics, lines: Lines, seconds: float, clock: Callable[[], datetime] = _utc_now
+    ) -> None:
         """Takes the interval in seconds (0: write nothing) and the clock that stamps the lines."""
         self._metrics = metrics
         self._lines = lines
@@ -252,7 +261,7 @@ class MetricsWriter:
         if self._seconds > 0:
             self._thread.start()
 
-    def stop(self, timeout_seconds: float) -> None:
+    def stop(self, timeout_seconds: float = LAST_LINE_SECONDS) -> None:
         """Returns when the last line is written, or after the timeout if standard output blocks.
 
         May be called twice, and before `start`.

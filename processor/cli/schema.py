@@ -1,8 +1,8 @@
 """The command `schema`: the contracts with other systems as JSON Schema, made from the code's own models."""
 
 import json
-from enum import StrEnum
-from typing import Annotated, Any
+from enum import Enum
+from typing import Any
 
 import typer
 from pydantic.json_schema import GenerateJsonSchema
@@ -14,7 +14,15 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 ONLY_WITH_STATUS = {"signedUrl": "completed", "error": "failed"}  # the model checks it in code
 
 
-class Contract(StrEnum):
+schema_app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Print the JSON Schema of an event or of an audit entry.",
+)
+
+
+class Contract(Enum):
     """Whose contract: what producers send, or what audit log consumers get (contract sections 2 and 4)."""
 
     EVENT = "event"
@@ -48,8 +56,17 @@ def _only_with(name: str, status: str) -> dict[str, Any]:
     }
 
 
-def schema(
-    contract: Annotated[Contract, typer.Argument(help="what producers send, or what audit consumers get")],
-) -> None:
-    """Print the JSON Schema of an event or of an audit entry."""
+@schema_app.command()
+def event() -> None:
+    """Print the JSON Schema of what producers send."""
+    _print(Contract.EVENT)
+
+
+@schema_app.command()
+def audit() -> None:
+    """Print the JSON Schema of what audit log consumers get."""
+    _print(Contract.AUDIT)
+
+
+def _print(contract: Contract) -> None:
     typer.echo(json.dumps(schema_of(contract), indent=2, ensure_ascii=False))

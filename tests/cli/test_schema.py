@@ -7,7 +7,6 @@ from typing import Any
 
 import jsonschema
 import pytest
-import typer
 from hypothesis import example, given
 from hypothesis import strategies as st
 from jsonschema.protocols import Validator
@@ -16,7 +15,7 @@ from typer.testing import CliRunner
 
 from handlers.events import ExportEvent
 from handlers.expiry import ShardSource, audit_entry
-from processor.cli.schema import Contract, schema, schema_of
+from processor.cli.schema import Contract, schema_app, schema_of
 
 EVENT: dict[str, Any] = {
     "eventId": "9f0c",
@@ -62,9 +61,7 @@ MISSING = object()
 
 def printed(contract: str) -> dict[str, Any]:
     """What the command prints."""
-    app = typer.Typer()
-    app.command()(schema)
-    result = CliRunner().invoke(app, [contract])
+    result = CliRunner().invoke(schema_app, [contract])
     assert result.exit_code == 0, result.output
     answer: dict[str, Any] = json.loads(result.output)
     return answer
@@ -93,9 +90,7 @@ def test_the_command_prints_a_valid_schema_of_draft_2020_12(contract: Contract) 
 
 
 def test_another_contract_is_wrong_usage() -> None:
-    app = typer.Typer()
-    app.command()(schema)
-    assert CliRunner().invoke(app, ["invoice"]).exit_code == 2
+    assert CliRunner().invoke(schema_app, ["invoice"]).exit_code == 2
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from handlers.transitions import Outcome
 from processor.metrics import CLOUDWATCH_MAX_VALUE, EMF_MAX_VALUES, Kind, Metric, Metrics, MetricsWriter, Part
 
 NOW = datetime(2026, 11, 22, 10, 0, 7, 250_000, tzinfo=UTC)
@@ -123,7 +124,7 @@ def exercise_every_metric(metrics: Metrics) -> None:
         match metric.kind:
             case Kind.COUNTER:
                 metrics.count(metric, 2)
-            case Kind.STATE | Kind.HIGHEST | Kind.LOWEST:
+            case Kind.STATE | Kind.PEAK | Kind.HIGHEST | Kind.LOWEST:
                 metrics.gauge(metric, 1.5)
             case Kind.DISTRIBUTION:
                 metrics.observe(metric, *range(150))
@@ -178,10 +179,27 @@ def test_a_counter_starts_again_at_each_line_and_says_zero() -> None:
     assert validated(metrics.flush(NOW))["Applied"] == 0
 
 
-def test_an_idle_service_still_sends_every_counter_and_state() -> None:
-    root = validated(Metrics().flush(NOW))
-    standing = {metric.value for metric in Metric if metric.kind in {Kind.COUNTER, Kind.STATE}}
-    assert {name for name in standing if root[name] == 0} == standing
+def test_an_idle_service_still_sends_what_alarms_rely_on() -> None:
+    metrics = Metrics()
+    for _ in range(2):
+        root = validated(metrics.flush(NOW))
+        standing = {metric.value for metric in Metric if metric.kind in {Kind.COUNTER, Kind.STATE, Kind.PEAK}}
+        assert {name for name in standing if root[name] == 0} == standing
+
+
+def test_the_oldest_message_of_the_interval_is_told_and_forgotten() -> None:
+    metrics = Metrics()
+    for seconds in (3, 40, 2):
+        metrics.gauge(Metric.OLDEST_MESSAGE_AGE, seconds)
+    assert [validated(metrics.flush(NOW))["OldestMessageAge"] for _ in range(2)] == [40, 0]
+
+
+def test_every_outcome_has_its_metric() -> None:
+    assert {Metric[outcome.name].value for outcome in Outcome} == {o.value.capitalize() for o in Outcome}
+
+
+def test_every_part_of_the_service_can_be_named() -> None:
+    assert [Part("transitions"), Part("audit")] == [Part.TRANSITIONS, Part.AUDIT]
 
 
 @pytest.mark.parametrize(
@@ -340,7 +358,7 @@ def test_an_interval_of_zero_writes_nothing() -> None:
 
 def test_the_writer_can_be_stopped_before_it_was_started() -> None:
     output = Output()
-    MetricsWriter(Metrics(), output, 60, lambda: NOW).stop(DEADLINE_SECONDS)
+    MetricsWriter(Metrics(), output, 60).stop()
     assert output.tries == 0
 
 
