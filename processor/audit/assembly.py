@@ -10,6 +10,7 @@ from processor.audit.pipeline import AuditPipeline
 from processor.audit.quarantine import Quarantine
 from processor.audit.sink import Sink
 from processor.aws import Aws
+from processor.dead_letters import DeadLetterQueue
 from processor.health import Health
 from processor.log import get_logger, stdout_lines
 from processor.metrics import Metrics
@@ -102,4 +103,4 @@ class AuditPart:
                 remedy="set SQS_EXPORT_EVENTS_DLQ_URL",
             )
             return None
-        return Quarantine(sqs, url, lambda: datetime.now(UTC))
+        return Quarantine(DeadLetterQueue(sqs, url, lambda: datetime.now(UTC), self._stopping))

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from handlers.audit import AuditEntry
 from processor.audit.quarantine import OUTCOME, Quarantine
 from processor.audit.sink import Refusal, Sink, SinkInterrupted, SinkUnavailable
-from processor.aws import AwsError
 from processor.health import Health
 from processor.log import get_logger
 from processor.metrics import Metric, Metrics
@@ -64,9 +63,9 @@ class Delivery:
             raise SinkUnavailable(problem)
         try:
             self._quarantine.take(refusal)
-        except AwsError as error:
-            self.failed(QUARANTINE, f"the dead-letter queue does not take a refused entry ({error})")
-            raise SinkUnavailable("the quarantine takes nothing") from error
+        except SinkUnavailable as unavailable:
+            self.failed(QUARANTINE, str(unavailable))
+            raise
         self.worked(QUARANTINE)
         self.metrics.count(Metric.QUARANTINED)
         get_logger().error(

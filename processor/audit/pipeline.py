@@ -1,4 +1,4 @@
-"""The audit pipeline as a whole: which threads there are, and in which order they start and stop."""
+"""The audit pipeline's threads: which there are, and in which order they start and stop."""
 
 import os
 import socket

@@ -3,67 +3,40 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable
-from datetime import datetime
-from typing import Any, Protocol
 
 from handlers.audit import AuditEntry
 from handlers.masking import mask_urls
-from handlers.timestamps import format_timestamp
-from processor.audit.sink import Refusal
-from processor.aws import call
+from processor.audit.sink import Refusal, SinkUnavailable
+from processor.dead_letters import DeadLetter, DeadLetterQueue
 
 OUTCOME = "audit_quarantined"
-MAX_REASON_CHARS = 256
 
-_SQS_TOKEN = re.compile(r"[!-~]{1,128}")  # SQS: MessageDeduplicationId, MessageGroupId
-_UNPRINTABLE = re.compile(r"[^ -~]+")
-
-
-class QueueClient(Protocol):
-    """As much of the SQS client as the quarantine calls."""
-
-    @property
-    def send_message(self) -> Callable[..., Any]:
-        """SendMessage."""
+_SQS_TOKEN = re.compile(r"[!-~]{1,128}")  # SQS API Reference: MessageDeduplicationId, MessageGroupId
 
 
 class Quarantine:
     """Sends refused entries to the dead-letter queue, with the attributes that dead-lettered events have."""
 
-    def __init__(self, client: QueueClient, queue_url: str, now: Callable[[], datetime]) -> None:
-        self._client = client
-        self._queue_url = queue_url
-        self._now = now
+    def __init__(self, queue: DeadLetterQueue) -> None:
+        self._queue = queue
 
     def take(self, refusal: Refusal) -> None:
         """Returns once the queue has the entry.
 
         Raises:
-            AwsError: it may not have it.
+            SinkUnavailable: it may not have it.
         """
         entry = refusal.entry
-        source_id = _token(entry.audit_id)
-        attributes = {
-            "rejectionOutcome": OUTCOME,
-            "rejectionReason": _printable(refusal.reason),
-            "sourceMessageId": source_id,
-            "rejectedAt": format_timestamp(self._now()),
-        }
-        fifo = (
-            {"MessageGroupId": _token(entry.request_id), "MessageDeduplicationId": source_id}
-            if self._queue_url.endswith(".fifo")
-            else {}
+        letter = DeadLetter(
+            body=_body(entry),
+            outcome=OUTCOME,
+            reason=mask_urls(refusal.reason),
+            source_message_id=_token(entry.audit_id),
+            receive_count=1,
+            group_id=_token(entry.request_id),
         )
-        call(
-            self._client.send_message,
-            QueueUrl=self._queue_url,
-            MessageBody=_body(entry),
-            MessageAttributes={
-                name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
-            },
-            **fifo,
-        )
+        if not self._queue.send([letter]).taken:
+            raise SinkUnavailable("the dead-letter queue does not take a refused entry")
 
 
 def _body(entry: AuditEntry) -> str:
@@ -73,7 +46,3 @@ def _body(entry: AuditEntry) -> str:
 
 def _token(text: str) -> str:
     return text if _SQS_TOKEN.fullmatch(text) else hashlib.sha256(text.encode()).hexdigest()
-
-
-def _printable(reason: str) -> str:
-    return _UNPRINTABLE.sub(" ", mask_urls(reason))[:MAX_REASON_CHARS].strip() or "no reason given"
