@@ -126,10 +126,9 @@ def name_exception(_logger: object, _method: str, event: LogEvent) -> LogEvent:
 
 
 def mask_event(_logger: object, _method: str, event: LogEvent) -> LogEvent:
-    """Masks every string of a log line and bounds its length."""
-    for key, value in event.items():
-        event[key] = _masked(value)
-    return event
+    """Masks every string of a log line, bounds its length, and puts the fields that all lines have first."""
+    leading = {name: event.pop(name) for name in ("timestamp", "level", "event") if name in event}
+    return {name: _masked(value) for name, value in {**leading, **event}.items()}
 
 
 def _masked(value: object) -> object:
