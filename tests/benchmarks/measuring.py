@@ -23,6 +23,7 @@ from tests.benchmarks.standin_world import ACCOUNT, DLQ, QUEUE, REGION, TABLE
 WARM_UP_EVENTS = 1_000
 START_SECONDS = 60.0
 STOP_SECONDS = 40.0
+OUTPUT_SHOWN_CHARS = 4_000
 KIB = 1_024
 
 
@@ -141,6 +142,9 @@ def measure(
             after = wait_for_deleted(service, child, warm_up + events)
             ended, cpu_after = time.perf_counter(), cpu_seconds(child.pid)
             late_mib, peak_mib = resident_mib(child.pid), resident_mib(child.pid, "VmHWM")
+        except RuntimeError as stuck:
+            stuck.add_note((scratch / "output").read_text()[-OUTPUT_SHOWN_CHARS:])
+            raise
         finally:
             exit_status = end(child)
     calls = {name: count - before["calls"].get(name, 0) for name, count in after["calls"].items()}
