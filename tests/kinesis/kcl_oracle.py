@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aws_kinesis_agg import DIGEST_SIZE, MAGIC
-from aws_kinesis_agg.messages_pb2 import AggregatedRecord
+from aws_kinesis_agg.aggregator import messages_pb2
 
 LAST_HASH_KEY = 2**128 - 1
 
@@ -58,7 +58,7 @@ def accepted(data: bytes, shard: Shard) -> list[bytes]:
     body, digest = data[len(MAGIC) : -DIGEST_SIZE], data[-DIGEST_SIZE:]
     if not data.startswith(MAGIC) or _md5(body) != digest:
         return [data]
-    message = AggregatedRecord()
+    message = messages_pb2.AggregatedRecord()
     message.ParseFromString(body)
     taken: list[bytes] = []
     for record in message.records:
