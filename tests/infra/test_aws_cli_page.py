@@ -10,8 +10,8 @@ import pytest
 
 from processor.embedded.clients import emulator_client
 from tests.infra.cloudformation import INFRA, load, resources
+from tests.infra.moto_server import moto_server
 from tests.infra.policies import policy
-from tests.infra.servers import moto
 from tests.infra.tool_venvs import commands_of
 
 ROOT = INFRA.parent
@@ -60,7 +60,7 @@ def run(endpoint_url: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def endpoint_url() -> Iterator[str]:
-    with moto() as url:
+    with moto_server() as url:
         yield url
 
 

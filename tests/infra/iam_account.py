@@ -1,0 +1,123 @@
+"""An AWS account on ministack that enforces IAM: the data plane, and people with policies of their own."""
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from tests.engines.ministack import ROOT_KEY, Ministack
+from tests.infra.cloudformation import INFRA, parameter_defaults
+from tests.infra.policies import Policy
+from tests.waiting import eventually
+
+REGION = "us-east-1"
+ACCOUNT_ID = "000000000000"
+NAMES = {
+    "Partition": "aws",
+    "Region": REGION,
+    "AccountId": ACCOUNT_ID,
+    **parameter_defaults("data.yaml"),
+}
+REFUSALS = {"AccessDenied", "AccessDeniedException"}
+
+Clients = Callable[[str], Any]
+Call = Callable[["Person"], object]
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody with access keys, and where the things are that a call may be about."""
+
+    client: Clients
+    outputs: dict[str, str]
+
+    @property
+    def events(self) -> str:
+        """The event queue's URL."""
+        return self.outputs["EventsQueueUrl"]
+
+    @property
+    def dead_letters(self) -> str:
+        """The dead-letter queue's URL."""
+        return self.outputs["DeadLetterQueueUrl"]
+
+    def is_allowed(self, call: Call) -> bool:
+        """Whether IAM lets the call through; what the service then says of it does not matter here."""
+        try:
+            call(self)
+        except ClientError as error:
+            return error.response["Error"]["Code"] not in REFUSALS
+        return True
+
+
+class Account:
+    """The account, reached as its root user; makes people."""
+
+    def __init__(self, endpoint_url: str, certificate: Path) -> None:
+        self._endpoint_url = endpoint_url
+        self._certificate = certificate
+        self.root = self._clients(ROOT_KEY, ROOT_KEY)
+        self.outputs = self._deployed()
+
+    def person(self, name: str, *policies: Policy) -> Person:
+        """A user with exactly these policies."""
+        iam = self.root("iam")
+        iam.create_user(UserName=name)
+        for number, document in enumerate(policies):
+            iam.put_user_policy(
+                UserName=name, PolicyName=f"policy-{number}", PolicyDocument=json.dumps(document)
+            )
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        return Person(self._clients(key["AccessKeyId"], key["SecretAccessKey"]), self.outputs)
+
+    def _clients(self, key: str, secret: str) -> Clients:
+        @cache
+        def client(service: str) -> Any:
+            make: Any = boto3.client
+            return make(
+                service,
+                endpoint_url=self._endpoint_url,
+                region_name=REGION,
+                aws_access_key_id=key,
+                aws_secret_access_key=secret,
+                verify=str(self._certificate),
+                config=Config(retries={"total_max_attempts": 1}, read_timeout=30),
+            )
+
+        return client
+
+    def _deployed(self) -> dict[str, str]:
+        cloudformation = self.root("cloudformation")
+        cloudformation.create_stack(StackName="data", TemplateBody=(INFRA / "data.yaml").read_text())
+
+        def finished() -> Any:
+            stack = cloudformation.describe_stacks(StackName="data")["Stacks"][0]
+            return None if stack["StackStatus"] == "CREATE_IN_PROGRESS" else stack
+
+        stack = eventually(finished, 60)
+        assert stack["StackStatus"] == "CREATE_COMPLETE"
+        return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+
+@contextmanager
+def iam_account(folder: Path) -> Iterator[Account]:
+    """An account for as long as the context lasts. It speaks HTTPS, since our queues refuse plain HTTP."""
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", *files, *subject],
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+    with Ministack(auth=True, certificate=certificate, key=key) as server:
+        yield Account(server.endpoint_url, certificate)

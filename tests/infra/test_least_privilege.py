@@ -1,0 +1,310 @@
+"""The permissions of infra/iam, enforced by an emulator that evaluates IAM: what is needed passes, no more.
+
+Three things ministack 1.5.33 does not do as AWS does. `emulator_only` lets them pass in the runs, and the
+policy simulator is asked about them instead:
+
+1. It asks for `sqs:DeleteMessageBatch` and its like, which are no actions of AWS: the batch calls come under
+   the single ones.
+2. It takes a call that names no stream, but its ARN or an iterator, to be about `*`, so that the ARN of a
+   policy never matches: all of DynamoDB Streams, and GetRecords of Kinesis.
+3. It asks for `dynamodb:BatchExecuteStatement` on `*` where AWS asks for `PartiQLInsert` and `PartiQLUpdate`
+   on the table.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from tests.engines.ministack import ROOT_KEY, Ministack
+from tests.infra.cloudformation import INFRA
+from tests.infra.iam_account import (
+    ACCOUNT_ID,
+    NAMES,
+    REGION,
+    Account,
+    Call,
+    Person,
+    iam_account,
+)
+from tests.infra.policies import Policy, policy
+
+SQS_ARN = f"arn:aws:sqs:{REGION}:{ACCOUNT_ID}"
+TABLE_ARN = f"arn:aws:dynamodb:{REGION}:{ACCOUNT_ID}:table"
+KINESIS_ARN = f"arn:aws:kinesis:{REGION}:{ACCOUNT_ID}:stream"
+EVENTS, DEAD_LETTERS = f"{SQS_ARN}:export-events", f"{SQS_ARN}:export-events-dlq"
+STATUS, LEASES = f"{TABLE_ARN}/export-status", f"{TABLE_ARN}/export-status-leases"
+STREAM_ACTIONS = ["dynamodb:DescribeStream", "dynamodb:GetShardIterator", "dynamodb:GetRecords"]
+
+KEY = {"requestId": {"S": "r"}}
+LEASE = {"leaseKey": {"S": "l"}}
+ENTRY = {"Id": "1", "ReceiptHandle": "none"}
+MESSAGE = {"Id": "1", "MessageBody": "{}"}
+RECORD = {"Data": b"{}", "PartitionKey": "p"}
+STATUS_TABLE = {"TableName": "export-status"}
+LEASES_TABLE = {"TableName": "export-status-leases"}
+AUDIT_STREAM = {"StreamName": "export-audit"}
+
+
+def emulator_only(*actions: str) -> Policy:
+    """What the emulator asks for beyond AWS (see above); in no template."""
+    return {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": list(actions), "Resource": "*"}],
+    }
+
+
+FOR_THE_TASK = emulator_only(
+    "sqs:DeleteMessageBatch",
+    "sqs:ChangeMessageVisibilityBatch",
+    "sqs:SendMessageBatch",
+    "dynamodb:BatchExecuteStatement",
+    *STREAM_ACTIONS,
+)
+FOR_AN_OPERATOR = emulator_only("sqs:SendMessageBatch", "sqs:DeleteMessageBatch", "kinesis:GetRecords")
+
+
+def records_of(person: Person) -> object:
+    """Reads the first shard of the table's stream."""
+    streams, arn = person.client("dynamodbstreams"), person.outputs["TableStreamArn"]
+    shards = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
+    iterator = streams.get_shard_iterator(
+        StreamArn=arn, ShardId=shards[0]["ShardId"], ShardIteratorType="TRIM_HORIZON"
+    )
+    return streams.get_records(ShardIterator=iterator["ShardIterator"])
+
+
+TASK_NEEDS: dict[str, Call] = {
+    "receive events": lambda p: p.client("sqs").receive_message(QueueUrl=p.events, WaitTimeSeconds=0),
+    "delete events": lambda p: p.client("sqs").delete_message_batch(QueueUrl=p.events, Entries=[ENTRY]),
+    "delete an event": lambda p: p.client("sqs").delete_message(QueueUrl=p.events, ReceiptHandle="none"),
+    "put events back": lambda p: p.client("sqs").change_message_visibility_batch(
+        QueueUrl=p.events, Entries=[ENTRY | {"VisibilityTimeout": 0}]
+    ),
+    "put an event back": lambda p: p.client("sqs").change_message_visibility(
+        QueueUrl=p.events, ReceiptHandle="none", VisibilityTimeout=0
+    ),
+    "read the queue's attributes": lambda p: p.client("sqs").get_queue_attributes(
+        QueueUrl=p.events, AttributeNames=["All"]
+    ),
+    "find the dead-letter queue": lambda p: p.client("sqs").get_queue_url(QueueName="export-events-dlq"),
+    "dead-letter an event": lambda p: p.client("sqs").send_message(QueueUrl=p.dead_letters, MessageBody="{}"),
+    "dead-letter events": lambda p: p.client("sqs").send_message_batch(
+        QueueUrl=p.dead_letters, Entries=[MESSAGE]
+    ),
+    "update a status": lambda p: p.client("dynamodb").update_item(Key=KEY, **STATUS_TABLE),
+    "read a status": lambda p: p.client("dynamodb").get_item(Key=KEY, **STATUS_TABLE),
+    "describe the table": lambda p: p.client("dynamodb").describe_table(**STATUS_TABLE),
+    "write statuses": lambda p: p.client("dynamodb").batch_execute_statement(
+        Statements=[{"Statement": 'UPDATE "export-status" SET "status"=\'failed\' WHERE "requestId"=\'r\''}]
+    ),
+    "find the stream": lambda p: p.client("dynamodbstreams").list_streams(**STATUS_TABLE),
+    "list shards": lambda p: p.client("dynamodbstreams").describe_stream(
+        StreamArn=p.outputs["TableStreamArn"]
+    ),
+    "read the stream": records_of,
+    "list leases": lambda p: p.client("dynamodb").scan(**LEASES_TABLE),
+    "read a lease": lambda p: p.client("dynamodb").get_item(Key=LEASE, **LEASES_TABLE),
+    "make a lease": lambda p: p.client("dynamodb").put_item(Item=LEASE, **LEASES_TABLE),
+    "hold a lease": lambda p: p.client("dynamodb").update_item(Key=LEASE, **LEASES_TABLE),
+    "remove a lease": lambda p: p.client("dynamodb").delete_item(Key=LEASE, **LEASES_TABLE),
+    "put audit entries": lambda p: p.client("kinesis").put_records(Records=[RECORD], **AUDIT_STREAM),
+    "describe the audit stream": lambda p: p.client("kinesis").describe_stream_summary(**AUDIT_STREAM),
+}
+TASK_MUST_NOT: dict[str, Call] = {
+    "delete an export": lambda p: p.client("dynamodb").delete_item(Key=KEY, **STATUS_TABLE),
+    "overwrite an export": lambda p: p.client("dynamodb").put_item(Item=KEY, **STATUS_TABLE),
+    "read all exports": lambda p: p.client("dynamodb").scan(**STATUS_TABLE),
+    "change the table": lambda p: p.client("dynamodb").update_table(
+        DeletionProtectionEnabled=False, **STATUS_TABLE
+    ),
+    "change the ttl": lambda p: p.client("dynamodb").update_time_to_live(
+        TimeToLiveSpecification={"Enabled": False, "AttributeName": "ttl"}, **STATUS_TABLE
+    ),
+    "delete the leases": lambda p: p.client("dynamodb").delete_table(**LEASES_TABLE),
+    "touch another table": lambda p: p.client("dynamodb").update_item(TableName="other", Key=KEY),
+    "send events": lambda p: p.client("sqs").send_message(QueueUrl=p.events, MessageBody="{}"),
+    "purge events": lambda p: p.client("sqs").purge_queue(QueueUrl=p.events),
+    "receive dead letters": lambda p: p.client("sqs").receive_message(QueueUrl=p.dead_letters),
+    "delete dead letters": lambda p: p.client("sqs").delete_message(
+        QueueUrl=p.dead_letters, ReceiptHandle="none"
+    ),
+    "delete a queue": lambda p: p.client("sqs").delete_queue(QueueUrl=p.events),
+    "make a queue": lambda p: p.client("sqs").create_queue(QueueName="another"),
+    "read audit entries": lambda p: p.client("kinesis").list_shards(**AUDIT_STREAM),
+    "put into another stream": lambda p: p.client("kinesis").put_records(
+        StreamName="other", Records=[RECORD]
+    ),
+    "make itself stronger": lambda p: p.client("iam").put_user_policy(
+        UserName="task", PolicyName="more", PolicyDocument="{}"
+    ),
+}
+# Without `emulator_only` the emulator refuses these whatever the policy says.
+EVER_REFUSED = {
+    "delete events",
+    "put events back",
+    "dead-letter events",
+    "write statuses",
+    "list shards",
+    "read the stream",
+}
+OPERATOR_NEEDS: dict[str, Call] = {
+    "publish events": lambda p: p.client("sqs").send_message(QueueUrl=p.events, MessageBody="{}"),
+    "get an export": TASK_NEEDS["read a status"],
+    "list dead letters": lambda p: p.client("sqs").receive_message(QueueUrl=p.dead_letters),
+    "leave dead letters as they were": lambda p: p.client("sqs").change_message_visibility(
+        QueueUrl=p.dead_letters, ReceiptHandle="none", VisibilityTimeout=0
+    ),
+    "delete a redriven dead letter": TASK_MUST_NOT["delete dead letters"],
+    "check the queue": TASK_NEEDS["read the queue's attributes"],
+    "check the dead-letter queue": lambda p: p.client("sqs").get_queue_attributes(
+        QueueUrl=p.dead_letters, AttributeNames=["All"]
+    ),
+    "check the table": TASK_NEEDS["describe the table"],
+    "check the ttl": lambda p: p.client("dynamodb").describe_time_to_live(**STATUS_TABLE),
+    "check the backups": lambda p: p.client("dynamodb").describe_continuous_backups(**STATUS_TABLE),
+    "check the leases table": lambda p: p.client("dynamodb").describe_table(**LEASES_TABLE),
+    "check the audit stream": TASK_NEEDS["describe the audit stream"],
+    "find the audit stream's shards": TASK_MUST_NOT["read audit entries"],
+    "read audit entries": lambda p: p.client("kinesis").get_records(
+        ShardIterator=p.client("kinesis").get_shard_iterator(
+            ShardId=p.client("kinesis").list_shards(**AUDIT_STREAM)["Shards"][0]["ShardId"],
+            ShardIteratorType="TRIM_HORIZON",
+            **AUDIT_STREAM,
+        )["ShardIterator"]
+    ),
+}
+OPERATOR_MUST_NOT: dict[str, Call] = {
+    "change an export": TASK_NEEDS["update a status"],
+    "delete an export": TASK_MUST_NOT["delete an export"],
+    "take events away": TASK_NEEDS["receive events"],
+    "purge dead letters": lambda p: p.client("sqs").purge_queue(QueueUrl=p.dead_letters),
+    "invent audit entries": TASK_NEEDS["put audit entries"],
+    "move a lease": TASK_NEEDS["hold a lease"],
+    "turn the ttl off": TASK_MUST_NOT["change the ttl"],
+}
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    require_ministack()
+    with iam_account(tmp_path_factory.mktemp("iam")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def task(account: Account) -> Person:
+    return account.person("task", policy("task", NAMES), FOR_THE_TASK)
+
+
+@pytest.fixture(scope="module")
+def operator(account: Account) -> Person:
+    return account.person("operator", policy("operator", NAMES), FOR_AN_OPERATOR)
+
+
+def require_ministack() -> None:
+    reason = Ministack().missing()
+    if reason is not None:
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
+@pytest.mark.parametrize("name", TASK_NEEDS)
+def test_the_task_may(task: Person, name: str) -> None:
+    assert task.is_allowed(TASK_NEEDS[name])
+
+
+@pytest.mark.parametrize("name", TASK_MUST_NOT)
+def test_the_task_may_not(task: Person, name: str) -> None:
+    assert not task.is_allowed(TASK_MUST_NOT[name])
+
+
+@pytest.mark.parametrize("name", OPERATOR_NEEDS)
+def test_an_operator_may(operator: Person, name: str) -> None:
+    assert operator.is_allowed(OPERATOR_NEEDS[name])
+
+
+@pytest.mark.parametrize("name", OPERATOR_MUST_NOT)
+def test_an_operator_may_not(operator: Person, name: str) -> None:
+    assert not operator.is_allowed(OPERATOR_MUST_NOT[name])
+
+
+def test_without_a_policy_nothing_is_allowed(account: Account) -> None:
+    nobody = account.person("nobody")
+    assert not [name for name, call in TASK_NEEDS.items() if nobody.is_allowed(call)]
+
+
+@pytest.mark.parametrize(
+    "left_out",
+    [each for each in policy("task", NAMES)["Statement"] if each["Action"] != STREAM_ACTIONS],
+    ids=lambda each: each["Sid"],
+)
+def test_without_any_one_statement_the_task_cannot_work(account: Account, left_out: dict[str, Any]) -> None:
+    whole = policy("task", NAMES)
+    rest = [statement for statement in whole["Statement"] if statement != left_out]
+    poorer = account.person(f"without-{left_out['Sid']}", whole | {"Statement": rest})
+    refused = {name for name, call in TASK_NEEDS.items() if not poorer.is_allowed(call)}
+    assert refused > EVER_REFUSED
+
+
+class TestWhatTheEmulatorDoesNotEnforce:
+    """The policy simulator compares ARNs as AWS does; it is asked about the actions that AWS asks for."""
+
+    def decisions(self, account: Account, name: str, actions: list[str], resource: str) -> set[str]:
+        answer = account.root("iam").simulate_custom_policy(
+            PolicyInputList=[json.dumps(policy(name, NAMES))], ActionNames=actions, ResourceArns=[resource]
+        )
+        return {result["EvalDecision"] for result in answer["EvaluationResults"]}
+
+    def test_batches_come_under_the_single_actions(self, account: Account) -> None:
+        events = ["sqs:DeleteMessage", "sqs:ChangeMessageVisibility"]
+        assert self.decisions(account, "task", events, EVENTS) == {"allowed"}
+        assert self.decisions(account, "task", ["sqs:SendMessage"], DEAD_LETTERS) == {"allowed"}
+        assert self.decisions(account, "task", ["sqs:SendMessage"], EVENTS) == {"implicitDeny"}
+        assert self.decisions(account, "operator", ["sqs:SendMessage"], EVENTS) == {"allowed"}
+
+    def test_only_the_audit_stream_may_be_read(self, account: Account) -> None:
+        reads = ["kinesis:GetRecords"]
+        assert self.decisions(account, "operator", reads, f"{KINESIS_ARN}/export-audit") == {"allowed"}
+        assert self.decisions(account, "operator", reads, f"{KINESIS_ARN}/other") == {"implicitDeny"}
+
+    def test_only_the_table_s_own_streams_may_be_read(self, account: Account) -> None:
+        stream = f"{STATUS}/stream/2026-11-22T10:00:00.000"
+        assert self.decisions(account, "task", STREAM_ACTIONS, stream) == {"allowed"}
+        other = f"{LEASES}/stream/2026-11-22T10:00:00.000"
+        assert self.decisions(account, "task", STREAM_ACTIONS, other) == {"implicitDeny"}
+
+    def test_partiql_may_insert_and_update_but_not_read_or_delete(self, account: Account) -> None:
+        writes = ["dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate"]
+        others = ["dynamodb:PartiQLSelect", "dynamodb:PartiQLDelete"]
+        assert self.decisions(account, "task", writes, STATUS) == {"allowed"}
+        assert self.decisions(account, "task", others, STATUS) == {"implicitDeny"}
+        assert self.decisions(account, "task", writes, LEASES) == {"implicitDeny"}
+
+
+def test_plain_http_is_refused_even_to_the_account_s_root() -> None:
+    require_ministack()
+    with Ministack(auth=True) as server:
+        client: Any = boto3.client
+        arguments = {
+            "endpoint_url": server.endpoint_url,
+            "region_name": REGION,
+            "aws_access_key_id": ROOT_KEY,
+            "aws_secret_access_key": ROOT_KEY,
+            "config": Config(retries={"total_max_attempts": 1}),
+        }
+        client("cloudformation", **arguments).create_stack(
+            StackName="data", TemplateBody=Path(INFRA, "data.yaml").read_text()
+        )
+        root = Person(
+            lambda service: client(service, **arguments),
+            {"EventsQueueUrl": f"{server.endpoint_url}/{ACCOUNT_ID}/export-events"},
+        )
+        assert root.is_allowed(TASK_NEEDS["describe the table"])
+        assert not root.is_allowed(OPERATOR_NEEDS["publish events"])
