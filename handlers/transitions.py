@@ -153,7 +153,7 @@ def fold(events: Sequence[ExportEvent], ttl_seconds: int) -> tuple[int, Change]:
     Returns:
         The index of the leading event, and the change to write.
     """
-    lead = min(range(len(events)), key=lambda index: _precedence(events[index], index, events))
+    lead = min(range(len(events)), key=lambda index: _precedence(index, events)) if len(events) > 1 else 0
     leader = events[lead]
     in_order = [leader, *(event for event in events if event is not leader)]
     repeats = [event for event in in_order if event.status is leader.status]
@@ -170,12 +170,13 @@ def fold(events: Sequence[ExportEvent], ttl_seconds: int) -> tuple[int, Change]:
     )
 
 
-def _precedence(event: ExportEvent, index: int, events: Sequence[ExportEvent]) -> tuple[int, datetime, int]:
+def _precedence(index: int, events: Sequence[ExportEvent]) -> tuple[int, datetime, int]:
     """Sorts the leading event first: most moved on, then (terminal only) the earlier, then the first to come.
 
     Repeats of one terminal status count with the first of them, so that a repeat that states another time
     cannot overtake it.
     """
+    event = events[index]
     if not is_terminal(event.status):
         return len(MOVES[event.status]), datetime.min.replace(tzinfo=event.occurred_at.tzinfo), index
     first = next(other for other in events if other.status is event.status)

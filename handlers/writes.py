@@ -8,6 +8,7 @@ condition refuses, `transitions.decide` names. Expressions follow the DynamoDB D
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from handlers.export import Status
@@ -131,37 +132,46 @@ def statement(change: Change, table: str, now: datetime) -> Statement:
         table: the table's name.
         now: the time of this attempt.
     """
-    before = predecessors(change.status)
     written: dict[str, AttributeValue] = {
         "status": _s(change.status.value),
         "updatedAt": _s(format_timestamp(change.updated_at)),
     }
-    optional = {"fileName": change.file_name, "signedUrl": change.signed_url, "error": change.error}
-    written |= {name: _s(value) for name, value in optional.items() if value is not None}
-    if not before:
+    for name, value in (
+        ("fileName", change.file_name),
+        ("signedUrl", change.signed_url),
+        ("error", change.error),
+    ):
+        if value is not None:
+            written[name] = _s(value)
+    if not predecessors(change.status):
         if change.created_at is None:
             raise ValueError("a change that begins an export must say when it was requested")
-        whole = {
+        written |= {
             "requestId": _s(change.request_id),
-            **written,
             "createdAt": _s(format_timestamp(change.created_at)),
             "ttl": {"N": str(change.ttl)},
         }
-        fields = ", ".join(f"'{name}': ?" for name in whole)
-        return Statement(f'INSERT INTO "{table}" VALUE {{{fields}}}', tuple(whole.values()))
-    sets = " ".join(f'SET "{name}" = ?' for name in written)
-    kept = ' AND "fileName" IS MISSING' if change.file_name is not None else ""
-    marks = ", ".join("?" for _ in before)
+        return Statement(_insert_text(table, tuple(written)), tuple(written.values()))
     return Statement(
+        _update_text(table, change.status, tuple(written)),
+        (*written.values(), _s(change.request_id), *_BEFORE[change.status], _now(now), *_TIMES, *_TIMES),
+    )
+
+
+@cache
+def _insert_text(table: str, names: tuple[str, ...]) -> str:
+    fields = ", ".join(f"'{name}': ?" for name in names)
+    return f'INSERT INTO "{table}" VALUE {{{fields}}}'
+
+
+@cache
+def _update_text(table: str, status: Status, names: tuple[str, ...]) -> str:
+    sets = " ".join(f'SET "{name}" = ?' for name in names)
+    marks = ", ".join("?" for _ in predecessors(status))
+    kept = ' AND "fileName" IS MISSING' if "fileName" in names else ""
+    return (
         f'UPDATE "{table}" {sets} WHERE "requestId" = ? AND "status" IN ({marks}) AND "ttl" > ?'
-        f" AND {_PARTIQL_OURS}{kept}",
-        (
-            *written.values(),
-            _s(change.request_id),
-            *(_s(status.value) for status in before),
-            _now(now),
-            *(_s(_FIRST_TIME), _s(_LAST_TIME)) * 2,
-        ),
+        f" AND {_PARTIQL_OURS}{kept}"
     )
 
 
@@ -180,3 +190,7 @@ def _s(text: str) -> AttributeValue:
 def _now(now: datetime) -> AttributeValue:
     # ttl is whole: it is after `now` exactly if it is after now's whole second.
     return {"N": str(int(now.timestamp() // 1))}
+
+
+_TIMES = (_s(_FIRST_TIME), _s(_LAST_TIME))
+_BEFORE = {status: tuple(_s(before.value) for before in predecessors(status)) for status in Status}

@@ -109,6 +109,11 @@ def get_logger(**fields: object) -> structlog.typing.FilteringBoundLogger:
     return logger
 
 
+def debug_is_on() -> bool:
+    """Whether DEBUG lines are written: what they show need not be put together otherwise."""
+    return logging.getLogger().isEnabledFor(logging.DEBUG)
+
+
 def name_exception(_logger: object, _method: str, event: LogEvent) -> LogEvent:
     """Replaces an exception by its type: its text may hold what a producer sent (contract section 4)."""
     error = event.pop("exc_info", None)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from handlers.transitions import DISPOSALS, Disposal, Outcome
 from processor.dead_letters import DeadLetter, DeadLetterQueue
-from processor.log import get_logger
+from processor.log import debug_is_on, get_logger
 from processor.metrics import Metric, Metrics
 from processor.transitions.event_queue import EventQueue, back_off_seconds
 from processor.transitions.messages import Message, Verdict
@@ -120,6 +120,9 @@ class Settler:
 
 def log_outcome(verdict: Verdict) -> None:
     """The one line that tells an outcome: DEBUG, but WARNING where an operator should know."""
+    loud = verdict.outcome in _LOUD
+    if not loud and not debug_is_on():
+        return
     log = get_logger()
     message, event = verdict.message, verdict.event
     fields: dict[str, object] = {
@@ -134,7 +137,7 @@ def log_outcome(verdict: Verdict) -> None:
         fields["reason"] = verdict.reason
     if verdict.outcome is Outcome.EXPIRED:
         fields |= {"late_seconds": verdict.late_seconds, "item_present": verdict.item_present}
-    if verdict.outcome in _LOUD:
+    if loud:
         log.warning("event_outcome", **fields)
     else:
         log.debug("event_outcome", **fields)
