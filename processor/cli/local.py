@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from handlers.export import DEFAULT_TTL_SECONDS
+from processor.cli import CommandFailed
+from processor.embedded.embedded_aws import CALLERS_VARIABLES, EmbeddedAws, EmbeddedAwsError
 
 
 def local(
@@ -25,13 +27,6 @@ def local(
 
     Example: export-status local --ttl-seconds 60
     """
-    # The emulator is an extra: it is imported only where it is used.
-    from processor.embedded.embedded_aws import (  # noqa: PLC0415
-        CALLERS_VARIABLES,
-        EmbeddedAws,
-        EmbeddedAwsError,
-    )
-
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM ends it as Ctrl-C does
     try:
         with EmbeddedAws(port=port, ttl_seconds=ttl_seconds) as aws:
@@ -43,5 +38,4 @@ def local(
     except KeyboardInterrupt:
         return
     except EmbeddedAwsError as failure:
-        typer.echo(str(failure), err=True)
-        raise typer.Exit(1) from None
+        raise CommandFailed(str(failure)) from None

@@ -4,26 +4,15 @@ What is set afterwards is read from the same template, so the two cannot drift.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
 import yaml
 
 from processor.embedded.clients import emulator_client
+from processor.embedded.deployed import Deployment
 
 STACK = "export-status-data"
-
-
-@dataclass(frozen=True, slots=True)
-class Deployment:
-    """Names and addresses of the deployed resources."""
-
-    table: str
-    leases_table: str
-    queue_url: str
-    dlq_url: str
-    audit_stream: str
 
 
 def deploy(endpoint_url: str) -> Deployment:

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from handlers.export import DEFAULT_TTL_SECONDS
 from processor.embedded.clients import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, emulator_client
-from processor.embedded.deployment import Deployment
+from processor.embedded.deployed import Deployment
 
 START_LIMIT_SECONDS = 60.0
 
@@ -110,6 +110,12 @@ class EmbeddedAws:
         if self._process is not None:
             self._process.wait()
         raise EmbeddedAwsError("the embedded AWS has ended unexpectedly")
+
+    def end_together(self, pid: int) -> None:
+        """Has the server end another process, too, should this one be killed before it can."""
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.write(f"{pid}\n")
+            self._process.stdin.flush()
 
     @property
     def endpoint_url(self) -> str:

@@ -7,6 +7,7 @@
 - Shard iterators that are long out of use are forgotten and answer ExpiredIteratorException; moto keeps
   every iterator for ever and answers an unknown one with status 500.
 - `ApproximateCreationDateTime` is in whole seconds; moto's has milliseconds.
+- An UpdateItem that creates its item writes one stream record; moto writes a first one with the key alone.
 """
 
 import select
@@ -16,6 +17,8 @@ from typing import Any
 
 import flask
 from moto.core.exceptions import ServiceException
+from moto.dynamodb.models import DynamoDBBackend
+from moto.dynamodb.models.dynamo_type import Item
 from moto.dynamodb.models.table import StreamShard
 from moto.dynamodbstreams.models import DynamoDBStreamsBackend
 from moto.sqs.models import Message, SQSBackend
@@ -39,6 +42,7 @@ def apply_moto_patches(turns: Turns) -> None:
     _look_at_messages_fast()
     _forget_iterators()
     _stamp_whole_seconds()
+    _insert_once()
 
 
 def _wait_aside(turns: Turns) -> None:
@@ -110,3 +114,21 @@ def _stamp_whole_seconds() -> None:
 
     shards: Any = StreamShard
     shards.add = add
+
+
+def _insert_once() -> None:
+    update = DynamoDBBackend.update_item
+
+    def update_item(backend: DynamoDBBackend, table_name: str, *positional: Any, **named: Any) -> Item:
+        shard = backend.get_table(table_name).stream_shard
+        before = len(shard.items) if shard else 0
+        item = update(backend, table_name, *positional, **named)
+        if shard and len(shard.items) == before + 2:
+            bare = shard.items.pop(before)
+            shard.items[before].record["dynamodb"]["SequenceNumber"] = bare.record["dynamodb"][
+                "SequenceNumber"
+            ]
+        return item
+
+    backends: Any = DynamoDBBackend
+    backends.update_item = update_item

@@ -5,9 +5,11 @@ standard input is closed: with whoever started it, however that one ended.
 """
 
 import argparse
+import contextlib
 import json
 import logging
 import os
+import signal
 import sys
 import threading
 import time
@@ -49,7 +51,9 @@ def main() -> None:
 
 
 def _end_with_input() -> None:
-    sys.stdin.read()
+    for pid in [int(line) for line in sys.stdin]:  # of processes that are to end with the starter, too
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     os._exit(0)  # nothing to save, and requests in hand are not waited for
 
 

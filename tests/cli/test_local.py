@@ -100,7 +100,7 @@ def test_a_taken_port_is_one_line_and_exit_1() -> None:
             [*COMMAND, "--port", str(port)], capture_output=True, text=True, timeout=60, check=False
         )
     assert (ran.returncode, ran.stdout) == (1, "")
-    assert ran.stderr == f"port {port} on 127.0.0.1 is taken; choose another\n"
+    assert ran.stderr == f"export-status: port {port} on 127.0.0.1 is taken; choose another\n"
 
 
 def children(pid: int) -> bool:

@@ -44,6 +44,22 @@ def test_an_expired_item_is_removed_with_the_identity_of_ttl(embedded_aws: Embed
     assert item_of(embedded_aws.client, table, "a") is None
 
 
+def test_an_update_that_creates_its_item_writes_one_record(embedded_aws: EmbeddedAws) -> None:
+    table = status_table(embedded_aws.client)
+    for value in ("first", "second"):
+        embedded_aws.client("dynamodb").update_item(
+            TableName=table,
+            Key={"requestId": {"S": "a"}},
+            UpdateExpression="SET fileName = :value",
+            ExpressionAttributeValues={":value": {"S": value}},
+        )
+    records = stream_records(embedded_aws.client, table)
+    assert [record["eventName"] for record in records] == ["INSERT", "MODIFY"]
+    assert [record["dynamodb"]["NewImage"]["fileName"]["S"] for record in records] == ["first", "second"]
+    numbers = [int(record["dynamodb"]["SequenceNumber"]) for record in records]
+    assert numbers[1] > numbers[0]
+
+
 def test_a_delete_by_a_user_has_no_identity(embedded_aws: EmbeddedAws) -> None:
     table = status_table(embedded_aws.client, ttl=True)
     put(embedded_aws, table, "a", seconds_from_now(600))

@@ -1,0 +1,57 @@
+"""Watches the status table through its stream: every change, in order, as DynamoDB tells it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from threading import Event
+from typing import Any
+
+POLL_SECONDS = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of an item. `item` is the item after it, or before it where it was removed."""
+
+    event_id: str
+    sequence_number: str
+    removed: bool
+    by_ttl: bool
+    item: Mapping[str, str | int]
+
+
+def observe(
+    streams: Any, dynamodb: Any, table: str, *, stop: Event, on_change: Callable[[Change], None]
+) -> None:
+    """Reports every change of the table from the stream's beginning on, until `stop` is set.
+
+    Args:
+        streams: a boto3 client of DynamoDB Streams; its stream must have a single shard, as moto's has.
+        dynamodb: a boto3 client of DynamoDB.
+        table: the table's name.
+        stop: ends it.
+        on_change: called by this thread.
+    """
+    arn = dynamodb.describe_table(TableName=table)["Table"]["LatestStreamArn"]
+    [shard] = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
+    iterator = streams.get_shard_iterator(
+        StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
+    )["ShardIterator"]
+    while True:
+        page = streams.get_records(ShardIterator=iterator)
+        for record in page["Records"]:
+            on_change(_change(record))
+        iterator = page["NextShardIterator"]
+        if not page["Records"] and stop.wait(POLL_SECONDS):
+            return
+
+
+def _change(record: Mapping[str, Any]) -> Change:
+    removed = record["eventName"] == "REMOVE"
+    image = record["dynamodb"]["OldImage" if removed else "NewImage"]
+    return Change(
+        event_id=record["eventID"],
+        sequence_number=record["dynamodb"]["SequenceNumber"],
+        removed=removed,
+        by_ttl=record.get("userIdentity", {}).get("Type") == "Service",
+        item={name: int(value["N"]) if "N" in value else value["S"] for name, value in image.items()},
+    )
