@@ -38,6 +38,9 @@ MAX_RECORD_BYTES = 1_024 * 1_024 - 1_024
 most 256 characters of four bytes (Quotas and limits, Amazon Kinesis Data Streams)."""
 
 _FRAME_BYTES: int = len(MAGIC) + DIGEST_SIZE
+_MAX_OVERHEAD_BYTES = 128
+"""More than the frame, the hash key and the fields' tags and lengths of one sub-record take."""
+
 _CANONICAL_DECIMAL = re.compile(r"0|[1-9][0-9]{0,38}", re.ASCII)
 
 
@@ -58,6 +61,15 @@ class UserRecord:
     explicit_hash_key: str | None = None
 
 
+class _SizedAggRecord(AggRecord):  # type: ignore[misc]  # the library ships untyped
+    """The library's aggregate, told the size of each record instead of counting it once more."""
+
+    record_bytes: int = 0
+
+    def _calculate_record_size(self, *_record: object) -> int:
+        return self.record_bytes
+
+
 class Aggregate:
     """One Kinesis record in the making: sub-records in the order they were added, under one hash key."""
 
@@ -75,58 +87,63 @@ class Aggregate:
         # str(int) is the canonical decimal. Keys go to the library as bytes: it over-counts the text form.
         self._hash_key = str(hash_key).encode()
         self._key_numbers: dict[bytes, int] = {}
-        self._bytes = _empty_bytes(str(hash_key))
+        self.bytes = _empty_bytes(hash_key)
+        """Exactly how many bytes `data()` has, once there is a record."""
         self._count = 0
-        self._library = cast("_LibraryAggregate", AggRecord(MAX_RECORD_BYTES))
+        self._library = _SizedAggRecord(MAX_RECORD_BYTES)
 
     def __len__(self) -> int:
         return self._count
 
-    def size_with(self, record: UserRecord) -> int:
-        """Exactly how many bytes `data()` would have after adding this record."""
-        return self._size_with(record.partition_key.encode(), record.data)
+    def add(self, record: UserRecord, max_bytes: int = MAX_RECORD_BYTES) -> bool:
+        """Adds a sub-record if it fits; its own explicit hash key, if any, is not used.
 
-    def add(self, record: UserRecord) -> None:
-        """Adds a sub-record; its own explicit hash key, if any, is not used.
+        Args:
+            record: what to add.
+            max_bytes: the most that `data()` may have afterwards, at most `MAX_RECORD_BYTES`.
+
+        Returns:
+            Whether it was added. If not, nothing has changed.
 
         Raises:
-            RecordTooLarge: if the aggregate would become larger than a Kinesis record; nothing was added.
             ValueError: if the partition key is not 1 to 256 characters of text; nothing was added.
         """
         if not 1 <= len(record.partition_key) <= MAX_PARTITION_KEY_CHARS:
             raise ValueError("a partition key must be 1 to 256 characters")
-        key = (
-            record.partition_key.encode()
-        )  # a lone surrogate ends here, before the library has half a record
-        size = self._size_with(key, record.data)
-        if size > MAX_RECORD_BYTES:
-            raise RecordTooLarge(f"an aggregate must not be larger than {MAX_RECORD_BYTES} bytes")
+        key = record.partition_key.encode()  # a lone surrogate raises before the library holds half a record
+        number = self._key_numbers.get(key)
+        if number is None:
+            number = len(self._key_numbers)
+            size = self.bytes + _field_bytes(len(key)) + _sub_record_bytes(number, len(record.data))
+        else:
+            size = self.bytes + _sub_record_bytes(number, len(record.data))
+        if size > max_bytes:
+            return False
+        self._library.record_bytes = size - self.bytes
         if not self._library.add_user_record(key, record.data, self._hash_key):
             raise AssertionError("aws_kinesis_agg refused a record that fits")
-        self._key_numbers.setdefault(key, len(self._key_numbers))
-        self._bytes = size
+        self._key_numbers[key] = number
+        self.bytes = size
         self._count += 1
+        return True
 
     def data(self) -> bytes:
         """The record's data: at most `MAX_RECORD_BYTES`, holding exactly the records that were added."""
-        _, _, data = self._library.get_contents()
-        if len(data) != self._bytes or self._library.get_num_user_records() != self._count:
+        data: bytes = self._library.get_contents()[2]
+        if len(data) != self.bytes or self._library.get_num_user_records() != self._count:
             raise AssertionError("aws_kinesis_agg built another aggregate than it was given")
         return data
 
-    def _size_with(self, key: bytes, data: bytes) -> int:
-        number = self._key_numbers.get(key)
-        new_key = 0
-        if number is None:
-            number = len(self._key_numbers)
-            new_key = _field_bytes(len(key))
-        return self._bytes + new_key + _sub_record_bytes(number, data)
 
-
-def lone_bytes(record: UserRecord, hash_key: int) -> int:
-    """How many bytes an aggregate of this record alone would have; the record's key must be text."""
-    sub_record = _sub_record_bytes(0, record.data)
-    return _empty_bytes(str(hash_key)) + _field_bytes(len(record.partition_key.encode())) + sub_record
+def fits_alone(record: UserRecord, hash_key: int) -> bool:
+    """Whether the record fits into a Kinesis record by itself. Its key must be text."""
+    data, key = len(record.data), record.partition_key
+    if data + 4 * len(key) <= MAX_RECORD_BYTES - _MAX_OVERHEAD_BYTES:
+        return True
+    return (
+        _empty_bytes(hash_key) + _field_bytes(len(key.encode())) + _sub_record_bytes(0, data)
+        <= MAX_RECORD_BYTES
+    )
 
 
 def aggregate(records: Iterable[UserRecord], hash_key: int, target_bytes: int) -> list[bytes]:
@@ -149,10 +166,13 @@ def aggregate(records: Iterable[UserRecord], hash_key: int, target_bytes: int) -
     aggregates: list[bytes] = []
     current = Aggregate(hash_key)
     for record in records:
-        if len(current) and current.size_with(record) > target_bytes:
+        if current.add(record, target_bytes):
+            continue
+        if len(current):
             aggregates.append(current.data())
             current = Aggregate(hash_key)
-        current.add(record)
+        if not current.add(record):
+            raise RecordTooLarge(f"an aggregate must not be larger than {MAX_RECORD_BYTES} bytes")
     if len(current):
         aggregates.append(current.data())
     return aggregates
@@ -221,14 +241,14 @@ def _hash_key(key: str | bytes) -> str:
     return text
 
 
-def _empty_bytes(hash_key: str) -> int:
-    """An aggregate that holds nothing yet but its hash key, which is ASCII."""
-    return _FRAME_BYTES + _field_bytes(len(hash_key))
+def _empty_bytes(hash_key: int) -> int:
+    """An aggregate that holds nothing yet but its hash key."""
+    return _FRAME_BYTES + _field_bytes(len(str(hash_key)))
 
 
-def _sub_record_bytes(key_number: int, data: bytes) -> int:
+def _sub_record_bytes(key_number: int, data_bytes: int) -> int:
     """Tag and index of the partition key, tag and index 0 of the hash key, and the data."""
-    return _field_bytes(1 + _varint_bytes(key_number) + 2 + _field_bytes(len(data)))
+    return _field_bytes(3 + _varint_bytes(key_number) + _field_bytes(data_bytes))
 
 
 def _field_bytes(length: int) -> int:
@@ -237,17 +257,11 @@ def _field_bytes(length: int) -> int:
 
 
 def _varint_bytes(value: int) -> int:
-    return max(1, (value.bit_length() + 6) // 7)
-
-
-class _LibraryAggregate(Protocol):
-    """`AggRecord`, which ships untyped, as far as it is used."""
-
-    def add_user_record(self, partition_key: bytes, data: bytes, explicit_hash_key: bytes) -> bool: ...
-
-    def get_num_user_records(self) -> int: ...
-
-    def get_contents(self) -> tuple[bytes, bytes, bytes]: ...
+    if value < 1 << 7:
+        return 1
+    if value < 1 << 14:
+        return 2
+    return (value.bit_length() + 6) // 7
 
 
 class _LibraryRecord(Protocol):

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from handlers.audit import AuditEntry
-from processor.audit.aggregation import MAX_RECORD_BYTES, UserRecord, aggregate, lone_bytes
+from processor.audit.aggregation import MAX_RECORD_BYTES, UserRecord, aggregate, fits_alone
 from processor.audit.sink import Refusal, SinkInterrupted, SinkUnavailable
 from processor.aws import AwsError, Misconfigured, Rejected, call
 
@@ -55,18 +55,17 @@ class PutRecordsClient(Protocol):
 class Bucket:
     """One of the ways that entries go: a fixed slice of the hash range, whatever the shards are."""
 
-    number: int
-    count: int
+    name: str
+    """The partition key of its Kinesis records."""
+    hash_key: int
+    """The middle of its slice, as far as can be from where shards are split evenly."""
 
-    @property
-    def name(self) -> str:
-        """The partition key of its Kinesis records."""
-        return f"bucket-{self.number}"
 
-    @property
-    def hash_key(self) -> int:
-        """The middle of its slice, as far as can be from where shards are split evenly."""
-        return (2 * self.number + 1) * 2**128 // (2 * self.count)
+def buckets_of(count: int) -> tuple[Bucket, ...]:
+    """So many buckets of equal slices, in the order of their hash keys."""
+    return tuple(
+        Bucket(f"bucket-{number}", (2 * number + 1) * 2**128 // (2 * count)) for number in range(count)
+    )
 
 
 def bucket_number(request_id: str, count: int) -> int:
@@ -150,7 +149,7 @@ class KinesisSink:
             raise ValueError(f"an aggregate's target must be 1 to {MAX_RECORD_BYTES} bytes")
         self._client = client
         self._stream = stream
-        self._buckets = [Bucket(number, buckets) for number in range(buckets)]
+        self._buckets = buckets_of(buckets)
         self._wait = wait
         self._target_bytes = target_bytes
         self._gate = BucketGate()
@@ -188,7 +187,7 @@ class KinesisSink:
             except ValueError:  # pydantic's and Python's own errors for what UTF-8 cannot hold
                 refusals.append(Refusal(entry, "an entry must be text that UTF-8 can hold"))
                 continue
-            if lone_bytes(record, self._buckets[number].hash_key) > MAX_RECORD_BYTES:
+            if not fits_alone(record, self._buckets[number].hash_key):
                 reason = f"an entry must fit into a Kinesis record of {MAX_RECORD_BYTES} bytes"
                 refusals.append(Refusal(entry, reason))
                 continue

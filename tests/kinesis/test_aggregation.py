@@ -23,6 +23,7 @@ from processor.audit.aggregation import (
     RecordTooLarge,
     UserRecord,
     aggregate,
+    fits_alone,
     read_record,
 )
 
@@ -55,23 +56,34 @@ def test_all_records_come_back_in_order_with_their_keys(
 
 @settings(deadline=None)
 @given(st.lists(records, min_size=1, max_size=30), st.integers(0, MAX_HASH_KEY))
-def test_the_size_is_known_exactly_before_a_record_is_added(
-    given_records: list[UserRecord], hash_key: int
-) -> None:
+def test_the_size_is_known_exactly_after_each_record(given_records: list[UserRecord], hash_key: int) -> None:
     growing = Aggregate(hash_key)
     for record in given_records:
-        foreseen = growing.size_with(record)
-        growing.add(record)
-        assert len(growing.data()) == foreseen
+        assert growing.add(record)
+        assert len(growing.data()) == growing.bytes
+
+
+@settings(deadline=None)
+@given(st.lists(records, min_size=1, max_size=5), records)
+def test_a_record_is_added_if_and_only_if_it_fits(given_records: list[UserRecord], last: UserRecord) -> None:
+    growing, exact = Aggregate(KEY), Aggregate(KEY)
+    for record in given_records:
+        assert growing.add(record)
+        assert exact.add(record)
+    assert growing.add(last)
+    before = exact.data()
+    assert not exact.add(last, growing.bytes - 1)
+    assert exact.data() == before
+    assert exact.add(last, growing.bytes)
+    assert exact.data() == growing.data()
 
 
 @pytest.mark.parametrize("sizes", [range(1, 300), range(16_360, 16_400), range(2**20 - 2_048, 2**20 - 2_000)])
 def test_a_record_of_any_size_is_framed_at_its_exact_size(sizes: range) -> None:
     for size in sizes:
         lone = Aggregate(KEY)
-        foreseen = lone.size_with(sized(size))
-        lone.add(sized(size))
-        assert len(lone.data()) == foreseen
+        assert lone.add(sized(size))
+        assert len(lone.data()) == lone.bytes
         assert read_record("outer", lone.data()) == [UserRecord("req-1", sized(size).data, str(KEY))]
 
 
@@ -84,43 +96,51 @@ def test_each_byte_around_the_target_arrives_and_keeps_to_it() -> None:
         packed = aggregate(given_records, KEY, target)
         read = [record for data in packed for record in read_record("outer", data)]
         assert [record.data for record in read] == [record.data for record in given_records]
-        alone = Aggregate(KEY).size_with(sized(size, "a"))
+        alone = len(aggregate([sized(size, "a")], KEY, target)[0])
         assert all(len(data) <= max(target, alone) for data in packed)
         arrived += len(read)
     assert arrived == 800
 
 
 def test_an_aggregate_is_closed_at_its_target_and_not_a_byte_before() -> None:
-    pair = Aggregate(KEY)
-    pair.add(sized(100, "a"))
-    exact = pair.size_with(sized(100, "b"))
     both = [sized(100, "a"), sized(100, "b")]
+    exact = len(aggregate(both, KEY, MAX_RECORD_BYTES)[0])
     assert [len(data) for data in aggregate(both, KEY, exact)] == [exact]
     assert len(aggregate(both, KEY, exact - 1)) == 2
 
 
 def test_each_byte_around_the_limit_of_kinesis_arrives_or_is_refused_in_a_sentence() -> None:
-    largest = MAX_RECORD_BYTES - (Aggregate(KEY).size_with(sized(MAX_RECORD_BYTES)) - MAX_RECORD_BYTES)
+    sizes = range(MAX_RECORD_BYTES - 200, MAX_RECORD_BYTES)
+    largest = max(size for size in sizes if fits_alone(sized(size), KEY))
     for size in range(largest - 25, largest + 1):
         (data,) = aggregate([sized(size)], KEY, 1_000)
         assert len(data) == MAX_RECORD_BYTES - largest + size
         assert read_record("outer", data)[0].data == sized(size).data
     for size in range(largest + 1, largest + 26):
+        assert not fits_alone(sized(size), KEY)
         with pytest.raises(RecordTooLarge, match="1047552 bytes"):
             aggregate([sized(size)], KEY, 1_000)
+
+
+@pytest.mark.parametrize("key", ["x", "x" * 256, "\U0001f4e6" * 256])
+@pytest.mark.parametrize("hash_key", [0, MAX_HASH_KEY])
+def test_what_fits_alone_is_what_can_be_added(key: str, hash_key: int) -> None:
+    for size in range(MAX_RECORD_BYTES - 1_300, MAX_RECORD_BYTES, 7):
+        record = sized(size, key)
+        assert fits_alone(record, hash_key) == Aggregate(hash_key).add(record)
 
 
 def test_a_refused_record_leaves_the_aggregate_as_it_was() -> None:
     growing = Aggregate(KEY)
     growing.add(sized(10))
     before = growing.data()
+    assert not growing.add(sized(MAX_RECORD_BYTES))
     for refused in (
-        sized(MAX_RECORD_BYTES),
         UserRecord("", b"x"),
         UserRecord("x" * 257, b"x"),
         UserRecord("\ud800", b"x"),
     ):
-        with pytest.raises(ValueError):  # noqa: PT011  four kinds of refusal, one class
+        with pytest.raises(ValueError):  # noqa: PT011  one class, three sentences
             growing.add(refused)
     assert growing.data() == before
     growing.add(sized(20))

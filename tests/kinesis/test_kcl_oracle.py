@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processor.audit.aggregation import MAX_RECORD_BYTES, UserRecord, aggregate
-from processor.audit.kinesis_sink import Bucket
+from processor.audit.kinesis_sink import Bucket, buckets_of
 from tests.kinesis.kcl_oracle import LAST_HASH_KEY, WHOLE, Shard, accepted, merge, shard_of, split
 
 reshardings = st.lists(
@@ -27,7 +27,7 @@ def built(request_ids_given: list[str], bucket: Bucket) -> bytes:
 def test_all_sub_records_are_accepted_after_any_splits_and_merges(
     keys: list[str], buckets: int, data: st.DataObject, changes: list[tuple[str, int, int]]
 ) -> None:
-    bucket = Bucket(data.draw(st.integers(0, buckets - 1)), buckets)
+    bucket = data.draw(st.sampled_from(buckets_of(buckets)))
     record = built(keys, bucket)
     shards = [WHOLE]
     for kind, number, hash_key in changes:
@@ -41,7 +41,7 @@ def test_all_sub_records_are_accepted_after_any_splits_and_merges(
 @pytest.mark.parametrize("buckets", [1, 2, 3, 16, 500])
 def test_even_a_split_at_a_buckets_own_hash_key_drops_nothing(buckets: int) -> None:
     for number in range(buckets):
-        bucket = Bucket(number, buckets)
+        bucket = buckets_of(buckets)[number]
         record = built(["a", "b"], bucket)
         for new_start in (bucket.hash_key, bucket.hash_key + 1):
             shards = split([WHOLE], 0, new_start)
@@ -52,7 +52,7 @@ def test_even_a_split_at_a_buckets_own_hash_key_drops_nothing(buckets: int) -> N
 def test_one_foreign_hash_key_loses_the_whole_aggregate() -> None:
     """The negative control: the oracle does drop, and the rule that is kept is the one that matters."""
     lower, upper = split([WHOLE], 0, 2**127)
-    own, foreign = Bucket(0, 2), Bucket(1, 2)
+    own, foreign = buckets_of(2)[0], buckets_of(2)[1]
     for keys in ([own, own, foreign], [foreign, own, own], [own, foreign, own]):
         library = AggRecord(MAX_RECORD_BYTES)
         for bucket in keys:

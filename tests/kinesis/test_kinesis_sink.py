@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handlers.audit import AuditEntry
-from processor.audit.aggregation import MAX_RECORD_BYTES, UserRecord, lone_bytes, read_record
-from processor.audit.kinesis_sink import MAX_ATTEMPTS, Bucket, KinesisSink, bucket_number
+from processor.audit.aggregation import MAX_RECORD_BYTES, UserRecord, fits_alone, read_record
+from processor.audit.kinesis_sink import MAX_ATTEMPTS, KinesisSink, bucket_number, buckets_of
 from processor.audit.sink import SinkInterrupted, SinkUnavailable
 from tests.kinesis.fake_kinesis import (
     ALL_THROTTLED,
@@ -99,22 +99,20 @@ def test_sub_records_carry_the_request_id_and_the_hash_key_of_their_bucket() -> 
     kinesis = FakeKinesis()
     entries = page(200)
     sink_of(kinesis, buckets=4).put(entries, always)
-    names = set()
+    buckets = buckets_of(4)
     for _, record in kinesis.records:
-        names.add(record["PartitionKey"])
         for sub_record in read_record(record["PartitionKey"], record["Data"]):
-            number = bucket_number(sub_record.partition_key, 4)
-            assert record["PartitionKey"] == f"bucket-{number}"
-            assert (
-                record["ExplicitHashKey"] == sub_record.explicit_hash_key == str(Bucket(number, 4).hash_key)
-            )
+            bucket = buckets[bucket_number(sub_record.partition_key, 4)]
+            assert record["PartitionKey"] == bucket.name
+            assert record["ExplicitHashKey"] == sub_record.explicit_hash_key == str(bucket.hash_key)
             assert AuditEntry.model_validate_json(sub_record.data).request_id == sub_record.partition_key
+    names = {record["PartitionKey"] for _, record in kinesis.records}
     assert names == {"bucket-0", "bucket-1", "bucket-2", "bucket-3"}
 
 
 def test_buckets_are_the_middles_of_equal_slices_and_stay_as_they_are() -> None:
-    assert [Bucket(number, 4).hash_key * 8 // 2**128 for number in range(4)] == [1, 3, 5, 7]
-    assert Bucket(0, 1).hash_key == 2**127
+    assert [bucket.hash_key * 8 // 2**128 for bucket in buckets_of(4)] == [1, 3, 5, 7]
+    assert buckets_of(1)[0].hash_key == 2**127
     # A release that moved an export to another bucket would let its entries overtake each other.
     known = {"req-1": 11, "req-2": 5, "ñ": 14, "x" * 256: 7}
     assert {request_id: bucket_number(request_id, 16) for request_id in known} == known
@@ -248,9 +246,9 @@ def padded(audit_id: str, size: int) -> AuditEntry:
 
 
 def test_each_byte_around_the_limit_arrives_or_is_refused_alone() -> None:
-    hash_key = Bucket(bucket_number("req-1", 16), 16).hash_key
-    frame = lone_bytes(UserRecord("req-1", b"x" * MAX_RECORD_BYTES), hash_key) - MAX_RECORD_BYTES
-    largest = MAX_RECORD_BYTES - frame
+    hash_key = buckets_of(16)[bucket_number("req-1", 16)].hash_key
+    sizes = range(MAX_RECORD_BYTES - 200, MAX_RECORD_BYTES)
+    largest = max(size for size in sizes if fits_alone(UserRecord("req-1", b"x" * size), hash_key))
     for size in range(largest - 22, largest + 4):
         kinesis = FakeKinesis()
         entries = [entry("before", "req-1"), padded("large", size), entry("after", "req-1")]
