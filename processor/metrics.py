@@ -197,9 +197,13 @@ class Metrics:
             counts, gauges, samples = self._counts, self._gauges, self._samples
             self._flushed = counts
             self._counts, self._gauges, self._samples = dict(self._zeros), self._states | self._quiet, {}
-        distributions = {metric: sample.values() for metric, sample in samples.items()}
-        members: dict[Metric, float | list[float]] = {**counts, **gauges, **distributions}
-        members = {metric: value for metric, value in members.items() if value != []}
+        members: dict[Metric, float | list[float]] = {**counts}
+        members |= {metric: round(value, 3) for metric, value in gauges.items()}
+        members |= {
+            metric: [round(value, 3) for value in values]
+            for metric, sample in samples.items()
+            if (values := sample.values())
+        }
         definitions = [{"Name": metric.value, "Unit": metric.unit} for metric in members]
         directive = {"Namespace": NAMESPACE, "Dimensions": [["Service"]], "Metrics": definitions}
         line = {

@@ -1,7 +1,9 @@
 """Compares the service with two hand-written consumers on one stand-in (`make bench`).
 
 Each runs as its own process, one after the other; every figure is without start-up (see `measuring`).
-Exits with 1 if a target is missed. Needs Linux (/proc).
+The careful loop runs before and after the service, and the better of its two runs is what the service is
+held against: a machine that is busy for a while cannot flatter it. Exits with 1 if a target is missed.
+Needs Linux (/proc).
 """
 
 import argparse
@@ -49,12 +51,7 @@ def main(arguments: Sequence[str]) -> int:
     print(f"Python {platform.python_version()}, {platform.machine()}; start-up and warm-up are in no figure")
     targets: list[Target] = []
     for latency_ms, share in ((0.0, 1.0), (5.0, 0.25)):
-        with tempfile.TemporaryDirectory() as scratch:
-            measured = {
-                "naive loop": measure(NAIVE, round(events * 0.01), latency_ms, Path(scratch)),
-                "careful loop": measure(CAREFUL, round(events * 0.05), latency_ms, Path(scratch)),
-                "service": measure(SERVICE, round(events * share), latency_ms, Path(scratch)),
-            }
+        measured = measure_all(events, share, latency_ms)
         print(f"\nEvery answer takes {latency_ms:g} ms\n")
         print_table(measured)
         targets += targets_of(measured["service"], measured["careful loop"], latency_ms)
@@ -65,6 +62,18 @@ def main(arguments: Sequence[str]) -> int:
             f"{'ok  ' if target.met else 'MISS'} {target.name}: {target.value:.3g} ({bound} {target.limit:g})"
         )
     return 0 if all(target.met for target in targets) else 1
+
+
+def measure_all(events: int, share: float, latency_ms: float) -> dict[str, Measured]:
+    """Each consumer's figures; the slow ones get fewer events, so that each runs for some ten seconds."""
+    with tempfile.TemporaryDirectory() as name:
+        scratch = Path(name)
+        careful = measure(CAREFUL, round(events * 0.05), latency_ms, scratch)
+        service = measure(SERVICE, round(events * share), latency_ms, scratch)
+        again = measure(CAREFUL, round(events * 0.05), latency_ms, scratch)
+        naive = measure(NAIVE, round(events * 0.01), latency_ms, scratch)
+    better = min(careful, again, key=lambda one: one.cpu_micros_per_event)
+    return {"naive loop": naive, "careful loop": better, "service": service}
 
 
 def targets_of(service: Measured, careful: Measured, latency_ms: float) -> list[Target]:

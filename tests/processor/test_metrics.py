@@ -256,6 +256,14 @@ def test_a_hundred_values_stand_for_any_number() -> None:
         assert sent[round(quantile * 99)] == pytest.approx(quantile * 200_000, abs=0.08 * 200_000)
 
 
+def test_values_are_cut_to_what_somebody_can_read() -> None:
+    metrics = Metrics()
+    metrics.observe(Metric.RECEIVE_TO_APPLIED, 12.3456789)
+    metrics.gauge(Metric.OLDEST_MESSAGE_AGE, 1 / 3)
+    root = validated(metrics.flush(NOW))
+    assert (root["ReceiveToApplied"], root["OldestMessageAge"]) == ([12.346], 0.333)
+
+
 def test_no_values_no_distribution() -> None:
     metrics = Metrics()
     metrics.observe(Metric.BATCH_FILL)

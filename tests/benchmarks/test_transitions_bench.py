@@ -1,0 +1,35 @@
+"""What the benchmark measures and does not depend on the machine is checked with every test run."""
+
+
+import pytest
+
+from tests.benchmarks.measuring import Measured, measure
+from tests.benchmarks.transitions_bench import MAX_CALLS_PER_EVENT, MAX_PEAK_MIB, SERVICE, targets_of
+
+EVENTS = 3_000
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Measured:
+    return measure(SERVICE, EVENTS, 0, tmp_path_factory.mktemp("bench"), warm_up=500)
+
+
+def test_the_service_needs_no_more_calls_than_its_budget(service: Measured) -> None:
+    assert service.calls_per_event <= MAX_CALLS_PER_EVENT
+    assert set(service.calls) == {"ReceiveMessage", "BatchExecuteStatement", "DeleteMessageBatch"}
+
+
+def test_every_event_is_applied_once_and_the_service_ends_well(service: Measured) -> None:
+    assert (service.applied, service.refused, service.dead_lettered) == (EVENTS, 0, 0)
+    assert service.exit_status == 0
+
+
+def test_memory_stays_within_its_budget(service: Measured) -> None:
+    assert 0 < service.peak_mib <= MAX_PEAK_MIB
+
+
+def test_a_missed_target_is_a_miss(service: Measured) -> None:
+    beside_itself = {target.name: target.met for target in targets_of(service, service, 0)}
+    assert not beside_itself["events a second, of the careful loop's, at 0 ms"]
+    assert not beside_itself["CPU an event, of the careful loop's, at 0 ms"]
+    assert beside_itself["calls an event at 0 ms"]
