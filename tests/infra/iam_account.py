@@ -38,6 +38,8 @@ class Person:
 
     client: Clients
     outputs: dict[str, str]
+    environment: dict[str, str]
+    """What leads an AWS SDK here as this person."""
 
     @property
     def events(self) -> str:
@@ -76,7 +78,15 @@ class Account:
                 UserName=name, PolicyName=f"policy-{number}", PolicyDocument=json.dumps(document)
             )
         key = iam.create_access_key(UserName=name)["AccessKey"]
-        return Person(self._clients(key["AccessKeyId"], key["SecretAccessKey"]), self.outputs)
+        environment = {
+            "AWS_ENDPOINT_URL": self._endpoint_url,
+            "AWS_CA_BUNDLE": str(self._certificate),
+            "AWS_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
+            "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
+        }
+        clients = self._clients(key["AccessKeyId"], key["SecretAccessKey"])
+        return Person(clients, self.outputs, environment)
 
     def _clients(self, key: str, secret: str) -> Clients:
         @cache

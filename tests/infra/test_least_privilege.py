@@ -21,6 +21,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from processor.embedded.embedded_aws import isolated_environment
 from tests.engines.ministack import ROOT_KEY, Ministack
 from tests.infra.cloudformation import INFRA
 from tests.infra.iam_account import (
@@ -33,6 +34,8 @@ from tests.infra.iam_account import (
     iam_account,
 )
 from tests.infra.policies import Policy, policy
+from tests.infra.service_process import event, running_service
+from tests.waiting import eventually
 
 SQS_ARN = f"arn:aws:sqs:{REGION}:{ACCOUNT_ID}"
 TABLE_ARN = f"arn:aws:dynamodb:{REGION}:{ACCOUNT_ID}:table"
@@ -190,6 +193,19 @@ OPERATOR_MUST_NOT: dict[str, Call] = {
 }
 
 
+def records_in(kinesis: Any) -> list[bytes]:
+    """The data of every record of the audit stream."""
+    found: list[bytes] = []
+    for shard in kinesis.list_shards(**AUDIT_STREAM)["Shards"]:
+        iterator = kinesis.get_shard_iterator(
+            ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON", **AUDIT_STREAM
+        )
+        found += [
+            each["Data"] for each in kinesis.get_records(ShardIterator=iterator["ShardIterator"])["Records"]
+        ]
+    return found
+
+
 @pytest.fixture(scope="module")
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     require_ministack()
@@ -288,6 +304,37 @@ class TestWhatTheEmulatorDoesNotEnforce:
         assert self.decisions(account, "task", writes, LEASES) == {"implicitDeny"}
 
 
+@pytest.mark.slow
+def test_the_service_does_its_work_with_the_task_s_permissions(account: Account, task: Person) -> None:
+    sqs, dynamodb, kinesis = (account.root(name) for name in ("sqs", "dynamodb", "kinesis"))
+    events = account.outputs["EventsQueueUrl"]
+    environment = isolated_environment() | task.environment
+    environment |= {
+        "SQS_EXPORT_EVENTS_QUEUE_URL": events,
+        "EXPORT_AUDIT_SINKS": "kinesis,log",
+        "KINESIS_EXPORT_AUDIT_STREAM": "export-audit",
+        "EXPORT_WRITE_MODE": "single",
+    }
+
+    def status() -> str | None:
+        item = dynamodb.get_item(Key={"requestId": {"S": "x"}}, **STATUS_TABLE).get("Item", {})
+        found: str | None = item.get("status", {}).get("S")
+        return found
+
+    with running_service(environment) as service:
+        for each in (event("x", "pending"), event("x", "processing"), event("y", "unheard-of")):
+            sqs.send_message(QueueUrl=events, MessageBody=json.dumps(each))
+        eventually(lambda: service.has_ended() or status() == "processing", 60)
+        dynamodb.delete_item(Key={"requestId": {"S": "x"}}, **STATUS_TABLE)
+        eventually(lambda: service.has_ended() or '"auditId"' in service.output(), 60)
+        assert service.stop() == 0, service.output()
+        dead_letters = account.outputs["DeadLetterQueueUrl"]
+        [dead_letter] = sqs.receive_message(QueueUrl=dead_letters, WaitTimeSeconds=0)["Messages"]
+        assert json.loads(dead_letter["Body"])["requestId"] == "y"
+        assert any(b"export.deleted" in data for data in records_in(kinesis))
+        assert "AccessDenied" not in service.output()
+
+
 def test_plain_http_is_refused_even_to_the_account_s_root() -> None:
     require_ministack()
     with Ministack(auth=True) as server:
@@ -305,6 +352,7 @@ def test_plain_http_is_refused_even_to_the_account_s_root() -> None:
         root = Person(
             lambda service: client(service, **arguments),
             {"EventsQueueUrl": f"{server.endpoint_url}/{ACCOUNT_ID}/export-events"},
+            environment={},
         )
         assert root.is_allowed(TASK_NEEDS["describe the table"])
         assert not root.is_allowed(OPERATOR_NEEDS["publish events"])

@@ -1,0 +1,141 @@
+"""A proxy on loopback that notes each AWS call before it hands it on: its IAM action and what it is about."""
+
+import json
+import re
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlsplit
+
+HOST = "127.0.0.1"
+PREFIXES = {
+    "AmazonSQS": "sqs",
+    "DynamoDB_20120810": "dynamodb",
+    "DynamoDBStreams_20120810": "dynamodb",
+    "Kinesis_20131202": "kinesis",
+}
+# The batch calls come under the single actions ("Amazon SQS API permissions").
+SQS_BATCHES = {
+    "DeleteMessageBatch": "DeleteMessage",
+    "ChangeMessageVisibilityBatch": "ChangeMessageVisibility",
+    "SendMessageBatch": "SendMessage",
+}
+PARTIQL = {
+    "INSERT": "PartiQLInsert",
+    "UPDATE": "PartiQLUpdate",
+    "SELECT": "PartiQLSelect",
+    "DELETE": "PartiQLDelete",
+}
+PARTIQL_TABLE = re.compile(r'^\s*(\w+)\s+(?:INTO\s+|FROM\s+)?"([^"]+)"', re.IGNORECASE)
+
+Permission = tuple[str, str]
+"""An IAM action and the name of the queue, table, stream or table's stream that it is needed on."""
+
+
+class Recording:
+    """What has been called. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._permissions: set[Permission] = set()
+        self._calls: Counter[str] = Counter()
+        self._iterators: dict[str, str] = {}
+
+    @property
+    def permissions(self) -> set[Permission]:
+        """Every permission that the calls so far needed."""
+        with self._lock:
+            return set(self._permissions)
+
+    @property
+    def calls(self) -> Counter[str]:
+        """How often each operation was called, by the API's name of it."""
+        with self._lock:
+            return Counter(self._calls)
+
+    def note(self, target: str, body: Mapping[str, Any]) -> None:
+        """Notes one call.
+
+        Args:
+            target: the header X-Amz-Target, such as `DynamoDB_20120810.UpdateItem`.
+            body: the request's JSON.
+        """
+        api, _, operation = target.partition(".")
+        needed = {
+            (f"{PREFIXES[api]}:{action}", resource) for action, resource in _actions(api, operation, body)
+        }
+        with self._lock:
+            self._calls[operation] += 1
+            self._permissions |= needed
+
+
+def _actions(api: str, operation: str, body: Mapping[str, Any]) -> Iterator[Permission]:
+    match api:
+        case "AmazonSQS":
+            name = body.get("QueueName") or str(body["QueueUrl"]).rpartition("/")[2]
+            yield SQS_BATCHES.get(operation, operation), name
+        case "DynamoDBStreams_20120810" if operation == "ListStreams":
+            yield operation, "*"
+        case "DynamoDBStreams_20120810":
+            yield operation, "the table's stream"  # GetRecords names nothing but an iterator
+        case "DynamoDB_20120810" if "Statements" in body:
+            for each in body["Statements"]:
+                found = PARTIQL_TABLE.match(each["Statement"])
+                assert found is not None, "a PartiQL statement that is not understood"
+                yield PARTIQL[found[1].upper()], found[2]
+        case "DynamoDB_20120810":
+            yield operation, body["TableName"]
+        case _:
+            yield operation, body["StreamName"]
+
+
+@contextmanager
+def recording_proxy(endpoint_url: str) -> Iterator[tuple[str, Recording]]:
+    """Hands every call on to the endpoint; its own URL, and what it has recorded."""
+    recording = Recording()
+    upstream = urlsplit(endpoint_url).netloc
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            recording.note(self.headers["X-Amz-Target"], json.loads(body))
+            connection = HTTPConnection(upstream, timeout=60)
+            try:
+                connection.request("POST", self.path, body, dict(self.headers))
+                answer = connection.getresponse()
+                content = answer.read()
+            finally:
+                connection.close()
+            self.send_response(answer.status)
+            for name, value in answer.getheaders():
+                if name.lower() not in {
+                    "content-length",
+                    "connection",
+                    "transfer-encoding",
+                    "date",
+                    "server",
+                }:
+                    self.send_header(name, value)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            """Says nothing."""
+
+    server = ThreadingHTTPServer((HOST, 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, name="recording proxy")
+    thread.start()
+    try:
+        yield f"http://{HOST}:{server.server_address[1]}", recording
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,133 @@
+"""The service's real calls need exactly the permissions of its policy: none is missing, none unused."""
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import pytest
+
+from processor.audit.leases import SHARD_END, lease_key, new_lease, number, to_attributes
+from processor.embedded.embedded_aws import EmbeddedAws
+from tests.infra.policies import actions, policy
+from tests.infra.recording_proxy import Permission, recording_proxy
+from tests.infra.service_process import event, running_service
+from tests.resources import ClientFactory, drained_messages, item_of, stream_arn
+from tests.waiting import eventually
+
+LONG_AGO = "2020-01-01T00:00:00Z"
+STREAM = "the table's stream"
+LIMIT_SECONDS = 90
+
+pytestmark = [pytest.mark.slow, pytest.mark.dynamodb_local]
+
+
+def granted() -> set[Permission]:
+    """The policy as pairs of an action and what it is on, in the words of the recording."""
+    names = {"export-events", "export-events-dlq", "export-status", "export-status-leases", "export-audit"}
+    tokens = {
+        "EventsQueueName": "export-events",
+        "DeadLetterQueueName": "export-events-dlq",
+        "TableName": "export-status",
+        "LeasesTableName": "export-status-leases",
+        "AuditStreamName": "export-audit",
+        "Partition": "aws",
+        "Region": "us-east-1",
+        "AccountId": "123456789012",
+    }
+    pairs: set[Permission] = set()
+    for arn, allowed in actions(policy("task", tokens)).items():
+        on = STREAM if arn.endswith("/stream/*") else arn.rpartition("/")[2].rpartition(":")[2]
+        assert on in names | {STREAM, "*"}
+        pairs |= {(action, on) for action in allowed}
+    return pairs
+
+
+@pytest.fixture(scope="module")
+def used(dynamodb_local: str, clients: Callable[[str], ClientFactory]) -> set[Permission]:
+    """What two runs of the service needed: one with single writes and the audit, one with batched writes.
+
+    Batched writes need DynamoDB Local, for the embedded AWS answers PartiQL wrongly.
+    """
+    return {*single_writes_and_audit(), *batched_writes(clients(dynamodb_local), dynamodb_local)}
+
+
+def single_writes_and_audit() -> set[Permission]:
+    with ExitStack() as stack:
+        aws = stack.enter_context(EmbeddedAws(reap_seconds=0.2, ttl_seconds=6))
+        put_finished_lease(aws)
+        url, recording = stack.enter_context(recording_proxy(aws.endpoint_url))
+        environment = aws.service_environment() | {
+            "AWS_ENDPOINT_URL": url,
+            "EXPORT_AUDIT_SINKS": "kinesis,log",
+        }
+        del environment["SQS_EXPORT_EVENTS_DLQ_URL"]  # so that the redrive policy is asked
+        service = stack.enter_context(running_service(environment))
+        for each in (
+            event("a", "pending"),
+            event("a", "processing", fileName="a.csv"),
+            event("early", "processing"),
+            event("late", "completed", createdAt=LONG_AGO) | {"occurredAt": LONG_AGO},
+            event("invalid", "unheard-of"),
+        ):
+            aws.client("sqs").send_message(QueueUrl=aws.deployment.queue_url, MessageBody=json.dumps(each))
+        batched = {("dynamodb:PartiQLInsert", "export-status"), ("dynamodb:PartiQLUpdate", "export-status")}
+        eventually(lambda: service.has_ended() or recording.permissions >= granted() - batched, LIMIT_SECONDS)
+        assert service.stop() == 0, service.output()
+        assert len(drained_messages(aws.client, aws.deployment.dlq_url)) == 1
+        return recording.permissions
+
+
+def batched_writes(dynamodb: ClientFactory, dynamodb_url: str) -> set[Permission]:
+    with ExitStack() as stack:
+        aws = stack.enter_context(EmbeddedAws())
+        make_table(dynamodb)
+        stack.callback(dynamodb("dynamodb").delete_table, TableName="export-status")
+        url, recording = stack.enter_context(recording_proxy(aws.endpoint_url))
+        table_url, table_recording = stack.enter_context(recording_proxy(dynamodb_url))
+        environment = aws.service_environment() | {
+            "AWS_ENDPOINT_URL": url,
+            "AWS_ENDPOINT_URL_DYNAMODB": table_url,
+            "EXPORT_WRITE_MODE": "batch",
+        }
+        service = stack.enter_context(
+            running_service(environment, ("-m", "processor", "run", "--only", "transitions"))
+        )
+        for status in ("pending", "processing"):
+            aws.client("sqs").send_message(
+                QueueUrl=aws.deployment.queue_url, MessageBody=json.dumps(event("b", status))
+            )
+            eventually(lambda: service.has_ended() or status_of(dynamodb, "b") == status, LIMIT_SECONDS)  # noqa: B023
+        assert service.stop() == 0, service.output()
+        return recording.permissions | table_recording.permissions
+
+
+def put_finished_lease(aws: EmbeddedAws) -> None:
+    """The row of a shard that ended three days ago and that the stream has forgotten: it is removed."""
+    arn, then = stream_arn(aws.client, "export-status"), time.time() - 72 * 3_600
+    lease = new_lease(arn, "shardId-00000000000000000000-old", frozenset(), now=then, tracked_since=then)
+    assert lease.key == lease_key(arn, lease.shard_id)
+    row = {**to_attributes(lease), "checkpoint": {"S": SHARD_END}, "x_endedAt": number(then)}
+    aws.client("dynamodb").put_item(TableName="export-status-leases", Item=row)
+
+
+def make_table(dynamodb: ClientFactory) -> None:
+    dynamodb("dynamodb").create_table(
+        TableName="export-status",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "requestId", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "requestId", "KeyType": "HASH"}],
+    )
+
+
+def status_of(dynamodb: ClientFactory, request_id: str) -> str | None:
+    item = item_of(dynamodb, "export-status", request_id)
+    return None if item is None else str(item["status"]["S"])
+
+
+def test_no_permission_is_missing(used: set[Permission]) -> None:
+    assert used - granted() == set()
+
+
+def test_no_permission_is_unused(used: set[Permission]) -> None:
+    assert granted() - used == set()
