@@ -2,14 +2,19 @@
 
 import re
 
-# A URL ends at white space or at a character that no URL may hold. Working word by word keeps the
-# time linear, whatever somebody puts into a text. Escaped and percent-encoded URLs count as well.
+# A URL ends at white space or at a character that no URL may hold. Working word by word, with patterns of
+# bounded length, keeps the time linear, whatever somebody puts into a text. Characters may be escaped as
+# JSON does, or percent-encoded, and that up to three times over.
 _WORD = re.compile(r"""[^\s"<>]+""")
-_SCHEME_END = re.compile(r"(?::|%3a)(?:\\?/|%2f){2}", re.IGNORECASE)
-_QUERY_START = re.compile(r"\?|\\u003f|%3f", re.IGNORECASE)
+_COLON, _SLASH, _QUESTION_MARK, _EQUALS = (
+    rf"(?:\\{{0,7}}{re.escape(character)}|\\{{1,4}}u00{code}|%(?:25){{0,2}}{code})"
+    for character, code in ((":", "3a"), ("/", "2f"), ("?", "3f"), ("=", "3d"))
+)
+_SCHEME_END = re.compile(rf"{_COLON}{_SLASH}{{2}}", re.IGNORECASE)
+_QUERY_START = re.compile(_QUESTION_MARK, re.IGNORECASE)
 # What is left of a URL that lost its beginning still betrays itself by the names of its parameters.
 _SIGNED_PARAMETER = re.compile(
-    r"(?:x-(?:amz|goog|ms)-(?:signature|credential|security-token)|\b(?:signature|awsaccesskeyid|sig))(?:=|%3d)",
+    rf"(?:x-(?:amz|goog|ms)-(?:signature|credential|security-token)|\b(?:signature|awsaccesskeyid|sig)){_EQUALS}",
     re.IGNORECASE,
 )
 
@@ -19,7 +24,7 @@ def mask_urls(text: str) -> str:
 
     Cuts rather too much than too little: what follows without white space goes too.
     """
-    if "/" not in text and "=" not in text and "%" not in text:
+    if "/" not in text and "=" not in text and "%" not in text and "\\" not in text:
         return text
     return _WORD.sub(_cut_word, text)
 
