@@ -56,19 +56,18 @@ def strict_object(text: str, what: str) -> dict[str, Any]:
     try:
         # No field of ours is a number, so numbers need no exactness, only a bound on what reading them costs.
         value = json.loads(text, object_pairs_hook=_no_repeats, parse_constant=_no_constant, parse_int=float)
+        if not text.isascii() or _ESCAPED_SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
     except InvalidEvent as broken:
         raise InvalidEvent(f"{what} {broken}") from None
     except RecursionError:
         raise InvalidEvent(f"{what} must not be nested so deeply") from None
+    except UnicodeEncodeError:
+        raise InvalidEvent(f"{what} must not hold a lone surrogate") from None
     except ValueError:
         raise InvalidEvent(f"{what} must be JSON") from None
     if not isinstance(value, dict):
         raise InvalidEvent(f"{what} must be a JSON object")
-    if not text.isascii() or _ESCAPED_SURROGATE.search(text):
-        try:
-            json.dumps(value, ensure_ascii=False).encode()
-        except UnicodeEncodeError:
-            raise InvalidEvent(f"{what} must not hold a lone surrogate") from None
     return value
 
 

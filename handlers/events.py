@@ -1,7 +1,7 @@
 """ExportEvent: the contract with upstream producers (contract section 2)."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -28,7 +28,7 @@ from handlers.export import (
     cut_utf8,
     ttl_of,
 )
-from handlers.timestamps import parse_timestamp
+from handlers.timestamps import from_epoch_seconds, parse_timestamp
 
 MAX_EVENT_ID_CHARS = 128
 MAX_REASON_CHARS = 256
@@ -146,9 +146,12 @@ def decode(body: str, *, now: datetime, sent_at: datetime | None = None, fifo: b
 
 def sent_timestamp(milliseconds: str | None) -> datetime | None:
     """SQS's SentTimestamp (epoch milliseconds) as a datetime; None where it is missing or unusable."""
-    if milliseconds is None or not re.fullmatch(r"\d{1,15}", milliseconds):
+    if milliseconds is None or not re.fullmatch(r"\d{1,15}", milliseconds, re.ASCII):
         return None
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(milliseconds))
+    try:
+        return from_epoch_seconds(int(milliseconds) / 1_000)
+    except ValueError:
+        return None
 
 
 def _sentence(broken: ValidationError) -> str:
