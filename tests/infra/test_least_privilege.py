@@ -307,7 +307,9 @@ class TestWhatTheEmulatorDoesNotEnforce:
 @pytest.mark.slow
 def test_the_service_does_its_work_with_the_task_s_permissions(account: Account, task: Person) -> None:
     sqs, dynamodb, kinesis = (account.root(name) for name in ("sqs", "dynamodb", "kinesis"))
-    events = account.outputs["EventsQueueUrl"]
+    events, dead_letters = account.outputs["EventsQueueUrl"], account.outputs["DeadLetterQueueUrl"]
+    for url in (events, dead_letters):
+        sqs.purge_queue(QueueUrl=url)  # what the other tests sent
     environment = isolated_environment() | task.environment
     environment |= {
         "SQS_EXPORT_EVENTS_QUEUE_URL": events,
@@ -328,7 +330,6 @@ def test_the_service_does_its_work_with_the_task_s_permissions(account: Account,
         dynamodb.delete_item(Key={"requestId": {"S": "x"}}, **STATUS_TABLE)
         eventually(lambda: service.has_ended() or '"auditId"' in service.output(), 60)
         assert service.stop() == 0, service.output()
-        dead_letters = account.outputs["DeadLetterQueueUrl"]
         [dead_letter] = sqs.receive_message(QueueUrl=dead_letters, WaitTimeSeconds=0)["Messages"]
         assert json.loads(dead_letter["Body"])["requestId"] == "y"
         assert any(b"export.deleted" in data for data in records_in(kinesis))
