@@ -1,0 +1,145 @@
+"""Reads the Dockerfile and replays its first stage with a plain virtual environment, for want of Docker."""
+
+import fnmatch
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCKERFILE = ROOT / "Dockerfile"
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """One instruction, its continuation lines joined, with the number of its stage."""
+
+    stage: int
+    word: str
+    rest: str
+
+    def exec_form(self) -> list[str]:
+        """The arguments of an instruction in exec form."""
+        form: list[str] = json.loads(self.rest)
+        return form
+
+
+def instructions() -> list[Instruction]:
+    """All instructions of the Dockerfile in order; those before the first FROM have stage -1."""
+    lines = [line for line in DOCKERFILE.read_text().splitlines() if not line.lstrip().startswith("#")]
+    found: list[Instruction] = []
+    stage = -1
+    for text in "\n".join(lines).replace("\\\n", " ").splitlines():
+        word, _, rest = text.strip().partition(" ")
+        if word:
+            stage += word == "FROM"
+            found.append(Instruction(stage, word, rest.strip()))
+    return found
+
+
+def last(word: str) -> Instruction:
+    """The last instruction of a kind: the one that counts in the image."""
+    return [each for each in instructions() if each.word == word][-1]
+
+
+def context_files() -> Iterator[Path]:
+    """What Docker would send, by .dockerignore, where the last line that matches a file decides."""
+    rules = [
+        line.strip()
+        for line in (ROOT / ".dockerignore").read_text().splitlines()
+        if line.strip() and not line.startswith("#")
+    ]
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for name in listed.stdout.splitlines():
+        path = Path(name)
+        ignored = False
+        for rule in rules:
+            if _matches(path, rule.removeprefix("!")):
+                ignored = not rule.startswith("!")
+        if not ignored and (ROOT / path).is_file():
+            yield path
+
+
+def _matches(path: Path, pattern: str) -> bool:
+    candidates = [path, *path.parents][:-1]
+    if pattern.startswith("**/"):
+        return any(fnmatch.fnmatch(part.name, pattern.removeprefix("**/")) for part in candidates)
+    depth = pattern.count("/")
+    return any(str(part).count("/") == depth and fnmatch.fnmatch(str(part), pattern) for part in candidates)
+
+
+class Replay:
+    """A folder that stands for the image's file system after the first stage.
+
+    Args:
+        root: an empty folder that everybody may enter.
+        python: an interpreter that everybody may run.
+    """
+
+    def __init__(self, root: Path, python: str) -> None:
+        self._root = root
+        self.context = root / "context"
+        self._commands = root / "commands"
+        self._commands.mkdir()
+        stand_in = self._commands / "python"
+        # pip runs with our own interpreter, for the one that everybody may run need not have it.
+        stand_in.write_text(
+            f'#!/bin/sh\n[ "$1 $2" = "-m pip" ] && exec {sys.executable} "$@"\nexec {python} "$@"\n'
+        )
+        stand_in.chmod(0o755)
+        for path in context_files():
+            target = self.context / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / path, target)
+
+    def place(self, path: str) -> Path:
+        """Where a path of the image is."""
+        return self._root / "image" / path.lstrip("/")
+
+    def build(self) -> None:
+        """Carries out the first stage's instructions.
+
+        Raises:
+            AssertionError: if a command fails; the message is its output.
+        """
+        workdir = self.place("/")
+        for each in instructions():
+            match each.stage, each.word:
+                case 0, "WORKDIR":
+                    workdir = self.place(each.rest)
+                    workdir.mkdir(parents=True)
+                case 0, "COPY":
+                    self._copy(each.rest.split(), workdir)
+                case 0, "RUN":
+                    self._run(each.rest, workdir)
+                case 0, other:
+                    assert other == "FROM", f"{other} is not replayed"
+
+    def _copy(self, names: list[str], workdir: Path) -> None:
+        *sources, target = names
+        for name in sources:
+            source = self.context / name
+            goes_inside = target.endswith("/") or len(sources) > 1
+            if source.is_dir():
+                shutil.copytree(source, workdir / target)
+            else:
+                place = workdir / target / source.name if goes_inside else workdir / target
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, place)
+
+    def _run(self, command: str, workdir: Path) -> None:
+        done = subprocess.run(
+            ["sh", "-eu", "-c", command.replace("/opt/", f"{self.place('/opt')}/")],
+            cwd=workdir,
+            env={**os.environ, "PATH": f"{self._commands}{os.pathsep}{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"
