@@ -24,8 +24,10 @@ _OURS = (
     "createdAt BETWEEN :firstTime AND :lastTime AND updatedAt BETWEEN :firstTime AND :lastTime"
     " AND attribute_not_exists(signedUrl) AND attribute_not_exists(#error)"
 )
+# What is the same in every statement stands in its text: each parameter costs CPU in botocore.
 _PARTIQL_OURS = (
-    '"createdAt" BETWEEN ? AND ? AND "updatedAt" BETWEEN ? AND ?'
+    f"\"createdAt\" BETWEEN '{_FIRST_TIME}' AND '{_LAST_TIME}'"
+    f" AND \"updatedAt\" BETWEEN '{_FIRST_TIME}' AND '{_LAST_TIME}'"
     ' AND "signedUrl" IS MISSING AND "error" IS MISSING'
 )
 
@@ -154,7 +156,7 @@ def statement(change: Change, table: str, now: datetime) -> Statement:
         return Statement(_insert_text(table, tuple(written)), tuple(written.values()))
     return Statement(
         _update_text(table, change.status, tuple(written)),
-        (*written.values(), _s(change.request_id), *_BEFORE[change.status], _now(now), *_TIMES, *_TIMES),
+        (*written.values(), _s(change.request_id), _now(now)),
     )
 
 
@@ -167,10 +169,10 @@ def _insert_text(table: str, names: tuple[str, ...]) -> str:
 @cache
 def _update_text(table: str, status: Status, names: tuple[str, ...]) -> str:
     sets = " ".join(f'SET "{name}" = ?' for name in names)
-    marks = ", ".join("?" for _ in predecessors(status))
+    before = ", ".join(f"'{each.value}'" for each in predecessors(status))
     kept = ' AND "fileName" IS MISSING' if "fileName" in names else ""
     return (
-        f'UPDATE "{table}" {sets} WHERE "requestId" = ? AND "status" IN ({marks}) AND "ttl" > ?'
+        f'UPDATE "{table}" {sets} WHERE "requestId" = ? AND "status" IN ({before}) AND "ttl" > ?'
         f" AND {_PARTIQL_OURS}{kept}"
     )
 
@@ -190,7 +192,3 @@ def _s(text: str) -> AttributeValue:
 def _now(now: datetime) -> AttributeValue:
     # ttl is whole: it is after `now` exactly if it is after now's whole second.
     return {"N": str(int(now.timestamp() // 1))}
-
-
-_TIMES = (_s(_FIRST_TIME), _s(_LAST_TIME))
-_BEFORE = {status: tuple(_s(before.value) for before in predecessors(status)) for status in Status}
