@@ -9,7 +9,10 @@ def state_diagram() -> str:
     lines = ["stateDiagram-v2"]
     lines += [f"    [*] --> {status.value}" for status in Status]
     lines += [
-        f"    {before.value} --> {after.value}" for before in Status for after in Status if after in MOVES[before]
+        f"    {before.value} --> {after.value}"
+        for before in Status
+        for after in Status
+        if after in MOVES[before]
     ]
     lines += [f"    {status.value} --> [*]: TTL" for status in Status]
     finals = ", ".join(status.value for status in Status if is_terminal(status))
