@@ -31,6 +31,7 @@ _GRID_ROWS = 3
 _MIN_ROWS, _MAX_ROWS = 3, 12
 _FIXED_LINES = 15  # everything but the grid and the rows of exports
 _TICKER_ROWS = 4
+_FRAMES_PER_SECOND = 8
 
 
 class Display(Protocol):
@@ -106,7 +107,12 @@ class LiveDisplay:
         self._phase = ""
         self._view: View | None = None
         self._began = time.monotonic()
-        self._live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
+        self._live = Live(
+            console=console,
+            get_renderable=self._picture,
+            refresh_per_second=_FRAMES_PER_SECOND,
+            vertical_overflow="crop",
+        )
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -120,15 +126,10 @@ class LiveDisplay:
     def phase(self, text: str) -> None:
         """The second line."""
         self._phase = text
-        self._draw()
 
     def show(self, view: View) -> None:
         """The whole picture."""
         self._view = view
-        self._draw()
-
-    def _draw(self) -> None:
-        self._live.update(self._picture(), refresh=True)
 
     def _picture(self) -> Group:
         view = self._view
@@ -163,10 +164,9 @@ def _counts(exports: Sequence[ExportView]) -> Text:
     text = Text(no_wrap=True)
     for status, style in STATUS_STYLES.items():
         count = sum(export.status == status and not export.removed for export in exports)
-        text.append(f"{_GLYPHS[status]} {status} {count:<4} ", style)
+        text.append(f"{_GLYPHS[status]} {status} {count:<3} ", style)
     removed = sum(export.removed for export in exports)
-    audited = sum(export.audited for export in exports)
-    return text.append(f"{_GONE} expired {removed:<4} {_GONE_AND_AUDITED} audited {audited}", "magenta")
+    return text.append(f"{_GONE_AND_AUDITED} expired {removed}", "magenta")
 
 
 def _grid(exports: Sequence[ExportView], width: int) -> Sequence[Text]:
@@ -178,9 +178,10 @@ def _grid(exports: Sequence[ExportView], width: int) -> Sequence[Text]:
         row = Text(no_wrap=True)
         for export in shown[begin : begin + in_row]:
             if export.removed:
-                row.append((_GONE_AND_AUDITED if export.audited else _GONE) + " ", "magenta")
+                glyph = _GONE_AND_AUDITED if export.audited else _GONE
             else:
-                row.append(_GLYPHS.get(export.status, "?") + " ", STATUS_STYLES.get(export.status, ""))
+                glyph = _GLYPHS.get(export.status, "?")
+            row.append(f"{glyph} ", STATUS_STYLES.get(export.status, ""))
         rows.append(row)
     return rows
 
@@ -228,7 +229,7 @@ def _outcomes(outcomes: Mapping[str, int]) -> Text:
 
 
 def _ticker(entries: Sequence[Mapping[str, Any]]) -> Sequence[Text]:
-    lines = [Text("audit log", "bold")]
+    lines = [Text(f"audit log, {len(entries)} entries", "bold")]
     for entry in entries[-_TICKER_ROWS:]:
         style = STATUS_STYLES.get(str(entry.get("lastStatus")), "")
         line = Text.assemble(
@@ -241,4 +242,4 @@ def _ticker(entries: Sequence[Mapping[str, Any]]) -> Sequence[Text]:
 def _audit_text(entry: Mapping[str, Any]) -> str:
     finished = "" if entry.get("finished") else ", never finished"
     lag = entry.get("deletionLagSeconds")
-    return f"expired as {entry.get('lastStatus')}{finished}, deleted {lag} s after its end"
+    return f"expired as {entry.get('lastStatus')}{finished}, {lag} s late"

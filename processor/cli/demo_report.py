@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -10,6 +11,8 @@ from processor.cli.demo_display import OUTCOME_STYLES, STATUS_STYLES
 from processor.embedded.demonstration import Judgement
 
 _MAX_EXAMPLES = 5
+_TURNED_AWAY = {name: OUTCOME_STYLES[name] for name in ("expired", "conflict", "invalid")}
+_KEPT = {name: style for name, style in OUTCOME_STYLES.items() if name not in _TURNED_AWAY}
 
 
 def print_report(judgement: Judgement) -> None:
@@ -24,8 +27,11 @@ def print_report(judgement: Judgement) -> None:
     summary = Table.grid(padding=(0, 2, 0, 0))
     summary.add_column(style="bold", no_wrap=True)
     summary.add_row("sent", Text(f"{view.sent} messages about {len(view.exports)} exports"))
-    summary.add_row("ended as", _counted(ended, STATUS_STYLES).append(f"({unfinished} never finished)"))
-    summary.add_row("outcomes", _counted(Counter(view.outcomes), OUTCOME_STYLES))
+    summary.add_row("ended as", _counted(ended, STATUS_STYLES))
+    summary.add_row("", Text(f"{unfinished} never finished"))
+    outcomes = Counter(view.outcomes)
+    summary.add_row("outcomes", _counted(outcomes, _KEPT))
+    summary.add_row("", _counted(outcomes, _TURNED_AWAY))
     if lags:
         late = f"{min(lags)} to {max(lags)} s after their end; DynamoDB itself takes minutes to days"
         summary.add_row("deleted", Text(late))
@@ -40,8 +46,11 @@ def print_report(judgement: Judgement) -> None:
             checks.add_row("", failure)
         if len(check.failures) > _MAX_EXAMPLES:
             checks.add_row("", f"and {len(check.failures) - _MAX_EXAMPLES} more")
-    for part in ("", summary, "", checks, ""):
-        console.print(part)
+    with console.capture() as capture:
+        for part in ("", summary, "", checks, ""):
+            console.print(part)
+    # rich fills every line of a table with spaces up to its width.
+    typer.echo("\n".join(line.rstrip() for line in capture.get().split("\n")), nl=False)
     if judgement.passed:
         console.print(Text("The demo passed.", "bold green"))
     else:

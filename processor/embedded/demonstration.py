@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from processor.embedded.board import Board, View
 from processor.embedded.embedded_aws import EmbeddedAws
@@ -79,9 +81,9 @@ class Demonstration:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._end_threads()
         if self._service is not None:
-            self._service.stop()
+            self._service.kill()  # `judge` has stopped it properly, if it came to that
+        self._end_threads()
         self._aws.stop()
         self._directory.cleanup()
 
@@ -137,7 +139,7 @@ class Demonstration:
         """Whether everything expected has happened, or has had its time.
 
         Raises:
-            DemonstrationError: if a thread of the demo died.
+            DemonstrationError: if a thread of the demo died, or the embedded AWS does not answer.
             ServiceProcessError: if the service ended by itself.
         """
         if self._failure is not None:
@@ -164,7 +166,11 @@ class Demonstration:
         return all_has_happened or time.monotonic() > self._deadline
 
     def judge(self) -> Judgement:
-        """Stops the service with SIGTERM and compares everything seen with what had to be."""
+        """Stops the service with SIGTERM and compares everything seen with what had to be.
+
+        Raises:
+            DemonstrationError: if the embedded AWS does not answer.
+        """
         exit_status = self._service.stop() if self._service is not None else None
         self._last_look = 0.0
         self._look_at_queues()
@@ -211,21 +217,26 @@ class Demonstration:
 
     def _messages_in(self, queue_url: str) -> int:
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        attributes = self._aws.client("sqs").get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)
-        return sum(int(attributes["Attributes"][name]) for name in names)
+        answer = self._ask_sqs("get_queue_attributes", QueueUrl=queue_url, AttributeNames=names)
+        return sum(int(answer["Attributes"][name]) for name in names)
+
+    def _ask_sqs(self, operation: str, **parameters: object) -> Any:
+        try:
+            return getattr(self._aws.client("sqs"), operation)(**parameters)
+        except (BotoCoreError, ClientError) as failure:
+            raise DemonstrationError(
+                f"the embedded AWS does not answer: {type(failure).__name__}"
+            ) from failure
 
     def _rejections(self) -> Sequence[Rejection]:
         rejections: list[Rejection] = []
         while True:
-            messages = (
-                self._aws.client("sqs")
-                .receive_message(
-                    QueueUrl=self._aws.deployment.dlq_url,
-                    MaxNumberOfMessages=10,
-                    MessageAttributeNames=["All"],
-                )
-                .get("Messages", [])
-            )
+            messages = self._ask_sqs(
+                "receive_message",
+                QueueUrl=self._aws.deployment.dlq_url,
+                MaxNumberOfMessages=10,
+                MessageAttributeNames=["All"],
+            ).get("Messages", [])
             if not messages:
                 return rejections
             for message in messages:

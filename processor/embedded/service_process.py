@@ -80,6 +80,12 @@ class ServiceProcess:
         if self._process is not None and self._process.poll() is not None:
             raise ServiceProcessError(self._obituary("the service ended by itself"))
 
+    def kill(self) -> None:
+        """Ends the service at once. May be called before `start`, and after `stop`."""
+        if self._process is not None:
+            self._process.kill()
+            self.stop()
+
     def stop(self) -> int | None:
         """Asks for a drain, waits for the end and for the last line.
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from processor.embedded import embedded_aws as module
 from processor.embedded.embedded_aws import EmbeddedAws, EmbeddedAwsError, isolated_environment
 from tests.waiting import eventually
 
@@ -97,10 +96,31 @@ def test_a_taken_port_is_one_clear_line() -> None:
             EmbeddedAws(port=port).start()
 
 
-def test_without_the_extra_the_error_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "find_spec", lambda _: None)
-    with pytest.raises(EmbeddedAwsError, match=r"pip install 'export-status\[demo\]'"):
-        EmbeddedAws().start()
+@pytest.mark.parametrize("command", ["local", "demo"])
+def test_without_the_extra_the_error_names_the_command_that_mends_it(command: str, tmp_path: Path) -> None:
+    # Everything that only the extra brings is hidden from the interpreter.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.util, sys\n"
+        "hidden = {'moto', 'flask', 'werkzeug', 'yaml'}\n"
+        "class Hide:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] in hidden:\n"
+        "            raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Hide())\n"
+        "find = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, *rest: None if name in hidden else find(name, *rest)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-m", "processor", command],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 1
+    assert ran.stderr == (
+        "export-status: the embedded AWS needs the extra `demo`: pip install 'export-status[demo]'\n"
+    )
 
 
 def test_stop_may_come_before_start_and_twice() -> None:
