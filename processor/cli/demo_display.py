@@ -137,6 +137,7 @@ class LiveDisplay:
         title = Text.assemble(
             ("export-status demo", "bold"),
             f"   an export lives {self._ttl_seconds} s   seed {self._seed}   {minutes:02}:{seconds:02}",
+            no_wrap=True,
         )
         phase = Text(self._phase, style="italic", no_wrap=True, overflow="ellipsis")
         if view is None:

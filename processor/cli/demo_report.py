@@ -33,7 +33,8 @@ def print_report(judgement: Judgement) -> None:
     summary.add_row("outcomes", _counted(outcomes, _KEPT))
     summary.add_row("", _counted(outcomes, _TURNED_AWAY))
     if lags:
-        late = f"{min(lags)} to {max(lags)} s after their end; DynamoDB itself takes minutes to days"
+        span = " to ".join(str(lag) for lag in sorted({min(lags), max(lags)}))
+        late = f"{span} s after their end; DynamoDB itself takes minutes to days"
         summary.add_row("deleted", Text(late))
     for number, ((outcome, reason), count) in enumerate(sorted(rejections.items())):
         said = Text.assemble(f"{count} x ", (outcome, OUTCOME_STYLES.get(outcome, "")), f": {reason}")
