@@ -1,6 +1,5 @@
 """The command `demo`: the whole system on one machine, from the first event to the last audit entry."""
 
-import signal
 from threading import Event
 from typing import Annotated
 
@@ -9,6 +8,7 @@ import typer
 from processor.cli import CommandFailed
 from processor.cli.demo_display import display_for
 from processor.cli.demo_report import print_report
+from processor.cli.interruption import interrupt_on_signals
 from processor.embedded.demonstration import Demonstration, DemonstrationError
 from processor.embedded.embedded_aws import EmbeddedAwsError
 from processor.embedded.scenario import MIN_TTL_SECONDS
@@ -50,7 +50,7 @@ def demo(
 
     Example: export-status demo --exports 100 --seed 7
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM ends it as Ctrl-C does
+    interrupt_on_signals()
     lives = ttl_seconds or (FAST_TTL_SECONDS if fast else DEFAULT_TTL_SECONDS)
     demonstration = Demonstration(
         exports=exports or (FAST_EXPORTS if fast else DEFAULT_EXPORTS), ttl_seconds=lives, seed=seed

@@ -1,13 +1,13 @@
 """The command `local`: the embedded AWS alone, for trying the service and for developing against it."""
 
 import shlex
-import signal
 from typing import Annotated
 
 import typer
 
 from handlers.export import DEFAULT_TTL_SECONDS
 from processor.cli import CommandFailed
+from processor.cli.interruption import interrupt_on_signals
 from processor.embedded.embedded_aws import CALLERS_VARIABLES, EmbeddedAws, EmbeddedAwsError
 
 
@@ -27,7 +27,7 @@ def local(
 
     Example: export-status local --ttl-seconds 60
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM ends it as Ctrl-C does
+    interrupt_on_signals()
     try:
         with EmbeddedAws(port=port, ttl_seconds=ttl_seconds) as aws:
             lines = [f"export {name}={shlex.quote(value)}" for name, value in aws.environment().items()]

@@ -132,7 +132,7 @@ def test_no_color_is_honoured(tmp_path: Path) -> None:
     assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", shown)
 
 
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_early_without_a_traceback_and_leaves_nothing(
     ending: signal.Signals, tmp_path: Path
 ) -> None:

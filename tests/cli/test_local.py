@@ -59,7 +59,7 @@ def variables(lines: list[str], shell_variables: str = "env") -> dict[str, str]:
     return dict(line.split("=", 1) for line in pasted.stdout.splitlines())
 
 
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_with_exit_0_and_nothing_listens_any_more(ending: signal.Signals) -> None:
     with local() as process:
         endpoint_url = variables(lines_until_ready(process))["AWS_ENDPOINT_URL"]
@@ -68,6 +68,17 @@ def test_a_signal_ends_it_with_exit_0_and_nothing_listens_any_more(ending: signa
         out, err = process.communicate(timeout=15)
         assert (process.returncode, out, err) == (0, "", "")
     eventually(lambda: not listens(endpoint_url))
+
+
+def test_as_a_background_job_of_a_script_it_still_ends_by_ctrl_c() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which the child inherits
+    try:
+        with local() as process:
+            lines_until_ready(process)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(15) == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_the_pasted_lines_lead_a_shell_to_it_past_its_own_aws_settings() -> None:
