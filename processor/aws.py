@@ -241,7 +241,7 @@ class Aws:
             raise SettingsError("AWS_PROFILE must name a profile of a readable AWS configuration") from None
         if not self._session.region_name:
             raise SettingsError("AWS_REGION must be set to the region of the table, such as us-east-1")
-        self._endpoints = settings.endpoints
+        self._settings = settings
         self._threads = threads
         self._poll_seconds = poll_seconds
         self._clients: dict[str, Any] = {}
@@ -318,7 +318,8 @@ class Aws:
             user_agent=f"export-status boto3/{boto3.__version__}",
         )
         make: Any = self._session.client
-        return make(service, endpoint_url=self._endpoints.get(service), config=config)
+        endpoint_url = self._settings.endpoints.get(service, self._settings.endpoint_url)
+        return make(service, endpoint_url=endpoint_url, config=config)
 
 
 def keep_raw_records(client: Any) -> None:

@@ -44,6 +44,7 @@ class AwsSettings:
 
     region: str | None = None
     endpoints: Mapping[str, str] = field(default_factory=dict)  # by service, as boto3 names it
+    endpoint_url: str | None = None  # of every other service
     access_key_id: str | None = field(default=None, repr=False)
     secret_access_key: str | None = field(default=None, repr=False)
     session_token: str | None = field(default=None, repr=False)
@@ -183,20 +184,23 @@ def load_aws_settings(settings: Settings) -> AwsSettings:
         SettingsError: if half of a key pair is missing.
     """
     endpoints: dict[str, str] = {}
+    endpoint_url = None
     if os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() != "true":
+        endpoint_url = settings.endpoint_url
         for service, field_name in ENDPOINT_FIELDS.items():
-            url = getattr(settings, field_name) or settings.endpoint_url
+            url = getattr(settings, field_name) or endpoint_url
             if url:
                 endpoints[service] = url
     region = settings.region or os.environ.get("AWS_DEFAULT_REGION") or None
     _require_pair(os.environ)
     if any(os.environ.get(name) for name in _ENVIRONMENT_CREDENTIALS):
-        return AwsSettings(region=region, endpoints=endpoints)
+        return AwsSettings(region=region, endpoints=endpoints, endpoint_url=endpoint_url)
     file = _dotenv()
     _require_pair(file)
     return AwsSettings(
         region=region,
         endpoints=endpoints,
+        endpoint_url=endpoint_url,
         access_key_id=file.get("AWS_ACCESS_KEY_ID"),
         secret_access_key=file.get("AWS_SECRET_ACCESS_KEY"),
         session_token=file.get("AWS_SESSION_TOKEN") if "AWS_ACCESS_KEY_ID" in file else None,
