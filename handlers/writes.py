@@ -17,12 +17,14 @@ from handlers.transitions import Change, predecessors
 
 AttributeValue = dict[str, str]
 
-# Stored times are text: any of ours lies between these two, and a value of another type does not.
-_FIRST_TIME, _LAST_TIME = "0001-01-01T00:00:00.000Z", "9999-12-31T23:59:59.999Z"
+# Stored times are text: any timestamp lies between these two, and a value of another type does not. What no
+# condition can see (a `ttl` with a fraction, digits that are no date) is noticed by the next event at most.
+_FIRST_TIME, _LAST_TIME = "0001", "9999~"
 _NAMES = {"#status": "status", "#ttl": "ttl", "#error": "error"}
 _OURS = (
     "createdAt BETWEEN :firstTime AND :lastTime AND updatedAt BETWEEN :firstTime AND :lastTime"
     " AND attribute_not_exists(signedUrl) AND attribute_not_exists(#error)"
+    " AND (attribute_not_exists(fileName) OR attribute_type(fileName, :text))"
 )
 # What is the same in every statement stands in its text: each parameter costs CPU in botocore.
 _PARTIQL_OURS = (
@@ -30,6 +32,7 @@ _PARTIQL_OURS = (
     f" AND \"updatedAt\" BETWEEN '{_FIRST_TIME}' AND '{_LAST_TIME}'"
     ' AND "signedUrl" IS MISSING AND "error" IS MISSING'
 )
+_PARTIQL_TEXT_OR_MISSING = """ AND ("fileName" IS MISSING OR attribute_type("fileName", 'S'))"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,8 @@ def update_arguments(change: Change, now: datetime) -> dict[str, Any]:
     if before:
         names = _NAMES
         allowed = {f":before{index}": _s(status.value) for index, status in enumerate(before)}
-        values |= allowed | {":now": _now(now), ":firstTime": _s(_FIRST_TIME), ":lastTime": _s(_LAST_TIME)}
+        values |= allowed | {":now": _now(now), ":text": _s("S")}
+        values |= {":firstTime": _s(_FIRST_TIME), ":lastTime": _s(_LAST_TIME)}
         conditions.append(f"(#status IN ({', '.join(allowed)}) AND #ttl > :now AND {_OURS})")
     return {
         "Key": {"requestId": _s(change.request_id)},
@@ -170,7 +174,7 @@ def _insert_text(table: str, names: tuple[str, ...]) -> str:
 def _update_text(table: str, status: Status, names: tuple[str, ...]) -> str:
     sets = " ".join(f'SET "{name}" = ?' for name in names)
     before = ", ".join(f"'{each.value}'" for each in predecessors(status))
-    kept = ' AND "fileName" IS MISSING' if "fileName" in names else ""
+    kept = ' AND "fileName" IS MISSING' if "fileName" in names else _PARTIQL_TEXT_OR_MISSING
     return (
         f'UPDATE "{table}" {sets} WHERE "requestId" = ? AND "status" IN ({before}) AND "ttl" > ?'
         f" AND {_PARTIQL_OURS}{kept}"
