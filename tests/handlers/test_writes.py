@@ -1,0 +1,159 @@
+"""The condition of a write says what `decide` says, and a fill-in changes nothing else."""
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from handlers.events import ExportEvent
+from handlers.export import Item
+from handlers.transitions import Outcome, decide, fold
+from handlers.writes import fill_in_arguments, statement, update_arguments
+from tests.handlers.making import CREATED, SIGNED_URL, TTL_SECONDS, at, event, item, text_at
+from tests.handlers.model_table import ConditionRefused, ModelTable
+
+NOW_SECONDS = st.sampled_from([0, 1, 60, 899, 899.9, 900, 901])
+STATUSES = ["pending", "processing", "completed", "failed"]
+
+
+@st.composite
+def events(draw: st.DrawFn) -> ExportEvent:
+    status = draw(st.sampled_from(STATUSES))
+    return event(
+        status,
+        occurredAt=text_at(draw(st.sampled_from([0, 1, 5.5]))),
+        createdAt=draw(st.sampled_from([None, text_at(0), text_at(0.999)])),
+        fileName=draw(st.sampled_from([None, "", "f"])),
+        signedUrl=draw(st.sampled_from([None, SIGNED_URL])) if status == "completed" else None,
+        error=draw(st.sampled_from([None, "", "disk full"])) if status == "failed" else None,
+    )
+
+
+def value(*more: Any) -> st.SearchStrategy[Any]:
+    """What an attribute may hold, broken values among them."""
+    broken: list[Any] = [None, {"NULL": True}, {"N": "7"}, {"S": ""}, {"S": "soon"}, {"L": []}]
+    return st.sampled_from([*more] * 4 + broken)
+
+
+@st.composite
+def items(draw: st.DrawFn) -> dict[str, Any]:
+    """Sound items, and ones with anything wrong that a condition can see."""
+    times = [{"S": text_at(0)}, {"S": "2026-11-22T11:00:00+01:00"}, {"S": "0001-01-01T00:00:00Z"}]
+    return item(
+        "pending",
+        status=draw(value(*({"S": status} for status in STATUSES))),
+        createdAt=draw(value(*times)),
+        updatedAt=draw(value(*times)),
+        ttl=draw(value(item()["ttl"], {"N": "1"}, {"N": "99999999999"})),
+        signedUrl=draw(st.sampled_from([None, None, {"S": "https://h"}, {"N": "7"}])),
+        error=draw(st.sampled_from([None, None, {"S": "x"}, {"N": "7"}])),
+        fileName=draw(st.sampled_from([None, {"S": "kept"}, {"N": "7"}, {"NULL": True}])),
+    )
+
+
+def written(stored: Item | None, arguments: dict[str, Any]) -> dict[str, Any] | None:
+    """The item after a write, None if its condition refused it."""
+    table = ModelTable({"req-1": dict(stored)} if stored is not None else {})
+    try:
+        table.update_item(arguments)
+    except ConditionRefused:
+        return None
+    return table.items["req-1"]
+
+
+@given(events(), st.none() | items(), NOW_SECONDS)
+def test_a_write_takes_effect_exactly_where_decide_says_applied(
+    arriving: ExportEvent, stored: dict[str, Any] | None, seconds: float
+) -> None:
+    now: datetime = at(seconds)
+    outcome = decide(arriving, stored, now=now, ttl_seconds=TTL_SECONDS)
+    _, change = fold([arriving], TTL_SECONDS)
+    after = written(stored, update_arguments(change, now))
+    # What expired by its own ttl is never written: the writer looks before each attempt.
+    if change.ttl is None or change.ttl > now.timestamp():
+        assert (after is not None) == (outcome is Outcome.APPLIED)
+
+
+@given(events(), st.none() | items(), NOW_SECONDS)
+def test_what_is_written_is_the_event_s_and_what_was_there_stays(
+    arriving: ExportEvent, stored: dict[str, Any] | None, seconds: float
+) -> None:
+    _, change = fold([arriving], TTL_SECONDS)
+    after = written(stored, update_arguments(change, at(seconds)))
+    if after is None:
+        return
+    before = stored or {}
+    assert after["status"] == {"S": arriving.status.value}
+    assert after["updatedAt"] == {"S": change.updated_at.isoformat(timespec="milliseconds")[:-6] + "Z"}
+    for name in ("requestId", "createdAt", "ttl", "fileName"):
+        if name in before:
+            assert after[name] == before[name]
+    assert after.keys() <= {
+        "requestId",
+        "status",
+        "createdAt",
+        "updatedAt",
+        "ttl",
+        "signedUrl",
+        "fileName",
+        "error",
+    }
+    assert {"requestId", "status", "createdAt", "updatedAt", "ttl"} <= after.keys()
+
+
+def test_a_first_event_creates_the_whole_item() -> None:
+    _, change = fold([event("failed", createdAt=text_at(0), fileName="f", error="disk full")], TTL_SECONDS)
+    assert written(None, update_arguments(change, at(60))) == {
+        **item("failed"),
+        "fileName": {"S": "f"},
+        "error": {"S": "disk full"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("stored", "fields", "filled"),
+    [
+        (item("completed"), {"fileName": "f"}, True),
+        (item("processing"), {"fileName": "f"}, True),
+        (item("completed"), {"signedUrl": SIGNED_URL}, True),
+        (item("failed"), {"error": "x"}, True),
+        (item("completed", fileName={"S": "kept"}), {"fileName": "f", "signedUrl": SIGNED_URL}, True),
+        (item("completed", fileName={"S": "kept"}), {"fileName": "f"}, False),
+        (item("failed"), {"signedUrl": SIGNED_URL}, False),
+        (item("completed"), {"error": "x"}, False),
+        (None, {"fileName": "f"}, False),
+        (item("completed", ttl={"N": "1"}), {"fileName": "f"}, False),
+        (item("completed", ttl=None), {"fileName": "f"}, False),
+    ],
+)
+def test_a_fill_in_adds_what_is_missing_to_a_living_item_and_nothing_else(
+    stored: dict[str, Any] | None, fields: dict[str, str], filled: bool
+) -> None:
+    after = written(stored, fill_in_arguments("req-1", fields, at(60)))
+    if filled:
+        assert after == {name: {"S": text} for name, text in fields.items()} | (stored or {})
+    else:
+        assert after is None
+
+
+@given(
+    items(), st.dictionaries(st.sampled_from(["fileName", "signedUrl"]), st.text(), min_size=1), NOW_SECONDS
+)
+def test_a_fill_in_never_changes_an_attribute_that_is_there(
+    stored: dict[str, Any], fields: dict[str, str], seconds: float
+) -> None:
+    after = written(stored, fill_in_arguments("req-1", fields, at(seconds)))
+    if after is not None:
+        assert stored.items() <= after.items()
+        assert after.keys() <= stored.keys() | fields.keys()
+
+
+def test_a_statement_states_values_as_parameters_only() -> None:
+    hostile = event(
+        "completed", requestId="a' OR 'a'='a", fileName='x" = ?', signedUrl="https://h'; DROP", createdAt=None
+    )
+    made = statement(fold([hostile], TTL_SECONDS)[1], "status-table", CREATED)
+    assert not any(text in made.text for text in ("OR 'a'", 'x" = ?', "DROP"))
+    assert made.text.count("?") == len(made.parameters)
