@@ -12,11 +12,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 HOST = "127.0.0.1"
+KINESIS = "Kinesis_20131202"
 PREFIXES = {
     "AmazonSQS": "sqs",
     "DynamoDB_20120810": "dynamodb",
     "DynamoDBStreams_20120810": "dynamodb",
-    "Kinesis_20131202": "kinesis",
+    KINESIS: "kinesis",
 }
 # The batch calls come under the single actions ("Amazon SQS API permissions").
 SQS_BATCHES = {
@@ -43,7 +44,7 @@ class Recording:
         self._lock = threading.Lock()
         self._permissions: set[Permission] = set()
         self._calls: Counter[str] = Counter()
-        self._iterators: dict[str, str] = {}
+        self._read_stream = ""  # a GetRecords of Kinesis names nothing but an iterator of this one
 
     @property
     def permissions(self) -> set[Permission]:
@@ -65,15 +66,20 @@ class Recording:
             body: the request's JSON.
         """
         api, _, operation = target.partition(".")
+        with self._lock:
+            if api == KINESIS and operation == "GetShardIterator":
+                self._read_stream = body["StreamName"]
+            read_stream = self._read_stream
         needed = {
-            (f"{PREFIXES[api]}:{action}", resource) for action, resource in _actions(api, operation, body)
+            (f"{PREFIXES[api]}:{action}", resource)
+            for action, resource in _actions(api, operation, body, read_stream)
         }
         with self._lock:
             self._calls[operation] += 1
             self._permissions |= needed
 
 
-def _actions(api: str, operation: str, body: Mapping[str, Any]) -> Iterator[Permission]:
+def _actions(api: str, operation: str, body: Mapping[str, Any], read_stream: str) -> Iterator[Permission]:
     match api:
         case "AmazonSQS":
             name = body.get("QueueName") or str(body["QueueUrl"]).rpartition("/")[2]
@@ -90,7 +96,7 @@ def _actions(api: str, operation: str, body: Mapping[str, Any]) -> Iterator[Perm
         case "DynamoDB_20120810":
             yield operation, body["TableName"]
         case _:
-            yield operation, body["StreamName"]
+            yield operation, body.get("StreamName", read_stream)
 
 
 @contextmanager

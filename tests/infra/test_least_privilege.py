@@ -69,7 +69,9 @@ FOR_THE_TASK = emulator_only(
     "dynamodb:BatchExecuteStatement",
     *STREAM_ACTIONS,
 )
-FOR_AN_OPERATOR = emulator_only("sqs:SendMessageBatch", "sqs:DeleteMessageBatch", "kinesis:GetRecords")
+FOR_AN_OPERATOR = emulator_only(
+    "sqs:SendMessageBatch", "sqs:DeleteMessageBatch", "kinesis:GetRecords", *STREAM_ACTIONS
+)
 
 
 def records_of(person: Person) -> object:
@@ -159,6 +161,9 @@ EVER_REFUSED = {
 OPERATOR_NEEDS: dict[str, Call] = {
     "publish events": lambda p: p.client("sqs").send_message(QueueUrl=p.events, MessageBody="{}"),
     "get an export": TASK_NEEDS["read a status"],
+    "list exports": TASK_MUST_NOT["read all exports"],
+    "replay what left the table": TASK_NEEDS["read the stream"],
+    "replay into the audit stream": TASK_NEEDS["put audit entries"],
     "list dead letters": lambda p: p.client("sqs").receive_message(QueueUrl=p.dead_letters),
     "leave dead letters as they were": lambda p: p.client("sqs").change_message_visibility(
         QueueUrl=p.dead_letters, ReceiptHandle="none", VisibilityTimeout=0
@@ -187,7 +192,6 @@ OPERATOR_MUST_NOT: dict[str, Call] = {
     "delete an export": TASK_MUST_NOT["delete an export"],
     "take events away": TASK_NEEDS["receive events"],
     "purge dead letters": lambda p: p.client("sqs").purge_queue(QueueUrl=p.dead_letters),
-    "invent audit entries": TASK_NEEDS["put audit entries"],
     "move a lease": TASK_NEEDS["hold a lease"],
     "turn the ttl off": TASK_MUST_NOT["change the ttl"],
 }
@@ -290,11 +294,12 @@ class TestWhatTheEmulatorDoesNotEnforce:
         assert self.decisions(account, "operator", reads, f"{KINESIS_ARN}/export-audit") == {"allowed"}
         assert self.decisions(account, "operator", reads, f"{KINESIS_ARN}/other") == {"implicitDeny"}
 
-    def test_only_the_table_s_own_streams_may_be_read(self, account: Account) -> None:
+    @pytest.mark.parametrize("who", ["task", "operator"])
+    def test_only_the_table_s_own_streams_may_be_read(self, account: Account, who: str) -> None:
         stream = f"{STATUS}/stream/2026-11-22T10:00:00.000"
-        assert self.decisions(account, "task", STREAM_ACTIONS, stream) == {"allowed"}
+        assert self.decisions(account, who, STREAM_ACTIONS, stream) == {"allowed"}
         other = f"{LEASES}/stream/2026-11-22T10:00:00.000"
-        assert self.decisions(account, "task", STREAM_ACTIONS, other) == {"implicitDeny"}
+        assert self.decisions(account, who, STREAM_ACTIONS, other) == {"implicitDeny"}
 
     def test_partiql_may_insert_and_update_but_not_read_or_delete(self, account: Account) -> None:
         writes = ["dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate"]

@@ -1,12 +1,16 @@
-"""The service's real calls need exactly the permissions of its policy: none is missing, none unused."""
+"""Real calls need exactly the permissions of the policies: none is missing, none unused."""
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import UTC, datetime
 
 import pytest
 
+from handlers.export import Export, Status, ttl_of
 from processor.audit.leases import SHARD_END, lease_key, new_lease, number, to_attributes
 from processor.embedded.embedded_aws import EmbeddedAws
 from tests.infra.policies import actions, policy
@@ -22,23 +26,24 @@ LIMIT_SECONDS = 90
 pytestmark = [pytest.mark.slow, pytest.mark.dynamodb_local]
 
 
-def granted() -> set[Permission]:
-    """The policy as pairs of an action and what it is on, in the words of the recording."""
-    names = {"export-events", "export-events-dlq", "export-status", "export-status-leases", "export-audit"}
-    tokens = {
-        "EventsQueueName": "export-events",
-        "DeadLetterQueueName": "export-events-dlq",
-        "TableName": "export-status",
-        "LeasesTableName": "export-status-leases",
-        "AuditStreamName": "export-audit",
-        "Partition": "aws",
-        "Region": "us-east-1",
-        "AccountId": "123456789012",
-    }
+NAMES = {
+    "EventsQueueName": "export-events",
+    "DeadLetterQueueName": "export-events-dlq",
+    "TableName": "export-status",
+    "LeasesTableName": "export-status-leases",
+    "AuditStreamName": "export-audit",
+    "Partition": "aws",
+    "Region": "us-east-1",
+    "AccountId": "123456789012",
+}
+
+
+def granted(name: str) -> set[Permission]:
+    """A policy as pairs of an action and what it is on, in the words of the recording."""
     pairs: set[Permission] = set()
-    for arn, allowed in actions(policy("task", tokens)).items():
+    for arn, allowed in actions(policy(name, NAMES)).items():
         on = STREAM if arn.endswith("/stream/*") else arn.rpartition("/")[2].rpartition(":")[2]
-        assert on in names | {STREAM, "*"}
+        assert on in {*NAMES.values(), STREAM, "*"}
         pairs |= {(action, on) for action in allowed}
     return pairs
 
@@ -72,7 +77,9 @@ def single_writes_and_audit() -> set[Permission]:
         ):
             aws.client("sqs").send_message(QueueUrl=aws.deployment.queue_url, MessageBody=json.dumps(each))
         batched = {("dynamodb:PartiQLInsert", "export-status"), ("dynamodb:PartiQLUpdate", "export-status")}
-        eventually(lambda: service.has_ended() or recording.permissions >= granted() - batched, LIMIT_SECONDS)
+        eventually(
+            lambda: service.has_ended() or recording.permissions >= granted("task") - batched, LIMIT_SECONDS
+        )
         assert service.stop() == 0, service.output()
         assert len(drained_messages(aws.client, aws.deployment.dlq_url)) == 1
         return recording.permissions
@@ -125,9 +132,67 @@ def status_of(dynamodb: ClientFactory, request_id: str) -> str | None:
     return None if item is None else str(item["status"]["S"])
 
 
-def test_no_permission_is_missing(used: set[Permission]) -> None:
-    assert used - granted() == set()
+@pytest.fixture(scope="module")
+def used_by_operators(tmp_path_factory: pytest.TempPathFactory) -> set[Permission]:
+    """What every command of an operator needs, each run once on something that it can act on."""
+    folder = tmp_path_factory.mktemp("operator")
+    with ExitStack() as stack:
+        aws = stack.enter_context(EmbeddedAws())
+        put_things_for_operators(aws)
+        url, recording = stack.enter_context(recording_proxy(aws.endpoint_url))
+        environment = aws.service_environment() | {
+            "AWS_ENDPOINT_URL": url,
+            "EXPORT_AUDIT_SINKS": "kinesis,log",
+        }
+        del environment["SQS_EXPORT_EVENTS_DLQ_URL"]
+        (folder / "events.jsonl").write_text(json.dumps(event("published", "pending")) + "\n")
+        for arguments in (
+            ("publish", "events.jsonl"),
+            ("get", "present"),
+            ("list",),
+            ("check", "--only", "resources"),
+            ("dlq", "list"),
+            ("dlq", "redrive"),
+            ("audit", "replay", "--since", "1h"),
+            ("audit", "tail"),
+        ):
+            done = subprocess.run(
+                [sys.executable, "-m", "processor", *arguments],
+                env=environment,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=LIMIT_SECONDS,
+                check=False,
+            )
+            assert (arguments, done.returncode) == (arguments, 0), done.stdout + done.stderr
+        return recording.permissions
 
 
-def test_no_permission_is_unused(used: set[Permission]) -> None:
-    assert granted() - used == set()
+def put_things_for_operators(aws: EmbeddedAws) -> None:
+    """A living export, one that was deleted, and a dead letter that can go back."""
+    now = datetime.now(UTC)
+    for request_id in ("present", "deleted"):
+        item = Export(request_id, Status.PENDING, now, now, ttl_of(now, 900)).to_item()
+        aws.client("dynamodb").put_item(TableName="export-status", Item=item)
+    aws.client("dynamodb").delete_item(TableName="export-status", Key={"requestId": {"S": "deleted"}})
+    aws.client("sqs").send_message(
+        QueueUrl=aws.deployment.dlq_url, MessageBody=json.dumps(event("back", "pending"))
+    )
+
+
+def test_the_task_lacks_no_permission(used: set[Permission]) -> None:
+    assert used - granted("task") == set()
+
+
+def test_the_task_has_no_permission_that_it_does_not_use(used: set[Permission]) -> None:
+    assert granted("task") - used == set()
+
+
+def test_operators_lack_no_permission(used_by_operators: set[Permission]) -> None:
+    assert used_by_operators - granted("operator") == set()
+
+
+def test_operators_have_no_permission_that_no_command_uses(used_by_operators: set[Permission]) -> None:
+    assert granted("operator") - used_by_operators == set()
