@@ -1,0 +1,72 @@
+"""What the commands write for people: text made safe for a terminal, colours, progress."""
+
+import io
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from handlers.masking import mask_urls
+
+_MAX_BRIEF_SECONDS = 1_000 * 86_400
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"))
+
+
+def plain(text: str) -> str:
+    """The text as a terminal may show it: safe, and its URLs without their secrets."""
+    return safe(mask_urls(text))
+
+
+def safe(text: str) -> str:
+    """The text without characters that move the cursor, colour or hide others."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def brief_seconds(seconds: float) -> str:
+    """A duration in at most five characters, such as `45s`, `12m` or `3d`; negative ones count as none."""
+    if seconds >= _MAX_BRIEF_SECONDS:
+        return ">999d"
+    seconds = max(0.0, seconds)
+    for size, unit in _UNITS:
+        if seconds >= size * 2:
+            return f"{int(seconds // size)}{unit}"
+    return f"{int(seconds)}s"
+
+
+def console(*, stderr: bool = False, wrap: bool = False) -> Console:
+    """A console that prints what it is given, no markup and no guesses, and honours NO_COLOR.
+
+    Args:
+        stderr: whether it writes to standard error.
+        wrap: whether it breaks lines by itself; if not, the terminal does, and copied lines stay whole.
+    """
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=not wrap)
+
+
+def forgive_encoding() -> None:
+    """Lets a stream of a small character set show `\\u2713` where it cannot show the character."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+@contextmanager
+def progress(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A progress bar on standard error while the block runs, if that is a terminal.
+
+    Args:
+        label: what is going on.
+        total: how many things there are; None where nobody knows.
+
+    Yields:
+        A function that takes how many are done so far.
+    """
+    if not sys.stderr.isatty():
+        yield lambda _done: None
+        return
+    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console(stderr=True, wrap=True), transient=True) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda done: bar.update(task, completed=done)
