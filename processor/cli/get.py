@@ -1,31 +1,29 @@
 """The command `get`: one export, as a reader must see it."""
 
-import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from threading import Event
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.live import Live
 from rich.text import Text
 
-from handlers.export import Export, MalformedItem, Status, is_dead, stored_ttl
-from handlers.masking import mask_urls
+from handlers.export import MAX_REQUEST_ID_CHARS, Export, MalformedItem
 from handlers.timestamps import format_timestamp, from_epoch_seconds
 from handlers.transitions import is_terminal
-from processor.aws import call
-from processor.cli import EXIT_FAILED, CommandFailed
-from processor.cli.operator import aws_errors, connect
+from processor.aws import Aws
+from processor.cli import CommandFailed
+from processor.cli.audit_lines import json_line
+from processor.cli.exports import STATUS_STYLES, attributes, living
+from processor.cli.operator import aws_errors, connect, patiently, usage_error
+from processor.cli.terminal import brief_seconds, console, safe
 
 WATCH_SECONDS = 1.0
-STATUS_COLOURS = {
-    Status.PENDING: "yellow",
-    Status.PROCESSING: "cyan",
-    Status.COMPLETED: "green",
-    Status.FAILED: "red",
-}
+
+Shown = Callable[[Export], None]
 
 
 def get(
@@ -39,94 +37,121 @@ def get(
 ) -> None:
     """Show one export. An item past its ttl counts as gone, even while DynamoDB still holds it.
 
+    The exit status is 1 if it is gone. With --watch that means that it expired before it was finished.
+
     Example: export-status get req-1 --watch
     """
+    check_request_id(request_id)
     settings, aws = connect()
-    client = aws.dynamodb()
 
     def read() -> Export | None:
         with aws_errors(f"the table {settings.table}"):
-            answer = call(
-                client.get_item,
-                TableName=settings.table,
-                Key={"requestId": {"S": request_id}},
-                ConsistentRead=True,
-            )
-        return living(answer.get("Item"))
+            return read_export(aws, settings.table, request_id)
 
-    if not request_id:
-        raise CommandFailed("REQUEST_ID must not be empty")
-    found = False
-    for export in watched(read) if watch else iter([read()]):
-        if export is None:
-            break
-        found = True
-        _show(export, as_json=as_json, show_url=show_url)
-        if not watch or is_terminal(export.status):
-            return
-    typer.echo("gone: it expired" if found else "not found or expired", err=True)
-    raise typer.Exit(EXIT_FAILED)
+    def show_lines(export: Export) -> None:
+        fields = shown_fields(export, show_url=show_url)
+        if as_json:
+            typer.echo(json_line(fields))
+        else:
+            console().print(describe(export, fields, datetime.now(UTC)))
+        sys.stdout.flush()
+
+    export = read()
+    if export is None:
+        raise CommandFailed("not found or expired")
+    if not watch:
+        show_lines(export)
+        return
+    live = (
+        Live(console=console(wrap=True), auto_refresh=False) if sys.stdout.isatty() and not as_json else None
+    )
+    with live or nullcontext():
+        for latest, changed in watched(export, read):
+            export = latest
+            if live is not None:
+                fields = shown_fields(export, show_url=show_url)
+                live.update(describe(export, fields, datetime.now(UTC)), refresh=True)
+            elif changed:
+                show_lines(export)
+    if not is_terminal(export.status):
+        raise CommandFailed("gone: it expired before it was finished")
 
 
-def living(item: Any) -> Export | None:
-    """The export that a reader may see: None where there is no item, or a dead one.
+def check_request_id(request_id: str) -> None:
+    """Refuses what no export can be called.
 
     Raises:
+        typer.Exit: with status 2, the rule on standard error.
+    """
+    try:
+        request_id.encode()
+    except UnicodeEncodeError:
+        raise usage_error("REQUEST_ID must be UTF-8") from None
+    if not 1 <= len(request_id) <= MAX_REQUEST_ID_CHARS:
+        raise usage_error(f"REQUEST_ID must have 1 to {MAX_REQUEST_ID_CHARS} characters")
+
+
+def read_export(aws: Aws, table: str, request_id: str) -> Export | None:
+    """The export that a reader may see, None where there is none or a dead one.
+
+    Raises:
+        AwsError: if the table cannot be read.
         CommandFailed: if the item is not one of ours.
     """
-    if item is None:
-        return None
-    ttl = stored_ttl(item)
-    if ttl is not None and is_dead(ttl, datetime.now(UTC)):
+    answer: Any = patiently(
+        aws.dynamodb().get_item, TableName=table, Key={"requestId": {"S": request_id}}, ConsistentRead=True
+    )
+    if "Item" not in answer:
         return None
     try:
-        return Export.from_item(item)
+        return living(answer["Item"], datetime.now(UTC))
     except MalformedItem as broken:
         raise CommandFailed(f"the stored item is not one of ours: {broken}") from None
 
 
-def watched(read: Any) -> Iterator[Export | None]:
-    """Yields the export at first, at each change, and None once it is gone."""
-    never = Event()
-    last: Export | None = None
-    while True:
-        export: Export | None = read()
-        if export is None or export != last:
-            yield export
-        last = export
-        never.wait(WATCH_SECONDS)
+def watched(export: Export, read: Callable[[], Export | None]) -> Iterator[tuple[Export, bool]]:
+    """Yields the export now and each second, with whether it changed, until it is finished or gone."""
+    pause = Event()
+    current: Export | None = export
+    changed = True
+    while current is not None:
+        export = current
+        yield export, changed
+        if is_terminal(export.status):
+            return
+        pause.wait(WATCH_SECONDS)
+        current = read()
+        changed = current != export
 
 
-def fields_of(export: Export, *, show_url: bool) -> dict[str, object]:
+def shown_fields(export: Export, *, show_url: bool) -> dict[str, object]:
     """The table's attributes, as `--json` gives them: `hadSignedUrl` in place of the URL unless shown."""
-    fields: dict[str, object] = {
-        "requestId": mask_urls(export.request_id),
-        "status": export.status.value,
-        "createdAt": format_timestamp(export.created_at),
-        "updatedAt": format_timestamp(export.updated_at),
-        "ttl": export.ttl,
-    }
-    if export.file_name is not None:
-        fields["fileName"] = mask_urls(export.file_name)
-    if export.error is not None:
-        fields["error"] = mask_urls(export.error)
+    fields = attributes(export)
     if show_url and export.signed_url is not None:
-        fields["signedUrl"] = export.signed_url
-    else:
-        fields["hadSignedUrl"] = export.signed_url is not None
-    return fields
+        return fields | {"signedUrl": export.signed_url}
+    return fields | {"hadSignedUrl": export.signed_url is not None}
 
 
-def _show(export: Export, *, as_json: bool, show_url: bool) -> None:
-    fields = fields_of(export, show_url=show_url)
-    if as_json:
-        print(json.dumps(fields, ensure_ascii=False), flush=True)
-        return
-    left = export.ttl - datetime.now(UTC).timestamp()
-    fields["ttl"] = f"{export.ttl} ({format_timestamp(from_epoch_seconds(export.ttl))}, in {left:.0f} s)"
-    console = Console(soft_wrap=True, highlight=False)
+def describe(export: Export, fields: dict[str, object], now: datetime) -> Text:
+    """The fields for a person, one a line, with the time that is left."""
+    lines: list[Text] = []
     for name, value in fields.items():
-        text = str(value) if not isinstance(value, bool) else ("yes" if value else "no")
-        style = STATUS_COLOURS[export.status] if name == "status" else ""
-        console.print(Text(f"{name:<13}"), Text(text, style=style))
-    sys.stdout.flush()
+        match name:
+            case "ttl":
+                text = Text(f"{export.ttl} ({_end_of(export, now)})")
+            case "status":
+                text = Text(str(value), STATUS_STYLES[export.status])
+            case "hadSignedUrl":
+                text = Text("yes" if value else "no")
+            case _:
+                text = Text(safe(str(value)))  # its URLs are masked already, but for the one asked for
+        lines.append(Text(f"{name:<13}").append_text(text))
+    return Text("\n").join(lines)
+
+
+def _end_of(export: Export, now: datetime) -> str:
+    left = f"in {brief_seconds(export.ttl - now.timestamp())}"
+    try:
+        return f"{format_timestamp(from_epoch_seconds(export.ttl))}, {left}"
+    except ValueError:  # whole seconds, but of no year that we can write
+        return left

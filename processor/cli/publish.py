@@ -1,26 +1,39 @@
 """The command `publish`: sends events from JSON lines to the event queue."""
 
+import codecs
 import hashlib
-import json
+import re
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from handlers.envelopes import InvalidEvent
 from handlers.events import ExportEvent, decode
-from processor.aws import AwsError, Transient, call
-from processor.cli import EXIT_USAGE, CommandFailed
-from processor.cli.operator import aws_errors, connect
+from processor.cli import CommandFailed
+from processor.cli.operator import aws_errors, connect, usage_error
+from processor.cli.sending import Outgoing, batches, send_batch
+from processor.cli.terminal import progress
+from processor.dead_letters import SQS_MAX_BATCH_BYTES
 
-MAX_BATCH = 10  # entries of SendMessageBatch ("Amazon SQS message quotas")
-MAX_BATCH_BYTES = 256 * 1_024
-_TRIES = 5
+if TYPE_CHECKING:
+    from types_boto3_sqs import SQSClient
+
+SHOWN_BAD_LINES = 10
+
+_NOT_FOR_SQS = re.compile("[\ufffe\uffff]")  # what JSON may hold and SQS refuses ("SendMessage")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """An event of the file, checked."""
+
+    number: int
+    text: str
+    event: ExportEvent
 
 
 def publish(
@@ -29,115 +42,115 @@ def publish(
 ) -> None:
     """Send events from JSON lines to the event queue, in batches.
 
-    All lines are checked first: one bad line, and nothing is sent.
+    All lines are checked first: one bad line, and nothing is sent. On a FIFO queue an export's events form
+    a group, and a line is known by its eventId and text, so that SQS drops what is published twice within
+    five minutes.
 
-    Example: echo '{"requestId":"a","status":"pending","occurredAt":"…"}' | export-status publish -
+    Example: export-status publish events.jsonl
     """
     settings, aws = connect()
     url = settings.required_queue_url()
-    lines = read_lines(file, fifo=url.endswith(".fifo"))
-    client = aws.sqs()
-    shown = (
-        Progress(
-            TextColumn("publishing"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-        )
-        if sys.stderr.isatty()
-        else None
-    )
+    fifo = url.endswith(".fifo")
+    lines = read_lines(file, fifo=fifo)
     sent = 0
-    with shown or nullcontext(), aws_errors("the event queue"):
-        task = shown.add_task("publishing", total=len(lines)) if shown else None
-        for batch in _batches(lines, fifo=url.endswith(".fifo")):
-            try:
-                _send(client, url, batch)
-            except AwsError:
-                typer.echo(f"{sent} of {len(lines)} events were sent before this:", err=True)
-                raise
-            sent += len(batch)
-            if shown and task is not None:
-                shown.update(task, completed=sent)
+    try:
+        with progress("publishing", len(lines)) as advance:
+            for taken in _send(aws.sqs(), url, lines, fifo=fifo):
+                sent += taken
+                advance(sent)
+    except CommandFailed as failed:
+        raise CommandFailed(f"{failed}; {sent} of {len(lines)} events were sent") from None
+    except KeyboardInterrupt:
+        typer.echo(f"export-status: interrupted; {sent} of {len(lines)} events were sent", err=True)
+        raise
     typer.echo(f"published {sent} event{'' if sent == 1 else 's'}")
 
 
-def read_lines(file: str, *, fifo: bool) -> list[tuple[str, ExportEvent]]:
-    """Reads and checks every line.
+def _send(client: "SQSClient", url: str, lines: Sequence[Line], *, fifo: bool) -> Iterator[int]:
+    """Sends the lines and yields, batch by batch, how many the queue has taken.
 
     Raises:
-        typer.Exit: with status 2, after one line on standard error for each of the first bad lines.
-        CommandFailed: if the file cannot be read.
+        CommandFailed: as soon as it does not take one.
     """
-    if file == "-":
-        return _check(sys.stdin.buffer, fifo=fifo)
+    done = 0
+    for batch in batches([_outgoing(line, fifo=fifo) for line in lines]):
+        with aws_errors("the event queue"):
+            answers = send_batch(client, url, batch)
+        yield len(answers.taken)
+        if answers.refused:
+            index, code = min(answers.refused.items())
+            raise CommandFailed(f"line {lines[done + index].number}: the event queue refuses it ({code})")
+        if len(answers.taken) < len(batch):
+            raise CommandFailed("the event queue keeps failing on an event")
+        done += len(batch)
+
+
+def read_lines(file: str, *, fifo: bool) -> list[Line]:
+    """Reads and checks every line.
+
+    Args:
+        file: a path, or `-` for standard input.
+        fifo: whether the queue is FIFO, where more is required of an event.
+
+    Raises:
+        typer.Exit: with status 2 and the reasons on standard error, if the file or a line is not good.
+    """
     try:
+        if file == "-":
+            return _check(sys.stdin.buffer, fifo=fifo)
         with open(file, "rb") as stream:
             return _check(stream, fifo=fifo)
     except OSError as error:
-        typer.echo(f"export-status: {file} cannot be read: {error.strerror}", err=True)
-        raise typer.Exit(EXIT_USAGE) from None
+        raise usage_error(f"{file} cannot be read: {error.strerror}") from None
 
 
-def _check(stream: BinaryIO, *, fifo: bool) -> list[tuple[str, ExportEvent]]:
-    events: list[tuple[str, ExportEvent]] = []
+def _check(stream: BinaryIO, *, fifo: bool) -> list[Line]:
+    lines: list[Line] = []
     bad: list[str] = []
     now = datetime.now(UTC)
     for number, raw in enumerate(stream, start=1):
         if not raw.strip():
             continue
-        if len(raw) > MAX_BATCH_BYTES:
-            bad.append(f"line {number}: must fit into a message of 256 KiB")
-            continue
         try:
-            line = raw.decode().strip()
-            events.append((line, decode(line, now=now, fifo=fifo)))
-        except UnicodeDecodeError:
-            bad.append(f"line {number}: must be UTF-8")
+            text = _text(raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw)
+            lines.append(Line(number, text, decode(text, now=now, fifo=fifo)))
         except InvalidEvent as broken:
             bad.append(f"line {number}: {broken}")
     if bad:
-        for complaint in bad[:10]:
+        for complaint in bad[:SHOWN_BAD_LINES]:
             typer.echo(f"export-status: {complaint}", err=True)
-        typer.echo(f"export-status: {len(bad)} bad line(s), nothing was sent", err=True)
-        raise typer.Exit(EXIT_USAGE)
-    return events
+        count = "1 bad line" if len(bad) == 1 else f"{len(bad)} bad lines"
+        raise usage_error(f"{count}, nothing was sent")
+    return lines
 
 
-def _batches(lines: Iterable[tuple[str, ExportEvent]], *, fifo: bool) -> Iterator[list[dict[str, Any]]]:
-    batch: list[dict[str, Any]] = []
-    size = 0
-    for number, (line, event) in enumerate(lines):
-        length = len(line.encode())
-        if batch and (len(batch) == MAX_BATCH or size + length > MAX_BATCH_BYTES):
-            yield batch
-            batch, size = [], 0
-        entry: dict[str, Any] = {"Id": str(len(batch)), "MessageBody": line}
-        if fifo:
-            entry["MessageGroupId"] = _sqs_token(event.request_id)
-            entry["MessageDeduplicationId"] = _sqs_token(f"{event.event_id or number}\n{line}")
-        batch.append(entry)
-        size += length
-    if batch:
-        yield batch
+def _text(raw: bytes) -> str:
+    """The line as a message body.
+
+    Raises:
+        InvalidEvent: if no queue would take it.
+    """
+    try:
+        text = raw.decode().strip()
+    except UnicodeDecodeError:
+        raise InvalidEvent("must be UTF-8") from None
+    if len(text.encode()) > SQS_MAX_BATCH_BYTES:
+        raise InvalidEvent("must fit into a message of 256 KiB")
+    if _NOT_FOR_SQS.search(text):
+        raise InvalidEvent("must not hold U+FFFE or U+FFFF, which SQS refuses")
+    return text
 
 
-def _send(client: Any, url: str, batch: list[dict[str, Any]]) -> None:
-    """Sends a batch, and again the entries that SQS did not take for its own reasons."""
-    left = batch
-    for _ in range(_TRIES):
-        answer = call(client.send_message_batch, QueueUrl=url, Entries=left)
-        failed = {failure["Id"]: failure for failure in answer.get("Failed", [])}
-        for failure in failed.values():
-            if failure.get("SenderFault"):
-                raise CommandFailed(f"the event queue refuses an event ({failure.get('Code')})")
-        left = [entry for entry in left if entry["Id"] in failed]
-        if not left:
-            return
-    raise Transient("SendMessageBatch", "Failed")
+def _outgoing(line: Line, *, fifo: bool) -> Outgoing:
+    if not fifo:
+        return Outgoing(line.text)
+    return Outgoing(
+        line.text,
+        group_id=_sqs_token(line.event.request_id),
+        deduplication_id=_sqs_token(f"{line.event.event_id or line.number}\n{line.text}"),
+    )
 
 
 def _sqs_token(text: str) -> str:
     """A group or deduplication id: 128 characters at most, of few kinds, so a hash stands for the text."""
-    return hashlib.sha256(json.dumps(text).encode()).hexdigest()
+    return hashlib.sha256(text.encode()).hexdigest()

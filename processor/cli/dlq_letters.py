@@ -1,0 +1,69 @@
+"""A dead letter as an operator sees it: what was rejected, when and why."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from handlers.masking import mask_urls
+from handlers.timestamps import format_timestamp, parse_timestamp
+from processor.transitions.messages import Message
+
+UNMARKED = "unmarked"
+"""The outcome shown for a message that SQS's own redrive put there: it carries no attributes of ours."""
+
+UNMARKED_REASON = "moved by SQS itself after too many receives"
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One message of the dead-letter queue, with the attributes of contract section 3."""
+
+    message: Message
+    outcome: str
+    reason: str
+    source_message_id: str
+    source_receive_count: int | None
+    rejected_at: datetime | None
+
+    @classmethod
+    def from_sqs(cls, raw: Mapping[str, Any]) -> "Letter":
+        """Reads an entry of ReceiveMessage's answer. Whoever can send to the queue can put anything there:
+        an attribute that is not as it should be counts as missing."""
+        message = Message.from_sqs(raw)
+        attributes: Mapping[str, Any] = raw.get("MessageAttributes", {})
+        texts = {name: str(value.get("StringValue", "")) for name, value in attributes.items()}
+        count = texts.get("receiveCount", "")
+        return cls(
+            message=message,
+            outcome=texts.get("rejectionOutcome") or UNMARKED,
+            reason=texts.get("rejectionReason") or UNMARKED_REASON,
+            source_message_id=texts.get("sourceMessageId") or message.message_id,
+            source_receive_count=int(count) if count.isascii() and count.isdigit() else None,
+            rejected_at=_timestamp(texts.get("rejectedAt", "")),
+        )
+
+    def age_seconds(self, now: datetime) -> int | None:
+        """Whole seconds since it was rejected; where nobody noted that, since it was sent at first."""
+        since = self.rejected_at or self.message.sent_at
+        return None if since is None else max(0, int((now - since).total_seconds()))
+
+    def fields(self, now: datetime) -> dict[str, object]:
+        """What `dlq list --json` says of it; every text without the secrets of its URLs."""
+        return {
+            "messageId": self.message.message_id,
+            "sourceMessageId": mask_urls(self.source_message_id),
+            "outcome": mask_urls(self.outcome),
+            "reason": mask_urls(self.reason),
+            "receiveCount": self.source_receive_count,
+            "rejectedAt": None if self.rejected_at is None else format_timestamp(self.rejected_at),
+            "ageSeconds": self.age_seconds(now),
+            "body": mask_urls(self.message.body),
+        }
+
+
+def _timestamp(text: str) -> datetime | None:
+    try:
+        return parse_timestamp(text)
+    except ValueError:
+        return None

@@ -1,0 +1,39 @@
+"""An export as the commands show it: as a reader must see it, and never its signed URL."""
+
+from datetime import datetime
+
+from handlers.export import Export, Item, Status, is_dead, stored_ttl
+from handlers.masking import mask_urls
+from handlers.timestamps import format_timestamp
+
+STATUS_STYLES = {
+    Status.PENDING: "yellow",
+    Status.PROCESSING: "cyan",
+    Status.COMPLETED: "green",
+    Status.FAILED: "red",
+}
+
+
+def living(item: Item, now: datetime) -> Export | None:
+    """The export that a reader may see; None for a dead item.
+
+    Raises:
+        MalformedItem: if the item breaks section 1 of the contract.
+    """
+    ttl = stored_ttl(item)
+    if ttl is not None and is_dead(ttl, now):
+        return None
+    return Export.from_item(item)
+
+
+def attributes(export: Export) -> dict[str, object]:
+    """The table's attributes but the signed URL; other URLs lose their secrets."""
+    fields: dict[str, object] = {
+        "requestId": mask_urls(export.request_id),
+        "status": export.status.value,
+        "createdAt": format_timestamp(export.created_at),
+        "updatedAt": format_timestamp(export.updated_at),
+        "ttl": export.ttl,
+    }
+    optional = {"fileName": export.file_name, "error": export.error}
+    return fields | {name: mask_urls(text) for name, text in optional.items() if text is not None}

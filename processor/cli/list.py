@@ -1,0 +1,130 @@
+"""The command `list`: the living exports of the table, to find the stuck ones before they expire."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text
+
+from handlers.export import Export, Item, MalformedItem, Status
+from processor.cli.audit_lines import json_line
+from processor.cli.durations import moment
+from processor.cli.exports import STATUS_STYLES, attributes, living
+from processor.cli.operator import aws_errors, connect, patiently, usage_error
+from processor.cli.terminal import brief_seconds, console, plain, progress
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+_NAMES = {"#status": "status", "#ttl": "ttl", "#error": "error"}
+_PROJECTION = "requestId, #status, createdAt, updatedAt, #ttl, fileName, #error"  # the signed URL stays there
+_HEADER = f"{'STATUS':<10}  {'SINCE':>5}  {'LEFT':>5}  REQUEST"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which exports to show: of these statuses (none: all), without a change since that time."""
+
+    statuses: frozenset[Status]
+    unchanged_since: datetime | None
+
+    def includes(self, export: Export) -> bool:
+        """Whether a living export is to be shown."""
+        return (not self.statuses or export.status in self.statuses) and (
+            self.unchanged_since is None or export.updated_at <= self.unchanged_since
+        )
+
+
+def list_exports(
+    *,
+    status: Annotated[
+        list[Status] | None, typer.Option(help="only exports of this status; may be repeated")
+    ] = None,
+    older_than: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="only exports without a change for so long (90s, 10m) or since a timestamp",
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="one JSON line for each, as they are found")
+    ] = False,
+) -> None:
+    """Show the exports in the table, those first that expire first. Expired ones are left out.
+
+    It reads the whole table, which costs read units, and needs the permission dynamodb:Scan. Items that break
+    the table's contract are counted, not shown.
+
+    Example: export-status list --status processing --older-than 10m
+    """
+    now = datetime.now(UTC)
+    try:
+        since = None if older_than is None else moment(older_than, now)
+    except ValueError as wrong:
+        raise usage_error(f"--older-than {wrong}") from None
+    wanted = Wanted(frozenset(status or ()), since)
+    settings, aws = connect()
+    found: list[Export] = []
+    read = foreign = 0
+    with aws_errors(f"the table {settings.table}"), progress("reading", None) as advance:
+        for item in scanned(aws.dynamodb(), settings.table):
+            read += 1
+            advance(read)
+            try:
+                export = living(item, datetime.now(UTC))
+            except MalformedItem:
+                foreign += 1
+                continue
+            if export is None or not wanted.includes(export):
+                continue
+            if as_json:
+                typer.echo(json_line(attributes(export)))
+            else:
+                found.append(export)
+    if not as_json:
+        show_table(found, datetime.now(UTC))
+    if foreign:
+        typer.echo(f"{foreign} item{'' if foreign == 1 else 's'} not of ours left out", err=True)
+
+
+def scanned(client: "DynamoDBClient", table: str) -> Iterator[Item]:
+    """Every item of the table, dead or alive, page by page, without its signed URL.
+
+    Raises:
+        AwsError: if the table cannot be read.
+    """
+    position: Mapping[str, Any] = {}
+    while True:
+        answer = patiently(
+            client.scan,
+            TableName=table,
+            ProjectionExpression=_PROJECTION,
+            ExpressionAttributeNames=_NAMES,
+            **({"ExclusiveStartKey": position} if position else {}),
+        )
+        yield from answer["Items"]
+        position = answer.get("LastEvaluatedKey", {})
+        if not position:
+            return
+
+
+def show_table(exports: list[Export], now: datetime) -> None:
+    """Prints a row for each: how long it has its status, and how long it has left."""
+    out = console()
+    if not exports:
+        typer.echo("no such exports", err=True)
+        return
+    out.print(Text(_HEADER, "bold"))
+    for export in sorted(exports, key=lambda export: (export.ttl, export.request_id)):
+        row = Text(f"{export.status.value:<10}", STATUS_STYLES[export.status])
+        since = brief_seconds((now - export.updated_at).total_seconds())
+        left = brief_seconds(export.ttl - now.timestamp())
+        row.append(f"  {since:>5}  {left:>5}  ", "")
+        row.append(plain(export.request_id), "bold")
+        detail = export.error or export.file_name
+        if detail:
+            row.append(f"  {plain(detail)}", "dim")
+        out.print(row)
