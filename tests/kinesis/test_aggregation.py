@@ -2,9 +2,11 @@
 
 import base64
 import hashlib
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -256,3 +258,11 @@ def test_importing_it_leaves_the_import_path_alone() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "True\n"
+
+
+def test_no_other_module_touches_the_library() -> None:
+    root = Path(__file__).parents[2]
+    modules = [path for folder in ("handlers", "processor") for path in (root / folder).rglob("*.py")]
+    touches = re.compile(r"^\s*(?:from|import) aws_kinesis_agg", re.MULTILINE)
+    touching = [path.name for path in modules if touches.search(path.read_text())]
+    assert touching == ["aggregation.py"]

@@ -334,12 +334,36 @@ def ids_of_buckets(*numbers: int) -> list[str]:
     return [found[number] for number in numbers]
 
 
-def test_many_readers_share_a_sink_with_one_record_in_flight_a_bucket() -> None:
+def test_many_readers_share_a_sink_and_keep_the_order_of_each() -> None:
     kinesis = FakeKinesis(list(FAULTS.values()) * 4)  # asserts that no bucket is in flight twice
     sink = sink_of(kinesis, target_bytes=2_000)
     pages = [[entry(f"{r}-{n}", f"req-{r}-{n % 9}") for n in range(150)] for r in range(6)]
     in_threads(*[functools.partial(put_until_taken, sink, entries) for entries in pages])
     assert kinesis.first_appearances() == in_order([given for entries in pages for given in entries])
+
+
+def test_a_bucket_has_one_record_in_flight_and_others_wait_for_it() -> None:
+    in_call, waits = threading.Event(), threading.Semaphore(0)
+
+    def during(_: list[str]) -> None:
+        if not in_call.is_set():
+            in_call.set()
+            # Asked twice and more, the second reader must be waiting: a put asks once before its call.
+            assert all(waits.acquire(timeout=DEADLINE_SECONDS) for _ in range(3))
+
+    kinesis = FakeKinesis(during=during)  # asserts that no bucket is in flight twice
+    sink = sink_of(kinesis)
+
+    def asked() -> bool:
+        waits.release()
+        return True
+
+    def second() -> None:
+        assert in_call.wait(DEADLINE_SECONDS)
+        assert sink.put([entry("2", "req-1")], asked) == []
+
+    in_threads(lambda: sink.put([entry("1", "req-1")], always), second)
+    assert kinesis.first_appearances() == {"req-1": ["1", "2"]}
 
 
 def test_readers_whose_buckets_differ_do_not_wait_for_each_other() -> None:
