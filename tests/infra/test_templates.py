@@ -11,8 +11,10 @@ import pytest
 import yaml
 
 from handlers.export import DEFAULT_TTL_SECONDS, Export, Status, stored_ttl, ttl_of
+from processor.cli.checks.queues import shortest_wait_seconds
 from processor.metrics import NAMESPACE, SERVICE, Metric
-from processor.settings import Settings
+from processor.settings import MAX_POLL_SECONDS, Settings
+from processor.startup import MIN_VISIBILITY_SECONDS
 from tests.infra.cloudformation import INFRA, TEMPLATES, load, of_type, resources
 from tests.infra.policies import actions, policy
 
@@ -113,6 +115,16 @@ class TestQueues:
     def test_the_dead_letter_queue_takes_any_event_with_the_attributes_of_its_rejection(self) -> None:
         room = queue("DeadLetterQueue")["MaximumMessageSize"] - queue("EventsQueue")["MaximumMessageSize"]
         assert room >= 10 * 1024  # five attributes: names, types, and values of at most 256 characters
+
+    def test_a_batch_is_finished_long_before_its_messages_come_back(self) -> None:
+        assert queue("EventsQueue")["VisibilityTimeout"] >= 2 * MIN_VISIBILITY_SECONDS
+
+    def test_an_event_that_came_too_early_can_wait_out_its_export_s_life(self) -> None:
+        receives = queue("EventsQueue")["RedrivePolicy"]["maxReceiveCount"]
+        assert shortest_wait_seconds(receives) > DEFAULT_TTL_SECONDS
+
+    def test_a_receive_waits_as_long_as_sqs_allows(self) -> None:
+        assert queue("EventsQueue")["ReceiveMessageWaitTimeSeconds"] == MAX_POLL_SECONDS
 
     def test_only_the_event_queue_may_redrive_into_the_dead_letter_queue(self) -> None:
         assert queue("EventsQueue")["RedrivePolicy"]["deadLetterTargetArn"] == "<DeadLetterQueue.Arn>"
