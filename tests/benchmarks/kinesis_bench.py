@@ -21,7 +21,7 @@ from processor.audit.kinesis_sink import KinesisSink
 from processor.aws import Aws, call
 from processor.settings import AwsSettings
 from tests.benchmarks.measuring import StandIn
-from tests.benchmarks.standin_world import REGION
+from tests.benchmarks.standin_table import REGION
 
 PAGE_ENTRIES = 1_000
 RECORDS_A_CALL = 500

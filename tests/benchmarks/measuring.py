@@ -1,7 +1,7 @@
 """Runs one consumer as a child process against the stand-in, and measures it from the outside.
 
-CPU is read from the kernel's account of the child (all threads, user and system) when its warm-up is done
-and again when the last event is deleted, so that start-up and imports are in no figure.
+CPU is read from the kernel's account of the child (all threads, user and system) before a round's events
+are released and again when the last of them is deleted, so that start-up and imports are in no figure.
 """
 
 import http.client
@@ -12,40 +12,61 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from statistics import median
+from typing import Any, Self
 
-from tests.benchmarks.standin_world import ACCOUNT, DLQ, QUEUE, REGION, TABLE
+from tests.benchmarks.standin_table import ACCOUNT, REGION, TABLE
+from tests.benchmarks.standin_world import DLQ, QUEUE
 
-WARM_UP_EVENTS = 1_000
-START_SECONDS = 60.0
+PATIENCE_SECONDS = 60.0
 STOP_SECONDS = 40.0
 OUTPUT_SHOWN_CHARS = 4_000
 KIB = 1_024
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """What one consumer took for its events."""
+class Round:
+    """What one consumer took for the events of one round."""
 
     events: int
     calls: Mapping[str, int]
     seconds: float
     cpu_seconds: float
-    peak_mib: float
-    early_mib: float  # resident after a tenth of the events
-    late_mib: float  # resident at the end
     applied: int
     refused: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What one consumer took for all rounds. CPU and rate are those of the median round."""
+
+    rounds: Sequence[Round]
+    early_mib: float  # resident after the first round
+    late_mib: float  # resident after the last one
+    peak_mib: float
     dead_lettered: int
     exit_status: int
 
     @property
-    def growth_mib(self) -> float:
-        return self.late_mib - self.early_mib
+    def events(self) -> int:
+        return sum(one.events for one in self.rounds)
+
+    @property
+    def calls(self) -> Mapping[str, int]:
+        return sum((Counter(one.calls) for one in self.rounds), Counter())
+
+    @property
+    def applied(self) -> int:
+        return sum(one.applied for one in self.rounds)
+
+    @property
+    def refused(self) -> int:
+        return sum(one.refused for one in self.rounds)
 
     @property
     def calls_per_event(self) -> float:
@@ -53,11 +74,15 @@ class Measured:
 
     @property
     def cpu_micros_per_event(self) -> float:
-        return self.cpu_seconds * 1e6 / self.events
+        return median(one.cpu_seconds * 1e6 / one.events for one in self.rounds)
 
     @property
     def events_per_second(self) -> float:
-        return self.events / self.seconds
+        return median(one.events / one.seconds for one in self.rounds)
+
+    @property
+    def growth_mib(self) -> float:
+        return self.late_mib - self.early_mib
 
 
 class StandIn:
@@ -65,7 +90,7 @@ class StandIn:
 
     def __init__(self, port: int) -> None:
         self.endpoint = f"http://127.0.0.1:{port}"
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=START_SECONDS)
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
 
     def release(self, events: int) -> None:
         """Puts so many more events into the queue."""
@@ -113,75 +138,107 @@ def environment(endpoint: str, health_file: Path) -> dict[str, str]:
         "SQS_EXPORT_EVENTS_QUEUE_URL": f"{endpoint}/{ACCOUNT}/{QUEUE}",
         "SQS_EXPORT_EVENTS_DLQ_URL": f"{endpoint}/{ACCOUNT}/{DLQ}",
         "EXPORT_HEALTH_FILE": str(health_file),
+        "EXPORT_DRAIN_SECONDS": "10",  # polls of 5 s, so that it ends soon; nothing else depends on it
     }
 
 
-def measure(
-    module: Sequence[str], events: int, latency_ms: float, scratch: Path, *, warm_up: int = WARM_UP_EVENTS
-) -> Measured:
-    """Runs `python -m <module>` until it has consumed the warm-up and the events, then ends it by SIGTERM.
+class Consumer:
+    """One consumer as a child process, with a stand-in of its own; leaving the context ends it by SIGTERM."""
 
-    Raises:
-        RuntimeError: if it ends by itself, or makes no progress for a minute.
-    """
-    with stand_in(latency_ms) as service, (scratch / "output").open("w") as output:
-        child = subprocess.Popen(
-            [sys.executable, "-m", *module],
-            env=environment(service.endpoint, scratch / "health"),
+    def __init__(self, module: Sequence[str], latency_ms: float, scratch: Path) -> None:
+        """Takes what `python -m` runs, how long every answer takes, and where its output may go."""
+        self._module = module
+        self._latency_ms = latency_ms
+        self._output = scratch / f"output-{module[0]}"
+        self._health_file = scratch / f"health-{module[0]}"
+        self._stack = ExitStack()
+        self._wanted = 0
+        self._rounds: list[Round] = []
+        self._resident_mib: list[float] = []
+        self._peak_mib = 0.0
+        self._exit_status: int | None = None
+
+    def __enter__(self) -> Self:
+        self._service = self._stack.enter_context(stand_in(self._latency_ms))
+        output = self._stack.enter_context(self._output.open("w"))
+        self._child = subprocess.Popen(
+            [sys.executable, "-m", *self._module],
+            env=environment(self._service.endpoint, self._health_file),
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-        try:
-            service.release(warm_up)
-            wait_for_deleted(service, child, warm_up)
-            before = service.state()
-            cpu_before, begun = cpu_seconds(child.pid), time.perf_counter()
-            service.release(events)
-            wait_for_deleted(service, child, warm_up + events // 10)
-            early_mib = resident_mib(child.pid)
-            after = wait_for_deleted(service, child, warm_up + events)
-            ended, cpu_after = time.perf_counter(), cpu_seconds(child.pid)
-            late_mib, peak_mib = resident_mib(child.pid), resident_mib(child.pid, "VmHWM")
-        except RuntimeError as stuck:
-            stuck.add_note((scratch / "output").read_text()[-OUTPUT_SHOWN_CHARS:])
-            raise
-        finally:
-            exit_status = end(child)
-    calls = {name: count - before["calls"].get(name, 0) for name, count in after["calls"].items()}
-    return Measured(
-        events=events,
-        calls={name: count for name, count in calls.items() if count},
-        seconds=ended - begun,
-        cpu_seconds=cpu_after - cpu_before,
-        peak_mib=peak_mib,
-        early_mib=early_mib,
-        late_mib=late_mib,
-        applied=after["applied"] - before["applied"],
-        refused=after["refused"] - before["refused"],
-        dead_lettered=after["dead_lettered"],
-        exit_status=exit_status,
-    )
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        self._exit_status = end(self._child)
+        self._stack.close()
 
-def wait_for_deleted(service: StandIn, child: subprocess.Popen[bytes], wanted: int) -> dict[str, Any]:
-    """Waits until so many events are deleted; the state then.
+    def warm_up(self, events: int) -> None:
+        """Lets it consume so many events that are in no figure.
 
-    Raises:
-        RuntimeError: if the child ended, or a minute passed without progress.
-    """
-    pause = threading.Event()
-    deleted, progress_at = -1, time.monotonic()
-    while True:
-        state = service.state()
-        if state["deleted"] >= wanted:
-            return state
-        if child.poll() is not None:
-            raise RuntimeError(f"the consumer ended with status {child.returncode} after {deleted} events")
-        if state["deleted"] > deleted:
-            deleted, progress_at = state["deleted"], time.monotonic()
-        elif time.monotonic() - progress_at > START_SECONDS:
-            raise RuntimeError(f"no progress after {deleted} of {wanted} events: {state}")
-        pause.wait(0.02)
+        Raises:
+            RuntimeError: as `consume`.
+        """
+        self._release_and_wait(events)
+
+    def consume(self, events: int) -> None:
+        """One round: lets it consume so many events, and measures.
+
+        Raises:
+            RuntimeError: if it ends by itself, or makes no progress for a minute.
+        """
+        before = self._service.state()
+        cpu_before, begun = cpu_seconds(self._child.pid), time.perf_counter()
+        after = self._release_and_wait(events)
+        ended, cpu_after = time.perf_counter(), cpu_seconds(self._child.pid)
+        calls = Counter(after["calls"])
+        calls.subtract(before["calls"])
+        self._rounds.append(
+            Round(
+                events=events,
+                calls=+calls,
+                seconds=ended - begun,
+                cpu_seconds=cpu_after - cpu_before,
+                applied=after["applied"] - before["applied"],
+                refused=after["refused"] - before["refused"],
+            )
+        )
+        self._dead_lettered: int = after["dead_lettered"]
+        self._resident_mib.append(resident_mib(self._child.pid))
+        self._peak_mib = resident_mib(self._child.pid, "VmHWM")
+
+    def measured(self) -> Measured:
+        """The figures, once it has ended."""
+        assert self._exit_status is not None, "leave the context first"
+        return Measured(
+            rounds=tuple(self._rounds),
+            early_mib=self._resident_mib[0],
+            late_mib=self._resident_mib[-1],
+            peak_mib=self._peak_mib,
+            dead_lettered=self._dead_lettered,
+            exit_status=self._exit_status,
+        )
+
+    def output(self) -> str:
+        """What it has written to standard output and standard error."""
+        return self._output.read_text()
+
+    def _release_and_wait(self, events: int) -> dict[str, Any]:
+        self._wanted += events
+        self._service.release(events)
+        pause = threading.Event()
+        deleted, progress_at = -1, time.monotonic()
+        while True:
+            state = self._service.state()
+            if state["deleted"] >= self._wanted:
+                return state
+            if state["deleted"] > deleted:
+                deleted, progress_at = state["deleted"], time.monotonic()
+            if self._child.poll() is not None or time.monotonic() - progress_at > PATIENCE_SECONDS:
+                stuck = RuntimeError(f"the consumer has stopped after {deleted} of {self._wanted} events")
+                stuck.add_note(self.output()[-OUTPUT_SHOWN_CHARS:])
+                raise stuck
+            pause.wait(0.01)
 
 
 def end(child: subprocess.Popen[bytes]) -> int:

@@ -12,9 +12,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tests.benchmarks.standin_world import Answer, World
-
-POLL_SECONDS = 0.005
+from tests.benchmarks.standin_table import Answer
+from tests.benchmarks.standin_world import Poll, World
 
 
 class Connection(asyncio.Protocol):
@@ -24,6 +23,10 @@ class Connection(asyncio.Protocol):
         self._world = world
         self._latency_seconds = latency_seconds
         self._buffer = b""
+
+    @property
+    def is_closed(self) -> bool:
+        return self._transport.is_closing()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -40,33 +43,10 @@ class Connection(asyncio.Protocol):
             body, self._buffer = self._buffer[end + 4 : whole], self._buffer[whole:]
             self._handle(lines[0].split()[1], headers, json.loads(body or b"{}"))
 
-    def _handle(self, path: str, headers: Mapping[str, str], request: dict[str, Any]) -> None:
-        if path == "/control":
-            self._world.released += int(request.get("events", 0))
-            self._answer((200, self._world.state()))
+    def answer(self, answer: Answer) -> None:
+        """Sends an answer; one that nobody waits for any more is dropped."""
+        if self.is_closed:
             return
-        operation = headers.get("x-amz-target", "").partition(".")[2]
-        answer = self._world.call(operation, request)
-        loop = asyncio.get_running_loop()
-        if operation == "ReceiveMessage" and not answer[1] and request.get("WaitTimeSeconds"):
-            self._poll(request, loop.time() + request["WaitTimeSeconds"])
-        elif self._latency_seconds:
-            loop.call_later(self._latency_seconds, self._answer, answer)
-        else:
-            self._answer(answer)
-
-    def _poll(self, request: dict[str, Any], until: float) -> None:
-        """A long poll: looks again every few milliseconds, until the wait is over."""
-        if self._transport.is_closing():
-            return
-        loop = asyncio.get_running_loop()
-        answer = self._world.receive_message(request)
-        if answer or loop.time() >= until:
-            self._answer((200, answer))
-        else:
-            loop.call_later(POLL_SECONDS, self._poll, request, until)
-
-    def _answer(self, answer: Answer) -> None:
         status, members = answer
         body = json.dumps(members).encode()
         head = (
@@ -75,6 +55,21 @@ class Connection(asyncio.Protocol):
             f"x-amzn-RequestId: bench\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         self._transport.write(head.encode() + body)
+
+    def _handle(self, path: str, headers: Mapping[str, str], request: dict[str, Any]) -> None:
+        world = self._world
+        if path == "/control":
+            world.release(int(request.get("events", 0)))
+            self.answer((200, world.state()))
+            return
+        operation = headers.get("x-amz-target", "").partition(".")[2]
+        answer = world.call(operation, request)
+        if operation == "ReceiveMessage" and not answer[1] and request.get("WaitTimeSeconds"):
+            world.wait(Poll(request, lambda: self.is_closed, self.answer))
+        elif self._latency_seconds:
+            asyncio.get_running_loop().call_later(self._latency_seconds, self.answer, answer)
+        else:
+            self.answer(answer)
 
 
 async def serve(latency_seconds: float) -> None:

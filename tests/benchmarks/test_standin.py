@@ -15,8 +15,9 @@ from handlers.events import decode
 from handlers.export import Status
 from handlers.transitions import Change
 from handlers.writes import probe_arguments, probe_statement, statement, update_arguments
-from tests.benchmarks.measuring import StandIn, measure, stand_in
-from tests.benchmarks.standin_world import ACCOUNT, BLOCK, DLQ, QUEUE, TABLE
+from tests.benchmarks.measuring import Consumer, StandIn, stand_in
+from tests.benchmarks.standin_table import ACCOUNT, TABLE
+from tests.benchmarks.standin_world import BLOCK, DLQ, QUEUE
 from tests.benchmarks.transitions_bench import CAREFUL, NAIVE
 from tests.resources import ClientFactory
 from tests.waiting import eventually
@@ -167,9 +168,13 @@ def test_a_long_poll_waits_for_the_next_event(service: StandIn, sqs: SQSClient) 
 def test_the_hand_written_consumers_do_what_they_stand_for(
     consumer: tuple[str, ...], calls_per_event: float, tmp_path: Path
 ) -> None:
-    measured = measure(consumer, 300, 0, tmp_path, warm_up=50)
+    with Consumer(consumer, 0, tmp_path) as running:
+        running.warm_up(50)
+        for _ in range(3):
+            running.consume(100)
+    measured = running.measured()
     assert measured.calls_per_event == pytest.approx(calls_per_event, rel=0.1)
     assert measured.applied == 300
     assert (measured.refused, measured.dead_lettered) == (0, 0)
-    assert measured.cpu_seconds > 0
+    assert measured.cpu_micros_per_event > 0
     assert measured.peak_mib > measured.late_mib * 0.9 > 10

@@ -1,11 +1,10 @@
 """What the benchmark measures and does not depend on the machine is checked with every test run."""
 
 import json
-from pathlib import Path
 
 import pytest
 
-from tests.benchmarks.measuring import Measured, measure
+from tests.benchmarks.measuring import Consumer, Measured
 from tests.benchmarks.transitions_bench import MAX_CALLS_PER_EVENT, MAX_PEAK_MIB, SERVICE, targets_of
 from tests.emf import validated
 
@@ -13,13 +12,16 @@ EVENTS, WARM_UP = 3_000, 500
 
 
 @pytest.fixture(scope="module")
-def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("bench")
+def consumer(tmp_path_factory: pytest.TempPathFactory) -> Consumer:
+    with Consumer(SERVICE, 0, tmp_path_factory.mktemp("bench")) as running:
+        running.warm_up(WARM_UP)
+        running.consume(EVENTS)
+    return running
 
 
 @pytest.fixture(scope="module")
-def service(scratch: Path) -> Measured:
-    return measure(SERVICE, EVENTS, 0, scratch, warm_up=WARM_UP)
+def service(consumer: Consumer) -> Measured:
+    return consumer.measured()
 
 
 def test_the_service_needs_no_more_calls_than_its_budget(service: Measured) -> None:
@@ -43,8 +45,8 @@ def test_a_missed_target_is_a_miss(service: Measured) -> None:
     assert beside_itself["calls an event at 0 ms"]
 
 
-def test_its_metrics_lines_are_valid_emf_and_count_every_event(service: Measured, scratch: Path) -> None:
-    lines = [line for line in (scratch / "output").read_text().splitlines() if "_aws" in json.loads(line)]
+def test_its_metrics_lines_are_valid_emf_and_count_every_event(consumer: Consumer) -> None:
+    lines = [line for line in consumer.output().splitlines() if "_aws" in json.loads(line)]
     told = [validated(line) for line in lines]
     assert sum(line["Applied"] for line in told) == EVENTS + WARM_UP
     assert all(line["MetricsRefused"] == line["LogLinesLost"] == 0 for line in told)

@@ -1,9 +1,8 @@
 """Compares the service with two hand-written consumers on one stand-in (`make bench`).
 
-Each runs as its own process, one after the other; every figure is without start-up (see `measuring`).
-The careful loop runs before and after the service, and the better of its two runs is what the service is
-held against: a machine that is busy for a while cannot flatter it. Exits with 1 if a target is missed.
-Needs Linux (/proc).
+Each is a process of its own and stays up. They take turns, round after round, so that a machine that is
+busy for a while slows all of them; CPU and rate are those of the median round, and start-up is in no figure
+(see `measuring`). Exits with 1 if a target is missed. Needs Linux (/proc).
 """
 
 import argparse
@@ -11,22 +10,24 @@ import platform
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.benchmarks.measuring import Measured, measure
+from tests.benchmarks.measuring import Consumer, Measured
 
 NAIVE = ("tests.benchmarks.naive_loop",)
 CAREFUL = ("tests.benchmarks.careful_loop",)
 SERVICE = ("processor", "run", "--only", "transitions")
 
+ROUNDS = 10
+
 MAX_CALLS_PER_EVENT = 0.26
 MAX_CPU_OF_CAREFUL = 0.30
 MIN_RATE_OF_CAREFUL = 3.5
 MAX_PEAK_MIB = 150.0
-MAX_GROWTH_MIB = (
-    8.0  # from a tenth of the events to the last: caches fill and heaps breathe, leaks do not stop
-)
+# From the first round to the last: caches fill and heaps breathe, a leak would not stop.
+MAX_GROWTH_MIB = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +49,10 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=200_000, help="events of the service without latency")
     events = parser.parse_args(arguments).events
-    print(f"Python {platform.python_version()}, {platform.machine()}; start-up and warm-up are in no figure")
+    print(f"Python {platform.python_version()}, {platform.machine()}; {ROUNDS} rounds")
     targets: list[Target] = []
     for latency_ms, share in ((0.0, 1.0), (5.0, 0.25)):
-        measured = measure_all(events, share, latency_ms)
+        measured = compare(round(events * share), latency_ms)
         print(f"\nEvery answer takes {latency_ms:g} ms\n")
         print_table(measured)
         targets += targets_of(measured["service"], measured["careful loop"], latency_ms)
@@ -64,16 +65,22 @@ def main(arguments: Sequence[str]) -> int:
     return 0 if all(target.met for target in targets) else 1
 
 
-def measure_all(events: int, share: float, latency_ms: float) -> dict[str, Measured]:
-    """Each consumer's figures; the slow ones get fewer events, so that each runs for some ten seconds."""
-    with tempfile.TemporaryDirectory() as name:
-        scratch = Path(name)
-        careful = measure(CAREFUL, round(events * 0.05), latency_ms, scratch)
-        service = measure(SERVICE, round(events * share), latency_ms, scratch)
-        again = measure(CAREFUL, round(events * 0.05), latency_ms, scratch)
-        naive = measure(NAIVE, round(events * 0.01), latency_ms, scratch)
-    better = min(careful, again, key=lambda one: one.cpu_micros_per_event)
-    return {"naive loop": naive, "careful loop": better, "service": service}
+def compare(events: int, latency_ms: float) -> dict[str, Measured]:
+    """Each consumer's figures. The slow ones get fewer events, so that each turn takes some seconds."""
+    a_round = {"naive loop": events // 1_000, "careful loop": events // 200, "service": events // ROUNDS}
+    modules = {"naive loop": NAIVE, "careful loop": CAREFUL, "service": SERVICE}
+    with tempfile.TemporaryDirectory() as scratch, ExitStack() as running:
+        consumers = {
+            name: running.enter_context(Consumer(module, latency_ms, Path(scratch)))
+            for name, module in modules.items()
+        }
+        for name, consumer in consumers.items():
+            consumer.warm_up(a_round[name] // 2)
+        for _ in range(ROUNDS):
+            for name, consumer in consumers.items():
+                consumer.consume(a_round[name])
+        running.close()
+        return {name: consumer.measured() for name, consumer in consumers.items()}
 
 
 def targets_of(service: Measured, careful: Measured, latency_ms: float) -> list[Target]:

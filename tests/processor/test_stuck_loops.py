@@ -19,7 +19,8 @@ from processor.health import Health, Heartbeat, check
 from processor.metrics import Metrics
 from processor.settings import load_aws_settings, load_settings
 from processor.transitions.pipeline import TransitionsPipeline
-from tests.benchmarks.standin_world import ACCOUNT, QUEUE, REGION, TABLE, World
+from tests.benchmarks.standin_table import ACCOUNT, REGION, TABLE
+from tests.benchmarks.standin_world import QUEUE, World
 from tests.simulated_stream.client import SimulatedStreamsClient, error
 from tests.simulated_stream.model import SimulatedTable
 from tests.simulated_stream.rows import SimulatedRows
