@@ -1,39 +1,34 @@
-"""The command group `audit`: looks at the audit trail in the Kinesis stream."""
+"""The command group `audit`: looks at the audit trail in the Kinesis stream, and repeats it."""
 
-import json
-import re
 import sys
-from collections import OrderedDict
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from threading import Event
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
-from handlers.masking import mask_urls
-from handlers.timestamps import parse_timestamp
-from processor.audit.aggregation import BrokenAggregate, UserRecord, read_record
-from processor.audit.kinesis_reader import KinesisReader, KinesisRecord
-from processor.cli import EXIT_FAILED, EXIT_USAGE
-from processor.cli.audit_lines import HEADER, json_line, render, row
-from processor.cli.operator import aws_errors, connect
+from processor.audit.kinesis_reader import KinesisReader
+from processor.audit.kinesis_sink import KinesisSink
+from processor.audit.log_sink import LogSink
+from processor.audit.replay import Replay
+from processor.audit.shards import RETENTION_HOURS
+from processor.audit.sink import Sink, SinkUnavailable
+from processor.audit.streams import MalformedPage, StreamApi
+from processor.aws import Aws
+from processor.cli import EXIT_FAILED, CommandFailed
+from processor.cli.audit_output import EntryOutput
+from processor.cli.durations import moment
+from processor.cli.operator import aws_errors, connect, usage_error
+from processor.cli.terminal import progress
+from processor.log import stdout_lines
+from processor.settings import Settings
 
-WINDOW_ENTRIES = 100_000
-"""How many entries back a repeat is known as one. Repeats come from pages that were put again, which are at
-most 1,000 entries old for each shard of the table's stream."""
-
-_DURATION = re.compile(r"([0-9]{1,6})([smhd])", re.ASCII)
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-
-audit_app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+audit_app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
 @audit_app.callback()
 def audit() -> None:
-    """Look at the audit trail."""
+    """Look at the audit trail, and repeat it."""
 
 
 @audit_app.command()
@@ -60,7 +55,10 @@ def tail(
     Example: export-status audit tail --since 1h | jq 'select(.finished | not)'
     """
     started = datetime.now(UTC)
-    start = None if since is None else _since(since, started)
+    try:
+        start = None if since is None else moment(since, started)
+    except ValueError as wrong:
+        raise usage_error(f"--since {wrong}") from None
     settings, aws = connect()
     stream = settings.required_audit_stream()
     reader = KinesisReader(aws.kinesis(), stream, since=start, wait=Event().wait)
@@ -77,98 +75,62 @@ def tail(
     raise typer.Exit(EXIT_FAILED if shown.bad_records else 0)
 
 
-def _since(text: str, now: datetime) -> datetime:
-    try:
-        return moment(text, now)
-    except ValueError as wrong:
-        typer.echo(f"export-status: --since {wrong}", err=True)
-        raise typer.Exit(EXIT_USAGE) from None
+@audit_app.command()
+def replay(
+    *,
+    since: Annotated[
+        str,
+        typer.Option(metavar="TIME", help="removals from when on: 15m, 2h, 1d ago or 2026-11-22T10:00:00Z"),
+    ],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only count the entries")] = False,
+) -> None:
+    """Put the audit entries of what left the table since TIME once more, to the sinks of EXPORT_AUDIT_SINKS.
 
+    They come from the table's stream, which holds 24 hours, and keep their auditId. Leases and checkpoints
+    are not touched; the service may run meanwhile. The sink `log` is this command's standard output.
 
-def moment(text: str, now: datetime) -> datetime:
-    """Reads a point in the past: so long ago (`90s`, `15m`, `2h`, `1d`) or an RFC 3339 timestamp.
-
-    Raises:
-        ValueError: with the broken rule as a sentence.
+    Example: export-status audit replay --since 2h --dry-run
     """
-    ago = _DURATION.fullmatch(text)
+    started = datetime.now(UTC)
     try:
-        start = now - timedelta(**{_UNITS[ago[2]]: int(ago[1])}) if ago else parse_timestamp(text)
-    except (ValueError, OverflowError):
-        raise ValueError("must be a duration such as 15m, 2h or 1d, or an RFC 3339 timestamp") from None
-    if start > now:
-        raise ValueError("must not lie in the future")
-    return start
-
-
-class EntryOutput:
-    """Writes entries to standard output, repeats left out, and what is wrong to standard error."""
-
-    def __init__(self, *, as_json: bool) -> None:
-        self.bad_records = 0
-        self._console = (
-            None if as_json else Console(file=sys.stdout, highlight=False, emoji=False, markup=False)
-        )
-        self._seen: OrderedDict[str, None] = OrderedDict()
-        if self._console is not None:
-            sys.stdout.write(render(self._console, Text(HEADER, "bold")) + "\n")
-
-    def show(self, record: KinesisRecord) -> None:
-        """Writes the entries of a record that are new."""
-        for entry in self._entries(record):
-            if self._is_repeat(entry["auditId"]):
-                continue
-            line = json_line(entry) if self._console is None else render(self._console, row(entry))
-            sys.stdout.write(line + "\n")
-
-    def _entries(self, record: KinesisRecord) -> Iterator[dict[str, Any]]:
-        try:
-            sub_records = read_record(record.partition_key, record.data)
-        except BrokenAggregate as broken:
-            self._complain(record, str(broken))
-            return
-        for number, sub_record in enumerate(sub_records):
-            entry = _entry(sub_record)
-            if entry is None:
-                self._complain(record, f"record {number + 1} of {len(sub_records)} must be an audit entry")
-            else:
-                yield entry
-
-    def _complain(self, record: KinesisRecord, problem: str) -> None:
-        self.bad_records += 1
-        typer.echo(f"audit tail: {record.shard_id} {record.sequence_number}: {problem}", err=True)
-
-    def _is_repeat(self, audit_id: str) -> bool:
-        repeat = audit_id in self._seen
-        self._seen[audit_id] = None
-        self._seen.move_to_end(audit_id)
-        if len(self._seen) > WINDOW_ENTRIES:
-            self._seen.popitem(last=False)
-        return repeat
-
-
-def _entry(record: UserRecord) -> dict[str, Any] | None:
-    """The entry as its producer wrote it, with fields of later versions, masked; None if it is none."""
+        start = moment(since, started)
+    except ValueError as wrong:
+        raise usage_error(f"--since {wrong}") from None
+    settings, aws = connect()
+    sinks = [] if dry_run else _sinks(settings, aws)
+    if started - start > timedelta(hours=RETENTION_HOURS):
+        typer.echo(f"the stream holds {RETENTION_HOURS:.0f} hours; what is older is gone", err=True)
+    run = Replay(
+        StreamApi(aws.streams()), sinks, table=settings.table, since=start, until=started, wait=Event().wait
+    )
+    entries = refused = 0
+    trimmed = False
     try:
-        entry = _masked(json.loads(record.data, parse_constant=_no_constant))
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(entry, dict) or not isinstance(entry.get("auditId"), str):
-        return None
-    return entry
+        with aws_errors(f"the stream of the table {settings.table}"), progress("replaying", None) as advance:
+            for page in run.pages():
+                entries += page.entries
+                trimmed = trimmed or page.trimmed
+                advance(entries)
+                for name, refusal in page.refused:
+                    refused += 1
+                    problem = f"{name} refuses {refusal.entry.audit_id}: {refusal.reason}"
+                    typer.echo(f"audit replay: {problem}", err=True)
+    except (SinkUnavailable, MalformedPage) as error:
+        problem = str(error) or "the stream's answers make no sense"
+        raise CommandFailed(f"{problem}; {entries} entries were put, run it again") from None
+    if trimmed:
+        typer.echo("some records were trimmed before they could be read", err=True)
+    done = "would be put" if dry_run else "were put"
+    typer.echo(f"{entries} entries {done} again, {refused} of them refused by a sink", err=True)
+    raise typer.Exit(EXIT_FAILED if refused else 0)
 
 
-def _no_constant(_name: str) -> NoReturn:
-    raise ValueError("NaN and Infinity are not JSON")
-
-
-def _masked(value: Any) -> Any:
-    match value:
-        case str():
-            return mask_urls(value)
-        case dict():
-            return {mask_urls(key): _masked(inner) for key, inner in value.items()}
-        case list():
-            return [_masked(inner) for inner in value]
-        case _:
-            return value
+def _sinks(settings: Settings, aws: Aws) -> list[Sink]:
+    sinks: list[Sink] = []
+    for name in settings.audit_sinks:
+        if name == "log":
+            sinks.append(LogSink(stdout_lines(), lambda: datetime.now(UTC)))
+        else:
+            stream, buckets = settings.required_audit_stream(), settings.audit_buckets
+            sinks.append(KinesisSink(aws.kinesis(), stream, buckets=buckets, wait=Event().wait))
+    return sinks

@@ -7,9 +7,10 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-HEADER = f"{'DELETED (UTC)':<19}  {'ACTION':<7}  {'LAST STATUS':<11}  {'LAG':>7}  REQUEST"
+from processor.cli.terminal import brief_seconds, safe
+
+HEADER = f"{'DELETED (UTC)':<19}  {'ACTION':<7}  {'LAST STATUS':<11}  {'LAG':>5}  REQUEST"
 _STATUS_STYLES = {"completed": "green", "failed": "red", "processing": "yellow", "pending": "yellow"}
-_UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"))
 
 
 def json_line(entry: Mapping[str, Any]) -> str:
@@ -25,7 +26,7 @@ def row(entry: Mapping[str, Any]) -> Text:
     text.append(f"{_plain(entry.get('deletedAt'))[:19].replace('T', ' '):<19}", "dim")
     text.append(f"  {action[:7]:<7}", "magenta" if action == "deleted" else "")
     text.append(f"  {status[:11]:<11}", _STATUS_STYLES.get(status, ""))
-    text.append(f"  {_lag(entry.get('deletionLagSeconds')):>7}")
+    text.append(f"  {_lag(entry.get('deletionLagSeconds')):>5}")
     text.append(f"  {_plain(entry.get('requestId'))}", "bold")
     if entry.get("finished") is False:
         text.append("  unfinished", "bold red")
@@ -44,15 +45,8 @@ def render(console: Console, line: Text) -> str:
 
 
 def _lag(seconds: object) -> str:
-    if not isinstance(seconds, int) or isinstance(seconds, bool):
-        return "-"
-    for size, unit in _UNITS:
-        if seconds >= size * 10:
-            return f"{seconds // size}{unit}"
-    return f"{seconds}s"
+    return brief_seconds(seconds) if isinstance(seconds, int) and not isinstance(seconds, bool) else "-"
 
 
 def _plain(value: object) -> str:
-    """Text for a terminal: no character that moves its cursor or hides others."""
-    text = value if isinstance(value, str) else ""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return safe(value) if isinstance(value, str) else ""

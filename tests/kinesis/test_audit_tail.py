@@ -17,7 +17,7 @@ import pytest
 from handlers.audit import AuditEntry
 from processor.audit.aggregation import UserRecord, aggregate
 from processor.audit.kinesis_sink import KinesisSink
-from processor.cli.audit import moment
+from processor.cli.durations import moment
 from processor.embedded.embedded_aws import EmbeddedAws
 from tests.kinesis.fake_kinesis import entry
 from tests.resources import ClientFactory, audit_stream
@@ -285,11 +285,11 @@ def test_a_terminal_gets_a_table_that_fits_its_width(
     coloured = on_a_terminal(environment)
     lines = [STYLES.sub("", line) for line in coloured]
     assert [line.rstrip() for line in lines[:3]] == [
-        "DELETED (UTC)        ACTION   LAST STATUS      LAG  REQUEST",
-        "2026-11-22 10:15:41  expired  completed        41s  req-1  report.csv",
-        "2026-11-22 10:15:41  expired  processing       48h  req-2  unfinished  report.c…",
+        "DELETED (UTC)        ACTION   LAST STATUS    LAG  REQUEST",
+        "2026-11-22 10:15:41  expired  completed      41s  req-1  report.csv",
+        "2026-11-22 10:15:41  expired  processing      2d  req-2  unfinished  report.csv",
     ]
-    assert lines[3].startswith("2026-11-22 10:15:41  deleted  completed          -  req-3\ufffd[2J  xxx")
+    assert lines[3].startswith("2026-11-22 10:15:41  deleted  completed        -  req-3\ufffd[2J  xxx")
     assert all(len(line) <= 80 for line in lines)
     assert "\x1b[1;31m" in coloured[2]
     assert not any("\x1b[1;31m" in line for line in on_a_terminal(environment | {"NO_COLOR": "1"}))

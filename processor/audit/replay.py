@@ -1,0 +1,217 @@
+"""Reads what the table's streams still hold once more and puts its entries again, under the same ids.
+
+For an operator whose consumers lost entries. It has no leases and no checkpoints, so it changes nothing of
+the service, which may run meanwhile: DynamoDB allows two readers a shard, the service and this one.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import TypeVar
+
+from handlers.audit import AuditEntry
+from handlers.expiry import ShardSource, audit_entry
+from processor.audit.back_off import BackOff
+from processor.audit.leases import Position
+from processor.audit.shards import Listing, Shard, StreamName, began_at, by_age
+from processor.audit.sink import Refusal, Sink, SinkUnavailable
+from processor.audit.streams import MalformedPage, Page, StreamApi, written_at
+from processor.aws import IteratorExpired, NotFound, Transient, Trimmed
+
+T = TypeVar("T")
+
+READ_SECONDS = 0.25
+"""Between two reads of a shard, as the service does."""
+
+EMPTY_READS = 20
+"""Empty answers in a row after which an open shard counts as read to its tip: the API does not say where
+that is, and gives empty answers on the way."""
+
+MAX_FAILURES = 8
+"""Failures in a row, of a shard or of a sink, before giving up: about two minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What became of one page."""
+
+    entries: int
+    refused: tuple[tuple[str, Refusal], ...] = ()
+    """The sinks' names with what they can never take."""
+    trimmed: bool = False
+    """Records of this shard were trimmed before they could be read."""
+
+
+class _Reading:
+    """One shard on its way from its oldest record to its end."""
+
+    def __init__(self, listing: Listing, shard: Shard) -> None:
+        name = StreamName.of(listing.stream_arn)
+        self.stream_arn = listing.stream_arn
+        self.shard = shard
+        self.is_closed = shard.ending_sequence_number is not None or any(
+            other.parent_id == shard.shard_id for other in listing.shards.values()
+        )
+        self.source = ShardSource(name.table, name.region, listing.stream_arn, shard.shard_id)
+        self.position = Position()
+        self.iterator: str | None = None
+        self.next_read = 0.0
+        self.empty_reads = 0
+        self.back_off = BackOff(0.5, 30.0)
+        self.ended = False
+
+
+class Replay:
+    """Puts the entries of one table's streams again, from one moment to another."""
+
+    def __init__(
+        self,
+        api: StreamApi,
+        sinks: Sequence[Sink],
+        *,
+        table: str,
+        since: datetime,
+        until: datetime,
+        wait: Callable[[float], object],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Takes what to read and where to put it.
+
+        Args:
+            api: the streams.
+            sinks: each gets every entry; none: entries are only counted.
+            table: the status table's name.
+            since: entries of earlier removals are left out.
+            until: shards are read up to here; what comes later is the service's.
+            wait: waits so many seconds, for example `Event().wait`.
+            clock: seconds, from any start.
+        """
+        self._api = api
+        self._sinks = sinks
+        self._table = table
+        self._since = math.floor(since.timestamp())  # records tell their time to the second
+        self._until = until.timestamp()
+        self._wait = wait
+        self._clock = clock
+
+    def pages(self) -> Iterator[Replayed]:
+        """Replays page by page: older streams first, parents before children.
+
+        Raises:
+            NotFound: if the table has no stream.
+            AwsError: if a stream cannot be read, at once or after some minutes of transient failures.
+            MalformedPage: likewise, where the answers make no sense.
+            SinkUnavailable: if a sink takes nothing for some minutes.
+        """
+        arns, _ = self._patiently(lambda: self._api.list_streams(self._table))
+        if not arns:
+            raise NotFound("ListStreams", "no stream")
+        for arn in by_age(arns):
+            try:
+                listing = self._patiently(partial(self._api.describe, arn))
+            except NotFound:  # it was disabled a day ago
+                continue
+            yield from self._stream(listing)
+
+    def _patiently(self, ask: Callable[[], T]) -> T:
+        back_off = BackOff(0.5, 30.0)
+        while True:
+            try:
+                return ask()
+            except Transient:
+                delay = back_off.failed()
+                if back_off.failures >= MAX_FAILURES:
+                    raise
+                self._wait(delay)
+
+    def _stream(self, listing: Listing) -> Iterator[Replayed]:
+        readings = {shard.shard_id: _Reading(listing, shard) for shard in listing.shards.values()}
+        for shard in listing.shards.values():
+            if shard.parent_id in readings and (began_at(shard.shard_id) or self._since) < self._since:
+                readings[shard.parent_id].ended = True  # its last record is older than its child
+        while True:
+            ready = [
+                reading
+                for reading in readings.values()
+                if not reading.ended
+                and (reading.shard.parent_id not in readings or readings[reading.shard.parent_id].ended)
+            ]
+            if not ready:
+                return
+            reading = min(ready, key=lambda each: each.next_read)
+            self._wait(max(0.0, reading.next_read - self._clock()))
+            yield self._read(reading)
+
+    def _read(self, reading: _Reading) -> Replayed:
+        reading.next_read = self._clock() + READ_SECONDS
+        try:
+            if reading.iterator is None:
+                reading.iterator = self._api.iterator(
+                    reading.stream_arn, reading.shard.shard_id, reading.position
+                )
+            page = self._api.page(reading.iterator)
+        except IteratorExpired:
+            reading.iterator = None
+            return Replayed(0)
+        except Trimmed:
+            reading.iterator, reading.position = None, Position()
+            self._failed(reading, Trimmed("GetRecords", "TrimmedDataAccessException"))
+            return Replayed(0, trimmed=True)
+        except (Transient, MalformedPage) as error:
+            self._failed(reading, error)
+            return Replayed(0)
+        except NotFound:
+            reading.ended = True  # trimmed as a whole
+            return Replayed(0, trimmed=True)
+        reading.back_off.worked()
+        entries = self._entries(reading, page)
+        refused = self._put(entries)
+        self._advance(reading, page)
+        return Replayed(len(entries), refused)
+
+    def _failed(self, reading: _Reading, error: Exception) -> None:
+        delay = reading.back_off.failed()
+        if reading.back_off.failures >= MAX_FAILURES:
+            raise error
+        reading.next_read = self._clock() + delay
+
+    def _entries(self, reading: _Reading, page: Page) -> list[AuditEntry]:
+        read_at = datetime.now(UTC)
+        return [
+            entry
+            for record in page.records
+            if self._since <= (written_at(record) or self._since)
+            and (entry := audit_entry(record, source=reading.source, read_at=read_at)) is not None
+        ]
+
+    def _advance(self, reading: _Reading, page: Page) -> None:
+        reading.iterator = page.next_iterator
+        reading.ended = page.next_iterator is None
+        if page.records:
+            reading.empty_reads = 0
+            reading.position = page.last_position()
+            if (reading.position.written_at or 0.0) > self._until:
+                reading.ended = True
+            return
+        reading.empty_reads += 1
+        if not reading.is_closed and reading.empty_reads >= EMPTY_READS:
+            reading.ended = True
+
+    def _put(self, entries: Sequence[AuditEntry]) -> tuple[tuple[str, Refusal], ...]:
+        if not entries:
+            return ()
+        return tuple((sink.name, refusal) for sink in self._sinks for refusal in self._insist(sink, entries))
+
+    def _insist(self, sink: Sink, entries: Sequence[AuditEntry]) -> Sequence[Refusal]:
+        back_off = BackOff(0.5, 30.0)
+        while True:
+            try:
+                return sink.put(entries, lambda: True)
+            except SinkUnavailable:
+                delay = back_off.failed()
+                if back_off.failures >= MAX_FAILURES:
+                    raise
+                self._wait(delay)
