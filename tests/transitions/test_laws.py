@@ -1,0 +1,213 @@
+"""Laws 1 and 2: neither order, grouping and repetition nor clocks change how an export ends.
+
+The real applier runs on a model of the table that executes each write's own condition.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from handlers.transitions import Outcome
+from processor.transitions.messages import Verdict
+from tests.handlers.making import SIGNED_URL, TTL_SECONDS, at, body, item, text_at
+from tests.transitions.rig import Clock, ModelDynamoDb, applier_on, deliver, delivery, settle, timeout
+
+STEPS = ["pending", "processing", "processing", "completed"]
+TIMES = {"pending": 0, "processing": 2, "completed": 3, "failed": 3}
+
+
+def cuts(sequence: Sequence[Any]) -> list[list[Sequence[Any]]]:
+    """Every way to cut a sequence into batches."""
+    ways = []
+    for marks in itertools.product([False, True], repeat=len(sequence) - 1):
+        borders = [0, *(place + 1 for place, mark in enumerate(marks) if mark), len(sequence)]
+        ways.append([sequence[start:end] for start, end in itertools.pairwise(borders)])
+    return ways
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))), ids=str)
+@pytest.mark.parametrize("created_at", [None, text_at(0)], ids=["createdAt unsaid", "createdAt said"])
+def test_all_24_orders_cut_in_every_way_end_in_the_same_item(
+    order: tuple[int, ...], created_at: str | None
+) -> None:
+    for named in (None, *range(4)):
+        bodies = [
+            body(
+                status,
+                occurredAt=text_at(TIMES[status]),
+                createdAt=created_at,
+                fileName="report.csv" if index == named else None,
+                signedUrl=SIGNED_URL if status == "completed" else None,
+            )
+            for index, status in enumerate(STEPS)
+        ]
+        end = item("completed", updatedAt={"S": text_at(3)}, signedUrl={"S": SIGNED_URL})
+        if named is not None:
+            end["fileName"] = {"S": "report.csv"}
+        for batches in cuts(order):
+            clock = Clock()
+            client = ModelDynamoDb(clock)
+            applier = applier_on(client, "table", clock)
+            settle(applier, [[delivery(bodies[index]) for index in batch] for batch in batches])
+            assert client.table.items == {"req-1": end}, batches
+
+
+@st.composite
+def one_export(draw: st.DrawFn, request_id: str) -> tuple[list[str], dict[str, Any] | None]:
+    """Events of one export that agree with each other, with repeats, in any order; and how it must end."""
+    terminal = draw(st.sampled_from(["completed", "failed"]))
+    statuses = draw(st.lists(st.sampled_from(["pending", "processing", terminal]), min_size=1, max_size=6))
+    details = {"fileName": "report.csv", "createdAt": text_at(0)}
+    own = {"completed": {"signedUrl": SIGNED_URL}, "failed": {"error": "disk full"}}
+    bodies, said = [], dict[str, str]()
+    for status in statuses:
+        offered = details | own.get(status, {})
+        shown = {name: text for name, text in offered.items() if draw(st.booleans())}
+        if status == "pending":
+            said |= {"createdAt": text_at(0)}
+        said |= shown
+        bodies.append(body(status, requestId=request_id, occurredAt=text_at(TIMES[status]), **shown))
+    if "createdAt" not in said:
+        return bodies, None
+    highest = max(statuses, key=lambda status: TIMES[status])
+    end = item(
+        highest,
+        requestId={"S": request_id},
+        updatedAt={"S": text_at(TIMES[highest])},
+        **{name: {"S": said[name]} for name in ("fileName", *own.get(highest, {})) if name in said},
+    )
+    return bodies, end
+
+
+@st.composite
+def traffic(draw: st.DrawFn) -> tuple[list[list[str]], dict[str, dict[str, Any]]]:
+    """Events of up to three exports, mixed and cut into batches; and how the table must end."""
+    exports = [draw(one_export(f"req-{number}")) for number in range(draw(st.integers(1, 3)))]
+    mixed = draw(st.permutations([text for bodies, _ in exports for text in bodies]))
+    marks = draw(st.lists(st.booleans(), min_size=len(mixed), max_size=len(mixed)))
+    batches: list[list[str]] = [[]]
+    for text, mark in zip(mixed, marks, strict=True):
+        if mark and batches[-1]:
+            batches.append([])
+        batches[-1].append(text)
+    return batches, {end["requestId"]["S"]: end for _, end in exports if end is not None}
+
+
+@given(traffic())
+def test_order_grouping_and_repetition_do_not_matter(
+    sent: tuple[list[list[str]], dict[str, dict[str, Any]]],
+) -> None:
+    batches, end = sent
+    clock = Clock()
+    client = ModelDynamoDb(clock)
+    outcomes = settle(
+        applier_on(client, "table", clock), [[delivery(text) for text in batch] for batch in batches]
+    )
+    assert client.table.items == end
+    assert set(outcomes) <= {Outcome.APPLIED, Outcome.DUPLICATE, Outcome.STALE, Outcome.EARLY}
+    # At most one message of a batch and export is applied, and every item was begun by one.
+    assert outcomes.count(Outcome.APPLIED) >= len(end)
+
+
+FAULTS = st.lists(
+    st.sampled_from([None, None, None, ("before", timeout()), ("after", timeout())]), max_size=12
+)
+
+
+@given(traffic(), FAULTS)
+def test_lost_answers_and_failed_calls_change_nothing_in_the_end(
+    sent: tuple[list[list[str]], dict[str, dict[str, Any]]], faults: list[tuple[str, Exception] | None]
+) -> None:
+    batches, end = sent
+    clock = Clock()
+    client = ModelDynamoDb(clock)
+    client.plan.extend(faults)
+    applier = applier_on(client, "table", clock)
+    deliveries = [[delivery(text) for text in batch] for batch in batches]
+    settle(applier, deliveries)
+    client.plan.clear()
+    settle(applier, deliveries)  # SQS delivers everything once more
+    assert client.table.items == end
+
+
+@given(traffic())
+def test_a_second_delivery_of_everything_is_a_duplicate_or_stale_and_changes_nothing(
+    sent: tuple[list[list[str]], dict[str, dict[str, Any]]],
+) -> None:
+    batches, end = sent
+    clock = Clock()
+    client = ModelDynamoDb(clock)
+    applier = applier_on(client, "table", clock)
+    deliveries = [[delivery(text) for text in batch] for batch in batches]
+    settle(applier, deliveries)
+    client.on_write = lambda old, new: pytest.fail(f"{old} became {new}")
+    assert set(settle(applier, deliveries)) <= {Outcome.DUPLICATE, Outcome.STALE, Outcome.EARLY}
+    assert client.table.items == end
+
+
+@st.composite
+def clocked_traffic(draw: st.DrawFn) -> list[tuple[float, bool, list[str]]]:
+    """Batches with the time at which each arrives, and whether TTL has deleted by then what was dead."""
+    batches, _ = draw(traffic())
+    # The last whole seconds around the end of the exports' life are the ones that matter.
+    times = sorted(draw(st.sampled_from([60, 898, 899.5, 900, 900.5, 901, 2_000])) for _ in batches)
+    return [(time, draw(st.booleans()), batch) for time, batch in zip(times, batches, strict=True)]
+
+
+@given(clocked_traffic(), st.lists(st.sampled_from([0, 0, 0.25, 1, 3]), max_size=20), FAULTS)
+def test_nothing_dead_is_touched_and_nothing_comes_back_to_life(
+    sent: list[tuple[float, bool, list[str]]], delays: list[float], faults: list[tuple[str, Exception] | None]
+) -> None:
+    clock = TickingClock(delays)
+    client = ModelDynamoDb(clock)
+    client.plan.extend(faults)
+    applier = applier_on(client, "table", clock)
+
+    def watch(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> None:
+        assert new["ttl"] == {"N": str(int(at(TTL_SECONDS).timestamp()))}
+        if old is not None:
+            assert (new["ttl"], new["createdAt"]) == (old["ttl"], old["createdAt"])
+        assert int(new["ttl"]["N"]) > clock.told.timestamp(), "written after its end"
+
+    client.on_write = watch
+    for seconds, deleted, batch in sent:
+        clock.seconds = max(clock.seconds, seconds)
+        if deleted and clock.seconds >= TTL_SECONDS:
+            client.table.items.clear()
+        deliver(applier, [delivery(text, now=at(clock.seconds)) for text in batch])
+
+
+class TickingClock(Clock):
+    """Moves on by the given delays, one each time that somebody looks."""
+
+    def __init__(self, delays: Sequence[float]) -> None:
+        super().__init__()
+        self._delays = iter(delays)
+        self.told = at(0)
+
+    def __call__(self) -> Any:
+        """The time, which is later for the next one who looks."""
+        self.told = super().__call__()
+        self.seconds += next(self._delays, 0)
+        return self.told
+
+
+@pytest.mark.parametrize("terminal", ["completed", "failed"])
+@pytest.mark.parametrize("together", [True, False], ids=["in one batch", "one by one"])
+def test_of_two_terminal_statuses_the_first_stands_and_the_other_is_a_conflict(
+    terminal: str, *, together: bool
+) -> None:
+    other = "failed" if terminal == "completed" else "completed"
+    first = delivery(body(terminal, createdAt=text_at(0), occurredAt=text_at(3)))
+    second = delivery(body(other, createdAt=text_at(0), occurredAt=text_at(4)))
+    clock = Clock()
+    client = ModelDynamoDb(clock)
+    batches = [[second, first]] if together else [[first], [second]]
+    settle(applier_on(client, "table", clock), batches)
+    verdicts: dict[str, Verdict] = deliver(applier_on(client, "table", clock), [second])
+    assert verdicts[second[0].message_id].outcome is Outcome.CONFLICT
+    assert client.table.items == {"req-1": item(terminal, updatedAt={"S": text_at(3)})}
