@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from handlers.audit import AuditEntry, AuditSource
@@ -28,6 +28,7 @@ RECORDS_A_CALL = 500
 BUCKETS = 16
 STREAM = "bench-audit"
 WARM_UP_PAGES = 3
+ROUNDS = 4
 MAX_CALLS_A_PAGE = 1.0
 MAX_RECORDS_OF_PLAIN = 0.02
 MAX_CPU_OF_ORDERED = 0.5
@@ -40,12 +41,15 @@ Put = Callable[[Sequence[AuditEntry]], None]
 class Measured:
     """What one way of putting entries took for them."""
 
-    entries: int
-    calls: int
-    records: int
-    data_bytes: int
-    seconds: float
-    cpu_seconds: float
+    entries: int = 0
+    calls: int = 0
+    records: int = 0
+    data_bytes: int = 0
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+
+    def __add__(self, other: "Measured") -> "Measured":
+        return Measured(*(sum(pair) for pair in zip(astuple(self), astuple(other), strict=True)))
 
     @property
     def entries_per_second(self) -> float:
@@ -66,9 +70,11 @@ def main(arguments: Sequence[str]) -> int:
         client = client_of(service.endpoint)
         lone = KinesisSink(client, STREAM, buckets=BUCKETS, wait=lambda _: False, target_bytes=1)
         sink = KinesisSink(client, STREAM, buckets=BUCKETS, wait=lambda _: False)
-        plain = measure(service, lambda entries: put_plainly(client, entries), count)
-        ordered = measure(service, lambda entries: put_through(lone, entries), count // 10)
-        aggregated = measure(service, lambda entries: put_through(sink, entries), count)
+        plain = ordered = aggregated = Measured()
+        for _ in range(ROUNDS):  # in turns, so that a busy machine slows all of them
+            plain += measure(service, lambda entries: put_plainly(client, entries), count // ROUNDS)
+            ordered += measure(service, lambda entries: put_through(lone, entries), count // ROUNDS // 10)
+            aggregated += measure(service, lambda entries: put_through(sink, entries), count // ROUNDS)
     print_table(
         {
             "one record an entry, in no order": plain,
