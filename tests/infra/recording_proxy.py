@@ -6,7 +6,8 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.client import HTTPConnection
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
@@ -116,6 +117,9 @@ def recording_proxy(endpoint_url: str) -> Iterator[tuple[str, Recording]]:
                 connection.request("POST", self.path, body, dict(self.headers))
                 answer = connection.getresponse()
                 content = answer.read()
+            except (OSError, HTTPException):
+                self.send_error(HTTPStatus.SERVICE_UNAVAILABLE)
+                return
             finally:
                 connection.close()
             self.send_response(answer.status)

@@ -1,9 +1,6 @@
 """The page's commands do what they say they do, and can be run again."""
 
 import json
-import os
-import re
-import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -11,51 +8,11 @@ import pytest
 from processor.embedded.clients import emulator_client
 from tests.infra.cloudformation import INFRA, load, resources
 from tests.infra.moto_server import moto_server
+from tests.infra.pages import blocks, run
 from tests.infra.policies import policy
-from tests.infra.tool_venvs import commands_of
 
-ROOT = INFRA.parent
 PAGE = INFRA / "aws-cli.md"
-BLOCK = re.compile(r"^```(bash|text)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-# Version 1 of the CLI does not take AWS_ENDPOINT_URL for SQS.
-PREAMBLE = 'aws() { command aws --endpoint-url "$ENDPOINT_URL" "$@"; }\n'
-END_OF_BLOCK = "=== end of block ==="
-
 pytestmark = pytest.mark.slow
-
-
-def blocks() -> list[tuple[str, str | None]]:
-    """The page's commands in order, each with the output that follows it on the page, if any."""
-    found = BLOCK.findall(PAGE.read_text())
-    following = [*found[1:], ("bash", "")]
-    return [
-        (text, shown if kind == "text" else None)
-        for (language, text), (kind, shown) in zip(found, following, strict=True)
-        if language == "bash"
-    ]
-
-
-def run(endpoint_url: str) -> list[str]:
-    """Runs every block in one shell; what each printed."""
-    script = PREAMBLE + "".join(f"{text}\necho '{END_OF_BLOCK}'\n" for text, _ in blocks())
-    path = f"{commands_of('awscli')}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["sh", "-eu", "-c", script],
-        cwd=ROOT,
-        env={
-            "PATH": path,
-            "HOME": "/nonexistent",
-            "ENDPOINT_URL": endpoint_url,
-            "AWS_ACCESS_KEY_ID": "embedded",
-            "AWS_SECRET_ACCESS_KEY": "embedded",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.split(f"{END_OF_BLOCK}\n")[:-1]
 
 
 @pytest.fixture(scope="module")
@@ -66,11 +23,11 @@ def endpoint_url() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def printed(endpoint_url: str) -> list[str]:
-    return run(endpoint_url)
+    return run(PAGE, endpoint_url)
 
 
 def test_every_command_prints_what_the_page_shows(printed: list[str]) -> None:
-    shown = [(text, output) for text, output in blocks()]
+    shown = [(text, output) for text, output in blocks(PAGE)]
     assert len(printed) == len(shown) > 8
     for got, (_, wanted) in zip(printed, shown, strict=True):
         assert wanted is None or got == wanted
@@ -144,4 +101,4 @@ def test_permissions_come_out_as_infra_iam_has_them(endpoint_url: str, printed: 
 
 
 def test_everything_can_be_run_again(endpoint_url: str, printed: list[str]) -> None:
-    assert run(endpoint_url) == printed
+    assert run(PAGE, endpoint_url) == printed

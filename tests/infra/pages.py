@@ -1,0 +1,49 @@
+"""Runs the shell commands of a document against an emulator, with the AWS CLI."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+from tests.infra.cloudformation import INFRA
+from tests.infra.tool_venvs import commands_of
+
+ROOT = INFRA.parent
+BLOCK = re.compile(r"^```(bash|text)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+# Version 1 of the CLI does not take AWS_ENDPOINT_URL for SQS.
+PREAMBLE = 'aws() { command aws --endpoint-url "$ENDPOINT_URL" "$@"; }\n'
+END_OF_BLOCK = "=== end of block ==="
+
+
+def blocks(page: Path) -> list[tuple[str, str | None]]:
+    """The page's commands in order, each with the output that follows it on the page, if any."""
+    found = BLOCK.findall(page.read_text(encoding="utf-8"))
+    following = [*found[1:], ("bash", "")]
+    return [
+        (text, shown if kind == "text" else None)
+        for (language, text), (kind, shown) in zip(found, following, strict=True)
+        if language == "bash"
+    ]
+
+
+def run(page: Path, endpoint_url: str) -> list[str]:
+    """Runs every block in one shell; what each printed."""
+    script = PREAMBLE + "".join(f"{text}\necho '{END_OF_BLOCK}'\n" for text, _ in blocks(page))
+    path = f"{commands_of('awscli')}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["sh", "-eu", "-c", script],
+        cwd=ROOT,
+        env={
+            "PATH": path,
+            "HOME": "/nonexistent",
+            "ENDPOINT_URL": endpoint_url,
+            "AWS_ACCESS_KEY_ID": "embedded",
+            "AWS_SECRET_ACCESS_KEY": "embedded",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split(f"{END_OF_BLOCK}\n")[:-1]

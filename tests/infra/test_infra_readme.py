@@ -1,0 +1,74 @@
+"""infra/README.md says what is: metrics, alarms, links, files, and the commands that can be run here."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from processor.metrics import Metric
+from processor.settings import Settings
+from tests.infra.cloudformation import INFRA, load, of_type
+from tests.infra.pages import blocks, run
+
+PAGE = INFRA / "README.md"
+TEXT = PAGE.read_text(encoding="utf-8")
+ROW = re.compile(r"^\| `(\w+)` \| (.+) \| (.+) \| (.+) \|$", re.MULTILINE)
+LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)")
+
+
+def section(title: str) -> str:
+    """The text from a heading of level two to the next."""
+    _, _, rest = TEXT.partition(f"\n## {title}\n")
+    return rest.partition("\n## ")[0]
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_table_of_metrics_is_the_code_s() -> None:
+    rows = ROW.findall(section("Metrics"))
+    assert rows == [(each.value, each.unit, each.kind.value, each.meaning) for each in Metric]
+
+
+def test_every_alarm_has_its_paragraph_and_no_other_has_one() -> None:
+    named = re.findall(r"^### (export-status-\S+)$", section("Alarms and what to do"), re.MULTILINE)
+    alarms = of_type("service.yaml", "AWS::CloudWatch::Alarm").values()
+    assert named == [alarm["AlarmName"].replace("<ServiceName>", "export-status") for alarm in alarms]
+
+
+def test_every_link_leads_somewhere() -> None:
+    for target, anchor in LINK.findall(TEXT):
+        page = INFRA / target if target else PAGE
+        assert page.exists(), target
+        assert not anchor or anchor in anchors(page), anchor
+
+
+def test_every_setting_and_parameter_that_is_named_exists() -> None:
+    settings = {str(info.validation_alias) for info in Settings.model_fields.values()}
+    named = set(re.findall(r"`((?:EXPORT|AWS_ENDPOINT|SQS|KINESIS|DYNAMODB|LOG)_[A-Z_]+)`", TEXT))
+    assert named
+    assert named <= settings
+    parameters = load("service.yaml")["Parameters"].keys()
+    overrides = re.findall(r"--parameter-overrides (.+)", TEXT)
+    given = {word.partition("=")[0] for line in overrides for word in line.split()}
+    assert given
+    assert given <= parameters
+    required = {name for name, each in load("service.yaml")["Parameters"].items() if "Default" not in each}
+    assert required <= given
+
+
+@pytest.mark.slow
+def test_the_data_plane_deploys_and_prints_what_the_page_shows(ministack: str) -> None:
+    for got, (_, shown) in zip(run(PAGE, ministack), blocks(PAGE), strict=True):
+        assert shown is not None
+        assert without_place(got) == without_place(shown)
+
+
+def without_place(text: str) -> str:
+    """What was printed, without what differs from place to place: account, host, a stream's label."""
+    text = re.sub(r"\b\d{12}\b", "<account>", text)
+    text = re.sub(r"https?://[^/]+/", "https://<host>/", text)
+    return re.sub(r"/stream/\S+", "/stream/<label>", text)
