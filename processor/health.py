@@ -138,19 +138,19 @@ class Verdict:
     degraded: tuple[str, ...] = ()
 
 
-def check(path: Path, now: float) -> Verdict:
+def check(path: Path, clock: Callable[[], float] = time.monotonic) -> Verdict:
     """Judges the service by its health file.
 
     Args:
         path: what the service writes.
-        now: `time.monotonic()` of this machine.
+        clock: the one that the service writes by.
 
     Returns:
         The verdict; the service is healthy if it holds no problems.
     """
     try:
         state = json.loads(path.read_text())
-        age = now - state["written"]
+        age = clock() - state["written"]  # read after the file, which may have been written a moment ago
         degraded = tuple(f"{component}: {problem}" for component, problem in state["degraded"].items())
         # Silence is measured at the time of writing: a late writer must not make its loops look stuck.
         loops = [

@@ -3,8 +3,6 @@
 It reads one file and talks to nobody, so that a slow or throttling AWS cannot make it fail.
 """
 
-import time
-
 import typer
 
 from processor.health import Verdict, check
@@ -14,7 +12,7 @@ from processor.settings import SettingsError, health_file
 def healthcheck() -> None:
     """Exit 0 if the running service is alive: every loop of it makes progress."""
     try:
-        verdict = check(health_file(), time.monotonic())
+        verdict = check(health_file())
     except SettingsError as wrong:  # Docker keeps exit status 2 for itself
         verdict = Verdict(problems=(str(wrong),))
     if verdict.problems:

@@ -92,7 +92,7 @@ def path(tmp_path: Path) -> Path:
 
 def problems(health: Health, path: Path) -> tuple[str, ...]:
     health.write()
-    return check(path, time.monotonic()).problems
+    return check(path).problems
 
 
 def watch(health: Health, path: Path) -> set[str]:
