@@ -40,6 +40,14 @@ class Round:
     applied: int
     refused: int
 
+    @property
+    def cpu_micros_per_event(self) -> float:
+        return self.cpu_seconds * 1e6 / self.events
+
+    @property
+    def events_per_second(self) -> float:
+        return self.events / self.seconds
+
 
 @dataclass(frozen=True, slots=True)
 class Measured:
@@ -74,11 +82,11 @@ class Measured:
 
     @property
     def cpu_micros_per_event(self) -> float:
-        return median(one.cpu_seconds * 1e6 / one.events for one in self.rounds)
+        return median(one.cpu_micros_per_event for one in self.rounds)
 
     @property
     def events_per_second(self) -> float:
-        return median(one.events / one.seconds for one in self.rounds)
+        return median(one.events_per_second for one in self.rounds)
 
     @property
     def growth_mib(self) -> float:
