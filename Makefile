@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo local test check lint format types imports lock engines dynamodb-local ministack bench clean
+.PHONY: help demo local test check lint format types imports lock engines dynamodb-local ministack bench infra-audit audit clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,14 @@ ministack: $(READY) ## Install ministack for tests, in a virtual environment of 
 
 bench: $(READY) ## Measure calls and CPU an event, beside hand-written consumers
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+infra-audit: $(READY) ## Look for weak spots in the templates (checkov)
+	@"$$($(BIN)/python -m tests.infra.tool_venvs checkov)/checkov" --config-file infra/checkov.yaml
+
+audit: $(READY) ## Look up known weaknesses of the dependencies, and write sbom.json
+	@tools=$$($(BIN)/python -m tests.infra.tool_venvs supply-chain) && \
+	  "$$tools/cyclonedx-py" requirements requirements.lock --output-file sbom.json && \
+	  "$$tools/pip-audit" --require-hashes --disable-pip -r requirements.lock
 
 clean: ## Remove what was installed and cached
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .hypothesis
