@@ -2,7 +2,8 @@
 
 Each is a process of its own and stays up. They take turns, round after round, so that a machine that is
 busy for a while slows all of them. CPU and rate are those of the median round, the judged ratios the medians
-of each round's own ratio, and start-up is in no figure (see `measuring`). Exits with 1 if a target is missed. Needs Linux (/proc).
+of each round's own ratio, and start-up is in no figure (see `measuring`). Exits with 1 if a target is missed.
+Needs Linux (/proc).
 """
 
 import argparse
