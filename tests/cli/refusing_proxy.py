@@ -16,6 +16,7 @@ def refusing_proxy(
     code: str = "AccessDeniedException",
     status: int = 400,
     queries: tuple[str, ...] = (),
+    times: int = 1_000_000,
 ) -> Iterator[str]:
     """The endpoint URL of a server that answers these operations with an error.
 
@@ -25,16 +26,18 @@ def refusing_proxy(
         code: AWS's error code.
         status: HTTP's.
         queries: actions of the query protocol, such as `GetCallerIdentity`.
+        times: how many calls it refuses; it passes on those that come after.
     """
     upstream = urlsplit(endpoint_url)
     assert upstream.hostname is not None
+    refusals = threading.Semaphore(times)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            if self.headers.get("X-Amz-Target") in operations:
+            if self.headers.get("X-Amz-Target") in operations and refusals.acquire(blocking=False):
                 self._answer(status, json.dumps({"__type": code}).encode(), "application/x-amz-json-1.0")
                 return
             if any(f"Action={action}".encode() in body for action in queries):

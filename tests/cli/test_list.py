@@ -1,0 +1,174 @@
+"""The command `list`: living exports of a table of its own."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from handlers.export import Export, Status
+from processor.embedded.embedded_aws import EmbeddedAws
+from tests.cli.conftest import Command
+from tests.cli.refusing_proxy import refusing_proxy
+from tests.resources import ClientFactory, status_table
+
+SECRET = "X-Amz-Signature=c0ffee"
+SCAN = "DynamoDB_20120810.Scan"
+
+
+class Table:
+    """A status table, and the settings that name it."""
+
+    def __init__(self, clients: ClientFactory, settings: dict[str, str]) -> None:
+        self.dynamodb = clients("dynamodb")
+        self.name = status_table(clients)
+        self.environment = settings | {"DYNAMODB_EXPORT_STATUS_TABLE": self.name}
+
+    def put(
+        self,
+        request_id: str,
+        status: Status = Status.PENDING,
+        *,
+        age: timedelta = timedelta(seconds=30),
+        left: timedelta = timedelta(minutes=10),
+        **more: str,
+    ) -> None:
+        """Puts an export that has had its status for so long and lives for so long."""
+        now = datetime.now(UTC)
+        export = Export(request_id, status, now - age, now - age, ttl=int((now + left).timestamp()), **more)
+        self.put_item(export.to_item())
+
+    def put_item(self, item: dict[str, Any]) -> None:
+        self.dynamodb.put_item(TableName=self.name, Item=item)
+
+
+@pytest.fixture
+def table(embedded_aws: EmbeddedAws) -> Table:
+    return Table(embedded_aws.client, embedded_aws.environment())
+
+
+def ids(lines: list[str]) -> set[str]:
+    return {json.loads(line)["requestId"] for line in lines}
+
+
+def test_a_table_shows_those_first_that_expire_first(table: Table, command: Command) -> None:
+    table.put("late", Status.PROCESSING, age=timedelta(minutes=4), left=timedelta(minutes=11))
+    left = timedelta(minutes=3, seconds=30)
+    table.put("soon", age=timedelta(minutes=3), left=left, file_name="report.csv")
+    ran = command("list", environment=table.environment)
+    assert (ran.status, ran.err) == (0, "")
+    assert ran.lines == [
+        "STATUS      SINCE   LEFT  REQUEST",
+        "pending        3m     3m  soon  report.csv",
+        "processing     4m    10m  late",
+    ]
+
+
+def test_dead_items_are_left_out(table: Table, command: Command) -> None:
+    table.put("dead", left=timedelta(seconds=-1))
+    ran = command("list", environment=table.environment)
+    assert (ran.status, ran.out, ran.err) == (0, "", "no such exports\n")
+
+
+def test_json_gives_attributes_but_never_the_url(table: Table, command: Command) -> None:
+    url = f"https://bucket.s3.amazonaws.com/report.csv?{SECRET}"
+    table.put("done", Status.COMPLETED, signed_url=url, file_name=f"see https://example.org/?{SECRET}")
+    ran = command("list", "--json", environment=table.environment)
+    (fields,) = [json.loads(line) for line in ran.lines]
+    assert list(fields) == ["requestId", "status", "createdAt", "updatedAt", "ttl", "fileName"]
+    assert fields["fileName"] == "see https://example.org/"
+    assert "bucket.s3" not in ran.out + command("list", environment=table.environment).out
+
+
+def test_only_the_statuses_asked_for_are_shown(table: Table, command: Command) -> None:
+    for status in Status:
+        table.put(status.value, status)
+    arguments = ("list", "--json", "--status", "processing", "--status", "failed")
+    assert ids(command(*arguments, environment=table.environment).lines) == {"processing", "failed"}
+
+
+def test_only_exports_without_a_change_for_so_long_are_shown(table: Table, command: Command) -> None:
+    table.put("stuck", Status.PROCESSING, age=timedelta(minutes=11))
+    table.put("busy", Status.PROCESSING, age=timedelta(minutes=9))
+    arguments = ("list", "--json", "--older-than", "10m")
+    assert ids(command(*arguments, environment=table.environment).lines) == {"stuck"}
+
+
+def test_foreign_items_are_counted_and_do_no_harm(table: Table, command: Command) -> None:
+    table.put("ours")
+    table.put_item({"requestId": {"S": "no status"}})
+    table.put_item({"requestId": {"S": "odd ttl"}, "ttl": {"S": "soon"}, "status": {"S": "pending"}})
+    ran = command("list", "--json", environment=table.environment)
+    assert (ran.status, ids(ran.lines)) == (0, {"ours"})
+    assert ran.err == "2 items not of ours left out\n"
+
+
+def test_every_page_of_the_table_is_read(table: Table, command: Command) -> None:
+    for number in range(8):
+        table.put(f"req-{number}")
+        table.put_item({"requestId": {"S": f"big-{number}"}, "junk": {"S": "x" * 300_000}, "ttl": {"N": "1"}})
+    assert "LastEvaluatedKey" in table.dynamodb.scan(TableName=table.name)
+    ran = command("list", "--json", environment=table.environment)
+    assert ids(ran.lines) == {f"req-{number}" for number in range(8)}
+
+
+def test_a_throttled_page_is_asked_for_again(table: Table, command: Command) -> None:
+    table.put("here")
+    with refusing_proxy(
+        table.environment["AWS_ENDPOINT_URL"], SCAN, code="ThrottlingException", times=2
+    ) as endpoint_url:
+        settings = table.environment | {"AWS_ENDPOINT_URL": endpoint_url}
+        ran = command("list", "--json", environment=settings)
+    assert (ran.status, ids(ran.lines)) == (0, {"here"})
+
+
+def test_no_name_can_play_with_the_terminal(table: Table, command: Command) -> None:
+    table.put("a\x1b[31m", Status.FAILED, error="\x1b]0;title\x07 \u202e")
+    ran = command("list", environment=table.environment)
+    assert all(line.isprintable() for line in ran.lines)
+    assert command("list", "--json", environment=table.environment).out.isascii()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--older-than", "soon"), "--older-than must be a duration such as 15m, 2h or 1d"),
+        (("--older-than", "2999-01-01T00:00:00Z"), "--older-than must not lie in the future"),
+        (("--older-than", "999999d"), "--older-than must be a duration"),
+        (("--status", "done"), "'--status'"),
+    ],
+)
+def test_nonsense_is_exit_2(table: Table, command: Command, arguments: tuple[str, ...], said: str) -> None:
+    ran = command("list", *arguments, environment=table.environment)
+    assert (ran.status, ran.out) == (2, "")
+    assert said in ran.err
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (
+            {"DYNAMODB_EXPORT_STATUS_TABLE": "nowhere"},
+            "the table nowhere does not exist in this region and account (Scan: ResourceNotFoundException)",
+        ),
+        (
+            {"AWS_ENDPOINT_URL_DYNAMODB": "http://127.0.0.1:1"},
+            "the table export-status: AWS did not answer as it should (Scan: EndpointConnectionError)",
+        ),
+    ],
+)
+def test_what_aws_says_is_one_line_and_exit_1(
+    embedded_aws: EmbeddedAws, command: Command, settings: dict[str, str], said: str
+) -> None:
+    ran = command("list", environment=embedded_aws.environment() | settings)
+    assert (ran.status, ran.out, ran.err) == (1, "", f"export-status: {said}\n")
+
+
+def test_a_missing_permission_is_one_line_and_exit_1(table: Table, command: Command) -> None:
+    with refusing_proxy(table.environment["AWS_ENDPOINT_URL"], SCAN) as endpoint_url:
+        ran = command("list", environment=table.environment | {"AWS_ENDPOINT_URL": endpoint_url})
+    assert ran.status == 1
+    assert ran.err == (
+        f"export-status: the table {table.name}: AWS refuses, check credentials and permissions"
+        " (Scan: AccessDeniedException)\n"
+    )

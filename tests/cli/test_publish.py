@@ -1,0 +1,253 @@
+"""The command `publish`: every line or none, in batches."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from handlers.timestamps import format_timestamp
+from processor.cli import sending
+from processor.cli.operator import TRIES
+from processor.cli.sending import Outgoing, batches, send_batch
+from processor.embedded.embedded_aws import EmbeddedAws
+from tests.cli.conftest import Command
+from tests.cli.processes import run_in_terminal
+from tests.cli.refusing_proxy import refusing_proxy
+from tests.resources import drained_messages, queue_pair
+
+SEND = "AmazonSQS.SendMessageBatch"
+
+
+def line(request_id: str = "req-1", **more: str) -> bytes:
+    now = format_timestamp(datetime.now(UTC))
+    fields = {"requestId": request_id, "status": "pending", "occurredAt": now, **more}
+    return json.dumps(fields, ensure_ascii=False).encode() + b"\n"
+
+
+@pytest.fixture
+def environment(embedded_aws: EmbeddedAws) -> dict[str, str]:
+    url, _ = queue_pair(embedded_aws.client)
+    return embedded_aws.environment() | {"SQS_EXPORT_EVENTS_QUEUE_URL": url}
+
+
+@pytest.fixture
+def fifo(embedded_aws: EmbeddedAws) -> dict[str, str]:
+    url, _ = queue_pair(embedded_aws.client, fifo=True)
+    return embedded_aws.environment() | {"SQS_EXPORT_EVENTS_QUEUE_URL": url}
+
+
+def arrived(aws: EmbeddedAws, environment: dict[str, str]) -> list[dict[str, Any]]:
+    return list(drained_messages(aws.client, environment["SQS_EXPORT_EVENTS_QUEUE_URL"]))
+
+
+def test_a_file_is_sent_line_by_line(
+    embedded_aws: EmbeddedAws, environment: dict[str, str], command: Command, tmp_path: Path
+) -> None:
+    lines = [line(f"req-{number}") for number in range(23)]
+    (tmp_path / "events.jsonl").write_bytes(b"".join(lines))
+    ran = command("publish", "events.jsonl", environment=environment)
+    assert (ran.status, ran.out, ran.err) == (0, "published 23 events\n", "")
+    bodies = {message["Body"] for message in arrived(embedded_aws, environment)}
+    assert bodies == {each.decode().strip() for each in lines}
+
+
+def test_standard_input_is_read_and_empty_lines_and_a_byte_order_mark_do_no_harm(
+    embedded_aws: EmbeddedAws, environment: dict[str, str], command: Command
+) -> None:
+    stdin = b"\xef\xbb\xbf" + line("ü") + b"\n  \r\n" + line("b").strip()
+    ran = command("publish", "-", environment=environment, stdin=stdin)
+    assert (ran.status, ran.out) == (0, "published 2 events\n")
+    assert len(arrived(embedded_aws, environment)) == 2
+
+
+def test_nothing_to_send_is_fine(environment: dict[str, str], command: Command) -> None:
+    ran = command("publish", "-", environment=environment)
+    assert (ran.status, ran.out) == (0, "published 0 events\n")
+
+
+@pytest.mark.parametrize(
+    ("bad", "rule"),
+    [
+        (b"nonsense", "the body must be JSON"),
+        (b'{"requestId": "x"}', "status is required"),
+        (b'"\xff"', "must be UTF-8"),
+        (line("x", fileName="\uffff"), "must not hold U+FFFE or U+FFFF, which SQS refuses"),
+        (line("x", junk="x" * 262_144), "must fit into a message of 256 KiB"),
+        (line("x" * 257), "requestId must have at most 256 characters"),
+        (line("x", createdAt="tomorrow"), "createdAt must be an RFC 3339 timestamp with an offset or Z"),
+    ],
+)
+def test_one_bad_line_and_nothing_is_sent(
+    embedded_aws: EmbeddedAws, environment: dict[str, str], command: Command, bad: bytes, rule: str
+) -> None:
+    stdin = b"\n".join([line(), b"", bad, line("c")])
+    ran = command("publish", "-", environment=environment, stdin=stdin)
+    assert (ran.status, ran.out) == (2, "")
+    number = stdin.split(b"\n").index(bad.rstrip(b"\n")) + 1
+    assert ran.err.splitlines() == [
+        f"export-status: line {number}: {rule}",
+        "export-status: 1 bad line, nothing was sent",
+    ]
+    assert arrived(embedded_aws, environment) == []
+
+
+def test_of_many_bad_lines_the_first_are_shown(environment: dict[str, str], command: Command) -> None:
+    ran = command("publish", "-", environment=environment, stdin=b"x\n" * 12)
+    assert len(ran.err.splitlines()) == 11
+    assert ran.err.endswith("export-status: 12 bad lines, nothing was sent\n")
+
+
+@pytest.mark.parametrize(
+    ("file", "why"), [("missing.jsonl", "No such file or directory"), (".", "Is a directory")]
+)
+def test_a_file_that_cannot_be_read_is_exit_2(
+    environment: dict[str, str], command: Command, file: str, why: str
+) -> None:
+    ran = command("publish", file, environment=environment)
+    assert (ran.status, ran.err) == (2, f"export-status: {file} cannot be read: {why}\n")
+
+
+def test_on_fifo_an_export_is_a_group_and_a_line_sent_twice_is_dropped(
+    embedded_aws: EmbeddedAws, fifo: dict[str, str], command: Command
+) -> None:
+    name = "a name that is no group id"
+    stdin = line(name, eventId="1") + line(name, eventId="2") + line("other", eventId="1")
+    for _ in range(2):
+        assert command("publish", "-", environment=fifo, stdin=stdin).status == 0
+    messages = arrived(embedded_aws, fifo)
+    assert [json.loads(message["Body"])["eventId"] for message in messages] == ["1", "2", "1"]
+    groups = [message["Attributes"]["MessageGroupId"] for message in messages]
+    assert groups[0] == groups[1] != groups[2]
+
+
+def test_on_fifo_created_at_is_required(fifo: dict[str, str], command: Command) -> None:
+    ran = command("publish", "-", environment=fifo, stdin=line(status="processing"))
+    assert ran.status == 2
+    assert "createdAt is required on a FIFO queue" in ran.err
+
+
+def test_a_missing_queue_is_one_line_with_the_count(environment: dict[str, str], command: Command) -> None:
+    environment["SQS_EXPORT_EVENTS_QUEUE_URL"] += "x"
+    ran = command("publish", "-", environment=environment, stdin=line())
+    assert (ran.status, ran.out) == (1, "")
+    (said,) = ran.err.splitlines()
+    assert said.startswith("export-status: the event queue does not exist in this region and account")
+    assert said.endswith("; 0 of 1 events were sent")
+
+
+def test_a_message_that_the_queue_refuses_is_named_and_the_others_are_counted(
+    embedded_aws: EmbeddedAws, environment: dict[str, str], command: Command
+) -> None:
+    embedded_aws.client("sqs").set_queue_attributes(
+        QueueUrl=environment["SQS_EXPORT_EVENTS_QUEUE_URL"], Attributes={"MaximumMessageSize": "1024"}
+    )
+    stdin = line("a") + b"\n" + line("b", fileName="x" * 1_000) + line("c")
+    ran = command("publish", "-", environment=environment, stdin=stdin)
+    assert ran.status == 1
+    (said,) = ran.err.splitlines()
+    assert said.startswith("export-status: line 3: the event queue refuses it (")
+    assert said.endswith("; 2 of 3 events were sent")
+    assert len(arrived(embedded_aws, environment)) == 2
+
+
+def test_a_throttling_queue_is_waited_for(
+    embedded_aws: EmbeddedAws, environment: dict[str, str], command: Command
+) -> None:
+    with refusing_proxy(
+        environment["AWS_ENDPOINT_URL"], SEND, code="ThrottlingException", times=3
+    ) as endpoint_url:
+        ran = command(
+            "publish", "-", environment=environment | {"AWS_ENDPOINT_URL": endpoint_url}, stdin=line()
+        )
+    assert ran.status == 0
+    assert len(arrived(embedded_aws, environment)) == 1
+
+
+def test_interrupted_it_says_how_many_were_sent(
+    environment: dict[str, str], command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+
+    def send_once(*arguments: Any) -> Any:
+        if calls:
+            raise KeyboardInterrupt
+        calls.append(1)
+        return send_batch(*arguments)
+
+    monkeypatch.setattr("processor.cli.publish.send_batch", send_once)
+    stdin = b"".join(line(str(number)) for number in range(11))
+    ran = command("publish", "-", environment=environment, stdin=stdin)
+    assert (ran.status, ran.err) == (130, "export-status: interrupted; 10 of 11 events were sent\n")
+
+
+def test_a_terminal_shows_a_progress_bar(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "events.jsonl").write_bytes(b"".join(line(str(number)) for number in range(30)))
+    status, shown = run_in_terminal(("publish", "events.jsonl"), environment=environment, cwd=tmp_path)
+    assert status == 0
+    assert "publishing" in shown
+    assert "30/30" in shown
+    assert "published 30 events" in shown
+
+
+class ScriptedQueue:
+    """Answers SendMessageBatch as it is told: for each call the codes of the entries that fail."""
+
+    def __init__(self, *script: dict[str, tuple[str, bool]]) -> None:
+        self.script = list(script)
+        self.calls: list[list[str]] = []
+
+    def send_message_batch(self, *, QueueUrl: str, Entries: Sequence[dict[str, str]]) -> dict[str, Any]:  # noqa: N803
+        failing = self.script.pop(0) if self.script else {}
+        self.calls.append([entry["MessageBody"] for entry in Entries])
+        return {
+            "Successful": [
+                {"Id": entry["Id"], "MessageId": f"id of {entry['MessageBody']}"}
+                for entry in Entries
+                if entry["MessageBody"] not in failing
+            ],
+            "Failed": [
+                {"Id": entry["Id"], "Code": failing[entry["MessageBody"]][0], "SenderFault": fault}
+                for entry in Entries
+                if entry["MessageBody"] in failing
+                for fault in [failing[entry["MessageBody"]][1]]
+            ],
+        }
+
+
+class TestSending:
+    @pytest.fixture(autouse=True)
+    def no_pauses(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sending, "pause", lambda _attempt: None)
+
+    def send(self, queue: Any, *bodies: str) -> sending.Answers:
+        return send_batch(queue, "url", [Outgoing(body) for body in bodies])
+
+    def test_what_failed_for_sqs_s_reasons_is_sent_again_alone(self) -> None:
+        queue = ScriptedQueue({"b": ("InternalError", False)})
+        answers = self.send(queue, "a", "b", "c")
+        assert queue.calls == [["a", "b", "c"], ["b"]]
+        assert answers.taken == {0: "id of a", 1: "id of b", 2: "id of c"}
+
+    def test_what_is_the_sender_s_fault_is_not_sent_again(self) -> None:
+        queue = ScriptedQueue({"b": ("InvalidMessageContents", True)})
+        answers = self.send(queue, "a", "b")
+        assert len(queue.calls) == 1
+        assert (dict(answers.taken), answers.refused) == ({0: "id of a"}, {1: "InvalidMessageContents"})
+
+    def test_what_keeps_failing_is_given_up(self) -> None:
+        queue = ScriptedQueue(*[{"b": ("InternalError", False)}] * 9)
+        answers = self.send(queue, "a", "b")
+        assert len(queue.calls) == TRIES
+        assert (dict(answers.taken), answers.refused) == ({0: "id of a"}, {})
+
+    def test_batches_keep_to_ten_entries_and_256_kib(self) -> None:
+        small = [Outgoing("x")] * 21
+        assert [len(batch) for batch in batches(small)] == [10, 10, 1]
+        big = [Outgoing("ü" * 65_536)] * 3  # 128 KiB each
+        assert [len(batch) for batch in batches(big)] == [2, 1]
+        huge = [Outgoing("x"), Outgoing("x" * 1_000_000), Outgoing("x")]
+        assert [len(batch) for batch in batches(huge)] == [1, 1, 1]
+        assert list(batches([])) == []
