@@ -14,7 +14,7 @@ from handlers.transitions import (
     late_seconds,
     missing_fields,
 )
-from processor.aws import AwsError, Rejected
+from processor.aws import AwsError, Misconfigured, Rejected
 from processor.log import get_logger
 from processor.transitions.messages import Message, Verdict
 from processor.transitions.status_table import Answer, Failed, Late, NotTried, Refused, StatusTable, Written
@@ -49,15 +49,15 @@ class Applier:
             deadline: on `time.monotonic()`; what cannot be started by then is `retry`.
 
         Returns:
-            A verdict for each delivery, in no particular order; and the error that stands for all if the
-            table took none of the writes, so that polling should pause.
+            A verdict for each delivery, in no particular order; and an error if polling should pause: the
+            table took none of the writes, or it takes none like one of them before an operator acts.
         """
         now = self._clock()
         verdicts: list[Verdict] = []
         groups: dict[str, list[Delivery]] = {}
         for message, event in deliveries:
             if expired_by_itself(event, now=now, ttl_seconds=self._ttl_seconds):
-                verdicts.append(self._expired(message, event, None, now, looked=False))
+                verdicts.append(self._expired(message, event, now, deadline))
             else:
                 groups.setdefault(event.request_id, []).append((message, event))
         failures: list[AwsError] = []
@@ -79,11 +79,16 @@ class Applier:
                         failures.append(answer.error)
                 else:
                     answered += 1
-                verdicts += self._judge(group, lead, answer)
-        return verdicts, failures[0] if failures and not answered else None
+                judged, error = self._judge(group, lead, answer, deadline)
+                verdicts += judged
+                failures += [error] if error else []
+        return verdicts, _outage(failures, answered)
 
-    def _judge(self, group: Sequence[Delivery], lead: int, answer: Answer) -> list[Verdict]:
-        """Every event of the export is judged by the item as the write left it, or found it."""
+    def _judge(
+        self, group: Sequence[Delivery], lead: int, answer: Answer, deadline: float
+    ) -> tuple[list[Verdict], AwsError | None]:
+        """Every event of the export is judged by the item as the write left it, or found it; and the error
+        of a fill-in, if it failed."""
         match answer:
             case Written():
                 status = group[lead][1].status
@@ -95,14 +100,14 @@ class Applier:
                         reason="status contradicts the terminal status that was recorded first",
                     )
                     for index, (message, event) in enumerate(group)
-                ]
+                ], None
             case Late():
                 now = self._clock()
-                return [self._expired(message, event, None, now, looked=False) for message, event in group]
+                return [self._expired(message, event, now, deadline) for message, event in group], None
             case Failed(error):
-                return [_retry(message, event, error) for message, event in group]
+                return [_retry(message, event, error) for message, event in group], None
             case Refused():
-                return self._judge_refused(group, answer)
+                return self._fill_in(self._judge_refused(group, answer), answer, deadline)
 
     def _judge_refused(self, group: Sequence[Delivery], refused: Refused) -> list[Verdict]:
         item, now = refused.item, refused.now
@@ -110,19 +115,24 @@ class Applier:
         for message, event in group:
             outcome = decide(event, item, now=now, ttl_seconds=self._ttl_seconds)
             if outcome is Outcome.EXPIRED:
-                verdicts.append(self._expired(message, event, refused, now, looked=True))
+                late = late_seconds(event, item, now=now, ttl_seconds=self._ttl_seconds)
+                verdicts.append(
+                    Verdict(message, outcome, event, late_seconds=late, item_present=item is not None)
+                )
             elif outcome is Outcome.APPLIED:
                 # The condition is stricter than the rule: the message comes back rather than get lost.
                 get_logger().error("condition_and_rule_differ", request_id=event.request_id)
                 verdicts.append(Verdict(message, Outcome.RETRY, event, "the write's condition was refused"))
             else:
                 verdicts.append(self._verdict(message, event, outcome, reason=_conflict_reason(refused)))
-        return self._fill_in(verdicts, refused)
+        return verdicts
 
-    def _fill_in(self, verdicts: list[Verdict], refused: Refused) -> list[Verdict]:
+    def _fill_in(
+        self, verdicts: list[Verdict], refused: Refused, deadline: float
+    ) -> tuple[list[Verdict], AwsError | None]:
         """Writes what repeats and late-comers know and the item lacks; their messages wait for it."""
         if refused.item is None:
-            return verdicts
+            return verdicts, None
         offers = [
             missing_fields(verdict.event, verdict.outcome, refused.item) if verdict.event else {}
             for verdict in verdicts
@@ -131,15 +141,18 @@ class Applier:
         for offer in offers:
             fields = offer | fields  # the first to arrive stands
         if not fields:
-            return verdicts
+            return verdicts, None
         event = next(verdict.event for verdict in verdicts if verdict.event)
-        error = self._table.fill_in(event.request_id, fields)
+        if self._table.has_time(deadline):
+            error = self._table.fill_in(event.request_id, fields)
+        else:
+            error = NotTried("UpdateItem", "OutOfTime")
         if error is None:
-            return verdicts
+            return verdicts, None
         return [
             _failed_fill_in(verdict, error) if offer else verdict
             for verdict, offer in zip(verdicts, offers, strict=True)
-        ]
+        ], error
 
     def _verdict(self, message: Message, event: ExportEvent, outcome: Outcome, *, reason: str) -> Verdict:
         if outcome is Outcome.CONFLICT:
@@ -148,13 +161,17 @@ class Applier:
             return Verdict(message, outcome, event, "createdAt is missing and no item exists yet")
         return Verdict(message, outcome, event)
 
-    def _expired(
-        self, message: Message, event: ExportEvent, refused: Refused | None, now: datetime, *, looked: bool
-    ) -> Verdict:
-        item = refused.item if refused else None
-        present = (item is not None) if looked else self._table.has_item(event.request_id)
-        late = late_seconds(event, item, now=now, ttl_seconds=self._ttl_seconds)
+    def _expired(self, message: Message, event: ExportEvent, now: datetime, deadline: float) -> Verdict:
+        present = self._table.has_item(event.request_id) if self._table.has_time(deadline) else None
+        late = late_seconds(event, None, now=now, ttl_seconds=self._ttl_seconds)
         return Verdict(message, Outcome.EXPIRED, event, late_seconds=late, item_present=present)
+
+
+def _outage(failures: Sequence[AwsError], answered: int) -> AwsError | None:
+    for error in failures:
+        if isinstance(error, Misconfigured):
+            return error
+    return failures[0] if failures and not answered else None
 
 
 def _rejected(delivery: Delivery, error: AwsError) -> Verdict:

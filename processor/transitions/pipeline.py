@@ -1,5 +1,6 @@
 """The transitions pipeline: its start-up checks, its receiver threads, and how it stops."""
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from processor.transitions.status_table import StatusTable
 from processor.transitions.store_gate import StoreGate
 from processor.transitions.writers import choose_writer
 
-RELEASE_SECONDS = 3.0  # of the drain budget, kept for giving back what was not started
+RELEASE_SECONDS = 6.0  # of the drain budget, kept for a write that does not answer and for giving back
 
 
 class TransitionsPipeline:
@@ -54,7 +55,7 @@ class TransitionsPipeline:
         self._abandon = threading.Event()
         self._threads: list[threading.Thread] = []
         self._timer: threading.Timer | None = None
-        self._deadline = float("inf")
+        self._deadline = math.inf
 
     def start(self, cancelled: threading.Event) -> None:
         """Checks queue and table, then starts the receivers.
@@ -136,7 +137,8 @@ class TransitionsPipeline:
         """
         for thread in self._threads:
             if thread.ident is not None:
-                thread.join(max(0.0, self._deadline - time.monotonic()))
+                left = self._deadline - time.monotonic()
+                thread.join(max(0.0, left) if math.isfinite(left) else None)
         if self._timer is not None:
             self._timer.cancel()
         return not any(thread.is_alive() for thread in self._threads)

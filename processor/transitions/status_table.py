@@ -2,6 +2,7 @@
 
 import random
 import threading
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -61,16 +62,27 @@ class StatusTable:
         client: DynamoDB, without retries of its own.
         table: the table's name.
         clock: our clock.
-        abandon: set when nothing may wait any more; tries end early then.
+        abandon: set when nothing may wait or begin any more; tries end early then.
+        monotonic: for deadlines.
     """
 
     def __init__(
-        self, client: "DynamoDBClient", table: str, clock: Callable[[], datetime], abandon: threading.Event
+        self,
+        client: "DynamoDBClient",
+        table: str,
+        clock: Callable[[], datetime],
+        abandon: threading.Event,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.client = client
         self.name = table
         self.clock = clock
         self._abandon = abandon
+        self._monotonic = monotonic
+
+    def has_time(self, deadline: float) -> bool:
+        """Whether another call may begin: the deadline has not come, and the drain leaves time for it."""
+        return self._monotonic() < deadline and not self._abandon.is_set()
 
     def write(self, change: Change) -> Answer:
         """Writes one change with UpdateItem; this is the definition that batches follow."""

@@ -4,8 +4,7 @@ UpdateItem is the definition. A batch is only a faster way to the same result: w
 report as done goes through UpdateItem.
 """
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -35,7 +34,7 @@ class Writer(Protocol):
     """Writes changes of different exports."""
 
     def write(self, changes: Sequence[Change], deadline: float) -> list[Answer]:
-        """Writes each change that can be started before the deadline.
+        """Writes each change that can be started before the deadline, and before a drain's last seconds.
 
         Args:
             changes: no two of one export.
@@ -49,9 +48,8 @@ class Writer(Protocol):
 class SingleWriter:
     """One UpdateItem a change."""
 
-    def __init__(self, table: StatusTable, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, table: StatusTable) -> None:
         self._table = table
-        self._monotonic = monotonic
 
     def write(self, changes: Sequence[Change], deadline: float) -> list[Answer]:
         """As `Writer.write`. When the table is plainly down it stops trying: each try would cost seconds,
@@ -60,7 +58,7 @@ class SingleWriter:
         failures = 0
         given_up: Failed | None = None
         for change in changes:
-            if self._monotonic() >= deadline:
+            if not self._table.has_time(deadline):
                 given_up = Failed(NotTried("UpdateItem", "OutOfTime"))
             answer = given_up or self._table.write(change)
             answers.append(answer)
@@ -79,19 +77,16 @@ class SingleWriter:
 class BatchWriter:
     """Up to 25 changes a call; the rest through UpdateItem."""
 
-    def __init__(
-        self, table: StatusTable, single: SingleWriter, monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, table: StatusTable, single: SingleWriter) -> None:
         self._table = table
         self._single = single
-        self._monotonic = monotonic
 
     def write(self, changes: Sequence[Change], deadline: float) -> list[Answer]:
         """As `Writer.write`."""
         answers: list[Answer | None] = []
         down: Failed | None = None
         for chunk in chunks(changes, MAX_STATEMENTS):
-            if down is None and self._monotonic() >= deadline:
+            if down is None and not self._table.has_time(deadline):
                 down = Failed(NotTried("BatchExecuteStatement", "OutOfTime"))
             written = [down] * len(chunk) if down else self._write_chunk(chunk)
             down = down or next((a for a in written if isinstance(a, Failed)), None)
