@@ -301,6 +301,7 @@ class Aws:
         with self._lock:
             if key not in self._clients:
                 self._clients[key] = self._make(service, read, attempts)
+                refuse_foreign_answers(self._clients[key])
                 if prepare:
                     prepare(self._clients[key])
             return self._clients[key]
@@ -320,6 +321,25 @@ class Aws:
         make: Any = self._session.client
         endpoint_url = self._settings.endpoints.get(service, self._settings.endpoint_url)
         return make(service, endpoint_url=endpoint_url, config=config)
+
+
+def refuse_foreign_answers(client: Any) -> None:
+    """Turns a success that AWS cannot have sent into a failure.
+
+    botocore takes a page of HTML with status 200, as proxies send them, for an answer without members: a
+    write would count as done. Error answers of that kind are left to their status.
+    """
+    if client.meta.service_model.resolved_protocol != "json":
+        return
+
+    def look(operation_model: Any, response_dict: dict[str, Any], **_: Any) -> None:
+        if response_dict["body"].startswith(b"{") or operation_model.output_shape is None:
+            return
+        if response_dict["status_code"] < 300:
+            raise ResponseParserError("the answer is no JSON object")
+        response_dict["body"] = b""
+
+    client.meta.events.register(f"before-parse.{client.meta.service_model.service_id.hyphenize()}", look)
 
 
 def keep_raw_records(client: Any) -> None:
