@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from types import FrameType
 from typing import Protocol
 
 from handlers.masking import mask_urls
@@ -26,6 +25,7 @@ from processor.transitions.receiver import QueueUnusable
 
 EXIT_FINE = 0
 EXIT_FAILED = 1
+_STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 _CLOSING_SECONDS = 1.0  # of the drain budget, kept for the last metrics line and the health file
 
 
@@ -144,17 +144,22 @@ class Service:
         self._wake.set()
 
     def _take_signals(self) -> None:
-        """The first signal asks for a drain, a second one ends the process at once."""
+        """The first signal asks for a drain, a second one ends the process at once.
 
-        def on_signal(_number: int, _frame: FrameType | None) -> None:
-            if self._stopping_since is not None:
-                os._exit(EXIT_FAILED)
-            self._stopping_since = time.monotonic()
-            self._wake.set()
-
+        A thread waits for them. A handler would run between any two steps of the main thread, also where
+        that holds the lock of the very event that it has to set.
+        """
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, on_signal)
+            # The threads to come inherit this, so the one that waits is the only one to see a signal.
+            signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+            threading.Thread(target=self._wait_for_signals, name="signals", daemon=True).start()
+
+    def _wait_for_signals(self) -> None:
+        signal.sigwait(_STOP_SIGNALS)
+        self._stopping_since = time.monotonic()
+        self._wake.set()
+        signal.sigwait(_STOP_SIGNALS)
+        os._exit(EXIT_FAILED)
 
 
 def run_service(settings: Settings, parts: tuple[str, ...], leave: Callable[[int], None] = os._exit) -> int:
