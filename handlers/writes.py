@@ -32,6 +32,7 @@ _PARTIQL_OURS = (
     f" AND \"updatedAt\" BETWEEN '{_FIRST_TIME}' AND '{_LAST_TIME}'"
     ' AND "signedUrl" IS MISSING AND "error" IS MISSING'
 )
+_PARTIQL_SAME_OR_MISSING = ' AND ("fileName" IS MISSING OR "fileName" = ?)'
 _PARTIQL_TEXT_OR_MISSING = """ AND ("fileName" IS MISSING OR attribute_type("fileName", 'S'))"""
 
 
@@ -130,8 +131,8 @@ def probe_arguments(absent_key: str) -> dict[str, Any]:
 
 def statement(change: Change, table: str, now: datetime) -> Statement:
     """The PartiQL statement for a change. It succeeds only where UpdateItem would, with the same result;
-    it may be refused where UpdateItem would not: an UPDATE never creates, and a kept `fileName` is not
-    to be overwritten.
+    it may be refused where UpdateItem would not: an UPDATE never creates, and a kept `fileName` that is
+    another is not to be overwritten.
 
     Args:
         change: what to write.
@@ -158,9 +159,10 @@ def statement(change: Change, table: str, now: datetime) -> Statement:
             "ttl": {"N": str(change.ttl)},
         }
         return Statement(_insert_text(table, tuple(written)), tuple(written.values()))
+    kept = () if change.file_name is None else (_s(change.file_name),)
     return Statement(
         _update_text(table, change.status, tuple(written)),
-        (*written.values(), _s(change.request_id), _now(now)),
+        (*written.values(), _s(change.request_id), _now(now), *kept),
     )
 
 
@@ -174,7 +176,7 @@ def _insert_text(table: str, names: tuple[str, ...]) -> str:
 def _update_text(table: str, status: Status, names: tuple[str, ...]) -> str:
     sets = " ".join(f'SET "{name}" = ?' for name in names)
     before = ", ".join(f"'{each.value}'" for each in predecessors(status))
-    kept = ' AND "fileName" IS MISSING' if "fileName" in names else _PARTIQL_TEXT_OR_MISSING
+    kept = _PARTIQL_SAME_OR_MISSING if "fileName" in names else _PARTIQL_TEXT_OR_MISSING
     return (
         f'UPDATE "{table}" {sets} WHERE "requestId" = ? AND "status" IN ({before}) AND "ttl" > ?'
         f" AND {_PARTIQL_OURS}{kept}"

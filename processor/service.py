@@ -17,7 +17,7 @@ from processor.audit.assembly import AuditPart
 from processor.aws import Aws
 from processor.health import Health
 from processor.log import get_logger, stdout_lines
-from processor.metrics import Metrics, MetricsWriter
+from processor.metrics import Metrics, MetricsWriter, Part
 from processor.settings import Settings, load_aws_settings
 from processor.startup import StartError
 from processor.transitions.pipeline import TransitionsPipeline
@@ -75,7 +75,7 @@ class Service:
         aws = Aws(load_aws_settings(settings), threads=settings.receivers, poll_seconds=settings.poll_seconds)
         log = get_logger()
         log.info("service_starting", parts=self._parts, region=aws.region, settings=settings.for_log())
-        metrics = Metrics()
+        metrics = Metrics(Part(part) for part in self._parts)
         health = Health(
             settings.health_file, warn=lambda problem: log.warning("health_degraded", problem=problem)
         )

@@ -194,5 +194,6 @@ def _answer(change: Change, result: Mapping[str, Any], now: datetime) -> Answer 
     item = error.get("Item")
     if error.get("Code") != "ConditionalCheckFailed" or not item:
         return None
-    # The statement is stricter than UpdateItem in one point: it never touches an item with a fileName.
-    return None if change.file_name is not None and "fileName" in item else Refused(item, now)
+    # The statement is stricter than UpdateItem in one point: it touches no item with another fileName.
+    differs = change.file_name is not None and item.get("fileName", {}).get("S") != change.file_name
+    return None if differs and "fileName" in item else Refused(item, now)

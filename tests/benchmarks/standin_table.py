@@ -65,7 +65,8 @@ class Table:
         key = next((text for text in texts if text.startswith("bench-")), "")
         inserts = text.startswith("INSERT")
         names_file = 'SET "fileName"' in text or "'fileName':" in text
-        kept = names_file and "fileName" in self._items.get(key, {})  # a SET would overwrite it
+        stored = self._items.get(key, {}).get("fileName", {}).get("S")
+        kept = names_file and stored is not None and stored not in texts  # a SET would overwrite it
         if inserts and key in self._items:
             error = {"Code": "DuplicateItem", "Message": "Duplicate primary key exists in table"}
         elif kept or not self._move(key, status, creates=inserts, names_file=names_file):
