@@ -142,7 +142,7 @@ def test_statements_decide_as_dynamodb_does(dynamodb: DynamoDBClient) -> None:
     assert code(change(Status.PENDING)) == "DuplicateItem"
     assert code(change(Status.PROCESSING, file_name="report.csv")) is None
     assert code(change(Status.PROCESSING)) == "ConditionalCheckFailed"
-    assert code(change(Status.COMPLETED, file_name="other.csv")) == "ConditionalCheckFailed"  # the first is kept
+    assert code(change(Status.COMPLETED, file_name="other.csv")) == "ConditionalCheckFailed"  # is kept
     assert code(change(Status.COMPLETED, file_name="report.csv")) is None
 
 
