@@ -1,0 +1,138 @@
+"""The tasks of a run: as many as wanted at any time, whatever happens to them."""
+
+import random
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tests.faults.checker import Delivered
+from tests.faults.schedule import Move
+from tests.faults.task import Task
+from tests.waiting import eventually
+
+START_SECONDS = 60.0
+STOP_SECONDS = 25.0
+"""Longer than the drain budget."""
+
+
+class Fleet:
+    """Starts tasks, does to them what a schedule says, replaces those that ended, and says what was wrong."""
+
+    def __init__(
+        self, *, size: int, command: Sequence[str], environment: Mapping[str, str], home: Path, seed: int
+    ) -> None:
+        """Takes how many tasks there are to be, what they run, and an empty directory for theirs."""
+        self._size = size
+        self._command = command
+        self._environment = environment
+        self._home = home
+        self._dice = random.Random(seed)
+        self._tasks: list[Task] = []
+        self._all: list[Task] = []
+        self._stopping: dict[Task, float] = {}
+        self._paused: dict[Task, float] = {}
+        self.problems: list[str] = []
+        """Tasks that ended otherwise than they should have."""
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """Those that run, in order of their start."""
+        return tuple(self._tasks)
+
+    @property
+    def started(self) -> int:
+        """How many tasks there have been."""
+        return len(self._all)
+
+    def start(self) -> None:
+        """Starts all tasks; returns when they are at work."""
+        self.tend()
+        for task in self._tasks:
+            eventually(task.is_up, START_SECONDS)
+
+    def do(self, move: Move, *, pause_seconds: float) -> None:
+        """Does something to a task that is chosen by chance."""
+        able = [task for task in self._tasks if task.is_running and task not in self._paused]
+        if not able:
+            return
+        task = self._dice.choice(able)
+        match move:
+            case Move.KILL:
+                task.kill()
+                self._tasks.remove(task)
+            case Move.PAUSE:
+                task.pause()
+                self._paused[task] = time.monotonic() + pause_seconds
+            case Move.TERMINATE:
+                task.ask_to_stop()
+                self._stopping[task] = time.monotonic() + STOP_SECONDS
+                self._tasks.remove(task)
+            case _:
+                raise ValueError(f"{move} is nothing that is done to a task")
+
+    def tend(self) -> None:
+        """Resumes tasks whose pause is over, notes how others ended, and fills up to the wanted number."""
+        now = time.monotonic()
+        for task in [task for task, until in self._paused.items() if until <= now]:
+            self._resume(task)
+        for task in [task for task in self._stopping if not task.is_running or self._stopping[task] <= now]:
+            self._note_end(task)
+        for task in [task for task in self._tasks if not task.is_running]:
+            self._tasks.remove(task)
+            # A task that cannot reach AWS when it starts ends, and is started again; later none may end.
+            if task.has_started():
+                self.problems.append(f"{task.name} ended by itself: {task.last_words()[-600:]}")
+        while len(self._tasks) < self._size:
+            home = self._home / f"task-{len(self._all)}"
+            home.mkdir()
+            task = Task(home.name, self._command, self._environment, home)
+            self._tasks.append(task)
+            self._all.append(task)
+
+    def stop(self) -> None:
+        """SIGTERM for all; returns when they have ended."""
+        for task in list(self._paused):
+            self._resume(task)
+        for task in self._tasks:
+            task.ask_to_stop()
+            self._stopping[task] = time.monotonic() + STOP_SECONDS
+        self._tasks.clear()
+        for task in list(self._stopping):
+            self._note_end(task)
+
+    def kill(self) -> None:
+        """Ends every process that is left, in whatever state."""
+        for task in self._all:
+            if task.is_running:
+                task.kill()
+
+    def has_ended_in_order(self, worker: str) -> bool:
+        """Whether the task of this worker (`<host>-<process id>-<hex>`) ended with status 0."""
+        process_id = int(worker.split("-")[-2])
+        return any(task.process.pid == process_id and task.process.returncode == 0 for task in self._all)
+
+    def new_entries(self) -> list[Delivered]:
+        """The audit lines that tasks have written since the last call."""
+        found: list[Delivered] = []
+        for task in self._all:
+            for line in task.new_lines():
+                if line.get("event") == "audit":
+                    entry = {
+                        name: value
+                        for name, value in line.items()
+                        if name not in {"timestamp", "level", "event"}
+                    }
+                    found.append(Delivered("log", line["timestamp"], entry))
+        return found
+
+    def _resume(self, task: Task) -> None:
+        del self._paused[task]
+        if task.is_running:
+            task.resume()
+
+    def _note_end(self, task: Task) -> None:
+        status = task.exit_status(max(0.0, self._stopping.pop(task) - time.monotonic()))
+        if status is None:
+            self.problems.append(f"{task.name} did not end after SIGTERM: {task.last_words()[-600:]}")
+        elif status != 0 and task.has_started():
+            self.problems.append(f"{task.name} ended with {status} after SIGTERM: {task.last_words()[-600:]}")

@@ -1,0 +1,253 @@
+"""Runs one schedule from the first message to the last audit entry, and compares."""
+
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tests.faults.backends import Backends
+from tests.faults.checker import Delivered, Item, Observed, Report, check
+from tests.faults.expected import DeletedByHand, Sent
+from tests.faults.fleet import Fleet
+from tests.faults.schedule import Action, Move, Schedule
+from tests.faults.traffic import ENDS_WITHIN_SECONDS, LATE_WITHIN_SECONDS, TTL_SECONDS, Message, traffic
+from tests.faults.world import Reaper, World
+
+SINKS = ("kinesis", "log")
+EARLIEST_END_SECONDS = ENDS_WITHIN_SECONDS + 1.0
+"""So long before the planned end the first export counts as gone: its ttl is in whole seconds."""
+
+LATE_AFTER_SECONDS = 3.0
+"""From the end of the last export to the first late message."""
+
+REAPED_WITHIN_SECONDS = 8.0
+AUDITED_WITHIN_SECONDS = 120.0
+TICK_SECONDS = 0.2
+SQS_MAX_BATCH = 10
+
+
+class TooSlow(Exception):
+    """The machine did not settle the messages before their exports' end: the run says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a run."""
+
+    schedule: Schedule
+    report: Report
+    seconds: float
+    calls: int
+    faults: int
+    tasks: int
+
+
+def run(schedule: Schedule, at: Backends, say: Callable[[str], None] = lambda _: None) -> Result:
+    """Runs a schedule on emulators that may be shared.
+
+    Raises:
+        TooSlow: if its messages were not settled in time.
+    """
+    began = time.monotonic()
+    with (
+        tempfile.TemporaryDirectory(prefix="faults-") as home,
+        World(at, shards=schedule.shards, visibility_seconds=schedule.size.visibility_seconds) as world,
+    ):
+        course = _Run(schedule, world, Path(home), say)
+        try:
+            report = course.run()
+        finally:
+            course.fleet.kill()
+        told = world.proxy.control({})
+    faults = sum(
+        count for kinds in told["faults"].values() for kind, count in kinds.items() if kind != "none"
+    )
+    return Result(
+        schedule, report, time.monotonic() - began, sum(told["calls"].values()), faults, course.fleet.started
+    )
+
+
+class _Run:
+    def __init__(self, schedule: Schedule, world: World, home: Path, say: Callable[[str], None]) -> None:
+        self._schedule = schedule
+        self._world = world
+        self._say = say
+        self._sent: list[Sent] = []
+        self._deletions: list[DeletedByHand] = []
+        self._audit: list[Delivered] = []
+        self._items: dict[tuple[str, int], Item] = {}
+        self._notes: list[str] = []
+        law = schedule.broken_law
+        self.fleet = Fleet(
+            size=schedule.tasks,
+            command=["processor", "run"] if law is None else ["tests.faults.broken_service", law],
+            environment=world.environment()
+            | {
+                "EXPORT_RECEIVERS": str(schedule.receivers),
+                "EXPORT_WRITE_MODE": schedule.write_mode,
+                "EXPORT_LEASE_FAILOVER_SECONDS": str(schedule.failover_seconds),
+            },
+            home=home,
+            seed=schedule.seed,
+        )
+
+    def run(self) -> Report:
+        schedule, size = self._schedule, self._schedule.size
+        self.fleet.start()
+        self._world.proxy.set_plan(schedule.plan)
+        begins = time.time()
+        self._ends = begins + size.lead_seconds
+        planned = traffic(
+            seed=schedule.seed,
+            exports=size.exports,
+            messages=size.messages,
+            seconds=size.sending_seconds,
+            begins=datetime.fromtimestamp(begins, UTC),
+            ends=datetime.fromtimestamp(self._ends, UTC),
+        )
+        self._say("sending")
+        with _Sending(self._world, planned.timely, self._sent):
+            self._go_on(schedule.while_sending, until=time.time() + size.sending_seconds)
+        self._settle("the messages")
+        items = self._world.items()
+        self._items |= {(key, 0): item for key, item in items.items()}
+        self._retell(planned.retold)
+        self._say("waiting for the exports' end")
+        self._go_on((), until=self._ends + LATE_AFTER_SECONDS)
+        self._end(planned.late)
+        self.fleet.stop()
+        self._collect()
+        return self._check()
+
+    def _retell(self, retold: Mapping[str, Message]) -> None:
+        """An operator deletes items, and their exports are told of again."""
+        self._world.delete(list(retold))
+        self._deletions += [DeletedByHand(request_id, time.time()) for request_id in retold]
+        with _Sending(self._world, retold.values(), self._sent):
+            self._go_on((), until=time.time() + 1)
+        self._settle("what was told again")
+        for key, item in self._world.items().items():
+            if key in retold:
+                self._items[key, 1] = item
+            elif self._items.get((key, 0)) != item:
+                self._notes.append(f"the item {key} changed although nothing was sent")
+
+    def _end(self, late: Sequence[Message]) -> None:
+        """The exports expire, are told of too late, are deleted and audited."""
+        self._say("the exports end")
+        reaper = Reaper(self._world, late_seconds=REAPED_WITHIN_SECONDS)
+        reaper.start()
+        wanted = len(self._items)
+        plan = self._schedule.plan
+        self._world.proxy.set_plan(replace(plan, seed=plan.seed + 1))
+        with _Sending(self._world, late, self._sent):
+            quiet = time.time() + max(LATE_WITHIN_SECONDS, REAPED_WITHIN_SECONDS)
+            self._go_on(self._schedule.while_ending, until=quiet)
+        deadline = time.time() + AUDITED_WITHIN_SECONDS
+        while not self._is_over(wanted):
+            if time.time() > deadline:
+                self._notes.append("not everything had ended in time")
+                break
+            self._go_on((), until=time.time() + 1)
+        reaper.stop()
+
+    def _is_over(self, wanted: int) -> bool:
+        self._collect()
+        found = {sink: {each.entry["auditId"] for each in self._audit if each.sink == sink} for sink in SINKS}
+        is_audited = all(len(entries) >= wanted for entries in found.values())
+        return is_audited and self._world.messages_in_queue() == 0
+
+    def _settle(self, what: str) -> None:
+        """Returns when the queue is empty: every message had its effect."""
+        self._say(f"settling {what}")
+        while left := self._world.messages_in_queue():
+            if time.time() > self._ends - EARLIEST_END_SECONDS:
+                raise TooSlow(f"{left} messages of {what} were not settled when the exports ended")
+            self._go_on((), until=time.time() + 2 * TICK_SECONDS)
+
+    def _go_on(self, actions: Iterable[Action], *, until: float) -> None:
+        """Does what the schedule says and keeps up the fleet, until that instant and the last action."""
+        begin, pause = time.time(), threading.Event()
+        left = deque(actions)
+        while left or time.time() < until:
+            while left and begin + left[0].at <= time.time():
+                self._do(left.popleft().move)
+            self.fleet.tend()
+            pause.wait(TICK_SECONDS)
+
+    def _do(self, move: Move) -> None:
+        match move:
+            case Move.RESHARD:
+                self._world.proxy.control({"reshard": self._schedule.seed})
+            case Move.ROLL_ALL:
+                self._world.proxy.control({"roll_all": True})
+            case _:
+                self.fleet.do(move, pause_seconds=self._schedule.pause_seconds)
+
+    def _collect(self) -> None:
+        self._audit += self._world.new_entries() + self.fleet.new_entries()
+
+    def _check(self) -> Report:
+        observed = Observed(
+            items=self._items,
+            dead_letters=self._world.dead_letters(),
+            audit=self._audit,
+            sinks=SINKS,
+            left_in_queue=self._world.messages_in_queue(),
+            left_in_table=sorted(self._world.items()),
+        )
+        report = check(self._sent, self._deletions, observed, TTL_SECONDS)
+        report.wrong += [*self._notes, *self.fleet.problems]
+        report.wrong += [
+            f"the lease {key} was not released by {owner}"
+            for key, owner in self._world.lease_owners().items()
+            if self.fleet.has_ended_in_order(owner)
+        ]
+        return report
+
+
+class _Sending:
+    """Sends messages at their times in a thread; a context manager that waits for its end."""
+
+    def __init__(self, world: World, messages: Iterable[Message], sent: list[Sent]) -> None:
+        self._world = world
+        self._left = deque(messages)
+        self._sent = sent
+        self._failure: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name="producers", daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._thread.join()
+        if self._failure is not None and kind is None:
+            raise self._failure
+
+    def _run(self) -> None:
+        try:
+            self._send()
+        except Exception as failure:  # noqa: BLE001 - raised again in the thread that waits
+            self._failure = failure
+
+    def _send(self) -> None:
+        begin, pause = time.time(), threading.Event()
+        while self._left:
+            wait = begin + self._left[0].after_seconds - time.time()
+            if wait > 0:
+                pause.wait(wait)
+            due: list[Message] = []
+            while (
+                self._left and len(due) < SQS_MAX_BATCH and begin + self._left[0].after_seconds <= time.time()
+            ):
+                due.append(self._left.popleft())
+            entries: Any = [{"Id": str(number), "MessageBody": each.body} for number, each in enumerate(due)]
+            at = time.time()
+            answer = self._world.sqs.send_message_batch(QueueUrl=self._world.queue_url, Entries=entries)
+            ids = {int(each["Id"]): each["MessageId"] for each in answer["Successful"]}
+            self._sent += [Sent(ids[number], at, each.body, each.event) for number, each in enumerate(due)]

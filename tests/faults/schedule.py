@@ -1,0 +1,116 @@
+"""A run drawn from a seed: how much traffic, how many tasks, what fails, and what is done to the tasks."""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from tests.faults.fault_plan import USUAL_RATES, Episode, Fault, FaultPlan
+
+
+class Move(Enum):
+    """Something that happens to a task, or to the table's stream."""
+
+    KILL = "SIGKILL"
+    PAUSE = "SIGSTOP for longer than the failover time"
+    TERMINATE = "SIGTERM"
+    RESHARD = "a shard splits or rolls over"
+    ROLL_ALL = "all shards roll over"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A move and its time, in seconds from the beginning of the part of the run that it belongs to."""
+
+    at: float
+    move: Move
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How large a run is."""
+
+    exports: int
+    messages: int
+    sending_seconds: float
+    lead_seconds: float
+    """From the first message to the end of the exports: everything must be settled before."""
+    visibility_seconds: int = 30
+
+
+SHORT = Size(exports=150, messages=600, sending_seconds=6, lead_seconds=32, visibility_seconds=8)
+USUAL = Size(exports=600, messages=2_400, sending_seconds=20, lead_seconds=100)
+LARGE = Size(exports=5_000, messages=20_000, sending_seconds=150, lead_seconds=330)
+SIZES: Mapping[str, Size] = {"short": SHORT, "usual": USUAL, "large": LARGE}
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Everything about a run that is decided before it begins."""
+
+    seed: int
+    size: Size
+    tasks: int
+    receivers: int
+    write_mode: str
+    shards: int
+    failover_seconds: int
+    plan: FaultPlan
+    while_sending: tuple[Action, ...]
+    while_ending: tuple[Action, ...]
+    broken_law: str | None = None
+    """Which law the service breaks, in tests of the checker (`broken_service`)."""
+
+    @property
+    def pause_seconds(self) -> float:
+        """How long a paused task stays so."""
+        return self.failover_seconds * 1.5 + 1
+
+    def describe(self) -> str:
+        """One line for the report."""
+        moves = [action.move.name.lower() for action in (*self.while_sending, *self.while_ending)]
+        counts = ", ".join(f"{moves.count(name)} {name}" for name in dict.fromkeys(moves))
+        return (
+            f"seed {self.seed}: {self.size.exports} exports, {self.size.messages} messages,"
+            f" {self.tasks} tasks, writes {self.write_mode}; {counts}"
+        )
+
+
+def draw(seed: int, size: Size) -> Schedule:
+    """The schedule of a seed."""
+    dice = random.Random(f"schedule {seed}")
+    sending = size.sending_seconds
+    ending = max(8.0, sending / 2)
+    must = [Move.KILL, Move.PAUSE, Move.TERMINATE]
+    may = [Move.KILL, Move.PAUSE, Move.TERMINATE, Move.RESHARD, Move.RESHARD, Move.ROLL_ALL]
+    more = 1 + round(sending / 20)
+    return Schedule(
+        seed=seed,
+        size=size,
+        tasks=dice.randint(2, 4),
+        receivers=dice.choice([2, 4]),
+        write_mode=dice.choice(["auto", "batch", "single"]),
+        shards=dice.choice([1, 2, 4]),
+        failover_seconds=dice.choice([2, 3]),
+        plan=FaultPlan(seed=seed, rates=USUAL_RATES, episodes=_episodes(dice, sending)),
+        while_sending=_actions(dice, [*must, *dice.choices(may, k=more)], sending),
+        while_ending=_actions(dice, [*must, Move.RESHARD, *dice.choices(may, k=more)], ending),
+    )
+
+
+def _actions(dice: random.Random, moves: list[Move], seconds: float) -> tuple[Action, ...]:
+    return tuple(
+        sorted((Action(dice.uniform(0.5, seconds), move) for move in moves), key=lambda action: action.at)
+    )
+
+
+def _episodes(dice: random.Random, seconds: float) -> tuple[Episode, ...]:
+    """Short outages: one of the table, and one of anything."""
+    what = ["SQS.", "Status.", "Leases.", "Streams.", "Kinesis.", "SQS.DeleteMessageBatch", ""]
+    how = [Fault.THROTTLE, Fault.ERROR, Fault.RESET, Fault.LOST_ANSWER]
+    episodes = []
+    for operations in ("Status.", dice.choice(what)):
+        begin = dice.uniform(0, seconds)
+        length = dice.uniform(1, 1 + seconds / 10)
+        episodes.append(Episode(operations, dice.choice(how), begin, begin + length))
+    return tuple(episodes)

@@ -1,0 +1,290 @@
+"""What producers send in a run: from a seed, exports with everything that may legally or illegally happen.
+
+Repeats, reordering, several envelopes, events that lack `createdAt`, contradictions, events that disagree in
+a field, exports that never finish, events that come after their export's end, and bodies that are no events.
+Pure: the same arguments give the same messages.
+"""
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from tests.faults.bodies import ENVELOPES, POISON, Event, milliseconds, signed_url, written
+
+TTL_SECONDS = 900
+ENDS_WITHIN_SECONDS = 4.0
+"""The exports of a run end this close to one another."""
+
+REPEATED_WITHIN_SECONDS = 6.0
+REORDERED_WITHIN_SECONDS = 3.0
+LATE_WITHIN_SECONDS = 6.0
+"""How long after its export's end a late event comes, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message to send: when, counted from the beginning of its part of the run, and what."""
+
+    after_seconds: float
+    body: str
+    event: Event | None
+    """The event in the body; None where the body is no valid event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """All messages of a run, each part in the order of sending."""
+
+    timely: tuple[Message, ...]
+    retold: Mapping[str, Message]
+    """By request id: the export's item is deleted by hand, and then this is sent."""
+    late: tuple[Message, ...]
+    """Sent when every export has ended; times count from there."""
+
+
+def traffic(
+    *, seed: int, exports: int, messages: int, seconds: float, begins: datetime, ends: datetime
+) -> Traffic:
+    """Draws a run's traffic.
+
+    Args:
+        seed: decides everything.
+        exports: how many exports, at least 20.
+        messages: how many timely messages in all; at least about four an export.
+        seconds: over how long the timely messages are spread.
+        begins: when the first message is sent.
+        ends: when the last export expires; the others do so shortly before.
+    """
+    dice = random.Random(seed)
+    timely: list[Message] = []
+    retold: dict[str, Message] = {}
+    late: list[Message] = []
+    courses = dice.choices(list(_COURSES), weights=list(_COURSES.values()), k=exports)
+    courses[: len(_COURSES)] = list(_COURSES)  # each at least once
+    dice.shuffle(courses)
+    for number, course in enumerate(courses):
+        producer = _Producer(dice, f"export-{seed}-{number:05d}", begins, ends)
+        story = course(producer)
+        begin = dice.uniform(0, max(0.0, seconds - REORDERED_WITHIN_SECONDS))
+        timely += _spread(story, begin, dice)
+        late += [producer.message(event, dice.uniform(0.0, LATE_WITHIN_SECONDS)) for event in story.late]
+        if story.retold is not None:
+            retold[producer.request_id] = producer.message(story.retold, 0.0)
+    timely += [
+        Message(dice.uniform(0, seconds), POISON[number % len(POISON)](dice), None)
+        for number in range(max(len(POISON), messages // 60))
+    ]
+    repeats = dice.choices(timely, k=max(0, messages - len(timely)))
+    timely += [_repeat(message, dice) for message in repeats]
+    return Traffic(timely=_in_order(timely), retold=retold, late=_in_order(late))
+
+
+@dataclass(frozen=True, slots=True)
+class _Story:
+    events: tuple[Event, ...]
+    late: tuple[Event, ...] = ()
+    retold: Event | None = None
+
+
+class _Producer:
+    """Makes the events of one export."""
+
+    def __init__(self, dice: random.Random, request_id: str, begins: datetime, ends: datetime) -> None:
+        self.dice = dice
+        self.begins = begins
+        self.request_id = request_id
+        before = timedelta(seconds=TTL_SECONDS + dice.uniform(0, ENDS_WITHIN_SECONDS))
+        self.created = milliseconds(ends - before)
+        self.file_name = f"{dice.choice(_SUBJECTS)}-{dice.randrange(10_000)}.{dice.choice(_FORMATS)}"
+        self.url = signed_url(dice, f"{request_id}.csv")
+        self._occurred = {
+            "pending": self.created,
+            "processing": self.created + timedelta(seconds=dice.uniform(0.5, 3)),
+            "completed": self.created + timedelta(seconds=dice.uniform(4, 9)),
+            "failed": self.created + timedelta(seconds=dice.uniform(4, 9)),
+        }
+
+    def says(self, status: str, *, created: bool | None = None, **fields: Any) -> Event:
+        """An event of this export; whether it carries `createdAt` is drawn if it is not said."""
+        event: dict[str, Any] = {
+            "eventId": self.dice.randbytes(8).hex(),
+            "requestId": self.request_id,
+            "status": status,
+            "occurredAt": written(self._occurred[status], self.dice),
+            **fields,
+        }
+        if created if created is not None else self.dice.random() < 0.75:
+            event["createdAt"] = written(self.created, self.dice)
+        if self.dice.random() < 0.1:
+            event |= {"tenant": "a", "attempt": 2, "nested": {"requestId": "another"}}
+        if self.dice.random() < 0.1:
+            event.setdefault("signedUrl", None)
+        return event
+
+    def completed(self, **fields: Any) -> Event:
+        """The good end; file and URL may be known to this event or not."""
+        if self.dice.random() < 0.85:
+            fields.setdefault("fileName", self.file_name)
+        if self.dice.random() < 0.9:
+            fields.setdefault("signedUrl", self.url)
+        return self.says("completed", **fields)
+
+    def failed(self, **fields: Any) -> Event:
+        """The bad end, with an error that may hold a credential or be far too long."""
+        match self.dice.randrange(6):
+            case 0:
+                error = "Der Speicher antwortet nicht, später: " + "ü€" * 2_000
+            case 1:
+                return self.says("failed", **fields)
+            case _:
+                error = f"GET {self.url} answered 403 after 3 attempts"
+        return self.says("failed", error=error, **fields)
+
+    def message(self, event: Event, after_seconds: float) -> Message:
+        """The event in an envelope."""
+        return Message(after_seconds, self.dice.choice(ENVELOPES)(event, self.dice), event)
+
+    def told(self, *events: Event) -> tuple[Event, ...]:
+        """The events, of which at least one tells when the export was requested."""
+        if any("createdAt" in event or event["status"] == "pending" for event in events):
+            return events
+        first = {**events[0], "createdAt": written(self.created, self.dice)}
+        return (first, *events[1:])
+
+
+def _completes(producer: _Producer) -> _Story:
+    named = producer.file_name if producer.dice.random() < 0.5 else None
+    return _Story(
+        (producer.says("pending", fileName=named), producer.says("processing"), producer.completed())
+    )
+
+
+def _fails(producer: _Producer) -> _Story:
+    return _Story(
+        (
+            producer.says("pending", fileName=producer.file_name),
+            producer.says("processing"),
+            producer.failed(),
+        )
+    )
+
+
+def _skips_steps(producer: _Producer) -> _Story:
+    last = producer.completed() if producer.dice.random() < 0.5 else producer.failed()
+    return _Story(producer.told(*producer.dice.choice([(last,), (producer.says("processing"), last)])))
+
+
+def _never_finishes(producer: _Producer) -> _Story:
+    events = (producer.says("pending"), producer.says("processing", fileName=producer.file_name))
+    return _Story(events[: producer.dice.randint(1, 2)])
+
+
+def _is_filled_in(producer: _Producer) -> _Story:
+    """Repeats know more than the first event did."""
+    bare = producer.says("completed")
+    return _Story(
+        (
+            producer.says("pending"),
+            bare,
+            {**bare, "fileName": producer.file_name},
+            {**bare, "signedUrl": producer.url},
+        )
+    )
+
+
+def _contradicts_itself(producer: _Producer) -> _Story:
+    return _Story(
+        (
+            producer.says("pending"),
+            producer.says("processing"),
+            producer.completed(fileName=producer.file_name),
+            producer.failed(fileName=producer.file_name),
+        )
+    )
+
+
+def _disagrees(producer: _Producer) -> _Story:
+    """Events state the same field differently: the first to arrive stands."""
+    other = producer.created + timedelta(seconds=1.5)
+    return _Story(
+        (
+            producer.says("pending", created=True, fileName=producer.file_name),
+            producer.says("processing", fileName="another-" + producer.file_name),
+            {**producer.says("processing"), "occurredAt": written(other, producer.dice)},
+            {**producer.completed(), "createdAt": written(other, producer.dice)},
+        )
+    )
+
+
+def _comes_late(producer: _Producer) -> _Story:
+    """The end is told only when the export has expired; so is a beginning that nobody waits for."""
+    late = [producer.completed(), producer.failed(created=False), producer.says("pending")]
+    return _Story(
+        (producer.says("pending"), producer.says("processing")),
+        late=tuple(producer.dice.sample(late, producer.dice.randint(1, 3))),
+    )
+
+
+def _is_over_before_it_is_told(producer: _Producer) -> _Story:
+    producer.created -= timedelta(seconds=2 * TTL_SECONDS)
+    return _Story((producer.says("pending", created=True), producer.completed(created=True)))
+
+
+def _is_orphaned(producer: _Producer) -> _Story:
+    """Nobody ever tells when this export was requested: the event waits until its own time is over."""
+    occurred = producer.begins + timedelta(seconds=producer.dice.uniform(4, 10) - TTL_SECONDS)
+    event = producer.says("processing", created=False)
+    return _Story(({**event, "occurredAt": written(occurred, producer.dice)},))
+
+
+def _is_deleted_by_hand(producer: _Producer) -> _Story:
+    def completed() -> Event:
+        return producer.completed(created=True, fileName=producer.file_name, signedUrl=producer.url)
+
+    return _Story((producer.says("pending", created=True), completed()), retold=completed())
+
+
+_COURSES: Mapping[Callable[[_Producer], _Story], int] = {
+    _completes: 40,
+    _fails: 15,
+    _skips_steps: 12,
+    _never_finishes: 8,
+    _is_filled_in: 6,
+    _contradicts_itself: 5,
+    _disagrees: 3,
+    _comes_late: 5,
+    _is_over_before_it_is_told: 2,
+    _is_orphaned: 1,
+    _is_deleted_by_hand: 3,
+}
+
+_SUBJECTS = ("orders", "invoices", "größen", "在庫", "visits", "payroll")
+_FORMATS = ("csv", "xlsx", "pdf", "parquet")
+
+
+def _spread(story: _Story, begin: float, dice: random.Random) -> list[Message]:
+    """The story's messages, those of a third of the exports out of order."""
+    times = [dice.uniform(0, REORDERED_WITHIN_SECONDS) for _ in story.events]
+    if dice.random() < 0.67:
+        times.sort()
+    return [
+        Message(begin + time, dice.choice(ENVELOPES)(event, dice), event)
+        for time, event in zip(times, story.events, strict=True)
+    ]
+
+
+def _repeat(message: Message, dice: random.Random) -> Message:
+    """The message once more: the same body, or the event in another envelope, or a copy that knows less."""
+    after = message.after_seconds + dice.uniform(0, REPEATED_WITHIN_SECONDS)
+    event = message.event
+    if event is None or dice.random() < 0.5:
+        return Message(after, message.body, event)
+    if dice.random() < 0.3:
+        event = {name: value for name, value in event.items() if name not in {"signedUrl", "error"}}
+    return Message(after, dice.choice(ENVELOPES)(event, dice), event)
+
+
+def _in_order(messages: list[Message]) -> tuple[Message, ...]:
+    return tuple(sorted(messages, key=lambda message: message.after_seconds))

@@ -1,0 +1,220 @@
+"""One run's own table, queues, streams and proxy on shared emulators, and what is found in them."""
+
+import base64
+import functools
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from processor.embedded.clients import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, emulator_client
+from processor.embedded.embedded_aws import isolated_environment
+from tests.faults.backends import Backends
+from tests.faults.checker import DeadLetter, Delivered, Item
+from tests.faults.proxy_process import REPOSITORY, ProxyProcess
+from tests.faults.traffic import TTL_SECONDS
+from tests.kinesis.kcl_oracle import Shard, accepted
+from tests.resources import (
+    ClientFactory,
+    audit_stream,
+    drained_messages,
+    leases_table,
+    queue_pair,
+    status_table,
+)
+
+SERVICE_VISIBILITY_SECONDS = 30
+"""The shortest visibility timeout that the service accepts; a run may use a shorter one behind its back, so
+that a killed task's messages come back sooner."""
+
+DRAIN_SECONDS = 12
+"""EXPORT_DRAIN_SECONDS; a poll is five seconds shorter."""
+
+
+class World:
+    """A context manager. Everything but `environment` goes to the emulators directly, never by the proxy."""
+
+    def __init__(self, at: Backends, *, shards: int, visibility_seconds: int) -> None:
+        """Takes the emulators, how many shards the table's stream begins with, and the queue's timeout."""
+        self._at = at
+        self._shards = shards
+        self._visibility_seconds = visibility_seconds
+        self._positions: dict[str, str] = {}
+        self._ranges: dict[str, Shard] = {}
+
+    def __enter__(self) -> Self:
+        dynamodb, sqs, kinesis = (
+            _clients(url) for url in (self._at.dynamodb, self._at.sqs, self._at.kinesis)
+        )
+        self.dynamodb, self.sqs, self.kinesis = dynamodb("dynamodb"), sqs("sqs"), kinesis("kinesis")
+        self._sqs = sqs
+        self.table = status_table(dynamodb)
+        self.leases = leases_table(dynamodb)
+        self.queue_url, self.dlq_url = queue_pair(sqs, visibility_seconds=self._visibility_seconds)
+        self.stream = audit_stream(kinesis, shards=2)
+        for shard in self.kinesis.list_shards(StreamName=self.stream)["Shards"]:
+            bounds = shard["HashKeyRange"]
+            self._ranges[shard["ShardId"]] = Shard(
+                int(bounds["StartingHashKey"]), int(bounds["EndingHashKey"])
+            )
+            self._positions[shard["ShardId"]] = self.kinesis.get_shard_iterator(
+                StreamName=self.stream, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
+            )["ShardIterator"]
+        self.proxy = self._new_proxy().__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.proxy.__exit__(kind, error, trace)
+        for table in (self.table, self.leases):
+            self.dynamodb.delete_table(TableName=table)
+        for url in (self.queue_url, self.dlq_url):
+            self.sqs.delete_queue(QueueUrl=url)
+        self.kinesis.delete_stream(StreamName=self.stream)
+
+    def environment(self) -> dict[str, str]:
+        """The settings of a task: all of AWS is the proxy."""
+        return isolated_environment() | {
+            "PYTHONPATH": str(REPOSITORY),
+            "AWS_ENDPOINT_URL": self.proxy.endpoint_url,
+            "AWS_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
+            "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
+            "DYNAMODB_EXPORT_STATUS_TABLE": self.table,
+            "DYNAMODB_EXPORT_LEASES_TABLE": self.leases,
+            "SQS_EXPORT_EVENTS_QUEUE_URL": self.queue_url,
+            "KINESIS_EXPORT_AUDIT_STREAM": self.stream,
+            "EXPORT_AUDIT_SINKS": "kinesis,log",
+            "EXPORT_STATUS_TTL_SECONDS": str(TTL_SECONDS),
+            "EXPORT_DRAIN_SECONDS": str(DRAIN_SECONDS),
+            "EXPORT_METRICS_SECONDS": "0",
+            "LOG_FORMAT": "json",
+        }
+
+    def messages_in_queue(self) -> int:
+        """How many messages the event queue holds, visible or not."""
+        names = [
+            "ApproximateNumberOfMessages",
+            "ApproximateNumberOfMessagesNotVisible",
+            "ApproximateNumberOfMessagesDelayed",
+        ]
+        answer = self.sqs.get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=names)
+        return sum(int(answer["Attributes"][name]) for name in names)
+
+    def items(self) -> dict[str, Item]:
+        """The table's items by request id."""
+        pages = self.dynamodb.get_paginator("scan").paginate(TableName=self.table, ConsistentRead=True)
+        return {item["requestId"]["S"]: _plain(item) for page in pages for item in page["Items"]}
+
+    def delete(self, request_ids: Sequence[str]) -> None:
+        """Deletes items."""
+        for start in range(0, len(request_ids), 25):
+            left: Any = {
+                self.table: [
+                    {"DeleteRequest": {"Key": {"requestId": {"S": each}}}}
+                    for each in request_ids[start : start + 25]
+                ]
+            }
+            while left:
+                left = self.dynamodb.batch_write_item(RequestItems=left)["UnprocessedItems"]
+
+    def lease_owners(self) -> dict[str, str]:
+        """The leases that are owned, by key."""
+        rows = self.dynamodb.scan(TableName=self.leases, ConsistentRead=True)["Items"]
+        return {row["leaseKey"]["S"]: row["leaseOwner"]["S"] for row in rows if "leaseOwner" in row}
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """Takes everything out of the dead-letter queue."""
+        return [
+            DeadLetter(
+                message["Body"],
+                {name: value["StringValue"] for name, value in message.get("MessageAttributes", {}).items()},
+            )
+            for message in drained_messages(self._sqs, self.dlq_url)
+        ]
+
+    def new_entries(self) -> list[Delivered]:
+        """The audit entries in the Kinesis stream since the last call, as a KCL application sees them."""
+        found: list[Delivered] = []
+        for shard_id, position in self._positions.items():
+            iterator = position
+            while True:
+                page = self.kinesis.get_records(ShardIterator=iterator, Limit=1_000)
+                iterator = page["NextShardIterator"]
+                for record in page["Records"]:
+                    datas = accepted(record["Data"], self._ranges[shard_id])
+                    place = int(record["SequenceNumber"])
+                    found += [
+                        Delivered("kinesis", (place, index), json.loads(data))
+                        for index, data in enumerate(datas)
+                    ]
+                if not page["Records"]:
+                    break
+            self._positions[shard_id] = iterator
+        return found
+
+    def _new_proxy(self) -> ProxyProcess:
+        return ProxyProcess(
+            {
+                "upstreams": {
+                    "SQS": self._at.sqs,
+                    "Status": self._at.dynamodb,
+                    "Leases": self._at.dynamodb,
+                    "Kinesis": self._at.kinesis,
+                },
+                "table": self.table,
+                "leases_table": self.leases,
+                "shards": self._shards,
+                "poll_seconds": DRAIN_SECONDS - 5,
+                "visibility_seconds": max(self._visibility_seconds, SERVICE_VISIBILITY_SECONDS),
+            }
+        )
+
+
+class Reaper:
+    """Stands in for DynamoDB's TTL, whose engine deletes about two items a second: a thread that deletes
+    what has expired, some of it at once and some of it late. The stream front adds the `userIdentity`."""
+
+    def __init__(self, world: World, *, late_seconds: float) -> None:
+        """Takes how late an item may be deleted."""
+        self._world = world
+        self._late_seconds = late_seconds
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="reaper", daemon=True)
+        self.deleted = 0
+
+    def start(self) -> None:
+        """Begins to delete."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Returns when nothing is deleted any more."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(0.5):
+            now = time.time()
+            due = [key for key, item in self._world.items().items() if self._due(key, item) <= now]
+            self._world.delete(due)
+            self.deleted += len(due)
+
+    def _due(self, key: str, item: Item) -> float:
+        share: float = hashlib.sha256(key.encode()).digest()[0] / 255
+        return int(item["ttl"]) + self._late_seconds * share
+
+
+def _clients(endpoint_url: str) -> ClientFactory:
+    return functools.cache(functools.partial(emulator_client, endpoint_url=endpoint_url))
+
+
+def _plain(item: Mapping[str, Mapping[str, Any]]) -> Item:
+    """DynamoDB's form without the types."""
+    return {
+        name: int(value["N"]) if "N" in value else str(value.get("S", base64.b64encode(repr(value).encode())))
+        for name, value in item.items()
+    }
