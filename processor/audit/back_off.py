@@ -6,10 +6,9 @@ import random
 class BackOff:
     """Delays that double from `first_seconds` to `most_seconds`, each shortened by up to half."""
 
-    def __init__(self, first_seconds: float, most_seconds: float, rng: random.Random | None = None) -> None:
+    def __init__(self, first_seconds: float, most_seconds: float) -> None:
         self._first = first_seconds
         self._most = most_seconds
-        self._rng = rng or random.Random()
         self._failures = 0
 
     @property
@@ -21,7 +20,7 @@ class BackOff:
         """Counts a failure; returns how long to wait (seconds)."""
         delay: float = min(self._most, self._first * 2 ** min(self._failures, 30))
         self._failures += 1
-        return delay * self._rng.uniform(0.5, 1.0)
+        return delay * random.uniform(0.5, 1.0)
 
     def worked(self) -> None:
         """Starts again from the shortest delay."""

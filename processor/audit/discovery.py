@@ -44,7 +44,6 @@ class Discovery:
         found: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
-        rng: random.Random | None = None,
     ) -> None:
         """Takes whom to tell that there may be something new to read."""
         self._api = api
@@ -56,12 +55,11 @@ class Discovery:
         self._found = found
         self._clock = clock
         self._now = now
-        self._rng = rng or random.Random()
         self._streams: Streams = {}
         self._missing_since: dict[str, float] = {}
         self._warned: set[str] = set()
         self._told: set[str] = set()
-        self._back_off = BackOff(1.0, INTERVAL_SECONDS, self._rng)
+        self._back_off = BackOff(1.0, INTERVAL_SECONDS)
         self._lock = threading.Lock()
         self._childless: dict[tuple[str, str], float] = {}
         self.wake = threading.Event()
@@ -91,7 +89,7 @@ class Discovery:
         if self._missing_since:
             return self._failover_seconds
         seconds = HURRY_SECONDS if self._still_childless() else INTERVAL_SECONDS
-        return seconds * self._rng.uniform(0.75, 1.25)
+        return seconds * random.uniform(0.75, 1.25)
 
     def _look(self) -> None:
         leases = [lease for lease in self._table.scan() if belongs_to(lease, self._status_table)]

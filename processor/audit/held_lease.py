@@ -107,6 +107,7 @@ class HeldLease:
         # Start of the earliest write whose outcome is unknown: others may have seen the counter move then.
         self._unsure_since: float | None = None
         self._taken = row.position
+        self._may_be_free = False
         self._over = threading.Event()
 
     @property
@@ -131,7 +132,10 @@ class HeldLease:
 
     def trusted(self) -> bool:
         """Whether it is certain that no other task holds the lease at this moment."""
-        return not self._over.is_set() and self._tenure.clock() < self._tenure.trusted_until(self._renewed_at)
+        return self._is_in_time() and not (self._may_be_free or self._over.is_set())
+
+    def _is_in_time(self) -> bool:
+        return self._tenure.clock() < self._tenure.trusted_until(self._renewed_at)
 
     def seconds_since_renewal(self) -> float:
         """How long ago the write started that the trust rests on."""
@@ -183,6 +187,7 @@ class HeldLease:
         Raises as `renew` does.
         """
         with self._writing:
+            self._may_be_free = True  # from here on, whatever the answer says or does not say
             self._write({}, next_owner=to or self._row.requested_by)
 
     def abandon(self) -> None:
@@ -195,7 +200,7 @@ class HeldLease:
             raise LeaseLost(self._row.key)
         while True:
             before, started = self._row, self._tenure.clock()
-            taken = self._taken if self.trusted() else before.position
+            taken = self._taken if self._is_in_time() else before.position
             sets, removes = self._changes(before, taken, extra, next_owner)
             try:
                 row = self._table.update(

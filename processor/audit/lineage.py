@@ -11,8 +11,11 @@ from processor.audit.shards import RETENTION_HOURS, Listing, Shard, Streams, beg
 KEEP_FINISHED_HOURS = 48.0
 """Finished rows stay twice as long as records do, for listings have shown shards older than 24 hours."""
 
-TRIM_MARGIN_HOURS = 0.1
-"""DynamoDB trims when it suits it; a start so close to the end of retention counts as late."""
+MAX_SHARD_HOURS = 30 * 24.0
+"""Shards take records for some hours; an id that says more than this does not mean a time."""
+
+MARGIN_HOURS = 0.1
+"""DynamoDB trims when it suits it: so close to the end of retention a record may be gone already."""
 
 
 def ready_leases(
@@ -133,13 +136,24 @@ def _is_unlisted(lease: Lease, streams: Streams) -> bool:
 def start_may_be_trimmed(lease: Lease, now: float) -> bool:
     """Whether a shard that was never read from may have lost its first records by now (Unix seconds).
 
-    TRIM_HORIZON gives the oldest record that is left and does not say what is missing. What was written
-    before the table was followed at all is not missed.
+    TRIM_HORIZON gives the oldest record that is left and does not say what is missing. What was trimmed
+    before the table was first followed is not missed, everything after that is.
     """
-    began = began_at(lease.shard_id) or lease.created_at
-    age_hours = (now - began) / 3_600
     return (
         lease.position.sequence_number is None
-        and began > lease.tracked_since
-        and age_hours > RETENTION_HOURS - TRIM_MARGIN_HOURS
+        and hours(now - shard_began(lease)) > RETENTION_HOURS - MARGIN_HOURS
+        and hours(now - lease.tracked_since) > MARGIN_HOURS
     )
+
+
+def shard_began(lease: Lease) -> float:
+    """When a shard began (Unix seconds): by its id or, where that tells no time, by when its row was made."""
+    began = began_at(lease.shard_id)
+    if began is None or hours(lease.created_at - began) > MAX_SHARD_HOURS:
+        return lease.created_at
+    return began
+
+
+def hours(seconds: float) -> float:
+    """Seconds as hours."""
+    return seconds / 3_600

@@ -19,7 +19,7 @@ from processor.audit.gaps import Gap, GapReason, report_gap
 from processor.audit.held_lease import HeldLease, LeaseLost, LeaseNotTrusted
 from processor.audit.lease_table import LeaseTable
 from processor.audit.leases import Lease, Position
-from processor.audit.lineage import start_may_be_trimmed
+from processor.audit.lineage import shard_began, start_may_be_trimmed
 from processor.audit.shard_end import ShardEnd
 from processor.audit.shards import StreamName, StreamState
 from processor.audit.sink import SinkInterrupted, SinkUnavailable
@@ -34,7 +34,10 @@ MIN_POLL_SECONDS = 0.25
 
 IDLE_POLL_SECONDS = 1.0
 CHECKPOINT_SECONDS = 1.0
-"""Pages with entries are written into the row at most this often; all others with the next renewal."""
+"""Taken entries are written into the row at most this often; other positions with the next renewal."""
+
+GAP_WAIT_SECONDS = 10.0
+"""So long a gap waits for the first record behind it, to name it; empty pages may come first."""
 
 UNTRUSTED_POLL_SECONDS = 0.2
 EXPECTED_FAILURES = 3
@@ -95,10 +98,11 @@ class ShardReader:
         self._stop: _StopRequest | None = None
         self._from_oldest = False
         self._gap: Gap | None = None
-        self._has_read = False
+        self._first_read_at: float | None = None
         self._next_read_at = around.clock()
         self._idle_seconds = MIN_POLL_SECONDS
-        self._checkpoint_at = around.clock()
+        self._checkpoint_at = float("-inf")
+        self._has_unwritten_entries = False
         self._reading = BackOff(0.5, 30.0)
         self._sinking = BackOff(0.5, 30.0)
         self._ending = BackOff(0.5, 30.0)
@@ -187,15 +191,16 @@ class ShardReader:
     def _take_in_hand(self, page: Page, started: float, started_at: float) -> float:
         """Turns a page's REMOVE records into entries; the next step delivers them."""
         row = self.lease.row
-        if not self._has_read and self._gap is None and start_may_be_trimmed(row, started_at):
-            self._gap = Gap(GapReason.UNREAD, row, Position(None, row.created_at))
-        self._has_read = True
+        if self._first_read_at is None:
+            self._first_read_at = started
+            if self._gap is None and start_may_be_trimmed(row, started_at):
+                self._gap = Gap(GapReason.UNREAD, row, Position(None, shard_began(row)))
         if page.records:
             self._tell_gap(position_of(page.records[0]))
             self._behind_since = position_of(page.records[0]).written_at or started_at
             self._idle_seconds = MIN_POLL_SECONDS
         else:
-            if page.next_iterator is None:
+            if page.next_iterator is None or started - self._first_read_at > GAP_WAIT_SECONDS:
                 self._tell_gap(None)
             self._behind_since, self._tip_at = None, started_at
             self._next_read_at = started + self._idle_pause()
@@ -237,7 +242,8 @@ class ShardReader:
                 self.lease, api=self._around.api, table=self._around.table, now=self._around.now
             )
             return 0.0
-        if hand.has_entries:
+        self._has_unwritten_entries |= hand.has_entries
+        if self._has_unwritten_entries:
             self._checkpoint()
         return max(0.0, self._next_read_at - self._around.clock())
 
@@ -256,6 +262,8 @@ class ShardReader:
             self.lease.renew()
         except AwsError as error:
             get_logger().warning("checkpoint_failed", lease_key=self.lease.row.key, error=str(error))
+        else:
+            self._has_unwritten_entries = False
 
     def _restart_from_oldest(self) -> float:
         """What comes after the position is trimmed: the oldest record that is left is next, and told."""
@@ -263,6 +271,7 @@ class ShardReader:
         if self.lease.taken.sequence_number is not None and self._gap is None:
             self._gap = Gap(GapReason.TRIMMED, self.lease.row, self.lease.taken)
         self._from_oldest = True
+        self._first_read_at = None
         return self._reading.failed()
 
     def _tell_gap(self, first: Position | None) -> None:

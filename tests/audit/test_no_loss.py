@@ -1,0 +1,232 @@
+"""Whatever happens to streams, tasks, sinks and the leases table: no record is lost without a word."""
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from tests.audit.world import Worker, World, watched
+
+KEYS = st.sampled_from(["a", "b", "c", "d", "e", "poison"])
+SECONDS = st.floats(0.05, 14.0)
+MAX_WORKERS = 4
+
+
+class AuditMachine(RuleBasedStateMachine):
+    """Several workers over a stream that does everything that streams do."""
+
+    @initialize(shards=st.integers(1, 3))
+    def begin(self, shards: int) -> None:
+        self.world = World(shards=shards)
+        self.world.poison.add("poison")
+        self._watching = watched(self.world)
+        self._watching.__enter__()
+        self.world.start_worker()
+
+    @rule(keys=st.lists(KEYS, min_size=1, max_size=12), rest=st.booleans())
+    def exports_expire(self, keys: list[str], rest: bool) -> None:
+        for key in keys:
+            if rest:
+                self.world.table.write(key, "MODIFY")
+            self.world.table.write(key)
+
+    @rule(seconds=SECONDS)
+    def time_passes(self, seconds: float) -> None:
+        self.world.run(seconds)
+
+    # Shards
+
+    @rule(place=st.integers(0, 20))
+    def a_shard_splits(self, place: int) -> None:
+        shards = self.world.table.open_shards()
+        if len(shards) < 6:
+            self.world.table.split(shards[place % len(shards)].shard_id)
+
+    @rule(place=st.integers(0, 20))
+    def a_shard_rolls_over(self, place: int) -> None:
+        shards = self.world.table.open_shards()
+        self.world.table.roll(shards[place % len(shards)].shard_id)
+
+    @rule()
+    def a_new_stream_replaces_the_old(self) -> None:
+        if len(self.world.table.streams) < 3:
+            self.world.table.enable_stream(2)
+
+    @precondition(lambda self: self.world.rows.rows)  # what is trimmed before a first start is not missed
+    @rule(hours=st.floats(1, 40))
+    def nobody_runs_for_hours(self, hours: float) -> None:
+        self.world.workers.clear()
+        self.world.time += hours * 3_600
+        self.world.table.trim_expired()
+        self.world.start_worker()
+
+    # Tasks
+
+    @precondition(lambda self: len(self.world.workers) < MAX_WORKERS)
+    @rule()
+    def a_task_starts(self) -> None:
+        self.world.start_worker()
+
+    @precondition(lambda self: self.world.workers)
+    @rule(place=st.integers(0, 20))
+    def a_task_is_killed(self, place: int) -> None:
+        self.world.kill(self._worker(place))
+
+    @precondition(lambda self: self.world.workers)
+    @rule(place=st.integers(0, 20))
+    def a_task_is_stopped(self, place: int) -> None:
+        worker = self._worker(place)
+        worker.is_paused = False
+        worker.stop(self.world.time + 23.0)
+        self.world.run(25.0, until=lambda: not worker.readers)
+        self.world.kill(worker)
+
+    @precondition(lambda self: self.world.workers)
+    @rule(place=st.integers(0, 20))
+    def a_task_stands_still_or_goes_on(self, place: int) -> None:
+        worker = self._worker(place)
+        worker.is_paused = not worker.is_paused
+
+    @rule(seconds=SECONDS)
+    def a_task_will_stand_still_inside_a_put(self, seconds: float) -> None:
+        self.world.on_interrupt = lambda: self._let_others_run(seconds)
+
+    @rule(seconds=SECONDS)
+    def a_task_will_stand_still_inside_a_lease_write(self, seconds: float) -> None:
+        def stand_still() -> None:
+            # Which worker writes is not known here: time passes for all of them, and nobody acts.
+            self.world.time += seconds
+
+        self.world.on_lease_write = stand_still
+
+    # Faults
+
+    @rule(number=st.integers(1, 3))
+    def answers_of_the_leases_table_get_lost(self, number: int) -> None:
+        self.world.rows.lost_answers = number
+
+    @rule(number=st.integers(1, 12))
+    def the_leases_table_does_not_answer(self, number: int) -> None:
+        self.world.rows.lost_requests = number
+
+    @rule(
+        code=st.sampled_from(
+            ["ThrottlingException", "LimitExceededException", "InternalServerError", "AccessDeniedException"]
+        ),
+        number=st.integers(1, 6),
+    )
+    def the_streams_api_fails(self, code: str, number: int) -> None:
+        self.world.faults.errors.extend([(None, code)] * number)
+
+    @rule()
+    def iterators_expire(self) -> None:
+        for worker in self.world.workers.values():
+            worker.client.expire_iterators()
+
+    @rule(down=st.booleans())
+    def the_sink_fails_or_recovers(self, down: bool) -> None:
+        self.world.sink_is_down = down
+
+    @rule(down=st.booleans())
+    def the_dead_letter_queue_fails_or_recovers(self, down: bool) -> None:
+        self.world.dead_letters.is_down = down
+
+    @rule(
+        hidden_ends=st.booleans(),
+        child_delay=st.sampled_from([0.0, 0.0, 5.0, 40.0]),
+        page=st.integers(1, 5),
+        ignores_filter=st.booleans(),
+        end_apart=st.booleans(),
+        null_iterator=st.booleans(),
+    )
+    def the_api_shows_things_otherwise(
+        self,
+        *,
+        hidden_ends: bool,
+        child_delay: float,
+        page: int,
+        ignores_filter: bool,
+        end_apart: bool,
+        null_iterator: bool,
+    ) -> None:
+        faults = self.world.faults
+        faults.hidden_ends = hidden_ends
+        faults.child_delay_seconds = child_delay
+        faults.describe_page = page
+        faults.ignores_filter = ignores_filter
+        faults.end_apart = end_apart
+        faults.null_iterator = null_iterator
+
+    @rule(most=st.integers(1, 5), empty=st.integers(0, 5))
+    def pages_are_small(self, most: int, empty: int) -> None:
+        self.world.faults.max_records = most
+        self.world.faults.empty_pages = empty
+
+    # What must hold
+
+    @invariant()
+    def order_is_kept(self) -> None:
+        self.world.check_order()
+        self.world.check_rate()
+
+    @invariant()
+    def a_lease_is_trusted_by_one_task(self) -> None:
+        trusted = [
+            lease.row.key
+            for worker in self.world.workers.values()
+            for lease in worker.keeper.held
+            if lease.trusted()
+        ]
+        assert len(trusted) == len(set(trusted)), "two tasks trust one lease"
+
+    def teardown(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        try:
+            self._settle()
+        finally:
+            self._watching.__exit__(None, None, None)
+
+    def _settle(self) -> None:
+        """Everything is well again: what is left to do gets done."""
+        world, faults = self.world, self.world.faults
+        faults.errors.clear()
+        faults.child_delay_seconds = 0.0
+        world.rows.lost_answers = world.rows.lost_requests = 0
+        world.sink_is_down = world.dead_letters.is_down = False
+        if not world.workers:
+            world.start_worker()
+        for worker in world.workers.values():
+            worker.is_paused = False
+        for _ in range(60):
+            if self._is_settled():
+                break
+            world.run(10.0)
+        assert not world.missing(), f"never taken: {[each['eventID'] for each in world.missing()]}"
+        assert self._is_settled(), "every closed shard is read to its end"
+        world.check_order()
+
+    def _is_settled(self) -> bool:
+        world, leases = self.world, self.world.leases()
+        closed = [
+            shard.shard_id
+            for stream in world.table.streams.values()
+            for shard in stream.shards.values()
+            if shard.closed_at is not None
+        ]
+        return not world.missing() and all(key in leases and leases[key].finished for key in closed)
+
+    def _worker(self, place: int) -> Worker:
+        workers = list(self.world.workers.values())
+        return workers[place % len(workers)]
+
+    def _let_others_run(self, seconds: float) -> None:
+        self.world.run(seconds)
+
+
+TestNoLoss = AuditMachine.TestCase
+TestNoLoss.settings = settings(
+    max_examples=60,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)

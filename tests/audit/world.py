@@ -1,0 +1,443 @@
+"""Several workers of the audit pipeline in one thread and simulated time, with every law checked as they go.
+
+A worker is made of the service's own parts; only the threads are replaced by a schedule: each part is
+stepped when it said it wants to be. A worker can be paused or killed at any moment, also in the middle of a
+put or of a write to the leases table.
+"""
+
+import itertools
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from handlers.audit import AuditEntry
+from handlers.timestamps import from_epoch_seconds
+from processor.audit.delivery import Delivery
+from processor.audit.discovery import Discovery
+from processor.audit.held_lease import HeldLease, Tenure
+from processor.audit.lease_keeper import LeaseKeeper
+from processor.audit.lease_table import LeaseTable
+from processor.audit.leases import Lease, from_attributes, lease_key
+from processor.audit.quarantine import Quarantine
+from processor.audit.shard_reader import ShardReader, Surroundings
+from processor.audit.shards import StreamState
+from processor.audit.sink import Refusal, SinkInterrupted, SinkUnavailable
+from processor.audit.streams import StreamApi
+from processor.dead_letters import DeadLetterQueue
+from processor.health import Health
+from processor.metrics import Metrics
+from tests.simulated_stream.client import Faults, SimulatedStreamsClient
+from tests.simulated_stream.model import SimulatedShard, SimulatedTable, number_of
+from tests.simulated_stream.rows import SimulatedRows
+
+TABLE = "export-status"
+FAILOVER_SECONDS = 10.0
+EPOCH = 1_795_000_000.0
+
+
+class SimulatedQueue:
+    """A dead-letter queue: keeps what it is sent."""
+
+    def __init__(self) -> None:
+        self.messages: list[dict[str, Any]] = []
+        self.is_down = False
+
+    def send_message_batch(self, **arguments: Any) -> dict[str, Any]:
+        """SendMessageBatch."""
+        entries = arguments["Entries"]
+        if self.is_down:
+            return {"Failed": [{"Id": entry["Id"], "SenderFault": False} for entry in entries]}
+        self.messages += entries
+        return {"Successful": [{"Id": entry["Id"]} for entry in entries]}
+
+
+class RecordingSink:
+    """A worker's sink, which tells the world of every entry it takes."""
+
+    name = "recording"
+
+    def __init__(self, world: "World", worker: "Worker") -> None:
+        self._world = world
+        self._worker = worker
+
+    def put(self, entries: Sequence[AuditEntry], may_continue: Callable[[], bool]) -> Sequence[Refusal]:
+        """Takes entries one by one; anything can happen between two of them."""
+        refusals = []
+        for entry in entries:
+            self._world.interrupt(self._worker)
+            if not may_continue():
+                raise SinkInterrupted
+            if self._world.sink_is_down:
+                raise SinkUnavailable("the sink is down")
+            if entry.request_id in self._world.poison:
+                refusals.append(Refusal(entry, "requestId must not be poison"))
+            else:
+                self._world.took(self._worker, entry)
+        return refusals
+
+
+class Worker:
+    """One task: the parts that `AuditPipeline` runs in threads, and what they are waiting for."""
+
+    def __init__(self, world: "World", name: str) -> None:
+        self.world = world
+        self.name = name
+        self.is_paused = False
+        self.is_stopping = False
+        self.client = SimulatedStreamsClient(world.table, world.faults)
+        self.metrics = Metrics()
+        self.health = Health(Path("unused"), warn=lambda _problem: None)
+        self.readers: dict[HeldLease, ShardReader] = {}
+        api = StreamApi(self.client, world.clock)
+        rows = LeaseTable(world.rows, "leases")
+        self.discovery = Discovery(
+            api,
+            rows,
+            status_table=TABLE,
+            failover_seconds=FAILOVER_SECONDS,
+            metrics=self.metrics,
+            health=self.health,
+            found=lambda: self.keeper.wake.set(),  # noqa: PLW0108 - the keeper is made below
+            clock=world.clock,
+            now=world.now,
+        )
+        self.keeper = LeaseKeeper(
+            rows,
+            Tenure(name, FAILOVER_SECONDS, world.clock),
+            status_table=TABLE,
+            streams=lambda: self.discovery.streams,
+            health=self.health,
+            won=self._won,
+            give_up=self._give_up,
+            clock=world.clock,
+        )
+        queue_client: Any = world.dead_letters
+        queue = DeadLetterQueue(
+            queue_client,
+            "https://sqs.invalid/dlq",
+            lambda: from_epoch_seconds(world.now()),
+            threading.Event(),
+        )
+        self._around = Surroundings(
+            api=api,
+            table=rows,
+            delivery=Delivery([RecordingSink(world, self)], Quarantine(queue), self.metrics, self.health),
+            metrics=self.metrics,
+            health=self.health,
+            failover_seconds=FAILOVER_SECONDS,
+            stream_state=self._stream_state,
+            ended=self._ended,
+            clock=world.clock,
+            now=world.now,
+        )
+
+    def due(self) -> Iterator[tuple[float, Callable[[], None]]]:
+        """What this worker wants to do, and when."""
+        if not self.is_stopping:
+            yield self._at("discovery", self.discovery.wake), self._discover
+            yield self._at("scan", self.keeper.wake), self._scan
+        yield self._at("renew"), self._renew
+        for lease, reader in self.readers.items():
+            yield self._at(lease, reader.wake), lambda lease=lease: self._read(lease)  # type: ignore[misc]
+
+    def stop(self, give_up_at: float) -> None:
+        """SIGTERM, with the time until which sinks are waited for."""
+        self.is_stopping = True
+        self.keeper.stop_taking()
+        for reader in self.readers.values():
+            reader.request_stop(give_up_at)
+
+    def _at(self, part: object, wake: threading.Event | None = None) -> float:
+        return self.world.clock() if wake and wake.is_set() else self._next.get(part, 0.0)
+
+    @property
+    def _next(self) -> dict[object, float]:
+        return self.world.schedule[self.name]
+
+    def _discover(self) -> None:
+        self.discovery.wake.clear()
+        self._next["discovery"] = self.world.clock() + self.discovery.step()
+
+    def _scan(self) -> None:
+        self.keeper.wake.clear()
+        self._next["scan"] = self.world.clock() + self.keeper.scan()
+
+    def _renew(self) -> None:
+        for lease in self.keeper.due():
+            self.keeper.renew(lease)
+        self._next["renew"] = self.world.clock() + FAILOVER_SECONDS / 10
+
+    def _read(self, lease: HeldLease) -> None:
+        reader = self.readers[lease]
+        reader.wake.clear()
+        delay = reader.step()
+        if delay is None:
+            del self.readers[lease]
+            self.keeper.forget(lease)
+        else:
+            self._next[lease] = self.world.clock() + delay
+
+    def _won(self, lease: HeldLease) -> None:
+        self.readers[lease] = ShardReader(lease, self._around)
+
+    def _give_up(self, lease: HeldLease, to: str | None) -> None:
+        if lease in self.readers:
+            self.readers[lease].request_stop(self.world.clock() + FAILOVER_SECONDS, to)
+
+    def _stream_state(self, stream_arn: str) -> StreamState | None:
+        return self.discovery.streams.get(stream_arn)
+
+    def _ended(self, lease: Lease, has_children: bool) -> None:
+        if not has_children:
+            self.discovery.expect_children(lease.stream_arn, lease.shard_id)
+        self.keeper.wake.set()
+
+
+class World:
+    """The stream, the leases table, the workers, the clock, and what the outside has seen."""
+
+    def __init__(self, *, shards: int = 1) -> None:
+        self.time = 0.0
+        self.faults = Faults()
+        self.table = SimulatedTable(TABLE, self.now, shards=shards)
+        self.rows = SimulatedRows()
+        self.rows.after_write = self._check_write
+        self.dead_letters = SimulatedQueue()
+        self.workers: dict[str, Worker] = {}
+        self.schedule: dict[str, dict[object, float]] = defaultdict(dict)
+        self.sink_is_down = False
+        self.poison: set[str] = set()
+        self.emitted: list[AuditEntry] = []
+        """Every entry that a sink took, repeats included, in order."""
+        self.gaps: list[dict[str, Any]] = []
+        self.logs: list[Any] = []
+        self.on_interrupt: Callable[[], None] | None = None
+        self.on_lease_write: Callable[[], None] | None = None
+        self._taken: set[str] = set()
+        self._shard_of: dict[str, SimulatedShard] = {}
+        self._names = itertools.count(1)
+
+    def clock(self) -> float:
+        """Monotonic seconds, the same for every worker."""
+        return self.time
+
+    def now(self) -> float:
+        """Unix seconds."""
+        return EPOCH + self.time
+
+    # What happens to the workers.
+
+    def start_worker(self) -> Worker:
+        """A new task, its name never used before."""
+        name = f"worker-{next(self._names)}"
+        worker = self.workers[name] = Worker(self, name)
+        self.schedule[name] = defaultdict(lambda: self.time)
+        return worker
+
+    def kill(self, worker: Worker) -> None:
+        """SIGKILL: nothing of it happens any more."""
+        del self.workers[worker.name]
+
+    def stop(self, worker: Worker, *, seconds: float = 25.0) -> None:
+        """SIGTERM, and the time until the worker has ended; others go on meanwhile."""
+        end = self.time + seconds
+        worker.stop(end - 2.0)
+        self.run(seconds, until=lambda: not worker.readers)
+        assert not worker.readers, "the worker must be done within its budget"
+        self.kill(worker)
+
+    def run(self, seconds: float, *, until: Callable[[], bool] = lambda: False) -> bool:
+        """Lets so much time pass, or as much as it takes; returns whether the condition came true."""
+        end = self.time + seconds
+        while not until():
+            due = [
+                (at, index, action)
+                for index, worker in enumerate(self.workers.values())
+                if not worker.is_paused
+                for at, action in worker.due()
+            ]
+            at, _, action = min(due, key=lambda each: each[:2], default=(end, 0, None))
+            if action is None or at >= end:
+                self.time = max(self.time, end)
+                return until()
+            self.time = max(self.time, at) + 0.001  # a step takes a millisecond
+            action()
+        return True
+
+    @contextmanager
+    def paused(self, worker: Worker) -> Iterator[None]:
+        """The worker's process stands still meanwhile."""
+        before, worker.is_paused = worker.is_paused, True
+        try:
+            yield
+        finally:
+            worker.is_paused = before
+
+    def interrupt(self, worker: Worker) -> None:
+        """Called in the middle of a worker's put: lets happen what was planned for such a moment, once."""
+        action, self.on_interrupt = self.on_interrupt, None
+        if action is not None:
+            with self.paused(worker):
+                action()
+
+    # What the laws say.
+
+    def took(self, worker: Worker, entry: AuditEntry) -> None:
+        """A sink takes an entry: law 7, and law 5."""
+        key = lease_key(entry.source.stream_arn, entry.source.shard_id)
+        row = self.rows.rows.get(key)
+        owner = row.get("leaseOwner", {}).get("S") if row else None
+        assert owner in {worker.name, None}, f"{worker.name} puts an entry of a shard that {owner} holds"
+        shard = self._find(entry.source.stream_arn, entry.source.shard_id)
+        parent = shard.parent_id and self._find(entry.source.stream_arn, shard.parent_id)
+        if parent and entry.audit_id not in self._taken:
+            missing = self.unaccounted(parent)
+            assert not missing, "a child's entry is put before its parent's last ones"
+        self.emitted.append(entry)
+        self._taken.add(entry.audit_id)
+
+    def _check_write(self, key: str, before: Any, after: Any) -> None:
+        """A write to the leases table: laws 4 and 6."""
+        if after is None:
+            assert before["checkpoint"]["S"] == "SHARD_END", "only a finished row may be removed"
+        else:
+            lease = from_attributes(after)
+            assert lease is not None
+            shard = self._find(lease.stream_arn, lease.shard_id)
+            if lease.finished:
+                assert shard.closed_at is not None, "an open shard has no end"
+            limit = None if lease.finished else int(lease.position.sequence_number or 0)
+            missing = self.unaccounted(shard, limit)
+            assert not missing, f"the checkpoint passes {missing[0]['eventID']}, which nothing has taken"
+        action, self.on_lease_write = self.on_lease_write, None
+        if action is not None:
+            action()
+
+    def unaccounted(self, shard: SimulatedShard, limit: int | None = None) -> list[dict[str, Any]]:
+        """A shard's REMOVE records, up to a number, that were neither taken, set aside, nor told as lost."""
+        aside = {
+            message["MessageAttributes"]["sourceMessageId"]["StringValue"]
+            for message in self.dead_letters.messages
+        }
+        return [
+            record
+            for record in shard.written
+            if record["eventName"] == "REMOVE"
+            and (limit is None or number_of(record) <= limit)
+            and record["eventID"] not in self._taken
+            and record["eventID"] not in aside
+            and not self._is_told(shard, number_of(record))
+        ]
+
+    def _is_told(self, shard: SimulatedShard, number: int) -> bool:
+        """Whether an `audit_gap` covers a record: of its shard, of one whose children may be lost with it,
+        or of one that was found only after its parents were gone."""
+        if number in {number_of(record) for record in shard.records}:
+            return False  # still there to be read
+        for gap in self.gaps:
+            last = int(gap["last_sequence_number"] or 0)
+            first = gap["first_sequence_number"]
+            if gap["shard_id"] == shard.shard_id and last < number and (first is None or number < int(first)):
+                return True
+            is_relative = gap["shard_id"] in self._relatives(shard)
+            if is_relative and (first is None or gap["reason"] == "unread_past_retention"):
+                return True
+        return False
+
+    def _relatives(self, shard: SimulatedShard) -> set[str]:
+        """Ancestors and descendants; a stream's shards descend from those of the stream before."""
+        streams = {**self.table.lost_streams, **self.table.streams}
+        parents: dict[str, set[str]] = {}
+        before: set[str] = set()
+        for arn in sorted(streams):
+            ids = {each.shard_id for each in streams[arn].all_shards()}
+            for each in streams[arn].all_shards():
+                parents[each.shard_id] = {each.parent_id} if each.parent_id else before
+            before = before | ids
+
+        def ancestors(shard_id: str) -> set[str]:
+            found: set[str] = set()
+            left = [shard_id]
+            while left:
+                new = parents[left.pop()] - found
+                found |= new
+                left += new
+            return found
+
+        descendants = {each for each in parents if shard.shard_id in ancestors(each)}
+        return ancestors(shard.shard_id) | descendants
+
+    def check_order(self) -> None:
+        """First appearances of one export's entries are in the order in which they were written."""
+        numbers = {record["eventID"]: number_of(record) for _, record in self.table.removals()}
+        newest: dict[str, int] = {}
+        seen: set[str] = set()
+        for entry in self.emitted:
+            if entry.audit_id in seen:
+                continue
+            seen.add(entry.audit_id)
+            number = numbers[entry.audit_id]
+            assert newest.get(entry.request_id, 0) < number, "an export's entries come out of order"
+            newest[entry.request_id] = number
+
+    def check_rate(self) -> None:
+        """No worker reads a shard more than four times a second."""
+        for worker in self.workers.values():
+            for times in worker.client.reads.values():
+                for first, fifth in zip(times, times[4:], strict=False):
+                    assert fifth - first >= 0.99, "a shard is read more than four times a second"
+
+    def missing(self) -> list[dict[str, Any]]:
+        """Every REMOVE record that is not accounted for."""
+        streams = [*self.table.lost_streams.values(), *self.table.streams.values()]
+        return [
+            record
+            for stream in streams
+            for shard in stream.all_shards()
+            for record in self.unaccounted(shard)
+        ]
+
+    def leases(self) -> dict[str, Lease]:
+        """The rows by shard id."""
+        found = [from_attributes(row) for row in self.rows.rows.values()]
+        return {lease.shard_id: lease for lease in found if lease is not None}
+
+    def owners(self) -> dict[str, int]:
+        """How many unfinished leases each worker holds."""
+        counts = dict.fromkeys(self.workers, 0)
+        for lease in self.leases().values():
+            if lease.owner is not None and not lease.finished:
+                counts[lease.owner] = counts.get(lease.owner, 0) + 1
+        return counts
+
+    def repeats(self) -> list[str]:
+        """The ids of entries that were taken more than once, once for each repeat."""
+        counts = Counter(entry.audit_id for entry in self.emitted)
+        return list((counts - Counter(counts.keys())).elements())
+
+    def _find(self, stream_arn: str, shard_id: str) -> SimulatedShard:
+        stream = self.table.streams.get(stream_arn) or self.table.lost_streams[stream_arn]
+        return stream.shards.get(shard_id) or stream.dropped[shard_id]
+
+
+@contextmanager
+def watched(world: World) -> Iterator[World]:
+    """Collects what the workers log, the gaps apart."""
+
+    def keep(_logger: object, method: str, event: Any) -> Any:
+        world.logs.append({**event, "level": method})
+        if event["event"] == "audit_gap":
+            world.gaps.append(dict(event))
+        raise structlog.DropEvent
+
+    before = structlog.get_config()
+    structlog.configure(processors=[keep], wrapper_class=structlog.BoundLogger)
+    try:
+        yield world
+    finally:
+        structlog.configure(**before)
