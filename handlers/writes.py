@@ -21,11 +21,20 @@ AttributeValue = dict[str, str]
 # condition can see (a `ttl` with a fraction, digits that are no date) is noticed by the next event at most.
 _FIRST_TIME, _LAST_TIME = "0001", "9999~"
 _NAMES = {"#status": "status", "#ttl": "ttl", "#error": "error"}
+# Types first: to compare two types is false in DynamoDB and a failure in emulators.
 _OURS = (
-    "createdAt BETWEEN :firstTime AND :lastTime AND updatedAt BETWEEN :firstTime AND :lastTime"
+    "attribute_type(#ttl, :number) AND #ttl > :now"
+    " AND attribute_type(createdAt, :text) AND createdAt BETWEEN :firstTime AND :lastTime"
+    " AND attribute_type(updatedAt, :text) AND updatedAt BETWEEN :firstTime AND :lastTime"
     " AND attribute_not_exists(signedUrl) AND attribute_not_exists(#error)"
     " AND (attribute_not_exists(fileName) OR attribute_type(fileName, :text))"
 )
+_OURS_VALUES = {
+    ":number": {"S": "N"},
+    ":text": {"S": "S"},
+    ":firstTime": {"S": _FIRST_TIME},
+    ":lastTime": {"S": _LAST_TIME},
+}
 # What is the same in every statement stands in its text: each parameter costs CPU in botocore.
 _PARTIQL_OURS = (
     f"\"createdAt\" BETWEEN '{_FIRST_TIME}' AND '{_LAST_TIME}'"
@@ -77,9 +86,8 @@ def update_arguments(change: Change, now: datetime) -> dict[str, Any]:
     if before:
         names = _NAMES
         allowed = {f":before{index}": _s(status.value) for index, status in enumerate(before)}
-        values |= allowed | {":now": _now(now), ":text": _s("S")}
-        values |= {":firstTime": _s(_FIRST_TIME), ":lastTime": _s(_LAST_TIME)}
-        conditions.append(f"(#status IN ({', '.join(allowed)}) AND #ttl > :now AND {_OURS})")
+        values |= allowed | _OURS_VALUES | {":now": _now(now)}
+        conditions.append(f"(#status IN ({', '.join(allowed)}) AND {_OURS})")
     return {
         "Key": {"requestId": _s(change.request_id)},
         "UpdateExpression": "SET " + ", ".join(sets),
