@@ -1,0 +1,241 @@
+"""Verdicts on moto and on DynamoDB Local: conflicts, expiry, lost answers, fill-ins and outages."""
+
+from typing import Any
+
+import pytest
+
+from handlers.transitions import Outcome
+from processor.aws import Misconfigured, Transient
+from processor.transitions.applier import Applier
+from processor.transitions.status_table import StatusTable
+from processor.transitions.writers import SingleWriter
+from tests.handlers.making import SIGNED_URL, TTL_SECONDS, at, body, item, text_at
+from tests.handlers.test_transitions import BROKEN
+from tests.transitions.rig import (
+    FAR_DEADLINE,
+    Clock,
+    NoWaiting,
+    applier_on,
+    deliver,
+    delivery,
+    service_error,
+    timeout,
+)
+from tests.transitions.stores import Faulty, Store, outcomes, table_on
+
+CREATED_AT = text_at(0)
+
+
+@pytest.mark.parametrize("stored", BROKEN, ids=range(len(BROKEN)))
+def test_an_item_that_is_not_ours_is_a_conflict_and_stays_as_it_is(
+    store: Store, clock: Clock, stored: dict[str, Any]
+) -> None:
+    store.put(stored)
+    for mode in store.modes:
+        made = delivery(body("completed", createdAt=CREATED_AT, fileName="f"))
+        verdict = deliver(applier_on(store.client, store.table, clock, mode=mode), [made])[made[0].message_id]
+        assert verdict.outcome is Outcome.CONFLICT
+        assert verdict.reason.startswith("the stored item is not one of ours: ")
+        assert store.item() == stored
+
+
+@pytest.mark.parametrize("stored", [item("pending"), item("completed"), item("pending", status={"S": "?"})])
+@pytest.mark.parametrize("status", ["pending", "processing", "completed", "failed"])
+def test_a_dead_item_is_not_touched_and_the_event_is_expired(
+    store: Store, stored: dict[str, Any], status: str
+) -> None:
+    store.put(stored)
+    made = delivery(body(status, occurredAt=text_at(890), fileName="late"), now=at(950))
+    applier = applier_on(store.client, store.table, Clock(950))
+    verdict = deliver(applier, [made])[made[0].message_id]
+    late = 50 if status != "pending" else -840
+    assert (verdict.outcome, verdict.item_present) == (Outcome.EXPIRED, True)
+    assert verdict.late_seconds == late
+    assert store.item() == stored
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_an_event_that_expired_by_itself_tells_whether_an_item_was_there(
+    store: Store, *, there: bool
+) -> None:
+    if there:
+        store.put(item("pending"))
+    made = delivery(body("completed", createdAt=CREATED_AT), now=at(1_000))
+    verdict = deliver(applier_on(store.client, store.table, Clock(1_000)), [made])[made[0].message_id]
+    assert (verdict.outcome, verdict.late_seconds, verdict.item_present) == (Outcome.EXPIRED, 100.0, there)
+    assert store.item() == (item("pending") if there else None)
+
+
+def test_looking_for_the_item_of_an_expired_event_is_left_out_when_there_is_no_time(store: Store) -> None:
+    client = Faulty(store.client)
+    made = delivery(body("completed", createdAt=CREATED_AT), now=at(1_000))
+    [verdict], outage = applier_on(client, store.table, Clock(1_000)).apply([made], -1.0)
+    assert (verdict.outcome, verdict.item_present, outage) == (Outcome.EXPIRED, None, None)
+    assert client.calls == []
+
+
+@pytest.mark.parametrize("status", ["pending", "processing", "completed", "failed"])
+def test_a_write_whose_answer_was_lost_is_a_duplicate(store: Store, clock: Clock, status: str) -> None:
+    text = body(status, createdAt=CREATED_AT, fileName="f")
+    applier = applier_on(Faulty(store.client, ("after", timeout())), store.table, clock)
+    assert outcomes(applier, text) == [Outcome.DUPLICATE]
+    assert store.item() == item(status, fileName={"S": "f"})
+
+
+def test_a_write_that_never_answers_leaves_the_message_and_the_next_delivery_is_a_duplicate(
+    store: Store, clock: Clock
+) -> None:
+    text = body("pending", createdAt=CREATED_AT)
+    made = delivery(text)
+    applier = applier_on(Faulty(store.client, *[("after", timeout())] * 3), store.table, clock)
+    verdicts, outage = applier.apply([made], FAR_DEADLINE)
+    assert [verdict.outcome for verdict in verdicts] == [Outcome.RETRY]
+    assert str(outage) == "UpdateItem: ReadTimeoutError"
+    assert outcomes(applier, text) == [Outcome.DUPLICATE]
+
+
+def test_what_dynamodb_refuses_of_one_event_is_invalid_and_its_neighbours_go_on(
+    store: Store, clock: Clock
+) -> None:
+    refused = service_error("ValidationException")
+    applier = applier_on(Faulty(store.client, ("before", refused)), store.table, clock)
+    pair = [
+        delivery(body("completed", createdAt=CREATED_AT)),
+        delivery(body("pending", createdAt=CREATED_AT)),
+    ]
+    other = delivery(body(requestId="other"))
+    verdicts, outage = applier.apply([*pair, other], FAR_DEADLINE)
+    found = {verdict.message.message_id: verdict for verdict in verdicts}
+    assert [found[made.message_id].outcome for made, _ in (*pair, other)] == [
+        Outcome.INVALID,
+        Outcome.APPLIED,
+        Outcome.APPLIED,
+    ]
+    assert outage is None
+    assert found[pair[0][0].message_id].reason == (
+        "the item must be one that DynamoDB takes (UpdateItem: ValidationException)"
+    )
+
+
+# Fill-ins
+
+
+@pytest.mark.parametrize(
+    ("stored", "arriving", "outcome", "filled"),
+    [
+        (item("completed"), body("processing", fileName="f"), Outcome.STALE, {"fileName": {"S": "f"}}),
+        (item("completed"), body("pending", fileName="f"), Outcome.STALE, {"fileName": {"S": "f"}}),
+        (
+            item("completed"),
+            body("completed", fileName="f", signedUrl=SIGNED_URL),
+            Outcome.DUPLICATE,
+            {"fileName": {"S": "f"}, "signedUrl": {"S": SIGNED_URL}},
+        ),
+        (item("failed"), body("failed", error="disk full"), Outcome.DUPLICATE, {"error": {"S": "disk full"}}),
+        (item("pending"), body("pending", fileName="f"), Outcome.DUPLICATE, {"fileName": {"S": "f"}}),
+        (item("completed", fileName={"S": "kept"}), body("processing", fileName="f"), Outcome.STALE, {}),
+        (item("failed"), body("completed", fileName="f", signedUrl=SIGNED_URL), Outcome.CONFLICT, {}),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_duplicates_and_stale_events_fill_in_what_is_missing(  # noqa: PLR0917 - the table's columns
+    store: Store,
+    clock: Clock,
+    stored: dict[str, Any],
+    arriving: str,
+    outcome: Outcome,
+    filled: dict[str, Any],
+) -> None:
+    store.put(stored)
+    assert outcomes(applier_on(store.client, store.table, clock), arriving) == [outcome]
+    assert store.item() == stored | filled
+
+
+def test_a_fill_in_that_fails_keeps_only_the_messages_that_offered_something(
+    store: Store, clock: Clock
+) -> None:
+    store.put(item("completed"))
+    client = Faulty(store.client, None, *[("before", timeout())] * 3)
+    applier = applier_on(client, store.table, clock)
+    offering, empty = delivery(body("processing", fileName="f")), delivery(body("pending"))
+    verdicts = deliver(applier, [offering, empty])
+    assert verdicts[offering[0].message_id].outcome is Outcome.RETRY
+    assert verdicts[empty[0].message_id].outcome is Outcome.STALE
+    assert outcomes(applier, body("processing", fileName="f")) == [Outcome.STALE]
+    assert store.item() == item("completed", fileName={"S": "f"})
+
+
+def test_a_fill_in_for_which_there_is_no_time_keeps_the_message(store: Store, clock: Clock) -> None:
+    store.put(item("completed"))
+    ticks = iter([0.0, 2.0])
+    status_table = StatusTable(store.client, store.table, clock, NoWaiting(), lambda: next(ticks))
+    applier = Applier(status_table, SingleWriter(status_table), clock, TTL_SECONDS)
+    verdicts, outage = applier.apply([delivery(body("processing", fileName="f"))], 1.0)
+    assert [verdict.outcome for verdict in verdicts] == [Outcome.RETRY]
+    assert outage is None
+    assert store.item() == item("completed")
+
+
+def test_a_fill_in_does_not_reach_an_item_that_died_or_went_meanwhile(store: Store, clock: Clock) -> None:
+    store.put(item("completed"))
+    client = Faulty(store.client)
+
+    def pass_time() -> None:
+        clock.seconds = 900 if len(client.calls) == 2 else 60
+
+    client.before_call = pass_time
+    table = table_on(client, store, clock)
+    clock.seconds = 900
+    assert table.fill_in("req-1", {"fileName": "f"}) is None
+    store.client.delete_item(TableName=store.table, Key={"requestId": {"S": "req-1"}})
+    clock.seconds = 60
+    assert table.fill_in("req-1", {"fileName": "f"}) is None
+    assert store.item() is None
+
+
+# Outages
+
+
+@pytest.mark.parametrize("mode", ["single", "batch"])
+def test_a_table_that_is_down_costs_one_event_s_tries_and_every_message_stays(
+    store: Store, clock: Clock, mode: str
+) -> None:
+    client = Faulty(store.client, *[("before", timeout())] * 99)
+    applier = applier_on(client, store.table, clock, mode=mode)
+    verdicts, outage = applier.apply(
+        [delivery(body(requestId=f"r{number}")) for number in range(50)], FAR_DEADLINE
+    )
+    assert [verdict.outcome for verdict in verdicts] == [Outcome.RETRY] * 50
+    assert isinstance(outage, Transient)
+    assert len(client.calls) == 3
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ResourceNotFoundException"])
+def test_access_denied_pauses_polling_even_if_an_earlier_write_passed(
+    store: Store, clock: Clock, code: str
+) -> None:
+    client = Faulty(store.client, None, ("before", service_error(code)))
+    verdicts, outage = applier_on(client, store.table, clock).apply(
+        [delivery(body(requestId=f"r{number}")) for number in range(3)], FAR_DEADLINE
+    )
+    assert [verdict.outcome for verdict in verdicts] == [Outcome.APPLIED, Outcome.RETRY, Outcome.RETRY]
+    assert isinstance(outage, Misconfigured)
+
+
+def test_one_throttled_export_does_not_pause_polling_while_others_pass(store: Store, clock: Clock) -> None:
+    throttled = ("before", service_error("ProvisionedThroughputExceededException"))
+    client = Faulty(store.client, throttled, throttled, throttled)
+    verdicts, outage = applier_on(client, store.table, clock).apply(
+        [delivery(body(requestId=f"r{number}")) for number in range(3)], FAR_DEADLINE
+    )
+    assert [verdict.outcome for verdict in verdicts] == [Outcome.RETRY, Outcome.APPLIED, Outcome.APPLIED]
+    assert outage is None
+
+
+def test_what_cannot_begin_before_the_deadline_is_left_and_says_nothing_about_the_table(
+    store: Store, clock: Clock
+) -> None:
+    client = Faulty(store.client)
+    verdicts, outage = applier_on(client, store.table, clock).apply([delivery(body())], -1.0)
+    assert [verdict.outcome for verdict in verdicts] == [Outcome.RETRY]
+    assert (outage, client.calls) == (None, [])

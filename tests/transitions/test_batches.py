@@ -1,0 +1,180 @@
+"""The mode `auto`, and what a batch does not settle by itself."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from handlers.transitions import Outcome
+from processor.embedded.embedded_aws import EmbeddedAws
+from processor.transitions.applier import Applier
+from processor.transitions.status_table import Failed, NotTried, StatusTable, Written
+from processor.transitions.writers import BatchWriter, SingleWriter, choose_writer
+from tests.handlers.making import TTL_SECONDS, at, body, item, text_at
+from tests.resources import ClientFactory, status_table
+from tests.transitions.rig import Clock, NoWaiting, applier_on, service_error, timeout
+from tests.transitions.stores import Faulty, Store, change, outcomes, table_on
+
+CREATED_AT = text_at(0)
+
+
+def test_auto_on_moto_falls_back_with_one_warning_and_loses_nothing(
+    embedded_aws: EmbeddedAws, clock: Clock, logged: list[Any]
+) -> None:
+    store = Store(embedded_aws.client, status_table(embedded_aws.client, stream=False))
+    table = table_on(store.client, store, clock)
+    writer = choose_writer("auto", table)
+    assert isinstance(writer, SingleWriter)
+    [warning] = logged
+    assert (warning["event"], warning["log_level"]) == ("batch_writes_off", "warning")
+    assert "to an UPDATE of a missing item, instead of ConditionalCheckFailed" in warning["problem"]
+    applier = Applier(table, writer, clock, TTL_SECONDS)
+    bodies = [body(status, createdAt=CREATED_AT) for status in ("completed", "pending", "processing")]
+    assert [outcomes(applier, text) for text in bodies] == [
+        [Outcome.APPLIED],
+        [Outcome.STALE],
+        [Outcome.STALE],
+    ]
+    assert store.item() == item("completed")
+
+
+@pytest.mark.dynamodb_local
+def test_auto_on_dynamodb_local_uses_batches(
+    dynamodb_local: str, clients: Callable[[str], ClientFactory], clock: Clock, logged: list[Any]
+) -> None:
+    factory = clients(dynamodb_local)
+    store = Store(factory, status_table(factory, stream=False))
+    assert isinstance(choose_writer("auto", table_on(store.client, store, clock)), BatchWriter)
+    assert logged == []
+    assert store.client.scan(TableName=store.table)["Count"] == 0
+
+
+class Answering:
+    """A client whose BatchExecuteStatement answers as told."""
+
+    def __init__(self, *answers: Any, client: Any = None) -> None:
+        self._answers = list(answers)
+        self._client = client
+
+    def batch_execute_statement(self, **_: Any) -> Any:
+        answer = self._answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return {"Responses": answer}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+
+@pytest.mark.parametrize(
+    ("answers", "problem"),
+    [
+        ([service_error("AccessDeniedException")], "the permission dynamodb:PartiQLUpdate is missing"),
+        ([[{"Error": {"Code": "AccessDenied"}}]], "the permission dynamodb:PartiQLUpdate is missing"),
+        (
+            [[{"Error": {"Code": "ValidationError"}}]],
+            (
+                "the server answered error ValidationError to an UPDATE of a missing item,"
+                " instead of ConditionalCheckFailed"
+            ),
+        ),
+        (
+            [[]],
+            "the server answered success to an UPDATE of a missing item, instead of ConditionalCheckFailed",
+        ),
+        (
+            [service_error("UnknownOperationException")],
+            "the server could not be tried (BatchExecuteStatement: UnknownOperationException)",
+        ),
+        ([timeout()] * 3, "the server could not be tried (BatchExecuteStatement: ReadTimeoutError)"),
+    ],
+    ids=lambda value: str(value)[:50],
+)
+def test_auto_names_why_batches_are_not_used(
+    answers: list[Any], problem: str, clock: Clock, logged: list[Any]
+) -> None:
+    table = StatusTable(Answering(*answers), "table", clock, NoWaiting())  # type: ignore[arg-type] # a double
+    assert isinstance(choose_writer("auto", table), SingleWriter)
+    assert [line["problem"] for line in logged] == [problem]
+
+
+def test_auto_tries_again_after_a_throttled_probe(clock: Clock, logged: list[Any]) -> None:
+    right = [{"Error": {"Code": "ConditionalCheckFailed"}}]
+    answering = Answering(service_error("ThrottlingException"), right)
+    table = StatusTable(answering, "table", clock, NoWaiting())  # type: ignore[arg-type] # a double
+    assert isinstance(choose_writer("auto", table), BatchWriter)
+    assert logged == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "ThrottlingError",
+        "TransactionConflict",
+        "InternalServerError",
+        "ValidationError",
+        "AccessDenied",
+        "New",
+    ],
+)
+def test_whatever_a_statement_fails_for_is_settled_by_update_item(
+    store: Store, clock: Clock, code: str
+) -> None:
+    answering = Answering([{"Error": {"Code": code}}, {"TableName": "t"}], client=store.client)
+    applier = applier_on(answering, store.table, clock, mode="batch")
+    assert outcomes(applier, body(), body(requestId="other")) == [Outcome.APPLIED] * 2
+    assert store.item() == item(createdAt={"S": text_at(1)}, ttl={"N": str(int(at(901).timestamp()))})
+
+
+@pytest.mark.parametrize("error", ["ValidationException", "AccessDeniedException"])
+def test_a_batch_that_is_refused_as_a_whole_is_settled_by_update_item(
+    store: Store, clock: Clock, error: str
+) -> None:
+    answering = Answering(service_error(error), client=store.client)
+    applier = applier_on(answering, store.table, clock, mode="batch")
+    assert outcomes(applier, body(), body(requestId="other")) == [Outcome.APPLIED] * 2
+
+
+def test_the_old_item_of_a_refused_statement_is_used_where_aws_gives_it(store: Store, clock: Clock) -> None:
+    """As AWS answers; DynamoDB Local leaves the item out."""
+    refused = {"Error": {"Code": "ConditionalCheckFailed", "Item": item("completed")}}
+    answering = Answering([refused], client=None)  # no UpdateItem
+    assert outcomes(applier_on(answering, store.table, clock, mode="batch"), body("processing")) == [
+        Outcome.STALE
+    ]
+
+
+def test_a_statement_refused_only_for_a_kept_file_name_goes_through_update_item(
+    store: Store, clock: Clock
+) -> None:
+    kept = item("processing", fileName={"S": "kept"})
+    store.put(kept)
+    refused = {"Error": {"Code": "ConditionalCheckFailed", "Item": kept}}
+    applier = applier_on(Answering([refused], client=store.client), store.table, clock, mode="batch")
+    assert outcomes(applier, body("completed", fileName="new")) == [Outcome.APPLIED]
+    assert store.item() == item("completed", fileName={"S": "kept"})
+
+
+@pytest.mark.dynamodb_local
+def test_a_batch_whose_answer_was_lost_counts_as_duplicates(
+    dynamodb_local: str, clients: Callable[[str], ClientFactory], clock: Clock
+) -> None:
+    factory = clients(dynamodb_local)
+    store = Store(factory, status_table(factory, stream=False))
+    store.put(item("pending", requestId={"S": "known"}))
+    client = Faulty(store.client, ("after", timeout()))
+    applier = applier_on(client, store.table, clock, mode="batch")
+    found = outcomes(applier, body("pending"), body("completed", requestId="known"))
+    assert found == [Outcome.DUPLICATE] * 2
+    assert client.calls[:2] == ["batch_execute_statement"] * 2
+
+
+def test_time_that_runs_out_between_batches_leaves_the_rest(store: Store, clock: Clock) -> None:
+    ticks = iter([0.0, 0.0, 2.0, 2.0])
+    answering = Answering([{"TableName": "t"}] * 25, client=store.client)
+    table = StatusTable(answering, store.table, clock, NoWaiting(), lambda: next(ticks))  # type: ignore[arg-type]
+    changes = [change(requestId=f"r{number}") for number in range(30)]
+    ticks = iter([0.0, 2.0])
+    answers = BatchWriter(table, SingleWriter(table)).write(changes, 1.0)
+    assert answers[:25] == [Written()] * 25
+    assert all(isinstance(a, Failed) and isinstance(a.error, NotTried) for a in answers[25:])

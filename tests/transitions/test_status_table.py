@@ -1,0 +1,155 @@
+"""One conditional write on moto and on DynamoDB Local: what decides it, and what its answer means."""
+
+import threading
+from typing import Any
+
+import pytest
+
+from processor.aws import Misconfigured, NotFound, Rejected, Transient
+from processor.transitions.status_table import Failed, Late, Refused, StatusTable, Written
+from tests.handlers.making import SIGNED_URL, at, item, text_at
+from tests.resources import fresh_name
+from tests.transitions.rig import FAR_DEADLINE, Clock, NoWaiting, service_error, timeout
+from tests.transitions.stores import Faulty, Store, change, table_on
+
+CREATED_AT = text_at(0)
+
+
+def test_the_three_steps_in_order_are_three_writes_and_the_item_is_complete(
+    store: Store, clock: Clock
+) -> None:
+    client = Faulty(store.client)
+    table = table_on(client, store, clock)
+    for status, more in (
+        ("pending", {"occurredAt": CREATED_AT}),
+        ("processing", {"occurredAt": text_at(2)}),
+        ("completed", {"occurredAt": text_at(3), "fileName": "f", "signedUrl": SIGNED_URL}),
+    ):
+        assert table.write(change(status, **more)) == Written()
+    assert client.calls == ["update_item"] * 3
+    assert store.item() == item(
+        "completed", updatedAt={"S": text_at(3)}, fileName={"S": "f"}, signedUrl={"S": SIGNED_URL}
+    )
+
+
+def test_a_refusal_shows_the_item_as_it_was_and_leaves_it(store: Store, clock: Clock) -> None:
+    store.put(item("completed", fileName={"S": "f"}))
+    answer = table_on(store.client, store, clock).write(change("processing"))
+    assert answer == Refused(item("completed", fileName={"S": "f"}), at(60))
+    assert store.item() == item("completed", fileName={"S": "f"})
+
+
+def test_without_created_at_nothing_is_created(store: Store, clock: Clock) -> None:
+    assert table_on(store.client, store, clock).write(change("completed")) == Refused(None, at(60))
+    assert store.item() is None
+
+
+@pytest.mark.parametrize("stored", [{}, {"fileName": {"S": "kept"}}], ids=["missing", "kept"])
+def test_a_file_name_is_set_once(store: Store, clock: Clock, stored: dict[str, Any]) -> None:
+    store.put(item("processing", **stored))
+    assert table_on(store.client, store, clock).write(change("completed", fileName="new")) == Written()
+    assert store.item() == item("completed", fileName=stored.get("fileName", {"S": "new"}))
+
+
+def test_a_change_that_expired_meanwhile_is_not_tried(store: Store) -> None:
+    client = Faulty(store.client)
+    assert table_on(client, store, Clock(900)).write(change("completed", createdAt=CREATED_AT)) == Late()
+    assert client.calls == []
+
+
+def test_the_clock_is_read_again_before_each_try(store: Store, clock: Clock) -> None:
+    client = Faulty(store.client, ("before", timeout()))
+
+    def pass_time() -> None:
+        clock.seconds = 900
+
+    client.before_call = pass_time
+    assert table_on(client, store, clock).write(change("completed", createdAt=CREATED_AT)) == Late()
+    assert store.item() is None
+
+
+def test_a_try_after_the_end_of_the_item_does_not_touch_it(store: Store, clock: Clock) -> None:
+    store.put(item("pending"))
+    client = Faulty(store.client, ("before", timeout()))
+
+    def pass_time() -> None:
+        clock.seconds = 900
+
+    client.before_call = pass_time
+    answer = table_on(client, store, clock).write(change("completed"))
+    assert answer == Refused(item("pending"), at(900))
+    assert store.item() == item("pending")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        timeout(),
+        service_error("InternalServerError", 500),
+        service_error("ProvisionedThroughputExceededException"),
+        service_error("TransactionConflictException"),
+        service_error("ServiceUnavailable", 503),
+    ],
+    ids=str,
+)
+def test_one_failed_try_is_followed_by_another(store: Store, clock: Clock, fault: Exception) -> None:
+    client = Faulty(store.client, ("before", fault))
+    assert table_on(client, store, clock).write(change()) == Written()
+    assert client.calls == ["update_item"] * 2
+
+
+def test_after_three_tries_the_error_is_the_answer(store: Store, clock: Clock) -> None:
+    client = Faulty(store.client, *[("before", service_error("InternalServerError", 500))] * 9)
+    answer = table_on(client, store, clock).write(change())
+    assert isinstance(answer, Failed)
+    assert type(answer.error) is Transient
+    assert str(answer.error) == "UpdateItem: InternalServerError"
+    assert client.calls == ["update_item"] * 3
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("AccessDeniedException", Misconfigured),
+        ("UnrecognizedClientException", Misconfigured),
+        ("ResourceNotFoundException", NotFound),
+        ("ValidationException", Rejected),
+    ],
+)
+def test_what_no_second_try_can_help_is_answered_at_once(
+    store: Store, clock: Clock, code: str, kind: type[Exception]
+) -> None:
+    client = Faulty(store.client, ("before", service_error(code)))
+    answer = table_on(client, store, clock).write(change())
+    assert isinstance(answer, Failed)
+    assert type(answer.error) is kind
+    assert client.calls == ["update_item"]
+
+
+def test_once_a_drain_ends_nothing_is_tried_again(store: Store, clock: Clock) -> None:
+    abandon = threading.Event()
+    abandon.set()
+    client = Faulty(store.client, ("before", timeout()))
+    table = StatusTable(client, store.table, clock, abandon)  # type: ignore[arg-type] # a double
+    assert isinstance(table.write(change()), Failed)
+    assert client.calls == ["update_item"]
+    assert not table.has_time(FAR_DEADLINE)
+
+
+def test_a_missing_table_is_not_found(store: Store, clock: Clock) -> None:
+    table = StatusTable(store.client, fresh_name("no-such-table"), clock, NoWaiting())
+    answer = table.write(change())
+    assert isinstance(answer, Failed)
+    assert isinstance(answer.error, NotFound)
+    with pytest.raises(NotFound):
+        table.probe()
+    assert table.has_item("req-1") is None
+
+
+def test_the_probe_changes_nothing_and_passes(store: Store, clock: Clock) -> None:
+    table = table_on(store.client, store, clock)
+    table.probe()
+    assert store.client.scan(TableName=store.table)["Count"] == 0
+    assert table.has_item("req-1") is False
+    store.put(item())
+    assert table.has_item("req-1") is True
