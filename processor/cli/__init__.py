@@ -44,7 +44,7 @@ class _LazyGroup(TyperGroup):
     """Knows its commands by name and imports a command's module when it is asked for it."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - click's signature
-        return list(_COMMANDS)
+        return [*_COMMANDS]  # `list` is the module of a command here, once that is imported
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - click's signature
         if cmd_name not in _COMMANDS:

@@ -10,7 +10,10 @@ from processor.settings import SettingsError, health_file
 
 
 def healthcheck() -> None:
-    """Exit 0 if the running service is alive: every loop of it makes progress."""
+    """Exit 0 if the running service is alive: every loop of it makes progress.
+
+    Example: export-status healthcheck && echo alive
+    """
     try:
         verdict = check(health_file())
     except SettingsError as wrong:  # Docker keeps exit status 2 for itself

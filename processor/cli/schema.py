@@ -58,13 +58,19 @@ def _only_with(name: str, status: str) -> dict[str, Any]:
 
 @schema_app.command()
 def event() -> None:
-    """Print the JSON Schema of what producers send."""
+    """Print the JSON Schema of what producers send.
+
+    Example: export-status schema event > event.schema.json
+    """
     _print(Contract.EVENT)
 
 
 @schema_app.command()
 def audit() -> None:
-    """Print the JSON Schema of what audit log consumers get."""
+    """Print the JSON Schema of what audit log consumers get.
+
+    Example: export-status schema audit > audit.schema.json
+    """
     _print(Contract.AUDIT)
 
 
