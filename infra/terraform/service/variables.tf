@@ -48,7 +48,7 @@ variable "cpu" {
 }
 
 variable "memory" {
-  description = "MiB of a task."
+  description = "MiB of a task; 4096 with cpu 2048."
   type        = string
   default     = "2048"
 
