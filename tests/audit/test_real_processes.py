@@ -1,0 +1,158 @@
+"""Real processes share a stream over HTTP, come and go, and lose nothing."""
+
+import contextlib
+import itertools
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.audit.tasks import FAILOVER_SECONDS, TABLE, SimulatedAccount, Task
+from tests.simulated_stream.client import SimulatedStreamsClient
+from tests.simulated_stream.model import SimulatedTable, number_of
+from tests.simulated_stream.rows import SimulatedRows
+from tests.simulated_stream.server import SimulatedAws
+from tests.waiting import eventually
+
+
+@pytest.fixture
+def account() -> Iterator[SimulatedAccount]:
+    """A table with four shards."""
+    table = SimulatedTable(TABLE, time.time, shards=4)
+    streams, rows = SimulatedStreamsClient(table), SimulatedRows()
+    with SimulatedAws(streams, rows) as aws:
+        yield SimulatedAccount(table, streams, rows, aws.endpoint_url)
+
+
+@contextlib.contextmanager
+def exports_expire(account: SimulatedAccount, per_second: int) -> Iterator[None]:
+    """Items leave the table all the while, each key again and again."""
+    done = threading.Event()
+
+    def expire() -> None:
+        for number in itertools.count():
+            account.table.write(f"export-{number % 40}", "MODIFY")
+            account.table.write(f"export-{number % 40}")
+            if done.wait(1 / per_second):
+                return
+
+    thread = threading.Thread(target=expire, name="expiring")
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def assert_in_order(account: SimulatedAccount, *tasks: Task) -> None:
+    """First appearances of one export's entries are in the order in which its items were removed."""
+    numbers = {record["eventID"]: number_of(record) for _, record in account.table.removals()}
+    lines = sorted((line for task in tasks for line in task.entries), key=lambda line: line["timestamp"])
+    first = {line["auditId"]: line for line in reversed(lines)}
+    by_export: dict[str, list[tuple[str, int]]] = {}
+    for audit_id, line in first.items():
+        by_export.setdefault(line["requestId"], []).append((line["timestamp"], numbers[audit_id]))
+    for appearances in by_export.values():
+        in_time = sorted(appearances)  # lines of one millisecond count as in order
+        assert [number for _, number in in_time] == sorted(number for _, number in in_time)
+
+
+def taken(*tasks: Task) -> set[str]:
+    """The ids of every entry that any task printed."""
+    return {line["auditId"] for task in tasks for line in task.entries}
+
+
+@pytest.mark.slow
+def test_from_one_task_to_four_to_two_with_kills_and_stops_every_entry_arrives(
+    account: SimulatedAccount, tmp_path: Path
+) -> None:
+    with contextlib.ExitStack() as running:
+        tasks = [running.enter_context(Task(account, tmp_path))]
+        with exports_expire(account, per_second=60):
+            eventually(lambda: taken(*tasks), 20)
+            tasks += [running.enter_context(Task(account, tmp_path)) for _ in range(3)]
+            eventually(lambda: sorted(account.owners().values()) == [1, 1, 1, 1], 30)
+            for shard in account.table.open_shards()[:2]:
+                account.table.split(shard.shard_id)
+            account.table.roll(account.table.open_shards()[0].shard_id)
+            tasks[0].kill()
+            assert tasks[1].terminate() == 0
+            eventually(lambda: sorted(account.owners().values()) == [3, 3], 30)
+            account.table.split(account.table.open_shards()[0].shard_id)
+        eventually(lambda: account.removed() <= taken(*tasks), 30)
+        assert [task.terminate() for task in tasks[2:]] == [0, 0]
+        assert taken(*tasks) == account.removed()
+        assert_in_order(account, *tasks)
+        assert not [line for task in tasks for line in task.lines if line["event"] == "audit_gap"]
+        finished = [row for row in account.rows.rows.values() if row["checkpoint"]["S"] == "SHARD_END"]
+        assert len(finished) == 4
+
+
+def test_after_a_stop_the_next_task_goes_on_within_five_seconds_and_repeats_nothing(
+    account: SimulatedAccount, tmp_path: Path
+) -> None:
+    with Task(account, tmp_path) as first, Task(account, tmp_path) as second:
+        with exports_expire(account, per_second=50):
+            eventually(lambda: sorted(account.owners().values()) == [2, 2], 30)
+            eventually(lambda: first.entries and second.entries, 20)
+            assert first.terminate() == 0
+            stopped = time.monotonic()
+            eventually(lambda: list(account.owners().values()) == [4], 10)
+            before = taken(first, second)
+            eventually(
+                lambda: (
+                    {line["source"]["shardId"] for line in second.entries if line["auditId"] not in before}
+                    == {shard.shard_id for shard in account.table.open_shards()}
+                ),
+                10,
+            )
+            assert time.monotonic() - stopped < 5.0
+        eventually(lambda: account.removed() <= taken(first, second), 20)
+        assert second.terminate() == 0
+        lines = first.entries + second.entries
+        assert len(lines) == len({line["auditId"] for line in lines})
+
+
+def test_after_a_kill_another_task_goes_on_after_the_failover_time_and_repeats_the_same_ids(
+    account: SimulatedAccount, tmp_path: Path
+) -> None:
+    with Task(account, tmp_path) as first, Task(account, tmp_path) as second:
+        with exports_expire(account, per_second=50):
+            eventually(lambda: sorted(account.owners().values()) == [2, 2], 30)
+            eventually(lambda: len(first.entries) > 20, 20)
+            checkpoints = {key: row["checkpoint"]["S"] for key, row in account.rows.rows.items()}
+            first.kill()
+            killed = time.monotonic()
+            eventually(lambda: list(account.owners().values()) == [4], FAILOVER_SECONDS + 10)
+            assert FAILOVER_SECONDS / 2 < time.monotonic() - killed < FAILOVER_SECONDS + 5
+        eventually(lambda: account.removed() <= taken(first, second), 20)
+        assert second.terminate() == 0
+        repeated = {line["auditId"] for line in first.entries} & {line["auditId"] for line in second.entries}
+        for line in second.entries:
+            if line["auditId"] in repeated:
+                source = line["source"]
+                key = f"{source['streamArn'].partition('table/')[2]}/{source['shardId']}"
+                assert int(source["sequenceNumber"]) > int(checkpoints[key])
+        assert_in_order(account, first, second)
+
+
+def test_a_task_that_stood_still_past_its_failover_time_puts_nothing_under_the_lost_lease(
+    account: SimulatedAccount, tmp_path: Path
+) -> None:
+    with Task(account, tmp_path) as first, Task(account, tmp_path) as second:
+        with exports_expire(account, per_second=50):
+            eventually(lambda: sorted(account.owners().values()) == [2, 2], 30)
+            eventually(lambda: first.entries, 20)
+            first.process.send_signal(signal.SIGSTOP)
+            eventually(lambda: list(account.owners().values()) == [4], FAILOVER_SECONDS + 10)
+            first.process.send_signal(signal.SIGCONT)
+            # It comes back, finds its leases lost, and asks for a fair share of new ones.
+            eventually(lambda: any(line["event"] == "lease_lost" for line in first.lines), 20)
+            eventually(lambda: sorted(account.owners().values()) == [2, 2], 30)
+        eventually(lambda: account.removed() <= taken(first, second), 20)
+        assert [first.terminate(), second.terminate()] == [0, 0]
+        assert_in_order(account, first, second)
