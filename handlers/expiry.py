@@ -82,7 +82,7 @@ def audit_entry(record: StreamRecord, *, source: ShardSource, read_at: datetime)
         audit_id=_plain(record.get("eventID"), _AUDIT_ID_JSON_BYTES)
         or f"{source.shard_id}:{sequence_number}",
         action="export.expired" if by_ttl else "export.deleted",
-        request_id=_request_id(_mapping(change.get("Keys")) or image),
+        request_id=_request_id(_mapping(change.get("Keys")) or _own_key(image)),
         last_status=status,
         finished=status in FINISHED_STATUSES,
         created_at=_timestamp(image, "createdAt"),
@@ -121,6 +121,10 @@ def _request_id(keys: Mapping[str, Any]) -> str:
         return plain
     digest = "sha256:" + hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
     return plain[: MAX_REQUEST_ID_CHARS - len(digest)] + digest
+
+
+def _own_key(image: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"requestId": image["requestId"]} if "requestId" in image else {}
 
 
 def _plain(
