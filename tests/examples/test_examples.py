@@ -1,0 +1,169 @@
+"""The examples, run as their README says, on the embedded AWS with the service behind its queue."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from handlers.events import decode
+from handlers.export import Export, Status
+from processor.embedded.embedded_aws import EmbeddedAws, isolated_environment
+from tests.infra.service_process import running_service
+from tests.infra.tool_venvs import commands_of
+from tests.resources import drained_messages, item_of, queue_pair, status_table
+from tests.waiting import eventually
+
+ROOT = Path(__file__).resolve().parents[2]
+BLOCK = re.compile(r"^```bash\n(.*?)^```", re.MULTILINE | re.DOTALL)
+# Version 1 of the CLI does not take AWS_ENDPOINT_URL for SQS.
+PREAMBLE = 'aws() { command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }\n'
+
+
+@pytest.fixture(scope="module")
+def environment(embedded_aws: EmbeddedAws) -> dict[str, str]:
+    queue_url, dlq_url = queue_pair(embedded_aws.client)
+    return embedded_aws.environment() | {
+        "DYNAMODB_EXPORT_STATUS_TABLE": status_table(embedded_aws.client),
+        "SQS_EXPORT_EVENTS_QUEUE_URL": queue_url,
+        "SQS_EXPORT_EVENTS_DLQ_URL": dlq_url,
+    }
+
+
+def run_module(name: str, *arguments: str, environment: dict[str, str]) -> str:
+    """What an example prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"examples.{name}", *arguments],
+        cwd=ROOT,
+        env={**isolated_environment(), **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+@pytest.mark.slow
+def test_every_way_of_sending_ends_in_the_table(
+    embedded_aws: EmbeddedAws, environment: dict[str, str]
+) -> None:
+    blocks = [text for text in BLOCK.findall((ROOT / "examples" / "README.md").read_text()) if "ID=" in text]
+    assert len(blocks) == 3
+    script = PREAMBLE + "".join(f'{text}\necho "$ID"\n' for text in blocks)
+    path = os.pathsep.join([str(Path(sys.executable).parent), str(commands_of("awscli")), "/usr/bin:/bin"])
+    settings = isolated_environment() | environment
+    with running_service(settings, ("-m", "processor", "run", "--only", "transitions")) as service:
+        done = subprocess.run(
+            ["sh", "-eu", "-c", script],
+            cwd=ROOT,
+            env={**settings, "PATH": path, "AWS_DEFAULT_REGION": environment["AWS_REGION"]},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        ids = done.stdout.split()
+        assert len(set(ids)) == 3
+
+        def statuses() -> dict[str, str]:
+            table = environment["DYNAMODB_EXPORT_STATUS_TABLE"]
+            items = {each: item_of(embedded_aws.client, table, each) for each in ids}
+            return {each: item["status"]["S"] for each, item in items.items() if item is not None}
+
+        everywhere = dict.fromkeys(ids, "completed")
+        eventually(lambda: service.has_ended() or statuses() == everywhere, 30)
+        assert statuses() == everywhere, service.output()
+        assert service.stop() == 0
+    assert drained_messages(embedded_aws.client, environment["SQS_EXPORT_EVENTS_DLQ_URL"]) == []
+
+
+@pytest.mark.parametrize("fifo", [False, True])
+def test_what_is_sent_keeps_the_contract(embedded_aws: EmbeddedAws, *, fifo: bool) -> None:
+    url, _ = queue_pair(embedded_aws.client, fifo=fifo)
+    request_id = run_module("send_to_sqs", url, environment=embedded_aws.environment())
+    messages = drained_messages(embedded_aws.client, url)
+    events = [decode(message["Body"], now=datetime.now(UTC), fifo=fifo) for message in messages]
+    assert sorted(event.status.value for event in events) == ["completed", "pending", "processing"]
+    assert {event.request_id for event in events} == {request_id}
+    assert len({event.created for event in events}) == 1
+    if fifo:
+        assert {message["Attributes"]["MessageGroupId"] for message in messages} == {request_id}
+
+
+@pytest.fixture(scope="module")
+def api(environment: dict[str, str]) -> Iterator[str]:
+    """The reader's address."""
+    arguments = ("-m", "examples.reader_api", environment["DYNAMODB_EXPORT_STATUS_TABLE"], "0")
+    with subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={**isolated_environment(), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
+def answer_of(api: str, path: str) -> tuple[int, dict[str, Any], str | None]:
+    """Status, body and what caches are told."""
+    with closing(HTTPConnection(api.removeprefix("http://"), timeout=30)) as connection:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, json.load(answer), answer.getheader("Cache-Control")
+
+
+def put(aws: EmbeddedAws, environment: dict[str, str], request_id: str, seconds_left: int) -> Export:
+    now = datetime.now(UTC)
+    export = Export(
+        request_id,
+        Status.COMPLETED,
+        now,
+        now,
+        ttl=int(now.timestamp()) + seconds_left,
+        signed_url="https://example.org/report?X-Amz-Signature=1",
+    )
+    table = environment["DYNAMODB_EXPORT_STATUS_TABLE"]
+    aws.client("dynamodb").put_item(TableName=table, Item=export.to_item())
+    return export
+
+
+def test_a_reader_sees_a_living_export(
+    embedded_aws: EmbeddedAws, environment: dict[str, str], api: str
+) -> None:
+    export = put(embedded_aws, environment, "año 1/2", 60)
+    status, body, cache = answer_of(api, f"/exports/{quote('año 1/2', safe='')}")
+    assert (status, cache) == (200, "no-store")
+    assert (body["requestId"], body["status"], body["ttl"]) == ("año 1/2", "completed", export.ttl)
+    assert body["signedUrl"] == export.signed_url
+
+
+def test_a_reader_does_not_see_an_export_past_its_ttl(
+    embedded_aws: EmbeddedAws, environment: dict[str, str], api: str
+) -> None:
+    put(embedded_aws, environment, "over", 0)
+    assert item_of(embedded_aws.client, environment["DYNAMODB_EXPORT_STATUS_TABLE"], "over") is not None
+    assert answer_of(api, "/exports/over") == (404, {"error": "not found or expired"}, "no-store")
+
+
+@pytest.mark.parametrize(
+    "path", ["/exports/nobody", "/exports/", "/", "/other/over", f"/exports/{'x' * 257}"]
+)
+def test_a_reader_finds_nothing_where_nothing_is(api: str, path: str) -> None:
+    status, body, _ = answer_of(api, path)
+    assert (status, body) == (404, {"error": "not found or expired"})
