@@ -98,7 +98,7 @@ class DeadLetterQueue:
                 )
             except Rejected:
                 if len(left) == 1:
-                    refused |= left.keys()
+                    refused.update(left)
                 else:  # one of them is at fault: each on its own shows which
                     for index, entry in left.items():
                         self._send_chunk({index: entry}, taken, refused)
@@ -107,8 +107,9 @@ class DeadLetterQueue:
                 return
             except AwsError:
                 continue
-            taken |= {int(entry["Id"]) for entry in answer.get("Successful", [])}
-            refused |= {int(entry["Id"]) for entry in answer.get("Failed", []) if entry.get("SenderFault")}
+            taken.update(int(entry["Id"]) for entry in answer.get("Successful", []))
+            failed = answer.get("Failed", [])
+            refused.update(int(entry["Id"]) for entry in failed if entry.get("SenderFault"))
             left = {index: entry for index, entry in left.items() if index not in taken | refused}
             if not left:
                 return
