@@ -29,6 +29,7 @@ SETTLE_SECONDS = 8.0  # kept of a visibility timeout for deletes and dead letter
 FIRST_BACK_OFF_SECONDS = 0.5
 MAX_BACK_OFF_SECONDS = 30.0
 MAX_REFUSED_AT_START = 5
+_UNREADABLE = "the body could not be read, which is a defect of the consumer"
 
 
 class QueueUnusable(Exception):
@@ -187,6 +188,10 @@ class Receiver:
                 )
             except InvalidEvent as broken:
                 invalid[message.message_id] = Verdict(message, Outcome.INVALID, reason=str(broken))
+            except Exception as defect:  # noqa: BLE001 - contract section 3: "fails in any way"; else one
+                # message would end every task that receives it.
+                get_logger().error("decode_failed", message_id=message.message_id, exc_info=defect)
+                invalid[message.message_id] = Verdict(message, Outcome.INVALID, reason=_UNREADABLE)
         return invalid, events
 
     def _act(
