@@ -1,0 +1,185 @@
+"""Dead letters: within SQS's limits, split by number and by bytes, and only what the queue took counts."""
+
+import threading
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from processor.dead_letters import DeadLetter, DeadLetterQueue, Sent, printable
+from tests.handlers.making import at
+from tests.processor.limited_sqs import KIB, LimitedSqs, refusal, size_of
+
+URL = "http://127.0.0.1/123456789012/dlq"
+
+
+class NoWaiting(threading.Event):
+    """Waits are over at once."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Whether it is set."""
+        return self.is_set()
+
+
+def queue_on(sqs: Any, url: str = URL, abandon: threading.Event | None = None) -> DeadLetterQueue:
+    return DeadLetterQueue(sqs, url, lambda: at(60), abandon or NoWaiting())
+
+
+def letter(body: str = "x", **changes: Any) -> DeadLetter:
+    whole: dict[str, Any] = {
+        "body": body,
+        "outcome": "invalid",
+        "reason": "status is required",
+        "source_message_id": "0d2c1c9e-7a9a-4a42-8d05-3d1d6a4f7d7e",
+        "receive_count": 3,
+        "group_id": None,
+    }
+    return DeadLetter(**(whole | changes))
+
+
+def bodies(sqs: LimitedSqs) -> list[str]:
+    return [entry["MessageBody"] for entry in sqs.taken]
+
+
+def test_a_copy_carries_the_contract_s_attributes_and_nothing_else() -> None:
+    sqs = LimitedSqs()
+    assert queue_on(sqs).send([letter("{body}")]) == Sent(frozenset({0}), frozenset())
+    assert sqs.taken == [
+        {
+            "Id": "0",
+            "MessageBody": "{body}",
+            "MessageAttributes": {
+                "rejectionOutcome": {"DataType": "String", "StringValue": "invalid"},
+                "rejectionReason": {"DataType": "String", "StringValue": "status is required"},
+                "sourceMessageId": {
+                    "DataType": "String",
+                    "StringValue": "0d2c1c9e-7a9a-4a42-8d05-3d1d6a4f7d7e",
+                },
+                "receiveCount": {"DataType": "Number", "StringValue": "3"},
+                "rejectedAt": {"DataType": "String", "StringValue": "2026-11-22T10:01:00.000Z"},
+            },
+        }
+    ]
+
+
+def test_on_fifo_a_copy_keeps_its_group_and_is_recognised_by_the_message_s_id() -> None:
+    sqs = LimitedSqs(fifo=True)
+    queue = queue_on(sqs, URL + ".fifo")
+    assert queue.send([letter(group_id="g"), letter(group_id=None)]).taken == {0, 1}
+    assert [(entry["MessageGroupId"], entry["MessageDeduplicationId"]) for entry in sqs.taken] == [
+        ("g", "0d2c1c9e-7a9a-4a42-8d05-3d1d6a4f7d7e"),
+        ("0d2c1c9e-7a9a-4a42-8d05-3d1d6a4f7d7e", "0d2c1c9e-7a9a-4a42-8d05-3d1d6a4f7d7e"),
+    ]
+
+
+def test_a_standard_queue_s_group_id_is_not_copied() -> None:
+    sqs = LimitedSqs()
+    queue_on(sqs).send([letter(group_id="tenant-7")])
+    assert "MessageGroupId" not in sqs.taken[0]
+
+
+def test_nothing_to_send_is_no_call() -> None:
+    sqs = LimitedSqs()
+    assert queue_on(sqs).send([]) == Sent(frozenset(), frozenset())
+    assert sqs.calls == []
+
+
+def test_batches_are_split_by_number() -> None:
+    sqs = LimitedSqs()
+    assert queue_on(sqs).send([letter(str(number)) for number in range(25)]).taken == set(range(25))
+    assert [len(call) for call in sqs.calls] == [10, 10, 5]
+
+
+def test_batches_are_split_by_bytes_attributes_included() -> None:
+    """256 KiB in one call is what every queue takes."""
+    sqs = LimitedSqs(batch_bytes=256 * KIB)
+    letters = [letter("\u20ac" * 30_000) for _ in range(7)]
+    assert queue_on(sqs).send(letters).taken == set(range(7))
+    assert [len(call) for call in sqs.calls] == [2, 2, 2, 1]
+
+
+def test_the_largest_event_with_its_attributes_goes_alone_into_the_larger_queue() -> None:
+    sqs = LimitedSqs()
+    largest = letter("x" * 256 * KIB)
+    assert queue_on(sqs).send([letter(), largest, letter()]).taken == {0, 1, 2}
+    assert [len(call) for call in sqs.calls] == [1, 1, 1]
+    assert size_of(sqs.taken[1]) > 256 * KIB
+
+
+@pytest.mark.parametrize("refuses_call", [False, True], ids=["its entry fails", "the call fails"])
+def test_a_copy_that_is_too_large_is_refused_and_its_neighbours_are_taken(*, refuses_call: bool) -> None:
+    sqs = LimitedSqs(message_bytes=64 * KIB, refuses_call=refuses_call)
+    letters = [letter("a"), letter("x" * 70_000), letter("b")]
+    assert queue_on(sqs).send(letters) == Sent(frozenset({0, 2}), frozenset({1}))
+    assert sorted(bodies(sqs)) == ["a", "b"]
+
+
+def test_a_body_that_sqs_cannot_hold_is_refused_and_its_neighbours_are_taken() -> None:
+    sqs = LimitedSqs()
+    assert queue_on(sqs).send([letter("a"), letter("\ufffe"), letter("b")]) == Sent(
+        frozenset({0, 2}), frozenset({1})
+    )
+
+
+def test_entries_that_failed_for_sqs_s_reasons_are_tried_again_alone() -> None:
+    sqs = LimitedSqs()
+    sqs.faults = [{"b": "InternalError", "c": "ServiceUnavailable"}, {"c": "InternalError"}]
+    letters = [letter(text) for text in "abcd"]
+    assert queue_on(sqs).send(letters) == Sent(frozenset({0, 1, 2, 3}), frozenset())
+    assert sqs.calls == [["0", "1", "2", "3"], ["1", "2"], ["2"]]
+    assert bodies(sqs) == ["a", "d", "b", "c"]
+
+
+def test_after_three_tries_a_copy_counts_as_neither_taken_nor_refused() -> None:
+    sqs = LimitedSqs()
+    sqs.faults = [{"b": "InternalError"}] * 9
+    assert queue_on(sqs).send([letter("a"), letter("b")]) == Sent(frozenset({0}), frozenset())
+    assert len(sqs.calls) == 3
+
+
+@pytest.mark.parametrize("code", ["InternalError", "ServiceUnavailable", "RequestThrottled"])
+def test_a_call_that_failed_is_tried_again(code: str) -> None:
+    sqs = LimitedSqs()
+    sqs.faults = [refusal(code if code == "RequestThrottled" else "ServiceUnavailable")]
+    assert queue_on(sqs).send([letter("a"), letter("b")]).taken == {0, 1}
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "AWS.SimpleQueueService.NonExistentQueue"])
+def test_a_call_that_nobody_allows_takes_nothing_and_is_not_repeated(code: str) -> None:
+    sqs = LimitedSqs()
+    sqs.faults = [refusal(code)] * 3
+    assert queue_on(sqs).send([letter()]) == Sent(frozenset(), frozenset())
+    assert len(sqs.calls) == 1
+
+
+def test_once_a_drain_ends_no_try_is_repeated() -> None:
+    sqs, abandon = LimitedSqs(), NoWaiting()
+    abandon.set()
+    sqs.faults = [refusal("ServiceUnavailable")]
+    assert queue_on(sqs, abandon=abandon).send([letter()]).taken == frozenset()
+    assert len(sqs.calls) == 1
+
+
+@given(st.text(max_size=400))
+def test_a_reason_is_always_one_that_an_attribute_can_hold(reason: str) -> None:
+    shown = printable(reason)
+    assert 1 <= len(shown) <= 256
+    assert all(" " <= character <= "~" for character in shown)
+
+
+SIZES = st.lists(st.sampled_from([1, 100, 50_000, 100_000, 200_000, 262_144, 300_000]), max_size=14)
+
+
+@given(SIZES, st.lists(st.sampled_from(["ok", "bad"]), min_size=14, max_size=14))
+def test_every_copy_is_either_taken_once_or_not_counted_as_taken(sizes: list[int], fates: list[str]) -> None:
+    sqs = LimitedSqs(message_bytes=290_000, batch_bytes=290_000)
+    letters = [
+        letter(("\ufffe" if fate == "bad" else "x") * (size // (3 if fate == "bad" else 1) or 1))
+        for size, fate in zip(sizes, fates, strict=False)
+    ]
+    sent = queue_on(sqs).send(letters)
+    good = {index for index, each in enumerate(letters) if each.body[0] == "x" and len(each.body) < 289_000}
+    assert sent.taken == good
+    assert sent.refused == set(range(len(letters))) - good
+    assert len(sqs.taken) == len(good)
