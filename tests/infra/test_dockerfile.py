@@ -31,7 +31,7 @@ def test_the_image_holds_the_service_and_nothing_to_build_or_test_it_with() -> N
     assert {"infra/data.yaml", "infra/iam/task-policy.json"} <= sent
     folders = {name.partition("/")[0] for name in sent if "/" in name}
     assert folders == {"handlers", "processor", "infra"}
-    assert not [name for name in sent if ".env" in name or "embedded" in name or "terraform" in name]
+    assert not [name for name in sent if ".env" in name or "terraform" in name or "test" in name]
 
 
 def test_the_final_stage_copies_the_virtual_environment_alone() -> None:
@@ -161,6 +161,19 @@ class TestReplay:
         assert status == 2
         assert "SQS_EXPORT_EVENTS_QUEUE_URL" in output
         assert len(output.strip().splitlines()) == 1
+
+    def test_help_lists_every_command(self, replay: Replay, environment: dict[str, str]) -> None:
+        status, output = self.run(replay, ["--help"], environment)
+        assert status == 0
+        assert "healthcheck" in output
+
+    def test_commands_that_need_the_emulator_say_so(
+        self, replay: Replay, environment: dict[str, str]
+    ) -> None:
+        status, output = self.run(replay, ["local"], environment)
+        assert status == 1
+        assert output.count("\n") == 1
+        assert "export-status[demo]" in output
 
     def test_it_runs_is_healthy_and_ends_on_sigterm_to_the_very_process(
         self, replay: Replay, environment: dict[str, str]

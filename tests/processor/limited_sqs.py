@@ -53,10 +53,10 @@ class LimitedSqs:
         if sum(size_of(entry) for entry in Entries) > self._batch_bytes:
             raise refusal("AWS.SimpleQueueService.BatchRequestTooLong")
         answer: dict[str, Any] = {"Successful": [], "Failed": []}
-        for entry in Entries:
-            code = self._wrong_with(entry)
-            if code == "InvalidParameterValue" and self._refuses_call:
-                raise refusal(code)
+        wrong = [self._wrong_with(entry) for entry in Entries]
+        if self._refuses_call and "InvalidParameterValue" in wrong:
+            raise refusal("InvalidParameterValue")
+        for entry, code in zip(Entries, wrong, strict=True):
             theirs = fault.get(entry["MessageBody"])
             if code or theirs:
                 failed = {"Id": entry["Id"], "Code": code or theirs, "SenderFault": bool(code)}
