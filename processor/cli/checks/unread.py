@@ -27,5 +27,5 @@ def unread(subject: str, error: AwsError, place: Place, action: str, arn: str) -
         asked = f" at {endpoint}" if endpoint else ""
         return wrong(subject, f"no answer{asked} ({error})", "look at the network, then run this again")
     if refused(error, place, service):
-        return wrong(subject, f"must not be looked at ({error})", place.allow((action,), arn))
+        return wrong(subject, f"no permission to look at it ({error})", place.allow((action,), arn))
     return unknown(subject, f"this server cannot tell ({error})")
