@@ -54,7 +54,7 @@ def throttled(operation: str, dice: random.Random) -> Answer:
     """The service asks for fewer calls; GetRecords may say instead that its iterator is too old."""
     service = operation.partition(".")[0]
     codes = _THROTTLES[service]
-    if operation == "Streams.GetRecords":
+    if operation.startswith("Streams.GetRecords"):
         codes += (_EXPIRED_ITERATOR,)
     return _error(service, 403 if service == "SQS" else 400, dice.choice(codes))
 

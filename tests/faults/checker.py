@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from tests.faults.expected import DeletedByHand, Ending, Expected, Life, Sent, Value, expected
+from tests.faults.expected import RANK, DeletedByHand, Ending, Expected, Life, Sent, Value, expected
 
 Item = Mapping[str, str | int]
 
@@ -121,12 +121,18 @@ class _Check:
                     continue
                 ending = life.ending(item.get("status"))
                 if ending is None:
-                    allowed = " or ".join(each.status for each in life.endings)
-                    self._report.lost.append(f"{request_id} is {item.get('status')}, must be {allowed}")
+                    self._note_status(request_id, life, item.get("status"))
                     continue
                 self._endings[request_id, number] = ending
                 self._compare_item(request_id, item, ending)
         self._report.wrong += [f"{key} must not be in the table" for key, _ in unexpected]
+
+    def _note_status(self, request_id: str, life: Life, status: object) -> None:
+        allowed = " or ".join(each.status for each in life.endings)
+        is_behind = RANK.get(str(status), 0) < RANK[life.endings[0].status]
+        (self._report.lost if is_behind else self._report.wrong).append(
+            f"{request_id} is {status}, must be {allowed}"
+        )
 
     def _check_audit(self, sink: str) -> None:
         by_export: dict[str, dict[str, Delivered]] = defaultdict(dict)

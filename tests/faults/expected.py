@@ -16,7 +16,7 @@ from tests.faults.bodies import Event
 
 Value = str | int | bool | None
 
-_RANK = {"pending": 0, "processing": 1, "completed": 2, "failed": 2}
+RANK = {"pending": 0, "processing": 1, "completed": 2, "failed": 2}
 _FINAL = 2
 _MAX_ERROR_BYTES = 4 * 1_024
 _QUERY = re.compile(r"\?\S*")
@@ -56,7 +56,7 @@ class Ending:
         return {
             "requestId": self.item["requestId"],
             "lastStatus": self.item["status"],
-            "finished": frozenset({_RANK[self.status] == _FINAL}),
+            "finished": frozenset({RANK[self.status] == _FINAL}),
             "createdAt": self.item["createdAt"],
             "updatedAt": self.item["updatedAt"],
             "expiresAt": frozenset(_written(float(ttl or 0)) for ttl in self.item["ttl"]),
@@ -138,13 +138,13 @@ def _endings(request_id: str, timely: Sequence[Sent], ttl_seconds: int) -> Itera
     moments = [moment for event in events if (moment := _created(event)) is not None]
     if not moments:
         return
-    furthest = max(_RANK[event["status"]] for event in events)
-    for status in sorted({event["status"] for event in events if _RANK[event["status"]] == furthest}):
+    furthest = max(RANK[event["status"]] for event in events)
+    for status in sorted({event["status"] for event in events if RANK[event["status"]] == furthest}):
         losers = [
             each
             for each in timely
             if furthest == _FINAL and each.event is not None
-            and _RANK[each.event["status"]] == _FINAL and each.event["status"] != status
+            and RANK[each.event["status"]] == _FINAL and each.event["status"] != status
         ]  # fmt: skip
         contradicting = [each.event for each in losers]
         mine = [event for event in events if event["status"] == status]

@@ -51,7 +51,8 @@ class Episode:
     """From `begin` to `end` (seconds after the plan's start) every call of some operations fails so."""
 
     operations: str
-    """The beginning of their names: `Status.`, `Leases.GetRecords`, or nothing for all."""
+    """The beginning of their names: `Status.`, `Leases.UpdateItem`, or nothing for all. Reads of the shards
+    that the stream began with are `Streams.GetRecords.first`."""
     fault: Fault
     begin: float
     end: float

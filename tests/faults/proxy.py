@@ -208,7 +208,7 @@ class Proxy:
         _write(writer, await call)
 
     async def _forward(self, request: Request, body: bytes | None = None) -> Answer:
-        service, _, method = request.operation.partition(".")
+        service, method, *_ = request.operation.split(".")
         if service == "Streams" and self._front is not None:
             return self._front.answer(_STREAM_METHODS[method], request.body)
         try:
@@ -226,6 +226,8 @@ class Proxy:
         service = _SERVICES[target]
         if service == "Status" and self._leases_table in request.body:
             service = "Leases"
+        if method == "GetRecords" and self._front is not None and self._front.reads_first_shard(request.body):
+            method += ".first"
         return f"{service}.{method}"
 
     def _control(self, command: Mapping[str, Any]) -> Answer:

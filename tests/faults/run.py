@@ -5,7 +5,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,9 @@ EARLIEST_END_SECONDS = ENDS_WITHIN_SECONDS + 1.0
 LATE_AFTER_SECONDS = 3.0
 """From the end of the last export to the first late message."""
 
-REAPED_WITHIN_SECONDS = 8.0
+REAPED_AFTER_SECONDS = EARLIEST_END_SECONDS + LATE_AFTER_SECONDS + LATE_WITHIN_SECONDS
+"""So late that half of the late messages find an item that has expired and is still there."""
+
 AUDITED_WITHIN_SECONDS = 120.0
 TICK_SECONDS = 0.2
 SQS_MAX_BATCH = 10
@@ -140,14 +142,12 @@ class _Run:
     def _end(self, late: Sequence[Message]) -> None:
         """The exports expire, are told of too late, are deleted and audited."""
         self._say("the exports end")
-        reaper = Reaper(self._world, late_seconds=REAPED_WITHIN_SECONDS)
+        reaper = Reaper(self._world, late_seconds=REAPED_AFTER_SECONDS)
         reaper.start()
         wanted = len(self._items)
-        plan = self._schedule.plan
-        self._world.proxy.set_plan(replace(plan, seed=plan.seed + 1))
+        self._world.proxy.set_plan(self._schedule.ending_plan)
         with _Sending(self._world, late, self._sent):
-            quiet = time.time() + max(LATE_WITHIN_SECONDS, REAPED_WITHIN_SECONDS)
-            self._go_on(self._schedule.while_ending, until=quiet)
+            self._go_on(self._schedule.while_ending, until=time.time() + LATE_WITHIN_SECONDS)
         deadline = time.time() + AUDITED_WITHIN_SECONDS
         while not self._is_over(wanted):
             if time.time() > deadline:

@@ -56,6 +56,8 @@ class Schedule:
     shards: int
     failover_seconds: int
     plan: FaultPlan
+    ending_plan: FaultPlan
+    """What fails from the exports' end on."""
     while_sending: tuple[Action, ...]
     while_ending: tuple[Action, ...]
     broken_law: str | None = None
@@ -93,6 +95,7 @@ def draw(seed: int, size: Size) -> Schedule:
         shards=dice.choice([1, 2, 4]),
         failover_seconds=dice.choice([2, 3]),
         plan=FaultPlan(seed=seed, rates=USUAL_RATES, episodes=_episodes(dice, sending)),
+        ending_plan=FaultPlan(seed=seed + 1, rates=USUAL_RATES, episodes=_episodes(dice, ending)),
         while_sending=_actions(dice, [*must, *dice.choices(may, k=more)], sending),
         while_ending=_actions(dice, [*must, Move.RESHARD, *dice.choices(may, k=more)], ending),
     )

@@ -4,6 +4,7 @@ One reader follows the real stream and files each record into the shard that a s
 key. Deletions by the reaper that stands in for DynamoDB's TTL get the `userIdentity` that TTL would give.
 """
 
+import base64
 import json
 import random
 import threading
@@ -46,6 +47,13 @@ class StreamFront:
             error = {"__type": refused.response["Error"]["Code"], "message": "simulated"}
             return Answer(400, json.dumps(error).encode(), headers)
         return Answer(200, json.dumps(answer).encode(), headers)
+
+    def reads_first_shard(self, body: bytes) -> bool:
+        """Whether a GetRecords request is for one of the shards that the stream began with."""
+        token = json.loads(base64.b64decode(json.loads(body)["ShardIterator"]))
+        with self._table.lock:
+            shard = self._table.current.shards.get(token["shard"])
+        return shard is not None and shard.parent_id is None
 
     def reshard(self, seed: int) -> list[str]:
         """Splits one open shard or lets it roll over; the ids of its children."""

@@ -177,10 +177,10 @@ class World:
 
 class Reaper:
     """Stands in for DynamoDB's TTL, whose engine deletes about two items a second: a thread that deletes
-    what has expired, some of it at once and some of it late. The stream front adds the `userIdentity`."""
+    what has expired, half of it at once and half of it late. The stream front adds the `userIdentity`."""
 
     def __init__(self, world: World, *, late_seconds: float) -> None:
-        """Takes how late an item may be deleted."""
+        """Takes how late the second half is deleted."""
         self._world = world
         self._late_seconds = late_seconds
         self._stop = threading.Event()
@@ -204,8 +204,8 @@ class Reaper:
             self.deleted += len(due)
 
     def _due(self, key: str, item: Item) -> float:
-        share: float = hashlib.sha256(key.encode()).digest()[0] / 255
-        return int(item["ttl"]) + self._late_seconds * share
+        is_late = hashlib.sha256(key.encode()).digest()[0] % 2 == 0
+        return int(item["ttl"]) + (self._late_seconds if is_late else 0.0)
 
 
 def _clients(endpoint_url: str) -> ClientFactory:

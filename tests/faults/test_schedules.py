@@ -1,0 +1,103 @@
+"""The service loses nothing under faults, and the checker would see it if it did.
+
+The runs are mostly waiting, so they go side by side; each test asks for the result of one.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from processor.embedded.embedded_aws import EmbeddedAws
+from tests.faults.backends import Backends
+from tests.faults.checker import Report
+from tests.faults.fault_plan import Episode, Fault, FaultPlan
+from tests.faults.run import TooSlow, run
+from tests.faults.schedule import SHORT, Action, Move, Schedule, draw
+
+Reports = Callable[[str], Report]
+
+pytestmark = [pytest.mark.dynamodb_local, pytest.mark.slow]
+
+TABLE_OUT = Episode("Status.", Fault.ERROR, 0.5, 5.0)
+SINK_OUT = Episode("Kinesis.", Fault.ERROR, 0.0, 7.0)
+FIRST_SHARDS_UNREAD = Episode("Streams.GetRecords.first", Fault.THROTTLE, 0.0, 1_000.0)
+FIRST_SHARDS_UNREAD_A_WHILE = replace(FIRST_SHARDS_UNREAD, end=18.0)
+
+TROUBLE = Schedule(
+    seed=20,
+    size=replace(SHORT, exports=80, messages=300, sending_seconds=3),
+    tasks=1,
+    receivers=4,
+    write_mode="auto",
+    shards=2,
+    failover_seconds=2,
+    plan=FaultPlan(episodes=(TABLE_OUT, FIRST_SHARDS_UNREAD)),
+    ending_plan=FaultPlan(episodes=(SINK_OUT, FIRST_SHARDS_UNREAD_A_WHILE)),
+    while_sending=(),
+    while_ending=(Action(0.0, Move.ROLL_ALL), Action(5.0, Move.KILL)),
+)
+"""What each broken law needs to show: the table fails, the sink fails until the task is killed, children
+can be read before their parents and are known, for the task that follows lists them."""
+
+SCHEDULES = {
+    "drawn": draw(1, SHORT),
+    "trouble": TROUBLE,
+    "delete before write": replace(TROUBLE, broken_law="delete before write"),
+    "checkpoint before sink": replace(
+        TROUBLE,
+        broken_law="checkpoint before sink",
+        plan=FaultPlan(),
+        ending_plan=FaultPlan(episodes=(SINK_OUT,)),
+    ),
+    "no ttl condition": replace(TROUBLE, broken_law="no ttl condition"),
+    "child before parent": replace(TROUBLE, broken_law="child before parent"),
+}
+
+
+@pytest.fixture(scope="module")
+def reports(dynamodb_local: str, ministack: str, embedded_aws: EmbeddedAws) -> Iterator[Reports]:
+    """`reports(name)`: what the checker found in the run of that name."""
+    at = Backends(dynamodb_local, ministack, embedded_aws.endpoint_url)
+    with ThreadPoolExecutor(len(SCHEDULES)) as pool:
+        runs: dict[str, Future[Report]] = {
+            name: pool.submit(_report, schedule, at) for name, schedule in SCHEDULES.items()
+        }
+        yield lambda name: runs[name].result()
+
+
+def test_a_drawn_schedule_of_faults_loses_nothing(reports: Reports) -> None:
+    report = reports("drawn")
+    assert report.is_clean, (SCHEDULES["drawn"].describe(), report.details())
+
+
+def test_the_trouble_that_shows_broken_laws_does_not_show_in_the_service_itself(reports: Reports) -> None:
+    report = reports("trouble")
+    assert report.is_clean, report.details()
+
+
+def test_deleting_before_writing_is_seen_as_loss(reports: Reports) -> None:
+    assert reports("delete before write").lost
+
+
+def test_a_checkpoint_before_the_sink_is_seen_as_missing_audit(reports: Reports) -> None:
+    assert reports("checkpoint before sink").missing_audit
+
+
+def test_a_write_without_the_ttl_condition_is_seen_as_wrong(reports: Reports) -> None:
+    wrong = reports("no ttl condition").wrong
+    assert any("lastStatus is 'failed'" in each or "says failed" in each for each in wrong), wrong
+
+
+def test_a_child_read_before_its_parent_is_seen_as_wrong_order(reports: Reports) -> None:
+    wrong = reports("child before parent").wrong
+    assert any("audit entry 1" in each and "action is 'export.expired'" in each for each in wrong), wrong
+
+
+def _report(schedule: Schedule, at: Backends) -> Report:
+    """A machine that is busy with other things may be too slow once."""
+    try:
+        return run(schedule, at).report
+    except TooSlow:
+        return run(schedule, at).report
