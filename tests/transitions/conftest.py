@@ -1,5 +1,6 @@
 """A fresh status table on each engine, a clock, and what was logged."""
 
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -33,6 +34,10 @@ def clock() -> Clock:
 
 @pytest.fixture
 def logged() -> Iterator[list[Any]]:
-    """The log lines of the test, as dictionaries."""
+    """The log lines of the test, DEBUG among them, as dictionaries."""
+    structlog.reset_defaults()
+    level = logging.getLogger().level
+    logging.getLogger().setLevel(logging.DEBUG)
     with structlog.testing.capture_logs() as lines:
         yield lines
+    logging.getLogger().setLevel(level)
