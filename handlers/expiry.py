@@ -9,7 +9,8 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
+from functools import lru_cache
 from typing import Any, Literal
 
 from handlers.audit import FINISHED_STATUSES, Actor, AuditEntry, AuditSource
@@ -24,7 +25,7 @@ from handlers.export import (
 from handlers.masking import mask_urls
 from handlers.timestamps import format_timestamp, from_epoch_seconds, parse_timestamp
 
-TTL_ACTOR = ("Service", "dynamodb.amazonaws.com")
+TTL_ACTOR = Actor(type="Service", principal_id="dynamodb.amazonaws.com")
 """`userIdentity` of a deletion by TTL (DynamoDB Developer Guide, "DynamoDB Streams and Time to Live")."""
 
 StreamRecord = Mapping[str, Any]
@@ -72,12 +73,14 @@ def audit_entry(record: StreamRecord, *, source: ShardSource, read_at: datetime)
     change: Mapping[str, Any] = record["dynamodb"]
     sequence_number = str(change["SequenceNumber"])
     image = _mapping(change.get("OldImage"))
-    identity = _mapping(record.get("userIdentity"))
-    actor_type, principal = _either(identity, "type", "Type"), _either(identity, "principalId", "PrincipalId")
-    by_ttl = (actor_type, principal) == TTL_ACTOR
+    actor = _actor(record.get("userIdentity"))
+    by_ttl = actor == TTL_ACTOR
     status = _STATUSES.get(_string(image, "status") or "")
-    deleted_at = _instant(change.get("ApproximateCreationDateTime")) or read_at
-    expires_at = _instant(stored_ttl(image))
+    deleted_at = _seconds(change.get("ApproximateCreationDateTime"))
+    if deleted_at is None:
+        deleted_at = read_at.timestamp()
+    ttl = stored_ttl(image)
+    expires_at = None if ttl is None else _instant(ttl)
     return AuditEntry(
         audit_id=_plain(record.get("eventID"), _AUDIT_ID_JSON_BYTES)
         or f"{source.shard_id}:{sequence_number}",
@@ -87,17 +90,15 @@ def audit_entry(record: StreamRecord, *, source: ShardSource, read_at: datetime)
         finished=status in FINISHED_STATUSES,
         created_at=_timestamp(image, "createdAt"),
         updated_at=_timestamp(image, "updatedAt"),
-        expires_at=format_timestamp(expires_at) if expires_at else None,
-        deleted_at=format_timestamp(deleted_at),
-        deletion_lag_seconds=_lag_seconds(expires_at, deleted_at) if by_ttl else None,
+        expires_at=expires_at,
+        deleted_at=_instant(deleted_at) or format_timestamp(read_at),
+        deletion_lag_seconds=max(0, math.floor(deleted_at) - ttl)
+        if by_ttl and ttl is not None and expires_at
+        else None,
         file_name=_plain(_string(image, "fileName"), _FILE_NAME_JSON_BYTES, max_chars=MAX_FILE_NAME_CHARS),
         error=_plain(_string(image, "error"), _ERROR_JSON_BYTES, max_bytes=MAX_ERROR_BYTES),
         had_signed_url="signedUrl" in image,
-        actor=Actor(
-            type=_plain(actor_type, _ACTOR_JSON_BYTES), principal_id=_plain(principal, _ACTOR_JSON_BYTES)
-        )
-        if identity
-        else None,
+        actor=actor,
         source=AuditSource(
             table=source.table,
             region=source.region,
@@ -160,18 +161,24 @@ def _cut_json(text: str, max_bytes: int) -> str:
     return text
 
 
+def _actor(identity: object) -> Actor | None:
+    """Who deleted, under the spelling of Lambda's events or of the API's; None where nobody is named."""
+    if not isinstance(identity, dict) or not identity:
+        return None
+    kind = identity.get("type", identity.get("Type"))
+    principal = identity.get("principalId", identity.get("PrincipalId"))
+    if (kind, principal) == (TTL_ACTOR.type, TTL_ACTOR.principal_id):
+        return TTL_ACTOR
+    return Actor(type=_plain(kind, _ACTOR_JSON_BYTES), principal_id=_plain(principal, _ACTOR_JSON_BYTES))
+
+
 def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _string(image: Mapping[str, Any], name: str) -> str | None:
-    value = _mapping(image.get(name)).get("S")
-    return value if isinstance(value, str) else None
-
-
-def _either(identity: Mapping[str, Any], wire: str, boto: str) -> str | None:
-    """A field of `userIdentity` under the spelling of Lambda's events or of the API's."""
-    value = identity.get(wire, identity.get(boto))
+    attribute = image.get(name)
+    value = attribute.get("S") if isinstance(attribute, dict) else None
     return value if isinstance(value, str) else None
 
 
@@ -185,17 +192,19 @@ def _timestamp(image: Mapping[str, Any], name: str) -> str | None:
         return None
 
 
-def _instant(value: object) -> datetime | None:
-    """An instant from Unix seconds or from an aware datetime; None for anything else."""
+def _seconds(value: object) -> float | None:
+    """Unix seconds from a number or from an aware datetime; None for anything that is no instant."""
     if isinstance(value, datetime):
-        return value.astimezone(UTC)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return value.timestamp()
+    if isinstance(value, bool) or not isinstance(value, int | float) or _instant(value) is None:
         return None
+    return value
+
+
+@lru_cache(maxsize=4_096)  # records of one page share their seconds
+def _instant(seconds: float) -> str | None:
+    """Unix seconds as the contract writes them; None outside the years 1 to 9999."""
     try:
-        return from_epoch_seconds(value)
+        return format_timestamp(from_epoch_seconds(seconds))
     except ValueError:
         return None
-
-
-def _lag_seconds(expires_at: datetime | None, deleted_at: datetime) -> int | None:
-    return max(0, math.floor((deleted_at - expires_at).total_seconds())) if expires_at else None

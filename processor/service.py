@@ -4,6 +4,7 @@ Stop order: nothing new is received or read, what is in hand is finished, leases
 EXPORT_DRAIN_SECONDS of the signal (law 8).
 """
 
+import gc
 import os
 import signal
 import threading
@@ -91,6 +92,8 @@ class Service:
                 if not self._wake.is_set():
                     started.append(pipeline)
                     pipeline.start(self._wake)
+            # What is there now stays: the collector would look at all of it with every page of records.
+            gc.freeze()
             if not self._wake.is_set():
                 log.info("service_started", parts=self._parts)
             self._wake.wait()

@@ -118,11 +118,10 @@ class Batch:
         self._refused.extend((sink.name, refusal) for refusal in refusals)
 
     def _count(self) -> None:
-        metrics, entries, self._entries = self._delivery.metrics, self._entries, ()
-        for entry in entries:
-            if entry.audit_id in self._put_aside:
-                continue
-            expired = entry.action == "export.expired"
-            metrics.count(Metric.AUDIT_EXPIRED if expired else Metric.AUDIT_DELETED)
-            if expired and not entry.finished:
-                metrics.count(Metric.UNFINISHED_EXPIRIES)
+        taken = [entry for entry in self._entries if entry.audit_id not in self._put_aside]
+        self._entries = ()
+        expired = [entry for entry in taken if entry.action == "export.expired"]
+        metrics = self._delivery.metrics
+        metrics.count(Metric.AUDIT_EXPIRED, len(expired))
+        metrics.count(Metric.AUDIT_DELETED, len(taken) - len(expired))
+        metrics.count(Metric.UNFINISHED_EXPIRIES, sum(not entry.finished for entry in expired))

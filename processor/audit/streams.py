@@ -154,14 +154,12 @@ class StreamApi:
         """
         answer = call(self._client.get_records, ShardIterator=iterator, Limit=MAX_RECORDS)
         records = tuple(answer.get("Records", ()))
-        if not all(_has_sequence_number(record) for record in records):
-            raise MalformedPage
+        try:
+            for record in records:
+                record["dynamodb"]["SequenceNumber"]
+        except (KeyError, TypeError):
+            raise MalformedPage from None
         return Page(records, answer.get("NextShardIterator") or None)
-
-
-def _has_sequence_number(record: object) -> bool:
-    change = record.get("dynamodb") if isinstance(record, Mapping) else None
-    return isinstance(change, Mapping) and isinstance(change.get("SequenceNumber"), str)
 
 
 def _shard(answer: Mapping[str, Any]) -> Shard:

@@ -1,0 +1,61 @@
+"""What one writes first: a boto3 loop over one shard that prints what expired and stores where it is.
+
+It knows one task, one shard and no faults; it is what the audit pipeline's CPU is compared with.
+"""
+
+import json
+import os
+import sys
+
+import boto3
+
+TTL_IDENTITY = {"Type": "Service", "PrincipalId": "dynamodb.amazonaws.com"}
+
+
+def main() -> None:
+    """Reads the table's only shard to its end, then waits for its input to be closed."""
+    streams, dynamodb = boto3.client("dynamodbstreams"), boto3.client("dynamodb")
+    table, leases = os.environ["DYNAMODB_EXPORT_STATUS_TABLE"], os.environ["DYNAMODB_EXPORT_LEASES_TABLE"]
+    arn = streams.list_streams(TableName=table)["Streams"][0]["StreamArn"]
+    shard_id = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"][0]["ShardId"]
+    dynamodb.put_item(
+        TableName=leases,
+        Item={"leaseKey": {"S": shard_id}, "checkpoint": {"S": "TRIM_HORIZON"}},
+        ConditionExpression="attribute_not_exists(leaseKey)",
+    )
+    iterator: str | None = streams.get_shard_iterator(
+        StreamArn=arn, ShardId=shard_id, ShardIteratorType="TRIM_HORIZON"
+    )["ShardIterator"]
+    position = "TRIM_HORIZON"
+    while iterator:
+        page = streams.get_records(ShardIterator=iterator, Limit=1_000)
+        for record in page["Records"]:
+            if record["eventName"] != "REMOVE" or record.get("userIdentity") != TTL_IDENTITY:
+                continue
+            image = record["dynamodb"]["OldImage"]
+            line = {
+                "auditId": record["eventID"],
+                "requestId": image["requestId"]["S"],
+                "lastStatus": image["status"]["S"],
+                "deletedAt": record["dynamodb"]["ApproximateCreationDateTime"],
+            }
+            sys.stdout.write(json.dumps(line, default=str) + "\n")
+            sys.stdout.flush()
+        if page["Records"]:
+            before, position = position, page["Records"][-1]["dynamodb"]["SequenceNumber"]
+            dynamodb.update_item(
+                TableName=leases,
+                Key={"leaseKey": {"S": shard_id}},
+                UpdateExpression="SET #p = :new",
+                ConditionExpression="checkpoint = :old",
+                ExpressionAttributeNames={"#p": "checkpoint"},
+                ExpressionAttributeValues={":new": {"S": position}, ":old": {"S": before}},
+            )
+        iterator = page.get("NextShardIterator")
+    sys.stdout.write('{"event": "done"}\n')
+    sys.stdout.flush()
+    sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()
