@@ -1,0 +1,130 @@
+"""FIFO queues: order within a group is kept, also around what is left for later or rejected."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from processor.embedded.embedded_aws import EmbeddedAws
+from tests.handlers.making import body, item, text_at
+from tests.transitions.rig import service_error
+from tests.transitions.running import running
+from tests.transitions.test_pipeline import AT_ONCE
+from tests.waiting import eventually
+
+CREATED_AT = text_at(0)
+
+
+def step(request_id: str, status: str, **more: Any) -> str:
+    return body(status, requestId=request_id, createdAt=CREATED_AT, **more)
+
+
+def updates(calls: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, str]]:
+    """The statuses that were written, in order, by export."""
+    return [
+        (arguments["Key"]["requestId"]["S"], arguments["ExpressionAttributeValues"][":status"]["S"])
+        for name, arguments in calls
+        if name == "update_item"
+    ]
+
+
+def test_events_of_a_group_are_applied_in_their_order(embedded_aws: EmbeddedAws, tmp_path: Path) -> None:
+    with running(
+        embedded_aws,
+        tmp_path,
+        fifo=True,
+        before=lambda service: service.send(
+            step("x", "pending"),
+            step("x", "processing"),
+            step("y", "pending"),
+            step("x", "completed"),
+            group="g",
+        ),
+    ) as service:
+        service.wait_until_empty()
+        # Events of one export in a row are folded; another export's event is a step of its own.
+        assert updates(service.aws.calls) == [("x", "processing"), ("y", "pending"), ("x", "completed")]
+        assert service.item("x") == item("completed", requestId={"S": "x"})
+        assert (service.count("Applied"), service.count("Stale")) == (3, 1)
+
+
+def test_what_follows_a_message_that_was_left_waits_and_other_groups_go_on(
+    embedded_aws: EmbeddedAws, tmp_path: Path
+) -> None:
+    failing = {"a2"}
+
+    def fail_some(method: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        if arguments["Key"]["requestId"]["S"] in failing:
+            raise service_error("TransactionConflictException")
+        return method(**arguments)
+
+    with running(
+        embedded_aws,
+        tmp_path,
+        fifo=True,
+        hooks={"update_item": fail_some, **AT_ONCE},
+        before=lambda service: (
+            service.send(*[step(f"a{number}", "pending") for number in range(1, 5)], group="A"),
+            service.send(*[step(f"b{number}", "pending") for number in range(1, 4)], group="B"),
+        ),
+    ) as service:
+        eventually(lambda: all(service.item(f"b{number}") for number in range(1, 4)))
+        eventually(lambda: service.count("Retry") >= 2)
+        assert service.item("a1") is not None
+        assert (service.item("a3"), service.item("a4")) == (None, None)
+        failing.clear()
+        service.wait_until_empty()
+        written = [key for key, _ in updates(service.aws.calls) if key in {"a3", "a4"}]
+        assert written == ["a3", "a4"]
+        assert service.dead() == []
+
+
+def test_a_dead_letter_copy_carries_its_group_and_holds_up_nobody(
+    embedded_aws: EmbeddedAws, tmp_path: Path
+) -> None:
+    without_created_at = body("completed", requestId="x")
+    sent: list[str] = []
+    with running(
+        embedded_aws,
+        tmp_path,
+        fifo=True,
+        before=lambda service: sent.extend(
+            service.send(step("x", "pending"), "poison", without_created_at, step("x", "failed"), group="g")
+        ),
+    ) as service:
+        service.wait_until_empty()
+        assert service.item("x") == item("failed", requestId={"S": "x"})
+        first, second = service.dead()
+    assert (first["body"], second["body"]) == ("poison", without_created_at)
+    assert second["rejectionReason"] == (
+        "createdAt is required on a FIFO queue for an event that is not pending"
+    )
+    for copy, message_id in ((first, sent[1]), (second, sent[2])):
+        assert copy["rejectionOutcome"] == "invalid"
+        assert copy["system"]["MessageGroupId"] == "g"
+        assert copy["system"]["MessageDeduplicationId"] == copy["sourceMessageId"] == message_id
+
+
+def test_a_copy_that_the_dead_letter_queue_does_not_take_keeps_the_group_waiting(
+    embedded_aws: EmbeddedAws, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("processor.dead_letters._TRY_AGAIN_SECONDS", 0.01)
+    down = [True]
+
+    def refuse(method: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        if down:
+            raise service_error("ServiceUnavailable", 503)
+        return method(**arguments)
+
+    with running(
+        embedded_aws,
+        tmp_path,
+        fifo=True,
+        hooks={"send_message_batch": refuse, **AT_ONCE},
+        before=lambda service: service.send("poison", step("x", "pending"), group="g"),
+    ) as service:
+        eventually(lambda: service.operations()["send_message_batch"] >= 6)
+        assert service.item("x") is None
+        down.clear()
+        service.wait_until_empty()
+        assert service.item("x") is not None
+        assert [copy["body"] for copy in service.dead()] == ["poison"]

@@ -1,0 +1,434 @@
+"""The table, the queues or single entries fail: nothing is lost or wrongly dead-lettered, all recovers."""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from processor.embedded.embedded_aws import EmbeddedAws
+from processor.metrics import Metric
+from processor.startup import StartError
+from tests.handlers.making import body, item, text_at
+from tests.transitions.rig import service_error, timeout
+from tests.transitions.running import Hook, Running, running
+from tests.transitions.test_pipeline import AT_ONCE, without_waiting
+from tests.waiting import eventually
+
+CREATED_AT = text_at(0)
+REFUSED = EndpointConnectionError(endpoint_url="http://127.0.0.1")
+OUTAGES = {
+    "refused": REFUSED,
+    "silent": timeout(),
+    "5xx": service_error("InternalServerError", 500),
+    "throttled": service_error("ProvisionedThroughputExceededException"),
+    "denied": service_error("AccessDeniedException"),
+    "missing": service_error("ResourceNotFoundException"),
+    "credentials": service_error("ExpiredTokenException"),
+}
+
+
+class Switch:
+    """A hook that raises while it is on, and counts what it stopped."""
+
+    def __init__(self, error: Exception, *, on: bool = True) -> None:
+        self._error = error
+        self.on = on
+        self.stopped = 0
+
+    def __call__(self, method: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        """Raises or passes on."""
+        if self.on:
+            self.stopped += 1
+            raise self._error
+        return method(**arguments)
+
+
+def bodies_of(number: int) -> list[str]:
+    return [body(requestId=f"r{index}", createdAt=CREATED_AT) for index in range(number)]
+
+
+@pytest.fixture
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outages of tests are short, so the pauses between probes are."""
+    monkeypatch.setattr("processor.transitions.store_gate.FIRST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr("processor.transitions.store_gate.MAX_PAUSE_SECONDS", 0.2)
+    monkeypatch.setattr("processor.transitions.store_gate._LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("processor.transitions.receiver.FIRST_BACK_OFF_SECONDS", 0.05)
+
+
+def nobody_receives_while_probes_go_on(service: Running, outage: Switch) -> bool:
+    received, probes = service.operations()["receive_message"], outage.stopped
+    eventually(lambda: outage.stopped >= probes + 10)
+    return service.operations()["receive_message"] == received
+
+
+@pytest.mark.usefixtures("short_pauses")
+@pytest.mark.parametrize("error", OUTAGES.values(), ids=OUTAGES)
+def test_while_the_table_is_down_nothing_is_received_and_then_everything_is_applied(
+    embedded_aws: EmbeddedAws, tmp_path: Path, error: Exception
+) -> None:
+    outage = Switch(error)
+    with running(
+        embedded_aws,
+        tmp_path,
+        bodies=bodies_of(30),
+        hooks={"update_item": outage, **AT_ONCE},
+        settings={"EXPORT_RECEIVERS": "3"},
+        max_receive_count=4,
+    ) as service:
+        eventually(lambda: service.metrics._states[Metric.STORE_PAUSED] == 1)
+        eventually(lambda: nobody_receives_while_probes_go_on(service, outage), 20)
+        assert service.left() == 30
+        outage.on = False
+        service.wait_until_empty()
+        assert all(service.item(f"r{index}") for index in range(30))
+        assert service.dead() == []
+
+
+def test_one_item_that_dynamodb_refuses_never_pauses_polling(
+    embedded_aws: EmbeddedAws, tmp_path: Path, logged: list[Any]
+) -> None:
+    def refuse_one(method: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        if arguments["Key"]["requestId"]["S"] == "bad":
+            raise service_error("ValidationException")
+        return method(**arguments)
+
+    bodies = [body(requestId="bad"), *bodies_of(5)]
+    with running(embedded_aws, tmp_path, bodies=bodies, hooks={"update_item": refuse_one}) as service:
+        service.wait_until_empty()
+        [copy] = service.dead()
+        assert (copy["body"], copy["rejectionOutcome"]) == (bodies[0], "invalid")
+        assert "ValidationException" in copy["rejectionReason"]
+    assert "store_paused" not in [line["event"] for line in logged]
+
+
+# Receiving
+
+
+def test_receives_that_fail_are_repeated_and_lose_nothing(
+    embedded_aws: EmbeddedAws, tmp_path: Path, short_pauses: None
+) -> None:
+    errors: list[Exception] = [
+        REFUSED,
+        timeout(),
+        service_error("OverLimit"),
+        service_error("RequestThrottled"),
+        service_error("KmsThrottled"),
+        service_error("InternalError", 500),
+    ]
+
+    def fail_first(method: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        if errors:
+            raise errors.pop()
+        return method(**arguments)
+
+    with running(
+        embedded_aws, tmp_path, bodies=bodies_of(3), hooks={"receive_message": fail_first}
+    ) as service:
+        service.wait_until_empty()
+        assert service.count("ReceiveErrors") == 6
+        assert service.count("Applied") == 3
+
+
+def test_a_queue_that_vanishes_and_comes_back_is_only_waited_for(
+    embedded_aws: EmbeddedAws, tmp_path: Path, short_pauses: None
+) -> None:
+    gone = Switch(service_error("AWS.SimpleQueueService.NonExistentQueue"), on=False)
+    with running(embedded_aws, tmp_path, bodies=bodies_of(1), hooks={"receive_message": gone}) as service:
+        service.wait_until_empty()
+        gone.on = True
+        eventually(lambda: gone.stopped >= 6)
+        gone.on = False
+        service.send(*bodies_of(2))
+        service.wait_until_empty()
+        assert service.deaths == []
+
+
+# At the start
+
+
+@pytest.fixture
+def few_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tries at the start follow each other quickly."""
+    monkeypatch.setattr("processor.startup._FIRST_WAIT_SECONDS", 0.01)
+
+
+@pytest.mark.usefixtures("few_tries")
+@pytest.mark.parametrize(
+    ("operation", "error", "line"),
+    [
+        (
+            "get_queue_attributes",
+            service_error("AWS.SimpleQueueService.NonExistentQueue"),
+            "the event queue does not exist in this region and account (GetQueueAttributes: {code})",
+        ),
+        (
+            "get_queue_attributes",
+            REFUSED,
+            "the event queue cannot be reached (GetQueueAttributes: EndpointConnectionError)",
+        ),
+        (
+            "describe_table",
+            service_error("ResourceNotFoundException"),
+            "the table {table} does not exist in this region and account (DescribeTable: {code})",
+        ),
+        (
+            "describe_table",
+            service_error("InternalServerError", 500),
+            "the table {table} cannot be reached (DescribeTable: InternalServerError)",
+        ),
+        (
+            "get_queue_url",
+            service_error("QueueDoesNotExist"),
+            "the dead-letter queue does not exist in this region and account (GetQueueUrl: {code})",
+        ),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_what_is_missing_at_the_start_is_said_in_one_line_after_a_few_tries(
+    embedded_aws: EmbeddedAws, tmp_path: Path, operation: str, error: Exception, line: str
+) -> None:
+    missing = Switch(error)
+    made = Running(embedded_aws, tmp_path, {operation: missing}, {}, {})
+    with pytest.raises(StartError) as refused:
+        made.pipeline.start(threading.Event())
+    code = error.response["Error"].get("Code") if isinstance(error, ClientError) else ""
+    assert str(refused.value) == line.format(table=made.table, code=code)
+    assert missing.stopped == 5
+    assert made.operations()["receive_message"] == 0
+
+
+def test_what_comes_up_late_is_waited_for(embedded_aws: EmbeddedAws, tmp_path: Path, few_tries: None) -> None:
+    errors = [service_error("ResourceNotFoundException")] * 3
+
+    def late(method: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        if errors:
+            raise errors.pop()
+        return method(**arguments)
+
+    with running(embedded_aws, tmp_path, bodies=bodies_of(1), hooks={"describe_table": late}) as service:
+        service.wait_until_empty()
+
+
+def test_a_stop_ends_the_tries_of_the_start(embedded_aws: EmbeddedAws, tmp_path: Path) -> None:
+    cancelled = threading.Event()
+    cancelled.set()
+    missing = Switch(service_error("ResourceNotFoundException"))
+    made = Running(embedded_aws, tmp_path, {"describe_table": missing}, {}, {})
+    with pytest.raises(StartError):
+        made.pipeline.start(cancelled)
+    assert missing.stopped == 1
+
+
+@pytest.mark.parametrize("operation", ["get_queue_attributes", "describe_table"])
+def test_a_probe_that_is_refused_is_a_warning(
+    embedded_aws: EmbeddedAws, tmp_path: Path, logged: list[Any], operation: str
+) -> None:
+    made: dict[str, str] = {}
+
+    def point_to(service: Running) -> None:
+        made["dlq"] = service.dlq_url
+
+    denied = Switch(service_error("AccessDeniedException"))
+    with running(
+        embedded_aws,
+        tmp_path,
+        bodies=bodies_of(1),
+        hooks={operation: denied},
+        settings={"SQS_EXPORT_EVENTS_DLQ_URL": f"{embedded_aws.endpoint_url}/123456789012/any"},
+        before=point_to,
+    ) as service:
+        service.wait_until_empty()
+    assert [line["log_level"] for line in logged if "AccessDenied" in line.get("error", "")] == ["warning"]
+
+
+# Deletes
+
+
+def failing_entries(handles_of: Callable[[list[dict[str, Any]]], list[str]], *, sender: bool = False) -> Hook:
+    """Fails some entries of each batch: the ids that `handles_of` picks."""
+
+    def hook(method: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        failed = handles_of(arguments["Entries"])
+        passed = [entry for entry in arguments["Entries"] if entry["Id"] not in failed]
+        answer = method(**{**arguments, "Entries": passed}) if passed else {"Successful": []}
+        entries = [
+            {
+                "Id": each,
+                "Code": "ReceiptHandleIsInvalid" if sender else "InternalError",
+                "SenderFault": sender,
+            }
+            for each in failed
+        ]
+        return {**answer, "Failed": entries}
+
+    return hook
+
+
+def test_a_delete_that_fails_for_two_of_ten_is_repeated_for_those_two(
+    embedded_aws: EmbeddedAws, tmp_path: Path
+) -> None:
+    first = [["2", "7"]]
+    hook = failing_entries(lambda _entries: first.pop() if first else [])
+    with running(
+        embedded_aws, tmp_path, bodies=bodies_of(10), hooks={"delete_message_batch": hook}
+    ) as service:
+        service.wait_until_empty()
+        deletes = [arguments for name, arguments in service.aws.calls if name == "delete_message_batch"]
+        assert [[entry["Id"] for entry in arguments["Entries"]] for arguments in deletes] == [
+            [str(number) for number in range(10)],
+            ["2", "7"],
+        ]
+        assert service.count("DeletesRetried") == 2
+        assert service.count("Applied") == 10
+
+
+@pytest.mark.parametrize(
+    "hook",
+    [
+        Switch(service_error("ServiceUnavailable", 503)),
+        Switch(timeout()),
+        failing_entries(lambda entries: [entry["Id"] for entry in entries]),
+    ],
+    ids=["calls fail", "no answers", "all entries fail"],
+)
+def test_while_no_delete_works_the_service_goes_on_and_then_recovers(
+    embedded_aws: EmbeddedAws, tmp_path: Path, hook: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Applied events come back as duplicates; new ones are applied all the time; no receiver is stuck."""
+    monkeypatch.setattr("processor.transitions.event_queue._TRY_AGAIN_SECONDS", 0.01)
+    hooks: dict[str, Hook] = {"delete_message_batch": hook}
+    with running(
+        embedded_aws, tmp_path, bodies=bodies_of(10), hooks=hooks, settings={"EXPORT_RECEIVERS": "2"},
+        visibility_seconds=30, before=shorten_visibility,
+    ) as service:  # fmt: skip
+        eventually(lambda: service.count("Applied") >= 10)
+        for number in range(10, 15):
+            service.send(body(requestId=f"r{number}", createdAt=CREATED_AT))
+            eventually(lambda number=number: service.item(f"r{number}"))  # type: ignore[misc]
+        eventually(lambda: service.count("Duplicate") >= 10, 20)
+        assert service.left() == 15
+        del hooks["delete_message_batch"]
+        service.wait_until_empty()
+        assert service.count("Applied") == 15
+        assert service.dead() == []
+
+
+def shorten_visibility(service: Running) -> None:
+    """What could not be deleted comes back within a second; the service has read 30 s before."""
+    receive = service.aws._receive
+
+    def briefly(method: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        return receive(method, {**arguments, "VisibilityTimeout": 1})
+
+    service.aws._receive = briefly  # type: ignore[method-assign] # the test's own double
+
+
+# Dead letters
+
+
+def test_a_message_is_deleted_only_after_the_dead_letter_queue_took_its_copy(
+    embedded_aws: EmbeddedAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged: list[Any]
+) -> None:
+    monkeypatch.setattr("processor.dead_letters._TRY_AGAIN_SECONDS", 0.01)
+    down = Switch(service_error("ServiceUnavailable", 503))
+    with running(
+        embedded_aws, tmp_path, bodies=["poison"], hooks={"send_message_batch": down, **AT_ONCE}
+    ) as service:
+        eventually(lambda: down.stopped >= 6)
+        assert service.left() == 1
+        assert service.operations()["delete_message_batch"] == 0
+        down.on = False
+        service.wait_until_empty()
+        assert [copy["body"] for copy in service.dead()] == ["poison"]
+    failed = [line for line in logged if line["event"] == "dead_letter_failed"]
+    assert {line["consequence"] for line in failed} == {"tried again later"}
+
+
+def test_a_copy_whose_original_could_not_be_deleted_appears_again_with_the_same_source(
+    embedded_aws: EmbeddedAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("processor.transitions.event_queue._TRY_AGAIN_SECONDS", 0.01)
+    hooks: dict[str, Hook] = {"delete_message_batch": Switch(timeout())}
+    with running(
+        embedded_aws, tmp_path, bodies=["poison"], hooks=hooks, before=shorten_visibility
+    ) as service:
+        eventually(lambda: service.count("DeadLettered") >= 2)
+        del hooks["delete_message_batch"]
+        service.wait_until_empty()
+        copies = service.dead()
+    assert len(copies) >= 2
+    assert len({copy["sourceMessageId"] for copy in copies}) == 1
+
+
+def test_a_copy_that_the_queue_refuses_is_left_to_the_queue_s_own_redrive(
+    embedded_aws: EmbeddedAws, tmp_path: Path, logged: list[Any]
+) -> None:
+    hook = failing_entries(lambda entries: [entry["Id"] for entry in entries], sender=True)
+    with running(
+        embedded_aws, tmp_path, bodies=["poison"], hooks={"send_message_batch": hook, **AT_ONCE},
+        max_receive_count=2,
+    ) as service:  # fmt: skip
+        service.wait_until_empty()  # the queue itself moves it on the third receive
+        [copy] = service.dead()
+        assert copy["body"] == "poison"
+        assert "rejectionOutcome" not in copy
+    failed = [line for line in logged if line["event"] == "dead_letter_failed"]
+    assert {line["consequence"] for line in failed} == {"left to the queue's own redrive"}
+
+
+# Visibility
+
+
+def test_visibility_that_fails_for_one_entry_is_repeated_for_that_one(
+    embedded_aws: EmbeddedAws, tmp_path: Path
+) -> None:
+    first = [["1"]]
+    batches: list[list[str]] = []
+
+    def hook(method: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        batches.append([entry["Id"] for entry in arguments["Entries"]])
+        return failing_entries(lambda _entries: first.pop() if first else [])(
+            lambda **more: without_waiting(method, more), arguments
+        )
+
+    bodies = [body("completed", requestId=f"r{number}") for number in range(3)]
+    with running(
+        embedded_aws, tmp_path, bodies=bodies, hooks={"change_message_visibility_batch": hook}
+    ) as service:
+        eventually(lambda: len(batches) >= 2)
+        assert batches[:2] == [["0", "1", "2"], ["1"]]
+        service.send(*[body(requestId=f"r{number}", occurredAt=CREATED_AT) for number in range(3)])
+        service.wait_until_empty()
+        assert [service.item(f"r{number}") for number in range(3)] == [
+            item("completed", requestId={"S": f"r{number}"}) for number in range(3)
+        ]
+
+
+# Drain
+
+
+def test_a_drain_gives_back_at_once_what_a_silent_table_keeps_from_being_applied(
+    embedded_aws: EmbeddedAws, tmp_path: Path
+) -> None:
+    """The write does not answer; the stop comes; within the budget the messages can be received again."""
+    asked, answer = threading.Event(), threading.Event()
+
+    def hang(method: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        asked.set()
+        answer.wait(3)  # as long as the client's read timeout
+        raise timeout()
+
+    made = Running(embedded_aws, tmp_path, {"update_item": hang}, {"EXPORT_WRITE_MODE": "single"}, {})
+    made.send(*bodies_of(10))
+    made.pipeline.start(threading.Event())
+    assert asked.wait(10)
+    made.pipeline.stop(time.monotonic() + 9)
+    assert made.pipeline.join(), "within the budget"
+    answer.set()
+    eventually(lambda: made.visible() == 10, 5)
+    assert made.dead() == []

@@ -1,0 +1,269 @@
+"""The receiver's cycle: back-off that grows, bounded work, and what a drain does with messages in hand."""
+
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from handlers.transitions import Outcome
+from processor.aws import AwsError, Misconfigured, NotFound, Transient
+from processor.metrics import Metric, Metrics
+from processor.transitions.messages import Message, Verdict
+from processor.transitions.receiver import MAX_BACK_OFF_SECONDS, QueueUnusable, Receiver
+from tests.handlers.making import body
+from tests.transitions.rig import Clock, message
+
+VISIBILITY_SECONDS = 120
+
+
+class World:
+    """Every collaborator of one receiver; the queue answers by plan and then it is time to stop."""
+
+    def __init__(self, *answers: list[Message] | AwsError, fifo: bool = False) -> None:
+        self.answers = list(answers)
+        self.stop, self.abandon = threading.Event(), threading.Event()
+        self.metrics = Metrics()
+        self.now = 0.0
+        self.apply_takes = 0.0
+        self.waits: list[float] = []
+        self.asked: list[int] = []
+        self.applied: list[list[Message]] = []
+        self.deadlines: list[float] = []
+        self.deleted: list[Message] = []
+        self.released: list[Message] = []
+        self.left: list[Message] = []
+        self.retry: set[str] = set()
+        self.closed = False
+        self.beats = 0
+        collaborators: Any = self
+        self.receiver = Receiver(
+            queue=collaborators,
+            applier=collaborators,
+            settler=collaborators,
+            gate=collaborators,
+            metrics=self.metrics,
+            heartbeat=collaborators,
+            clock=Clock(),
+            stop=self.stop,
+            abandon=self.abandon,
+            poll_seconds=20,
+            visibility_seconds=VISIBILITY_SECONDS,
+            fifo=fifo,
+            monotonic=lambda: self.now,
+        )
+
+    # the queue
+
+    def receive(self, wait_seconds: int) -> list[Message]:
+        self.asked.append(wait_seconds)
+        if not self.answers:
+            self.stop.set()
+            return []
+        answer = self.answers.pop(0)
+        if isinstance(answer, AwsError):
+            raise answer
+        return answer
+
+    # the applier
+
+    def apply(self, deliveries: Iterable[Any], deadline: float) -> tuple[list[Verdict], AwsError | None]:
+        pairs = list(deliveries)
+        self.applied.append([each for each, _ in pairs])
+        self.deadlines.append(deadline)
+        self.now += self.apply_takes
+        return [
+            Verdict(each, Outcome.RETRY if each.message_id in self.retry else Outcome.APPLIED, event)
+            for each, event in pairs
+        ], None
+
+    # the settler
+
+    def dead_letter(self, verdicts: list[Verdict]) -> tuple[list[Message], list[Message]]:
+        left = [each.message for each in verdicts if each.outcome is Outcome.RETRY]
+        return [each.message for each in verdicts if each.message not in left], left
+
+    def delete(self, messages: list[Message]) -> None:
+        self.deleted += messages
+
+    def back_off(self, messages: list[Message]) -> None:
+        self.left += messages
+
+    def release(self, messages: list[Message]) -> None:
+        self.released += messages
+
+    # the gate and the heartbeat
+
+    def wait_until_open(self, stop: threading.Event, heartbeat: Any) -> None:
+        """Always open."""
+
+    def beat(self) -> None:
+        self.beats += 1
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        self.waits.append(seconds)
+        return event.is_set()
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def page(number: int = 10, **changes: Any) -> list[Message]:
+    return [message(body(requestId=f"r{index}"), **changes) for index in range(number)]
+
+
+def unreachable() -> Transient:
+    return Transient("ReceiveMessage", "EndpointConnectionError")
+
+
+def test_failed_receives_back_off_with_jitter_and_a_good_one_resets_it() -> None:
+    world = World(*[unreachable() for _ in range(5)], page(1), unreachable())
+    world.receiver.run()
+    wholes = [0.5, 1, 2, 4, 8, 0.5]
+    assert len(world.waits) == 6
+    for waited, whole in zip(world.waits, wholes, strict=True):
+        assert whole / 2 <= waited <= whole
+    assert world.metrics._counts[Metric.RECEIVE_ERRORS] == 6
+    assert len(world.deleted) == 1
+    assert world.closed
+
+
+def test_an_empty_receive_resets_the_back_off_too() -> None:
+    world = World(unreachable(), unreachable(), [], unreachable())
+    world.receiver.run()
+    assert world.waits[2] <= 0.5
+
+
+def test_no_number_of_failures_ends_the_loop_and_no_wait_is_longer_than_half_a_minute() -> None:
+    world = World(*[unreachable() for _ in range(500)])
+    world.receiver.run()
+    assert len(world.waits) == 500
+    assert MAX_BACK_OFF_SECONDS / 2 <= max(world.waits) <= MAX_BACK_OFF_SECONDS
+    assert min(world.waits[10:]) >= MAX_BACK_OFF_SECONDS / 2
+    assert world.beats >= 500
+
+
+@pytest.mark.parametrize(
+    "error",
+    [Misconfigured("ReceiveMessage", "AccessDenied"), NotFound("ReceiveMessage", "QueueDoesNotExist")],
+)
+def test_a_queue_that_refuses_every_receive_from_the_start_ends_the_service_with_a_clear_line(
+    error: AwsError,
+) -> None:
+    world = World(*[error] * 100)
+    with pytest.raises(QueueUnusable, match=r"^the event queue refuses to be read \(ReceiveMessage: \w+\)"):
+        world.receiver.run()
+    assert len(world.asked) == 5
+
+
+def test_a_queue_that_refuses_later_is_waited_for() -> None:
+    world = World([], *[Misconfigured("ReceiveMessage", "AccessDenied")] * 50, page(1))
+    world.receiver.run()
+    assert len(world.deleted) == 1
+
+
+def test_full_pages_are_followed_without_waiting_up_to_fifty_messages() -> None:
+    world = World(*[page() for _ in range(6)], page(4))
+    world.receiver.run()
+    assert world.asked == [20, 0, 0, 0, 0, 20, 0, 20]
+    assert [len(batch) for batch in world.applied] == [50, 14]
+
+
+def test_a_page_that_is_not_full_is_handled_at_once() -> None:
+    world = World(page(9), page(10), page(0))
+    world.receiver.run()
+    assert world.asked == [20, 20, 0, 20]
+    assert [len(batch) for batch in world.applied] == [9, 10]
+
+
+def test_an_error_while_filling_up_keeps_what_is_in_hand() -> None:
+    world = World(page(), unreachable(), page(1))
+    world.receiver.run()
+    assert [len(batch) for batch in world.applied] == [10, 1]
+    assert len(world.deleted) == 11
+    assert world.waits == []
+
+
+def test_an_idle_receiver_asks_once_a_long_poll() -> None:
+    world = World(*[[] for _ in range(180)])  # an hour
+    world.receiver.run()
+    assert set(world.asked) == {20}
+    assert world.waits == []
+
+
+def test_slow_cycles_ask_for_less_and_fast_ones_for_more_again() -> None:
+    world = World(*[page() for _ in range(5 + 5 + 5)])
+    world.apply_takes = VISIBILITY_SECONDS / 3
+    world.receiver.run()
+    sizes = [len(batch) for batch in world.applied]
+    assert sizes[0] == 50
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[-1] <= 30
+    world.stop.clear()
+    world.apply_takes, world.applied = 0.0, []
+    world.answers = [page() for _ in range(5 * 8)]
+    world.receiver.run()
+    sizes = [len(batch) for batch in world.applied]
+    assert sizes[:-1] == sorted(sizes[:-1])
+    assert sizes.count(50) > 3
+
+
+def test_the_deadline_of_a_batch_lies_within_the_visibility_timeout_of_its_first_page() -> None:
+    world = World(page(1))
+    world.now = 1_000.0
+    world.receiver.run()
+    assert 1_000 < world.deadlines[0] < 1_000 + VISIBILITY_SECONDS
+
+
+def test_what_a_drain_finds_in_hand_after_its_time_is_released_untouched() -> None:
+    world = World(page())
+    world.abandon.set()
+    world.receiver.run()
+    assert (world.applied, world.deleted) == ([], [])
+    assert len(world.released) == 10
+
+
+def test_what_a_poll_returns_after_the_stop_is_still_handled() -> None:
+    world = World(page())
+    original = world.receive
+
+    def stop_meanwhile(wait_seconds: int) -> list[Message]:
+        world.stop.set()
+        return original(wait_seconds)
+
+    world.receive = stop_meanwhile  # type: ignore[method-assign] # the signal comes while the poll is open
+    world.receiver.run()
+    assert world.asked == [20], "no further page is asked for"
+    assert len(world.deleted) == 10
+
+
+def test_on_fifo_a_batch_that_would_outlive_the_visibility_timeout_gives_up_what_it_has_not_started() -> None:
+    messages = [message(body(requestId=f"r{index}"), group_id="g") for index in range(5)]
+    world = World(messages, fifo=True)
+    world.apply_takes = 50.0
+    world.receiver.run()
+    assert [len(batch) for batch in world.applied] == [1, 1, 1]
+    assert world.deleted == messages[:3]
+    assert world.released == messages[3:]
+
+
+def test_on_fifo_what_comes_after_a_message_that_was_left_is_not_acted_on() -> None:
+    group_a = [message(body(requestId=f"a{index}", createdAt=None), group_id="A") for index in range(4)]
+    group_b = [message(body(requestId=f"b{index}"), group_id="B") for index in range(3)]
+    world = World([*group_a, *group_b], fifo=True)
+    world.retry = {group_a[1].message_id}
+    world.receiver.run()
+    assert set(world.deleted) == {group_a[0], *group_b}
+    assert set(world.left) == set(group_a[1:])
+    assert world.released == []
+    touched = {each for batch in world.applied for each in batch}
+    assert not touched & set(group_a[2:])
+
+
+def test_on_a_standard_queue_a_message_that_is_left_holds_up_nobody() -> None:
+    messages = page(4, group_id="fair queues have groups too")
+    world = World(messages)
+    world.retry = {messages[0].message_id}
+    world.receiver.run()
+    assert world.left == messages[:1]
+    assert world.deleted == messages[1:]
