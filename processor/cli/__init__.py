@@ -97,9 +97,16 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(_EXIT_INTERRUPTED)
     except BrokenPipeError:
-        # Who read our output has left; the interpreter must not fail once more while it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()
         sys.exit(EXIT_FAILED)
+    except OSError as failed:  # a full disk behind standard output
+        _forget_output()
+        _leave(f"input or output failed: {failed.strerror or type(failed).__name__}", EXIT_FAILED)
+
+
+def _forget_output() -> None:
+    """Who should have taken our output does not; the interpreter must not fail once more while it flushes."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _leave(line: str, status: int) -> None:

@@ -18,7 +18,7 @@ from processor.cli.dlq_letters import UNMARKED, Letter
 from processor.cli.dlq_redrive import STAYS, Fate, Redrive, Wanted
 from processor.cli.dlq_walk import Walk
 from processor.cli.operator import aws_errors, connect, ended_like_ctrl_c, patiently, usage_error
-from processor.cli.terminal import brief_seconds, console, plain, progress
+from processor.cli.terminal import brief_seconds, console, plain, progress, shortened
 from processor.settings import Settings
 from processor.startup import StartError, dead_letter_url
 
@@ -32,6 +32,7 @@ OUTCOMES = (
 """What the letters that can go back are marked with; a refused audit entry cannot."""
 
 _OUTCOME_STYLES = {Outcome.INVALID.value: "red", Outcome.CONFLICT.value: "magenta", QUARANTINED: "cyan"}
+SHOWN_BODY_CHARS = 1_000  # for people; --json has all
 _INDENT = " " * 6
 _OUT_OF_REACH = "the others are in somebody's hands, or behind ten of their FIFO group; try again"
 _EXPLAINED = {
@@ -167,7 +168,7 @@ def _show(out: Console, letter: Letter, now: datetime) -> None:
     head.append(f"{plain(letter.outcome):<9}", _OUTCOME_STYLES.get(letter.outcome, "yellow"))
     head.append(f"  {plain(letter.reason)}")
     out.print(head)
-    out.print(Text(_INDENT + plain(letter.message.body), "dim"))
+    out.print(Text(_INDENT + shortened(plain(letter.message.body), SHOWN_BODY_CHARS), "dim"))
 
 
 def _report(redriving: Redrive, *, as_json: bool) -> None:

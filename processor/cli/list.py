@@ -13,11 +13,12 @@ from processor.cli.audit_lines import json_line
 from processor.cli.durations import moment
 from processor.cli.exports import STATUS_STYLES, attributes, living
 from processor.cli.operator import aws_errors, connect, patiently, usage_error
-from processor.cli.terminal import brief_seconds, console, plain, progress
+from processor.cli.terminal import brief_seconds, console, plain, progress, shortened
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
+SHOWN_DETAIL_CHARS = 100  # for people; --json has all
 _NAMES = {"#status": "status", "#ttl": "ttl", "#error": "error"}
 _PROJECTION = "requestId, #status, createdAt, updatedAt, #ttl, fileName, #error"  # the signed URL stays there
 _HEADER = f"{'STATUS':<10}  {'SINCE':>5}  {'LEFT':>5}  REQUEST"
@@ -126,5 +127,5 @@ def show_table(exports: list[Export], now: datetime) -> None:
         row.append(plain(export.request_id), "bold")
         detail = export.error or export.file_name
         if detail:
-            row.append(f"  {plain(detail)}", "dim")
+            row.append(f"  {shortened(plain(detail), SHOWN_DETAIL_CHARS)}", "dim")
         out.print(row)

@@ -13,7 +13,7 @@ import typer
 
 from processor.aws import Aws, AwsError, Misconfigured, NotFound, Transient, call
 from processor.cli import EXIT_USAGE, CommandFailed
-from processor.cli.terminal import forgive_encoding
+from processor.cli.terminal import prepare_outputs
 from processor.log import configure_logging
 from processor.settings import AwsSettings, Settings, load_aws_settings, load_settings
 
@@ -31,7 +31,7 @@ def connect() -> tuple[Settings, Aws]:
     """
     settings = load_settings()
     configure_logging("ERROR")
-    forgive_encoding()
+    prepare_outputs()
     return settings, Aws(aws_settings(settings))
 
 

@@ -95,6 +95,8 @@ def read_lines(file: str, *, fifo: bool) -> list[Line]:
     Raises:
         typer.Exit: with status 2 and the reasons on standard error, if the file or a line is not good.
     """
+    if file == "-" and sys.stdin is None:
+        raise usage_error("- must not be closed: it is standard input")
     try:
         if file == "-":
             return _check(sys.stdin.buffer, fifo=fifo)

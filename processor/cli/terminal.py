@@ -1,6 +1,7 @@
 """What the commands write for people: text made safe for a terminal, colours, progress."""
 
 import io
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,11 @@ def safe(text: str) -> str:
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
+def shortened(text: str, chars: int) -> str:
+    """The beginning of a text that is too long, with how much is left out."""
+    return text if len(text) <= chars else f"{text[:chars]}… ({len(text) - chars} characters more)"
+
+
 def brief_seconds(seconds: float) -> str:
     """A duration in at most five characters, such as `45s`, `12m` or `3d`; negative ones count as none."""
     if seconds >= _MAX_BRIEF_SECONDS:
@@ -45,10 +51,14 @@ def console(*, stderr: bool = False, wrap: bool = False) -> Console:
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=not wrap)
 
 
-def forgive_encoding() -> None:
-    """Lets a stream of a small character set show `\\u2713` where it cannot show the character."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
+def prepare_outputs() -> None:
+    """Lets a stream of a small character set show `\\u2713` where it cannot show the character, and makes
+    streams that are closed swallow what is written."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for as long as we run
+        elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 

@@ -42,7 +42,7 @@ def command(
     handlers, level = list(logging.getLogger().handlers), logging.getLogger().level
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments: str, environment: Mapping[str, str], stdin: bytes = b"") -> Ran:
+    def run(*arguments: str, environment: Mapping[str, str], stdin: bytes | None = b"") -> Ran:
         with monkeypatch.context() as patched:
             for name in os.environ:
                 if name.startswith(SETTINGS):
@@ -50,7 +50,7 @@ def command(
             for name, value in environment.items():
                 patched.setenv(name, value)
             patched.setattr(sys, "argv", ["export-status", *arguments])
-            patched.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+            patched.setattr(sys, "stdin", None if stdin is None else io.TextIOWrapper(io.BytesIO(stdin)))
             capsys.readouterr()
             try:
                 main()

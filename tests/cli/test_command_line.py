@@ -1,6 +1,7 @@
 """What all commands have in common: help, version, completion, colours, and how they end."""
 
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -228,6 +229,41 @@ def test_a_reader_that_leaves_ends_a_command_without_a_traceback(
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [("get", "one"), ("list",), ("list", "--json"), ("check",)], ids=" ".join
+)
+def test_a_full_disk_is_one_line_and_exit_1(
+    embedded_aws: EmbeddedAws, environment: dict[str, str], tmp_path: Path, arguments: Sequence[str]
+) -> None:
+    put(embedded_aws, environment, "one")
+    with (
+        open("/dev/full", "wb") as full,
+        start(*arguments, environment=environment, cwd=tmp_path, stdout=full.fileno()) as process,
+    ):
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert err == b"export-status: input or output failed: No space left on device\n"
+
+
+@pytest.mark.parametrize("arguments", [("get", "one", "--watch"), ("list",), ("check",), ("dlq", "list")])
+def test_closed_outputs_do_no_harm(
+    embedded_aws: EmbeddedAws, environment: dict[str, str], tmp_path: Path, arguments: Sequence[str]
+) -> None:
+    now = datetime.now(UTC)
+    ended = Export("one", Status.FAILED, now, now, int((now + timedelta(hours=1)).timestamp()))
+    table = environment["DYNAMODB_EXPORT_STATUS_TABLE"]
+    embedded_aws.client("dynamodb").put_item(TableName=table, Item=ended.to_item())
+    words = shlex.join([sys.executable, "-m", "processor", *arguments])
+    done = subprocess.run(
+        ["sh", "-c", f"{words} <&- >&- 2>&-"],
+        cwd=tmp_path,
+        env=whole_environment(environment),
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == (1 if arguments == ("check",) else 0)
 
 
 def test_ctrl_c_ends_a_watch_without_a_traceback(

@@ -176,6 +176,13 @@ class TestList:
         ran = command("dlq", "list", "--json", environment=queues.environment)
         assert ran.out.isascii()
 
+    def test_a_long_body_is_shortened_for_people_only(self, queues: Queues, command: Command) -> None:
+        queues.reject("x" * 1_234)
+        ran = command("dlq", "list", environment=queues.environment)
+        assert ran.lines[1] == "      " + "x" * 1_000 + "… (234 characters more)"
+        (record,) = records(command("dlq", "list", "--json", environment=queues.environment))
+        assert record["body"] == "x" * 1_234
+
     def test_broken_attributes_count_as_missing(self, queues: Queues, command: Command) -> None:
         strange = {
             "receiveCount": {"DataType": "String", "StringValue": "many"},
@@ -210,7 +217,7 @@ class TestList:
     ) -> None:
         for _ in range(12):
             queues.reject("x" * 20_000)  # more than a pipe holds: it blocks in the middle
-        with start("dlq", "list", environment=queues.environment, cwd=tmp_path) as process:
+        with start("dlq", "list", "--json", environment=queues.environment, cwd=tmp_path) as process:
             assert process.stdout is not None
             process.stdout.read(1)
             assert queues.waiting(queues.dlq_url)[1] > 0
@@ -223,8 +230,8 @@ class TestList:
         self, queues: Queues, tmp_path: Path
     ) -> None:
         for _ in range(12):
-            queues.reject("x" * 20_000)
-        with start("dlq", "list", environment=queues.environment, cwd=tmp_path) as process:
+            queues.reject("x" * 20_000)  # more than a pipe holds: it blocks in the middle
+        with start("dlq", "list", "--json", environment=queues.environment, cwd=tmp_path) as process:
             assert process.stdout is not None
             process.stdout.read(1)
             process.stdout.close()

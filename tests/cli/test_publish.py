@@ -63,6 +63,11 @@ def test_standard_input_is_read_and_empty_lines_and_a_byte_order_mark_do_no_harm
     assert len(arrived(embedded_aws, environment)) == 2
 
 
+def test_closed_standard_input_is_exit_2(environment: dict[str, str], command: Command) -> None:
+    ran = command("publish", "-", environment=environment, stdin=None)
+    assert (ran.status, ran.err) == (2, "export-status: - must not be closed: it is standard input\n")
+
+
 def test_nothing_to_send_is_fine(environment: dict[str, str], command: Command) -> None:
     ran = command("publish", "-", environment=environment)
     assert (ran.status, ran.out) == (0, "published 0 events\n")
