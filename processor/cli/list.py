@@ -120,10 +120,10 @@ def show_table(exports: list[Export], now: datetime) -> None:
         return
     out.print(Text(_HEADER, "bold"))
     for export in sorted(exports, key=lambda export: (export.ttl, export.request_id)):
-        row = Text(f"{export.status.value:<10}", STATUS_STYLES[export.status])
+        row = Text().append(f"{export.status.value:<10}", STATUS_STYLES[export.status])
         since = brief_seconds((now - export.updated_at).total_seconds())
         left = brief_seconds(export.ttl - now.timestamp())
-        row.append(f"  {since:>5}  {left:>5}  ", "")
+        row.append(f"  {since:>5}  {left:>5}  ")
         row.append(plain(export.request_id), "bold")
         detail = export.error or export.file_name
         if detail:
