@@ -96,11 +96,7 @@ def fields_of(finding: Finding) -> dict[str, Any]:
 def line_of(finding: Finding) -> Text:
     """The finding as one line."""
     mark, style = MARKS[finding.verdict]
-    line = (
-        Text(f"{mark} ", style)
-        .append(f"{finding.subject}: ", "default")
-        .append(safe(finding.text), "default")
-    )
+    line = Text().append(f"{mark} ", style).append(f"{finding.subject}: {safe(finding.text)}")
     if finding.mend is not None:
-        line.append(" → ", style).append(safe(finding.mend), "bold default")
+        line.append(" → ", style).append(safe(finding.mend), "bold")
     return line
