@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ARGS ?=
+# Most tests wait more than they compute.
+TEST_PROCESSES ?= 4
 
 .DEFAULT_GOAL := help
 .PHONY: help demo local test check lint format types imports lock engines dynamodb-local ministack bench infra-audit audit clean
@@ -26,8 +28,8 @@ demo: $(READY) ## Watch exports live, expire and be audited, on an AWS of its ow
 local: $(READY) ## Run the embedded AWS alone
 	@$(BIN)/export-status local $(ARGS)
 
-test: $(READY) ## Run the tests
-	@$(BIN)/pytest $(ARGS)
+test: $(READY) ## Run the tests (ARGS="-n 0 tests/handlers" runs some, in one process)
+	@$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
 check: lint types imports test ## Everything that must pass: ruff, format, mypy, import contract, templates, tests
 

@@ -4,6 +4,7 @@
 its hash, and prints its folder of commands. What is there and was made from the same lock is kept.
 """
 
+import fcntl
 import hashlib
 import shutil
 import subprocess
@@ -27,11 +28,14 @@ def commands_of(name: str) -> Path:
     """
     lock, folder = LOCKS / f"{name}.lock", CACHE / name
     stamp, wanted = folder / "made-from", hashlib.sha256(lock.read_bytes()).hexdigest()
-    if not stamp.is_file() or stamp.read_text() != wanted:
-        shutil.rmtree(folder, ignore_errors=True)
-        venv.create(folder, with_pip=True)
-        _install(name, lock, folder)
-        stamp.write_text(wanted)
+    CACHE.mkdir(exist_ok=True)
+    with (CACHE / f"{name}.busy").open("w") as busy:  # tests of several processes may want it at once
+        fcntl.flock(busy, fcntl.LOCK_EX)
+        if not stamp.is_file() or stamp.read_text() != wanted:
+            shutil.rmtree(folder, ignore_errors=True)
+            venv.create(folder, with_pip=True)
+            _install(name, lock, folder)
+            stamp.write_text(wanted)
     return folder / "bin"
 
 
