@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -27,14 +28,12 @@ class SimulatedAccount:
     rows: SimulatedRows
     endpoint_url: str
 
-    def owners(self) -> dict[str, int]:
-        """How many unfinished leases each worker holds; free ones under the empty name."""
-        counts: dict[str, int] = {}
-        for row in list(self.rows.rows.values()):
-            if row["checkpoint"]["S"] != "SHARD_END":
-                owner = row.get("leaseOwner", {}).get("S", "")
-                counts[owner] = counts.get(owner, 0) + 1
-        return counts
+    def shares(self) -> list[int]:
+        """How many unfinished leases each owner holds, in rising order; empty while one of them is free."""
+        rows = [row for row in list(self.rows.rows.values()) if row["checkpoint"]["S"] != "SHARD_END"]
+        if not all("leaseOwner" in row for row in rows):
+            return []
+        return sorted(Counter(row["leaseOwner"]["S"] for row in rows).values())
 
     def removed(self) -> set[str]:
         """The ids of all REMOVE records."""

@@ -75,13 +75,13 @@ def test_from_one_task_to_four_to_two_with_kills_and_stops_every_entry_arrives(
         with exports_expire(account, per_second=60):
             eventually(lambda: taken(*tasks), 20)
             tasks += [running.enter_context(Task(account, tmp_path)) for _ in range(3)]
-            eventually(lambda: sorted(account.owners().values()) == [1, 1, 1, 1], 30)
+            eventually(lambda: account.shares() == [1, 1, 1, 1], 30)
             for shard in account.table.open_shards()[:2]:
                 account.table.split(shard.shard_id)
             account.table.roll(account.table.open_shards()[0].shard_id)
             tasks[0].kill()
             assert tasks[1].terminate() == 0
-            eventually(lambda: sorted(account.owners().values()) == [3, 3], 30)
+            eventually(lambda: account.shares() == [3, 3], 30)
             account.table.split(account.table.open_shards()[0].shard_id)
         eventually(lambda: account.removed() <= taken(*tasks), 30)
         assert [task.terminate() for task in tasks[2:]] == [0, 0]
@@ -97,11 +97,11 @@ def test_after_a_stop_the_next_task_goes_on_within_five_seconds_and_repeats_noth
 ) -> None:
     with Task(account, tmp_path) as first, Task(account, tmp_path) as second:
         with exports_expire(account, per_second=50):
-            eventually(lambda: sorted(account.owners().values()) == [2, 2], 30)
+            eventually(lambda: account.shares() == [2, 2], 30)
             eventually(lambda: first.entries and second.entries, 20)
             assert first.terminate() == 0
             stopped = time.monotonic()
-            eventually(lambda: list(account.owners().values()) == [4], 10)
+            eventually(lambda: account.shares() == [4], 10)
             before = taken(first, second)
             eventually(
                 lambda: (
@@ -122,12 +122,12 @@ def test_after_a_kill_another_task_goes_on_after_the_failover_time_and_repeats_t
 ) -> None:
     with Task(account, tmp_path) as first, Task(account, tmp_path) as second:
         with exports_expire(account, per_second=50):
-            eventually(lambda: sorted(account.owners().values()) == [2, 2], 30)
+            eventually(lambda: account.shares() == [2, 2], 30)
             eventually(lambda: len(first.entries) > 20, 20)
             checkpoints = {key: row["checkpoint"]["S"] for key, row in account.rows.rows.items()}
             first.kill()
             killed = time.monotonic()
-            eventually(lambda: list(account.owners().values()) == [4], FAILOVER_SECONDS + 10)
+            eventually(lambda: account.shares() == [4], FAILOVER_SECONDS + 10)
             assert FAILOVER_SECONDS / 2 < time.monotonic() - killed < FAILOVER_SECONDS + 5
         eventually(lambda: account.removed() <= taken(first, second), 20)
         assert second.terminate() == 0
@@ -145,14 +145,14 @@ def test_a_task_that_stood_still_past_its_failover_time_puts_nothing_under_the_l
 ) -> None:
     with Task(account, tmp_path) as first, Task(account, tmp_path) as second:
         with exports_expire(account, per_second=50):
-            eventually(lambda: sorted(account.owners().values()) == [2, 2], 30)
+            eventually(lambda: account.shares() == [2, 2], 30)
             eventually(lambda: first.entries, 20)
             first.process.send_signal(signal.SIGSTOP)
-            eventually(lambda: list(account.owners().values()) == [4], FAILOVER_SECONDS + 10)
+            eventually(lambda: account.shares() == [4], FAILOVER_SECONDS + 10)
             first.process.send_signal(signal.SIGCONT)
             # It comes back, finds its leases lost, and asks for a fair share of new ones.
             eventually(lambda: any(line["event"] == "lease_lost" for line in first.lines), 20)
-            eventually(lambda: sorted(account.owners().values()) == [2, 2], 30)
+            eventually(lambda: account.shares() == [2, 2], 30)
         eventually(lambda: account.removed() <= taken(first, second), 20)
         assert [first.terminate(), second.terminate()] == [0, 0]
         assert_in_order(account, first, second)
