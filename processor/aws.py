@@ -321,7 +321,10 @@ class Aws:
         )
         make: Any = self._session.client
         endpoint_url = self._settings.endpoints.get(service, self._settings.endpoint_url)
-        return make(service, endpoint_url=endpoint_url, config=config)
+        try:
+            return make(service, endpoint_url=endpoint_url, config=config)
+        except (bc.BotoCoreError, ValueError) as wrong:  # ValueError: "Invalid endpoint"
+            raise SettingsError(f"a setting of the AWS SDK is wrong: {wrong}") from None
 
 
 def refuse_foreign_answers(client: Any) -> None:

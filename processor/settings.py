@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
@@ -59,8 +60,13 @@ def _sinks(value: str) -> tuple[str, ...]:
 
 
 def _url(value: str) -> str:
+    rule = "must be an http or https URL without a query"
     if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value):
-        raise ValueError("must be an http or https URL without a query")
+        raise ValueError(rule)
+    try:
+        urlsplit(value).port  # noqa: B018 - reading it is what finds a port that is no number
+    except ValueError:
+        raise ValueError(rule) from None
     return value
 
 
