@@ -4,6 +4,7 @@ Log lines, audit lines and metrics share one stream (contract section 5), so eac
 under one lock.
 """
 
+import io
 import logging
 import sys
 import threading
@@ -75,6 +76,9 @@ def configure_logging(
         output: where lines go; standard output unless a test says otherwise.
     """
     lines = output or stdout_lines()
+    if output is None and isinstance(sys.stdout, io.TextIOWrapper):
+        # JSON is UTF-8 whatever the locale says; else one file name could hold up an audit line for ever.
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -168,7 +172,11 @@ class _ForeignHandler(logging.Handler):
     """Brings what libraries log into our lines: level, logger's name and the text, masked."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        fields: dict[str, object] = {"logger": record.name, "message": record.getMessage()}
+        try:
+            message = record.getMessage()
+        except (TypeError, ValueError, KeyError):  # its arguments do not fit: no reason to fail its caller
+            message = str(record.msg)
+        fields: dict[str, object] = {"logger": record.name, "message": message}
         if record.exc_info and record.exc_info[0]:
             fields["error_type"] = record.exc_info[0].__name__
         get_logger().log(record.levelno, "library_log", **fields)
