@@ -1,0 +1,263 @@
+"""AWS's errors by consequence, and clients that neither hang nor believe an answer that is not AWS's."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import botocore.exceptions as bc
+import pytest
+
+from processor.aws import (
+    Aws,
+    AwsError,
+    ConditionFailed,
+    IteratorExpired,
+    Misconfigured,
+    NotFound,
+    Rejected,
+    Transient,
+    Trimmed,
+    call,
+    error_for,
+    translate,
+)
+from processor.settings import AwsSettings
+from tests.handlers.making import SECRET, SIGNED_URL
+
+URL = "http://127.0.0.1:1"
+
+
+def client_error(code: str, status: int = 400, **members: Any) -> bc.ClientError:
+    answer: Any = {
+        "Error": {"Code": code, "Message": SIGNED_URL},
+        "ResponseMetadata": {"HTTPStatusCode": status},
+        **members,
+    }
+    return bc.ClientError(answer, "UpdateItem")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (client_error("ProvisionedThroughputExceededException"), Transient),
+        (client_error("ThrottlingException"), Transient),
+        (client_error("RequestThrottled", 403), Transient),
+        (client_error("OverLimit", 403), Transient),
+        (client_error("KmsThrottled"), Transient),
+        (client_error("InternalServerError", 500), Transient),
+        (client_error("SomethingNew", 503), Transient),
+        (client_error("SomethingNew", 429), Transient),
+        (client_error("TransactionConflictException"), Transient),
+        (client_error("ValidationException"), Rejected),
+        (client_error("ItemCollectionSizeLimitExceededException"), Rejected),
+        (client_error("InvalidParameterValue"), Rejected),
+        (client_error("InvalidMessageContents"), Rejected),
+        (client_error("AWS.SimpleQueueService.BatchRequestTooLong"), Rejected),
+        (client_error("ReceiptHandleIsInvalid", 404), Rejected),
+        (client_error("ResourceNotFoundException"), NotFound),
+        (client_error("QueueDoesNotExist"), NotFound),
+        (client_error("AWS.SimpleQueueService.NonExistentQueue"), NotFound),
+        (client_error("AccessDeniedException"), Misconfigured),
+        (client_error("AccessDenied", 403), Misconfigured),
+        (client_error("ExpiredTokenException"), Misconfigured),
+        (client_error("UnrecognizedClientException"), Misconfigured),
+        (client_error("InvalidSignatureException"), Misconfigured),
+        (client_error("KmsDisabled"), Misconfigured),
+        (client_error("SomethingNew", 400), Misconfigured),
+        (client_error("ExpiredIteratorException"), IteratorExpired),
+        (client_error("TrimmedDataAccessException"), Trimmed),
+        (bc.EndpointConnectionError(endpoint_url=URL), Transient),
+        (bc.ConnectTimeoutError(endpoint_url=URL), Transient),
+        (bc.ReadTimeoutError(endpoint_url=URL), Transient),
+        (bc.ConnectionClosedError(endpoint_url=URL), Transient),
+        (bc.CredentialRetrievalError(provider="container", error_msg=SECRET), Transient),
+        (bc.NoCredentialsError(), Misconfigured),
+        (bc.PartialCredentialsError(provider="env", cred_var="x"), Misconfigured),
+        (bc.ParamValidationError(report=SECRET), Rejected),
+    ],
+    ids=str,
+)
+def test_an_error_is_named_by_its_consequence_and_quotes_nothing(error: Exception, kind: type) -> None:
+    found = translate(error, "UpdateItem")
+    assert type(found) is kind
+    assert str(found).startswith("UpdateItem: ")
+    assert SECRET not in f"{found!r} {found} {vars(found)}"
+
+
+def test_a_refused_condition_carries_the_old_item() -> None:
+    item = {"requestId": {"S": "r"}}
+    with_item = translate(client_error("ConditionalCheckFailedException", Item=item), "UpdateItem")
+    assert isinstance(with_item, ConditionFailed)
+    assert with_item.item == item
+    without = translate(client_error("ConditionalCheckFailedException"), "UpdateItem")
+    assert isinstance(without, ConditionFailed)
+    assert without.item is None
+
+
+def test_throttling_is_told_from_failing() -> None:
+    throttled, failed = error_for("X", "ThrottlingException"), error_for("X", "InternalServerError", 500)
+    assert isinstance(throttled, Transient)
+    assert isinstance(failed, Transient)
+    assert (throttled.throttled, failed.throttled) == (True, False)
+
+
+def test_the_operation_of_an_error_is_the_api_s_name() -> None:
+    def batch_execute_statement(**_: Any) -> None:
+        raise bc.NoCredentialsError
+
+    with pytest.raises(Misconfigured, match=r"^BatchExecuteStatement: NoCredentialsError$"):
+        call(batch_execute_statement, Statements=[])
+
+
+# Clients
+
+
+def aws_at(endpoint_url: str, poll_seconds: int = 20) -> Aws:
+    settings = AwsSettings(
+        region="us-east-1", endpoint_url=endpoint_url, access_key_id="a", secret_access_key="b"
+    )
+    return Aws(settings, threads=3, poll_seconds=poll_seconds)
+
+
+def test_clients_are_made_once_with_their_timeouts_and_enough_connections() -> None:
+    aws = aws_at(URL)
+    assert aws.sqs() is aws.sqs()
+    assert aws.sqs() is not aws.receiving()
+    configs: dict[str, Any] = {
+        "receiving": aws.receiving().meta.config,
+        "sqs": aws.sqs().meta.config,
+        "dynamodb": aws.dynamodb().meta.config,
+        "leases": aws.leases().meta.config,
+        "streams": aws.streams().meta.config,
+        "kinesis": aws.kinesis().meta.config,
+    }
+    assert configs["receiving"].read_timeout > 20, "outlives a long poll"
+    write = configs["dynamodb"]
+    assert write.connect_timeout + write.read_timeout <= 5, "one attempt of a write that may create"
+    assert write.retries["total_max_attempts"] == 1, "the clock is read between attempts"
+    for config in configs.values():
+        assert config.tcp_keepalive
+        assert config.max_pool_connections >= 3
+        assert config.connect_timeout <= 3
+        assert config.retries["mode"] == "standard"
+
+
+def test_clients_may_be_asked_for_by_many_threads() -> None:
+    aws = aws_at(URL)
+    found: list[Any] = []
+    threads = [threading.Thread(target=lambda: found.append(aws.dynamodb())) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({id(client) for client in found}) == 1
+
+
+@contextmanager
+def answering(status: int, body: bytes) -> Iterator[str]:
+    """A server that gives every request the same answer."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
+            """Says nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, b"<html>Please log in</html>"),
+        (200, b""),
+        (200, b"\xff\xfe"),
+        (200, b"[]"),
+        (200, b"null"),
+        (500, b"\xff\xfe"),
+        (503, b"<html>"),
+        (403, b"[]"),
+        (400, b'"x"'),
+        (407, b""),
+        (302, b""),
+    ],
+)
+def test_an_answer_that_is_not_aws_s_is_an_error_and_no_success(status: int, body: bytes) -> None:
+    """A write must not count as done because a proxy answered 200, and no answer may end a thread."""
+    key = {"requestId": {"S": "r"}}
+    with answering(status, body) as url:
+        aws = aws_at(url)
+        for method, arguments in (
+            (aws.dynamodb().update_item, {"TableName": "t", "Key": key}),
+            (aws.dynamodb().batch_execute_statement, {"Statements": [{"Statement": "x"}]}),
+            (aws.receiving().receive_message, {"QueueUrl": f"{url}/q"}),
+            (aws.sqs().delete_message_batch, {"QueueUrl": f"{url}/q", "Entries": []}),
+            (aws.streams().get_records, {"ShardIterator": "x"}),
+        ):
+            started: Any = method
+            with pytest.raises(AwsError) as refused:
+                call(started, **arguments)
+            assert isinstance(refused.value, Transient if status in {200, 500, 503} else Misconfigured)
+
+
+def test_an_answer_without_members_is_fine_where_the_api_has_none() -> None:
+    with answering(200, b"") as url:
+        call(aws_at(url).sqs().delete_message, QueueUrl=f"{url}/q", ReceiptHandle="x")
+
+
+def test_a_server_that_never_answers_costs_a_write_its_read_timeout() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        aws = aws_at(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        began = time.monotonic()
+        with pytest.raises(Transient, match=r"^UpdateItem: ReadTimeoutError$"):
+            call(aws.dynamodb().update_item, TableName="t", Key={"requestId": {"S": "r"}})
+        assert time.monotonic() - began < 5
+
+
+def test_records_of_a_stream_are_dynamodb_s_own_json() -> None:
+    change = b'{"ApproximateCreationDateTime":1.795342500E9,"Keys":{"requestId":{"S":"r"}}}'
+    record = b'{"eventID":"e","dynamodb":' + change + b"}"
+    with answering(200, b'{"Records":[' + record + b'],"NextShardIterator":"n"}') as url:
+        answer: Any = call(aws_at(url).streams().get_records, ShardIterator="x")
+    assert answer["NextShardIterator"] == "n"
+    [found] = answer["Records"]
+    assert found["dynamodb"]["ApproximateCreationDateTime"] == 1_795_342_500
+    assert found["dynamodb"]["Keys"] == {"requestId": {"S": "r"}}
+
+
+def test_credentials_that_change_are_used_by_the_next_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The session's own chain is left alone, so a role's keys are renewed without a restart."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "first")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    aws = Aws(AwsSettings(region="us-east-1", endpoint_url=URL))
+    signed: list[str] = []
+    client: Any = aws.dynamodb()
+    client.meta.events.register(
+        "before-send", lambda request, **_: signed.append(str(request.headers["Authorization"]))
+    )
+    credentials: Any = aws._session.get_credentials()
+    for key in ("first", "second"):
+        credentials.access_key = key
+        with pytest.raises(Transient):
+            call(client.update_item, TableName="t", Key={"requestId": {"S": "r"}})
+    assert ["Credential=first/" in signed[0], "Credential=second/" in signed[1]] == [True, True]
