@@ -84,8 +84,9 @@ class RecordingSink:
 class Worker:
     """One task: the parts that `AuditPipeline` runs in threads, and what they are waiting for."""
 
-    def __init__(self, world: "World", name: str) -> None:
+    def __init__(self, world: "World", name: str, clock_is_off_by: float) -> None:
         self.world = world
+        self._clock_is_off_by = clock_is_off_by
         self.name = name
         self.is_paused = False
         self.is_stopping = False
@@ -104,7 +105,7 @@ class Worker:
             health=self.health,
             found=lambda: self.keeper.wake.set(),  # noqa: PLW0108 - the keeper is made below
             clock=world.clock,
-            now=world.now,
+            now=self.now,
         )
         self.keeper = LeaseKeeper(
             rows,
@@ -120,7 +121,7 @@ class Worker:
         queue = DeadLetterQueue(
             queue_client,
             "https://sqs.invalid/dlq",
-            lambda: from_epoch_seconds(world.now()),
+            lambda: from_epoch_seconds(self.now()),
             threading.Event(),
         )
         self._around = Surroundings(
@@ -133,8 +134,12 @@ class Worker:
             stream_state=self._stream_state,
             ended=self._ended,
             clock=world.clock,
-            now=world.now,
+            now=self.now,
         )
+
+    def now(self) -> float:
+        """Unix seconds, as this worker's machine has them."""
+        return self.world.now() + self._clock_is_off_by
 
     def due(self) -> Iterator[tuple[float, Callable[[], None]]]:
         """What this worker wants to do, and when."""
@@ -144,6 +149,14 @@ class Worker:
         yield self._at("renew"), self._renew
         for lease, reader in self.readers.items():
             yield self._at(lease, reader.wake), lambda lease=lease: self._read(lease)  # type: ignore[misc]
+
+    def degraded(self) -> dict[str, str]:
+        """What the worker shows as not working."""
+        return dict(self.health._degraded)
+
+    def lease_events(self) -> list[str]:
+        """What became of leases since the start, as the log tells."""
+        return [line["event"] for line in self.world.logs if line["event"].startswith("lease_")]
 
     def stop(self, give_up_at: float) -> None:
         """SIGTERM, with the time until which sinks are waited for."""
@@ -219,7 +232,7 @@ class World:
         self.on_interrupt: Callable[[], None] | None = None
         self.on_lease_write: Callable[[], None] | None = None
         self._taken: set[str] = set()
-        self._shard_of: dict[str, SimulatedShard] = {}
+        self._never_missed: set[str] = set()
         self._names = itertools.count(1)
 
     def clock(self) -> float:
@@ -232,10 +245,10 @@ class World:
 
     # What happens to the workers.
 
-    def start_worker(self) -> Worker:
-        """A new task, its name never used before."""
+    def start_worker(self, *, clock_is_off_by: float = 0.0) -> Worker:
+        """A new task, its name never used before, its wall clock wrong by so many seconds."""
         name = f"worker-{next(self._names)}"
-        worker = self.workers[name] = Worker(self, name)
+        worker = self.workers[name] = Worker(self, name, clock_is_off_by)
         self.schedule[name] = defaultdict(lambda: self.time)
         return worker
 
@@ -268,6 +281,19 @@ class World:
             self.time = max(self.time, at) + 0.001  # a step takes a millisecond
             action()
         return True
+
+    def trim(self) -> None:
+        """The stream forgets what is older than a day; before any row exists, nobody misses it."""
+        before = {record["eventID"] for _, record in self._kept()}
+        self.table.trim_expired()
+        if not self.rows.rows:
+            self._never_missed |= before - {record["eventID"] for _, record in self._kept()}
+
+    def _kept(self) -> Iterator[tuple[SimulatedShard, dict[str, Any]]]:
+        for stream in self.table.streams.values():
+            for shard in stream.shards.values():
+                for record in shard.records:
+                    yield shard, record
 
     @contextmanager
     def paused(self, worker: Worker) -> Iterator[None]:
@@ -330,6 +356,7 @@ class World:
             if record["eventName"] == "REMOVE"
             and (limit is None or number_of(record) <= limit)
             and record["eventID"] not in self._taken
+            and record["eventID"] not in self._never_missed
             and record["eventID"] not in aside
             and not self._is_told(shard, number_of(record))
         ]

@@ -184,6 +184,18 @@ class SimulatedTable:
                 if shard_id in stream.shards:
                     stream.dropped[shard_id] = stream.shards.pop(shard_id)
 
+    def restore_shard(self, shard_id: str) -> None:
+        """A shard that had disappeared is there again."""
+        with self.lock:
+            for stream in self.streams.values():
+                if shard_id in stream.dropped:
+                    stream.shards[shard_id] = stream.dropped.pop(shard_id)
+
+    def restore_stream(self, arn: str) -> None:
+        """A stream that did not exist for a while exists again."""
+        with self.lock:
+            self.streams[arn] = self.lost_streams.pop(arn)
+
     def removals(self) -> list[tuple[SimulatedShard, dict[str, Any]]]:
         """Every REMOVE record ever written, oldest first, with its shard."""
         with self.lock:
