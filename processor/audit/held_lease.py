@@ -208,19 +208,20 @@ class HeldLease:
                 )
             except ConditionFailed as refused:
                 since = started if self._unsure_since is None else self._unsure_since
-                seen = self._seen(refused)
+                row = self._seen(refused)
                 if not shows(refused.item or {}, sets, removes):
-                    if (
-                        self._unsure_since is None
-                        or seen.owner != before.owner
-                        or seen.counter != before.counter + 1
-                    ):
+                    # Nobody else raises the counter by one and leaves our name, or no name, in the row: a
+                    # write of ours whose answer was lost did happen.
+                    is_next = self._unsure_since is not None and row.counter == before.counter + 1
+                    if not is_next or row.owner not in {before.owner, None}:
                         self._over.set()
                         raise LeaseLost(before.key) from None
-                    # A write whose answer was lost did happen: nobody else raises the counter under our name.
-                    self._won(seen, since)
+                    self._won(row, since)
+                    if row.owner is None:
+                        self._over.set()
+                        return
                     continue
-                row, started = seen, since
+                started = since
             except AwsError:
                 if self._unsure_since is None:
                     self._unsure_since = started

@@ -65,7 +65,8 @@ class ShardEnd:
             )
         if self._children:
             self._lease.set_children(frozenset(child.shard_id for child in self._children))
-        self._lease.finish(now)
+        if not self._lease.over:  # else an earlier try did it, and its answer was lost
+            self._lease.finish(now)
         return None
 
     def _look(self, state: StreamState | None) -> float | None:

@@ -364,8 +364,9 @@ class World:
     def _is_told(self, shard: SimulatedShard, number: int) -> bool:
         """Whether an `audit_gap` covers a record: of its shard, of one whose children may be lost with it,
         or of one that was found only after its parents were gone."""
-        if number in {number_of(record) for record in shard.records}:
-            return False  # still there to be read
+        is_there = any(shard.shard_id in stream.shards for stream in self.table.streams.values())
+        if is_there and number in {number_of(record) for record in shard.records}:
+            return False  # it can still be read
         for gap in self.gaps:
             last = int(gap["last_sequence_number"] or 0)
             first = gap["first_sequence_number"]
