@@ -2,6 +2,7 @@
 
 import random
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ import typer
 from processor.aws import Aws, AwsError, Misconfigured, NotFound, Transient, call
 from processor.cli import EXIT_USAGE, CommandFailed
 from processor.cli.terminal import prepare_outputs
-from processor.log import configure_logging
+from processor.log import LineOutput, configure_logging
 from processor.settings import AwsSettings, Settings, load_aws_settings, load_settings
 
 TRIES = 4
@@ -30,8 +31,8 @@ def connect() -> tuple[Settings, Aws]:
         SettingsError: if a setting is wrong.
     """
     settings = load_settings()
-    configure_logging("ERROR")
     prepare_outputs()
+    configure_logging("ERROR", "console", LineOutput(sys.stderr))  # standard output is the command's own
     return settings, Aws(aws_settings(settings))
 
 

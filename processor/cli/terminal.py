@@ -52,14 +52,13 @@ def console(*, stderr: bool = False, wrap: bool = False) -> Console:
 
 
 def prepare_outputs() -> None:
-    """Lets a stream of a small character set show `\\u2713` where it cannot show the character, and makes
-    streams that are closed swallow what is written."""
+    """Makes what we write UTF-8 whatever the locale, as JSON is, and closed streams swallow it."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for as long as we run
         elif isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 @contextmanager
