@@ -27,6 +27,7 @@ from processor.transitions.receiver import QueueUnusable
 EXIT_FINE = 0
 EXIT_FAILED = 1
 _STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
+_START_ENDS_SECONDS = 0.5  # how long a start in hand may take to notice that it is to end
 _CLOSING_SECONDS = 1.0  # of the drain budget, kept for the last metrics line and the health file
 
 
@@ -57,6 +58,9 @@ class Service:
         self._wake = threading.Event()
         self._stopping_since: float | None = None
         self._deaths: list[str] = []
+        self._start_error: BaseException | None = None
+        self.hangs = False
+        """Whether the start was still in a call that did not answer when everything else had ended."""
 
     def run(self) -> int:
         """Runs until it is told to stop.
@@ -84,29 +88,39 @@ class Service:
         pipelines = self._compose(aws, metrics, health)
         self._take_signals()
         started: list[Pipeline] = []
+        # Its calls may take long, and a signal must not wait for them.
+        starter = threading.Thread(target=self._start, args=(pipelines, started), name="start", daemon=True)
         clean = False
         try:
             health.start()
             writer.start()
-            for pipeline in pipelines:
-                if not self._wake.is_set():
-                    started.append(pipeline)
-                    pipeline.start(self._wake)
-            # What is there now stays: the collector would look at all of it with every page of records.
-            gc.freeze()
-            if not self._wake.is_set():
-                log.info("service_started", parts=self._parts)
+            starter.start()
             self._wake.wait()
-        except StartError:
-            if self._stopping_since is None:
-                raise
+            starter.join(_START_ENDS_SECONDS)
+            self.hangs = starter.is_alive()
         finally:
-            clean = self._drain(started)
+            clean = self._drain(list(started))  # one whose start hangs has nothing in hand
             writer.stop(_CLOSING_SECONDS)
             health.stop()
+        if self._start_error and self._stopping_since is None:
+            raise self._start_error
         status = EXIT_FINE if clean and not self._deaths else EXIT_FAILED
         log.info("service_stopped", exit_status=status, drained=clean)
         return status
+
+    def _start(self, pipelines: list[Pipeline], started: list[Pipeline]) -> None:
+        try:
+            for pipeline in pipelines:
+                pipeline.start(self._wake)
+                started.append(pipeline)
+                if self._wake.is_set():
+                    return
+            # What is there now stays: the collector would look at all of it with every page of records.
+            gc.freeze()
+            get_logger().info("service_started", parts=self._parts)
+        except BaseException as error:  # noqa: BLE001 - it is raised again where the service runs
+            self._start_error = error
+            self._wake.set()
 
     def _compose(self, aws: Aws, metrics: Metrics, health: Health) -> list[Pipeline]:
         pipelines: list[Pipeline] = []
@@ -176,7 +190,8 @@ def run_service(settings: Settings, parts: tuple[str, ...], leave: Callable[[int
     Returns:
         The exit status, where every thread ended.
     """
-    status = Service(settings, parts).run()
-    if status != EXIT_FINE:
+    service = Service(settings, parts)
+    status = service.run()
+    if status != EXIT_FINE or service.hangs:
         leave(status)
     return status
