@@ -1,0 +1,387 @@
+"""The service as a process: settings first, signals, drain, deaths, and what it prints."""
+
+import signal
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from handlers.timestamps import format_timestamp, from_epoch_seconds
+from processor.embedded.embedded_aws import EmbeddedAws
+from tests.cli.refusing_proxy import refusing_proxy
+from tests.handlers.making import SECRET, SIGNED_URL, body
+from tests.processor.service_run import DRAIN_SECONDS, ServiceRun
+from tests.resources import drained_messages, fresh_name, item_of, leases_table, queue_pair, status_table
+from tests.waiting import eventually
+
+ONLY_TRANSITIONS = ("--only", "transitions")
+
+
+class Place:
+    """Fresh resources on the embedded AWS, and the settings that lead there."""
+
+    def __init__(self, aws: EmbeddedAws, **queue: Any) -> None:
+        self.aws = aws
+        self.table = status_table(aws.client)
+        self.leases = leases_table(aws.client)
+        self.queue_url, self.dlq_url = queue_pair(aws.client, **queue)
+
+    def settings(self, **changes: str) -> dict[str, str]:
+        return {
+            **self.aws.service_environment(),
+            "DYNAMODB_EXPORT_STATUS_TABLE": self.table,
+            "DYNAMODB_EXPORT_LEASES_TABLE": self.leases,
+            "SQS_EXPORT_EVENTS_QUEUE_URL": self.queue_url,
+            "SQS_EXPORT_EVENTS_DLQ_URL": self.dlq_url,
+            **changes,
+        }
+
+    def send(self, *bodies: str) -> None:
+        for start in range(0, len(bodies), 10):
+            entries = [
+                {"Id": str(number), "MessageBody": text}
+                for number, text in enumerate(bodies[start : start + 10])
+            ]
+            answer = self.aws.client("sqs").send_message_batch(QueueUrl=self.queue_url, Entries=entries)
+            assert len(answer["Successful"]) == len(entries)
+
+    def count(self, *which: str) -> int:
+        """How many messages the queue holds: `Messages` (visible), `MessagesNotVisible` or both."""
+        names = [f"ApproximateNumberOf{each}" for each in which or ("Messages", "MessagesNotVisible")]
+        answer = self.aws.client("sqs").get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=names)
+        return sum(int(number) for number in answer["Attributes"].values())
+
+    def item(self, key: str) -> dict[str, Any] | None:
+        return item_of(self.aws.client, self.table, key)
+
+
+@pytest.fixture
+def place(embedded_aws: EmbeddedAws) -> Place:
+    return Place(embedded_aws)
+
+
+def now_text() -> str:
+    return format_timestamp(from_epoch_seconds(time.time()))
+
+
+def fresh(status: str = "pending", /, **changes: Any) -> str:
+    """An event of this moment."""
+    return body(status, **{"occurredAt": now_text(), **changes})
+
+
+# Settings and start
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"EXPORT_RECEIVERS": "many"}, "EXPORT_RECEIVERS must be a whole number from 1 to 64"),
+        (
+            {"SQS_EXPORT_EVENTS_QUEUE_URL": ""},
+            "SQS_EXPORT_EVENTS_QUEUE_URL must be set to the URL of the event queue",
+        ),
+        (
+            {"EXPORT_AUDIT_SINKS": "log,kinesis", "KINESIS_EXPORT_AUDIT_STREAM": ""},
+            "KINESIS_EXPORT_AUDIT_STREAM must be set to the audit stream's name",
+        ),
+        ({"AWS_REGION": ""}, "AWS_REGION must be set to the region of the table, such as us-east-1"),
+        ({"AWS_SECRET_ACCESS_KEY": ""}, "AWS_SECRET_ACCESS_KEY must be set together with AWS_ACCESS_KEY_ID"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_a_wrong_setting_is_one_line_and_exit_2_before_anything_is_called(
+    tmp_path: Path, changes: dict[str, str], line: str
+) -> None:
+    settings = {
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "x",
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_CONFIG_FILE": "/dev/null",
+        "SQS_EXPORT_EVENTS_QUEUE_URL": "http://127.0.0.1:9/1/q",
+        **changes,
+    }
+    with ServiceRun(settings, tmp_path / "run") as service:
+        assert service.process.wait(60) == 2
+    assert service.errors.read_text() == f"export-status: {line}\n"
+    assert service.output.read_text() == ""
+
+
+def test_settings_that_cannot_work_with_the_queue_are_one_line_and_exit_2(
+    embedded_aws: EmbeddedAws, tmp_path: Path
+) -> None:
+    place = Place(embedded_aws, visibility_seconds=5)
+    with ServiceRun(place.settings(), tmp_path / "run", *ONLY_TRANSITIONS) as service:
+        assert service.process.wait(60) == 2
+    assert service.errors.read_text() == (
+        "export-status: SQS_EXPORT_EVENTS_QUEUE_URL must name a queue whose VisibilityTimeout is at least"
+        " 30 seconds (it is 5)\n"
+    )
+
+
+def test_without_a_dead_letter_queue_the_start_ends_with_exit_2(
+    embedded_aws: EmbeddedAws, tmp_path: Path
+) -> None:
+    place = Place(embedded_aws)
+    sqs = embedded_aws.client("sqs")
+    place.queue_url = sqs.create_queue(QueueName=fresh_name("plain"), Attributes={"VisibilityTimeout": "60"})[
+        "QueueUrl"
+    ]
+    settings = place.settings(SQS_EXPORT_EVENTS_DLQ_URL="")
+    with ServiceRun(settings, tmp_path / "run", *ONLY_TRANSITIONS) as service:
+        assert service.process.wait(60) == 2
+    assert service.errors.read_text().startswith(
+        "export-status: SQS_EXPORT_EVENTS_DLQ_URL must be set to the dead-letter queue's URL"
+    )
+
+
+def test_a_missing_table_ends_the_start_with_one_line_and_exit_1(place: Place, tmp_path: Path) -> None:
+    settings = place.settings(DYNAMODB_EXPORT_STATUS_TABLE="no-such-table")
+    with ServiceRun(settings, tmp_path / "run", *ONLY_TRANSITIONS) as service:
+        assert service.process.wait(60) == 1
+    assert service.errors.read_text() == (
+        "export-status: the table no-such-table does not exist in this region and account"
+        " (DescribeTable: ResourceNotFoundException)\n"
+    )
+    assert not service.health_file.exists()
+
+
+def test_a_queue_that_may_not_be_read_ends_the_service_with_exit_1(place: Place, tmp_path: Path) -> None:
+    with (
+        refusing_proxy(place.aws.endpoint_url, "AmazonSQS.ReceiveMessage", code="AccessDenied") as endpoint,
+        ServiceRun(
+            place.settings(AWS_ENDPOINT_URL=endpoint, EXPORT_RECEIVERS="1"),
+            tmp_path / "run",
+            *ONLY_TRANSITIONS,
+        ) as service,
+    ):
+        assert service.process.wait(60) == 1
+        [death] = service.lines("thread_died")
+        assert (death["level"], death["error_type"]) == ("critical", "QueueUnusable")
+        assert death["reason"] == (
+            "the event queue refuses to be read (ReceiveMessage: AccessDenied): check its URL and permissions"
+        )
+        assert service.lines("service_stopped")[0]["exit_status"] == 1
+
+
+# Signals
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_both_pipelines_wait_ends_it_with_exit_0_in_the_budget(
+    place: Place, tmp_path: Path, number: signal.Signals
+) -> None:
+    with ServiceRun(place.settings(), tmp_path / "run") as service:
+        service.wait_for("service_started")
+        assert service.health_file.exists()
+        service.signal(number)
+        assert service.process.wait(DRAIN_SECONDS + 2) == 0
+    told = [line["event"] for line in service.lines() if line["event"].startswith("service_")]
+    assert told == ["service_starting", "service_started", "service_stopping", "service_stopped"]
+    assert (service.lines()[-1]["exit_status"], service.lines()[-1]["drained"]) == (0, True)
+    assert service.errors.read_text() == ""
+    assert not service.health_file.exists()
+
+
+def test_a_signal_with_messages_in_hand_strands_none(place: Place, tmp_path: Path) -> None:
+    """Each is applied and deleted, or can be received again at once."""
+    place.send(*[fresh(requestId=f"r{number}") for number in range(150)])
+    with ServiceRun(place.settings(EXPORT_RECEIVERS="2"), tmp_path / "run", *ONLY_TRANSITIONS) as service:
+        eventually(lambda: place.count() < 150, 60, every_seconds=0.01)
+        status, _ = service.stop()
+        assert status == 0
+    assert place.count("MessagesNotVisible") == 0
+    applied = sum(place.item(f"r{number}") is not None for number in range(150))
+    assert applied + place.count("Messages") >= 150
+
+
+def test_a_signal_during_the_start_ends_it_with_exit_0_at_once(tmp_path: Path, place: Place) -> None:
+    with socket.socket() as taken:  # bound, not listening: connections are refused
+        taken.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        with ServiceRun(place.settings(AWS_ENDPOINT_URL=endpoint), tmp_path / "run") as service:
+            service.wait_for("service_starting")
+            status, seconds = service.stop()
+    assert status == 0, service.errors.read_text()
+    assert seconds < 2
+
+
+def test_a_signal_while_polling_is_paused_ends_it_at_once(place: Place, tmp_path: Path) -> None:
+    place.send(fresh())
+    with (
+        refusing_proxy(place.aws.endpoint_url, "DynamoDB_20120810.UpdateItem") as endpoint,
+        ServiceRun(
+            place.settings(AWS_ENDPOINT_URL=endpoint, EXPORT_RECEIVERS="1"),
+            tmp_path / "run",
+            *ONLY_TRANSITIONS,
+        ) as service,
+    ):
+        service.wait_for("store_paused")
+        status, seconds = service.stop()
+    assert (status, service.errors.read_text()) == (0, "")
+    assert seconds < 2
+    assert list(drained_messages(place.aws.client, place.dlq_url)) == []
+
+
+def test_a_second_signal_ends_it_at_once_with_exit_1(place: Place, tmp_path: Path) -> None:
+    with ServiceRun(place.settings(), tmp_path / "run", *ONLY_TRANSITIONS) as service:
+        service.wait_for("service_started")
+        service.signal()
+        service.wait_for("service_stopping")
+        status, seconds = service.stop()
+    assert status == 1
+    assert seconds < 1
+
+
+@contextmanager
+def silent_server() -> Iterator[str]:
+    """Takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("arguments", [(), ONLY_TRANSITIONS, ("--only", "audit")], ids=str)
+def test_a_signal_while_the_start_hangs_in_a_call_ends_it_with_exit_0_at_once(
+    place: Place, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    with (
+        silent_server() as endpoint,
+        ServiceRun(place.settings(AWS_ENDPOINT_URL=endpoint), tmp_path / "run", *arguments) as service,
+    ):
+        service.wait_for("service_starting")
+        status, seconds = service.stop()
+    assert status == 0
+    assert seconds < 2
+    assert service.lines()[-1]["event"] == "service_stopped"
+
+
+def test_two_signals_end_it_even_while_the_start_hangs_in_a_call(place: Place, tmp_path: Path) -> None:
+    with (
+        silent_server() as endpoint,
+        ServiceRun(place.settings(AWS_ENDPOINT_URL=endpoint), tmp_path / "run") as service,
+    ):
+        service.wait_for("service_starting")
+        service.signal(signal.SIGINT)
+        status, seconds = service.stop()
+    assert status == 1
+    assert seconds < 0.5
+
+
+# What it prints
+
+
+@pytest.mark.parametrize("level", ["DEBUG", "INFO", "WARNING", "ERROR"])
+def test_a_signed_url_put_everywhere_is_found_in_no_line(place: Place, tmp_path: Path, level: str) -> None:
+    created = now_text()
+    secret_everywhere = {"fileName": SIGNED_URL, "eventId": SIGNED_URL, "requestId": SIGNED_URL}
+    bodies = [
+        fresh("completed", createdAt=created, signedUrl=SIGNED_URL, **secret_everywhere),
+        fresh("completed", createdAt=created, signedUrl=SIGNED_URL, **secret_everywhere),
+        fresh("failed", createdAt=created, error=f"PUT {SIGNED_URL} refused", **secret_everywhere),
+        fresh("failed", requestId="f", createdAt=created, error=f"PUT {SIGNED_URL} refused"),
+        fresh("pending", occurredAt="2001-01-01T00:00:00Z", fileName=SIGNED_URL),
+        fresh("failed", signedUrl=SIGNED_URL),
+        fresh(SIGNED_URL),
+        fresh(occurredAt=SIGNED_URL),
+        fresh(**{SIGNED_URL: 1, "requestId": 7}),
+        SIGNED_URL,
+        f"not JSON {SIGNED_URL}",
+        "[" * 200_000 + SIGNED_URL,
+        f'{{"Type":"Notification","Message":"{SIGNED_URL}"}}',
+    ]
+    with ServiceRun(place.settings(LOG_LEVEL=level), tmp_path / "run") as service:
+        place.send(*bodies)
+        eventually(lambda: place.count() == 0, 60)
+        client = place.aws.client("dynamodb")
+        for key in (SIGNED_URL, "f"):
+            client.delete_item(TableName=place.table, Key={"requestId": {"S": key}})
+        eventually(lambda: len(service.lines("audit")) == 2, 60)
+    printed = service.output.read_text() + service.errors.read_text()
+    assert SECRET not in printed
+    assert "X-Amz" not in printed
+    entries = {line["requestId"]: line for line in service.lines("audit")}
+    assert entries["f"]["error"].startswith(
+        "PUT https://bucket.s3.us-east-1.amazonaws.com/exports/report.csv"
+    )
+    assert len(list(drained_messages(place.aws.client, place.dlq_url))) == 9
+    outcomes = [line["outcome"] for line in service.lines("event_outcome")]
+    loud = {"expired", "invalid", "conflict"}
+    assert set(outcomes) == {
+        "DEBUG": {*loud, "applied", "duplicate"}, "INFO": loud, "WARNING": loud, "ERROR": set()
+    }[level]  # fmt: skip
+
+
+# Kill -9
+
+
+@pytest.mark.slow
+def test_kill_9_in_the_middle_of_a_thousand_events_loses_nothing(
+    embedded_aws: EmbeddedAws, tmp_path: Path
+) -> None:
+    place = Place(embedded_aws, visibility_seconds=30)
+    settings = place.settings(EXPORT_RECEIVERS="4", EXPORT_LEASE_FAILOVER_SECONDS="2")
+    exports = [f"export-{number}" for number in range(250)]
+    created = now_text()
+    steps = [
+        [fresh(status, requestId=key, createdAt=created, fileName=f"{key}.csv") for key in exports]
+        for status in ("pending", "processing", "processing", "completed")
+    ]
+    events = [text for step in steps for text in step]
+    runs: list[ServiceRun] = []
+
+    def run() -> ServiceRun:
+        runs.append(ServiceRun(settings, tmp_path / f"run-{len(runs)}"))
+        return runs[-1]
+
+    def come_back_soon(seconds: int) -> None:
+        """What a killed service had in hand is invisible for so long. A start wants at least 30."""
+        embedded_aws.client("sqs").set_queue_attributes(
+            QueueUrl=place.queue_url, Attributes={"VisibilityTimeout": str(seconds)}
+        )
+
+    with run() as service:
+        service.wait_for("service_started")
+        come_back_soon(3)
+        for start in range(0, 500, 100):
+            place.send(*events[start : start + 100])
+            eventually(lambda: place.count() < 90, 60, every_seconds=0.01)
+        service.kill()
+    come_back_soon(30)
+    assert place.count() > 0, "it was killed with messages in hand"
+    with run() as service:
+        service.wait_for("service_started")
+        for start in range(500, 1_000, 100):
+            place.send(*events[start : start + 100])
+            eventually(lambda: place.count() < 90, 60)
+        eventually(lambda: place.count() == 0, 90)
+        for key in exports:
+            stored = place.item(key)
+            assert stored is not None
+            assert (stored["status"], stored["fileName"]) == ({"S": "completed"}, {"S": f"{key}.csv"})
+        assert list(drained_messages(embedded_aws.client, place.dlq_url)) == []
+        delete(place, exports[:120])
+        eventually(lambda: service.lines("audit"), 60, every_seconds=0.01)
+        service.kill()
+    delete(place, exports[120:])
+    with run() as service:
+        eventually(lambda: audited(runs) == set(exports), 60)
+        assert service.stop()[0] == 0
+    entries = [line for each in runs for line in each.lines("audit")]
+    assert {(line["action"], line["lastStatus"], line["finished"]) for line in entries} == {
+        ("export.deleted", "completed", True)
+    }
+    assert len({line["auditId"] for line in entries}) == len(exports)
+
+
+def delete(place: Place, keys: list[str]) -> None:
+    for key in keys:
+        place.aws.client("dynamodb").delete_item(TableName=place.table, Key={"requestId": {"S": key}})
+
+
+def audited(runs: list[ServiceRun]) -> set[Any]:
+    found: list[Mapping[str, Any]] = [line for each in runs for line in each.lines("audit")]
+    return {line["requestId"] for line in found}
