@@ -14,6 +14,8 @@ START_SECONDS = 60.0
 STOP_SECONDS = 25.0
 """Longer than the drain budget."""
 
+_LINE_FIELDS = frozenset({"timestamp", "level", "event"})
+
 
 class Fleet:
     """Starts tasks, does to them what a schedule says, replaces those that ended, and says what was wrong."""
@@ -31,6 +33,7 @@ class Fleet:
         self._all: list[Task] = []
         self._stopping: dict[Task, float] = {}
         self._paused: dict[Task, float] = {}
+        self._taken: set[tuple[int, str]] = set()
         self.problems: list[str] = []
         """Tasks that ended otherwise than they should have."""
 
@@ -106,10 +109,14 @@ class Fleet:
             if task.is_running:
                 task.kill()
 
-    def has_ended_in_order(self, worker: str) -> bool:
-        """Whether the task of this worker (`<host>-<process id>-<hex>`) ended with status 0."""
+    def should_have_released(self, lease: str, worker: str) -> bool:
+        """Whether this worker (`<host>-<process id>-<hex>`) held the lease and has ended in order.
+
+        A lease that was handed to a worker which was ending just then stays with it until it runs out.
+        """
         process_id = int(worker.split("-")[-2])
-        return any(task.process.pid == process_id and task.process.returncode == 0 for task in self._all)
+        ended = any(task.process.pid == process_id and task.process.returncode == 0 for task in self._all)
+        return ended and (process_id, lease) in self._taken
 
     def new_entries(self) -> list[Delivered]:
         """The audit lines that tasks have written since the last call."""
@@ -117,12 +124,10 @@ class Fleet:
         for task in self._all:
             for line in task.new_lines():
                 if line.get("event") == "audit":
-                    entry = {
-                        name: value
-                        for name, value in line.items()
-                        if name not in {"timestamp", "level", "event"}
-                    }
+                    entry = {name: value for name, value in line.items() if name not in _LINE_FIELDS}
                     found.append(Delivered("log", line["timestamp"], entry))
+                elif line.get("event") == "lease_taken":
+                    self._taken.add((task.process.pid, line["lease_key"]))
         return found
 
     def _resume(self, task: Task) -> None:

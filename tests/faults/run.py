@@ -28,7 +28,6 @@ LATE_AFTER_SECONDS = 3.0
 REAPED_AFTER_SECONDS = EARLIEST_END_SECONDS + LATE_AFTER_SECONDS + LATE_WITHIN_SECONDS
 """So late that half of the late messages find an item that has expired and is still there."""
 
-AUDITED_WITHIN_SECONDS = 120.0
 TICK_SECONDS = 0.2
 SQS_MAX_BATCH = 10
 
@@ -148,7 +147,7 @@ class _Run:
         self._world.proxy.set_plan(self._schedule.ending_plan)
         with _Sending(self._world, late, self._sent):
             self._go_on(self._schedule.while_ending, until=time.time() + LATE_WITHIN_SECONDS)
-        deadline = time.time() + AUDITED_WITHIN_SECONDS
+        deadline = time.time() + self._schedule.audited_within_seconds
         while not self._is_over(wanted):
             if time.time() > deadline:
                 self._notes.append("not everything had ended in time")
@@ -206,7 +205,7 @@ class _Run:
         report.wrong += [
             f"the lease {key} was not released by {owner}"
             for key, owner in self._world.lease_owners().items()
-            if self.fleet.has_ended_in_order(owner)
+            if self.fleet.should_have_released(key, owner)
         ]
         return report
 

@@ -60,6 +60,8 @@ class Schedule:
     """What fails from the exports' end on."""
     while_sending: tuple[Action, ...]
     while_ending: tuple[Action, ...]
+    audited_within_seconds: float = 120.0
+    """From the last late message on."""
     broken_law: str | None = None
     """Which law the service breaks, in tests of the checker (`broken_service`)."""
 

@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.dynamodb_local, pytest.mark.slow]
 TABLE_OUT = Episode("Status.", Fault.ERROR, 0.5, 5.0)
 SINK_OUT = Episode("Kinesis.", Fault.ERROR, 0.0, 7.0)
 FIRST_SHARDS_UNREAD = Episode("Streams.GetRecords.first", Fault.THROTTLE, 0.0, 1_000.0)
-FIRST_SHARDS_UNREAD_A_WHILE = replace(FIRST_SHARDS_UNREAD, end=18.0)
+FIRST_SHARDS_UNREAD_A_WHILE = replace(FIRST_SHARDS_UNREAD, end=14.0)
 
 TROUBLE = Schedule(
     seed=20,
@@ -48,6 +48,7 @@ SCHEDULES = {
     "checkpoint before sink": replace(
         TROUBLE,
         broken_law="checkpoint before sink",
+        audited_within_seconds=30.0,
         plan=FaultPlan(),
         ending_plan=FaultPlan(episodes=(SINK_OUT,)),
     ),
