@@ -35,6 +35,17 @@ class SimulatedAccount:
             return []
         return sorted(Counter(row["leaseOwner"]["S"] for row in rows).values())
 
+    def environment(self) -> dict[str, str]:
+        """The settings that lead a task here."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "simulated",
+            "AWS_SECRET_ACCESS_KEY": "simulated",
+            "DYNAMODB_EXPORT_STATUS_TABLE": TABLE,
+            "SQS_EXPORT_EVENTS_DLQ_URL": f"{self.endpoint_url}/123456789012/dlq",
+        }
+
     def removed(self) -> set[str]:
         """The ids of all REMOVE records."""
         return {record["eventID"] for _, record in self.table.removals()}
@@ -44,9 +55,8 @@ class SimulatedAccount:
 class Task:
     """One process of the service; a context manager that leaves nothing behind."""
 
-    account: SimulatedAccount
+    environment: dict[str, str]
     folder: Path
-    environment: dict[str, str] = field(default_factory=dict)
     lines: list[dict[str, Any]] = field(default_factory=list)
     _process: "subprocess.Popen[str] | None" = None
     _reader: threading.Thread | None = None
@@ -56,13 +66,7 @@ class Task:
             [sys.executable, "-m", "processor", "run", "--only", "audit"],
             env={name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
             | {
-                "AWS_ENDPOINT_URL": self.account.endpoint_url,
-                "AWS_REGION": "us-east-1",
-                "AWS_ACCESS_KEY_ID": "simulated",
-                "AWS_SECRET_ACCESS_KEY": "simulated",
                 "AWS_EC2_METADATA_DISABLED": "true",
-                "DYNAMODB_EXPORT_STATUS_TABLE": TABLE,
-                "SQS_EXPORT_EVENTS_DLQ_URL": f"{self.account.endpoint_url}/123456789012/dlq",
                 "EXPORT_LEASE_FAILOVER_SECONDS": str(FAILOVER_SECONDS),
                 "EXPORT_METRICS_SECONDS": "0",
                 "EXPORT_DRAIN_SECONDS": "10",

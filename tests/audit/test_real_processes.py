@@ -71,10 +71,10 @@ def test_from_one_task_to_four_to_two_with_kills_and_stops_every_entry_arrives(
     account: SimulatedAccount, tmp_path: Path
 ) -> None:
     with contextlib.ExitStack() as running:
-        tasks = [running.enter_context(Task(account, tmp_path))]
+        tasks = [running.enter_context(Task(account.environment(), tmp_path))]
         with exports_expire(account, per_second=60):
             eventually(lambda: taken(*tasks), 20)
-            tasks += [running.enter_context(Task(account, tmp_path)) for _ in range(3)]
+            tasks += [running.enter_context(Task(account.environment(), tmp_path)) for _ in range(3)]
             eventually(lambda: account.shares() == [1, 1, 1, 1], 30)
             for shard in account.table.open_shards()[:2]:
                 account.table.split(shard.shard_id)
@@ -95,7 +95,7 @@ def test_from_one_task_to_four_to_two_with_kills_and_stops_every_entry_arrives(
 def test_after_a_stop_the_next_task_goes_on_within_five_seconds_and_repeats_nothing(
     account: SimulatedAccount, tmp_path: Path
 ) -> None:
-    with Task(account, tmp_path) as first, Task(account, tmp_path) as second:
+    with Task(account.environment(), tmp_path) as first, Task(account.environment(), tmp_path) as second:
         with exports_expire(account, per_second=50):
             eventually(lambda: account.shares() == [2, 2], 30)
             eventually(lambda: first.entries and second.entries, 20)
@@ -120,7 +120,7 @@ def test_after_a_stop_the_next_task_goes_on_within_five_seconds_and_repeats_noth
 def test_after_a_kill_another_task_goes_on_after_the_failover_time_and_repeats_the_same_ids(
     account: SimulatedAccount, tmp_path: Path
 ) -> None:
-    with Task(account, tmp_path) as first, Task(account, tmp_path) as second:
+    with Task(account.environment(), tmp_path) as first, Task(account.environment(), tmp_path) as second:
         with exports_expire(account, per_second=50):
             eventually(lambda: account.shares() == [2, 2], 30)
             eventually(lambda: len(first.entries) > 20, 20)
@@ -143,7 +143,7 @@ def test_after_a_kill_another_task_goes_on_after_the_failover_time_and_repeats_t
 def test_a_task_that_stood_still_past_its_failover_time_puts_nothing_under_the_lost_lease(
     account: SimulatedAccount, tmp_path: Path
 ) -> None:
-    with Task(account, tmp_path) as first, Task(account, tmp_path) as second:
+    with Task(account.environment(), tmp_path) as first, Task(account.environment(), tmp_path) as second:
         with exports_expire(account, per_second=50):
             eventually(lambda: account.shares() == [2, 2], 30)
             eventually(lambda: first.entries, 20)

@@ -6,6 +6,7 @@ put or of a write to the leases table.
 """
 
 import itertools
+import json
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -469,3 +470,9 @@ def watched(world: World) -> Iterator[World]:
         yield world
     finally:
         structlog.configure(**before)
+
+
+def values_of(metrics: Metrics) -> dict[str, Any]:
+    """What the next metrics line would say."""
+    line: dict[str, Any] = json.loads(metrics.flush(from_epoch_seconds(EPOCH)))
+    return line
