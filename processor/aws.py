@@ -288,7 +288,7 @@ class Aws:
 
     def other(self, service: str) -> Any:
         """A client of another service, for the operator's commands."""
-        return self._client(service, service, read=20, attempts=3)
+        return self._client(f"other {service}", service, read=20, attempts=3)
 
     def _client(
         self,

@@ -130,7 +130,7 @@ BAD_EVENTS = [
 ]
 
 
-@pytest.mark.parametrize("changes", BAD_EVENTS, ids=str)
+@pytest.mark.parametrize("changes", BAD_EVENTS)
 def test_bad_events_fail_in_the_schema_as_in_the_service(changes: Mapping[str, Any]) -> None:
     event = changed(EVENT, changes)
     with pytest.raises(ValidationError):
