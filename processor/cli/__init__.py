@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+from typer.exceptions import TyperException
 from typer.main import get_command as click_command_of
 
 from processor.settings import SettingsError
@@ -89,7 +90,14 @@ def export_status(
 def main() -> None:
     """The entry point: runs a command and turns what it raises into one line and an exit status."""
     try:
-        app()
+        sys.exit(app(standalone_mode=False) or 0)
+    except TyperException as wrong:
+        message = wrong.format_message()
+        if not message.strip():  # no command was named: its help has been shown instead
+            sys.exit(wrong.exit_code)
+        _leave(f"{message.rstrip('.')} (see {_asked_command()} --help)", wrong.exit_code)
+    except typer.Abort:
+        sys.exit(_EXIT_INTERRUPTED)
     except SettingsError as wrong:
         _leave(str(wrong), EXIT_USAGE)
     except CommandFailed as failed:
@@ -102,6 +110,11 @@ def main() -> None:
     except OSError as failed:  # a full disk behind standard output
         _forget_output()
         _leave(f"input or output failed: {failed.strerror or type(failed).__name__}", EXIT_FAILED)
+
+
+def _asked_command() -> str:
+    asked = sys.argv[1] if len(sys.argv) > 1 and sys.argv[1] in _COMMANDS else ""
+    return f"export-status {asked}".strip()
 
 
 def _forget_output() -> None:
