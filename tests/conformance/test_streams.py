@@ -1,0 +1,137 @@
+"""The stream reader on real engines: listings, iterators, positions, and records in their raw form."""
+
+import time
+from typing import Any
+
+import pytest
+
+from handlers.expiry import ShardSource, audit_entry
+from handlers.timestamps import from_epoch_seconds
+from processor.audit.leases import Position
+from processor.audit.shards import Shard, StreamName, StreamStatus
+from processor.audit.streams import Page, StreamApi, position_of
+from tests.conformance.conftest import Stand
+from tests.resources import status_table
+from tests.waiting import eventually
+
+KEY = {"requestId": {"S": "a"}}
+PENDING = {**KEY, "status": {"S": "pending"}, "ttl": {"N": "1795400000"}}
+COMPLETED = {**PENDING, "status": {"S": "completed"}, "fileName": {"S": "größen.csv"}}
+
+
+@pytest.fixture
+def api(stand: Stand) -> StreamApi:
+    return StreamApi(stand.aws.streams())
+
+
+@pytest.fixture
+def table(stand: Stand) -> str:
+    """A table in whose stream an item comes, changes and goes."""
+    table = status_table(stand.clients)
+    dynamodb = stand.clients("dynamodb")
+    dynamodb.put_item(TableName=table, Item=PENDING)
+    dynamodb.put_item(TableName=table, Item=COMPLETED)
+    dynamodb.delete_item(TableName=table, Key=KEY)
+    return table
+
+
+@pytest.fixture
+def stream(api: StreamApi, table: str) -> str:
+    """The ARN of its stream."""
+    arns, complete = api.list_streams(table)
+    assert complete
+    [arn] = arns
+    return arn
+
+
+def shard_of(api: StreamApi, stream: str) -> str:
+    """The id of its only shard, once it is listed."""
+
+    def shards() -> list[Shard]:
+        return list(api.describe(stream).shards.values())
+
+    [shard] = eventually(shards)
+    return shard.shard_id
+
+
+def whole(api: StreamApi, stream: str, position: Position | None = None) -> Page:
+    """The page behind a position, when the three records have arrived in the stream."""
+    shard_id = shard_of(api, stream)
+
+    def page() -> Page | None:
+        found = api.page(api.iterator(stream, shard_id, position or Position()))
+        last = found.records[-1] if found.records else {}
+        return found if last.get("eventName") == "REMOVE" else None
+
+    found = eventually(page)
+    assert found is not None
+    return found
+
+
+def test_a_stream_names_its_table_and_its_one_open_shard(api: StreamApi, table: str, stream: str) -> None:
+    assert StreamName.of(stream).table == table
+    shard_of(api, stream)
+    listing = api.describe(stream)
+    [shard] = listing.shards.values()
+    assert (listing.status, listing.view_type) == (StreamStatus.ENABLED, "NEW_AND_OLD_IMAGES")
+    assert (listing.complete, shard.parent_id, shard.ending_sequence_number) == (True, None, None)
+
+
+def test_a_shard_has_no_children_even_where_the_filter_is_ignored(api: StreamApi, stream: str) -> None:
+    assert api.children(stream, shard_of(api, stream)) == ()
+
+
+def test_a_table_without_a_stream_has_none(api: StreamApi, stand: Stand) -> None:
+    assert api.list_streams(status_table(stand.clients, stream=False)) == (frozenset(), True)
+    assert api.list_streams("no-such-table") == (frozenset(), True)
+
+
+def test_records_are_raw_json_with_images_keys_and_rising_numbers(api: StreamApi, stream: str) -> None:
+    before = time.time()
+    records = whole(api, stream).records
+    assert [record["eventName"] for record in records] == ["INSERT", "MODIFY", "REMOVE"]
+    changes: list[Any] = [record["dynamodb"] for record in records]
+    assert [change["Keys"] for change in changes] == [KEY] * 3
+    assert [change.get("OldImage") for change in changes] == [None, PENDING, COMPLETED]
+    assert [change.get("NewImage") for change in changes] == [PENDING, COMPLETED, None]
+    numbers = [int(change["SequenceNumber"]) for change in changes]
+    assert numbers == sorted(set(numbers))
+    assert len({record["eventID"] for record in records}) == 3
+    for change in changes:
+        moment = change["ApproximateCreationDateTime"]
+        assert isinstance(moment, int | float), "Unix seconds, not what botocore makes of them"
+        assert before - 120 < moment <= time.time()
+    assert all("userIdentity" not in record for record in records)
+
+
+def test_reading_again_gives_the_same_records_with_the_same_ids(api: StreamApi, stream: str) -> None:
+    assert whole(api, stream).records == whole(api, stream).records
+
+
+def test_a_position_is_behind_its_record_and_the_last_one_at_the_tip(api: StreamApi, stream: str) -> None:
+    records = whole(api, stream).records
+    assert whole(api, stream, position_of(records[0])).records == records[1:]
+    tip = api.page(api.iterator(stream, shard_of(api, stream), position_of(records[-1])))
+    assert tip.records == ()
+    assert tip.next_iterator is not None
+
+
+def test_an_open_shard_goes_on_behind_its_last_page(
+    api: StreamApi, stream: str, table: str, stand: Stand
+) -> None:
+    following = whole(api, stream).next_iterator
+    assert following is not None
+    stand.clients("dynamodb").put_item(TableName=table, Item=PENDING)
+    [record] = eventually(lambda: api.page(following).records)
+    assert record["eventName"] == "INSERT"
+
+
+def test_a_removal_by_hand_is_audited_as_such(api: StreamApi, stream: str, table: str) -> None:
+    *_, removal = whole(api, stream).records
+    name = StreamName.of(stream)
+    source = ShardSource(table, name.region, stream, shard_of(api, stream))
+    entry = audit_entry(removal, source=source, read_at=from_epoch_seconds(time.time()))
+    assert entry is not None
+    assert (entry.action, entry.actor, entry.deletion_lag_seconds) == ("export.deleted", None, None)
+    assert (entry.request_id, entry.last_status, entry.file_name) == ("a", "completed", "größen.csv")
+    assert entry.audit_id == removal["eventID"]

@@ -1,0 +1,173 @@
+"""The life of a lease on real engines: taking, renewing, losing, handing over, and answers that get lost."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from botocore.exceptions import ReadTimeoutError
+
+from processor.audit.held_lease import HeldLease, LeaseLost, Tenure, acquire
+from processor.audit.lease_table import LeaseTable
+from processor.audit.leases import Lease, Position, new_lease
+from processor.aws import AwsError, Transient
+from tests.conformance.conftest import Stand
+from tests.resources import leases_table
+
+ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/export-status/stream/2026-11-22T10:00:00.000"
+WORKERS = 8
+
+
+class LossyClient:
+    """The leases table's client; answers to its writes can get lost after they took effect."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self.loses = False
+
+    def __getattr__(self, operation: str) -> Callable[..., Any]:
+        method: Callable[..., Any] = getattr(self._client, operation)
+
+        def call(**arguments: Any) -> Any:
+            answer = method(**arguments)
+            if self.loses and operation == "update_item":
+                raise ReadTimeoutError(endpoint_url="the answer was lost")
+            return answer
+
+        call.__name__ = operation
+        return call
+
+    @contextmanager
+    def losing_answers(self) -> Iterator[None]:
+        """From here on no answer to a write arrives."""
+        self.loses = True
+        try:
+            yield
+        finally:
+            self.loses = False
+
+
+@pytest.fixture
+def client(stand: Stand) -> LossyClient:
+    return LossyClient(stand.aws.leases())
+
+
+@pytest.fixture
+def table(stand: Stand, client: LossyClient) -> LeaseTable:
+    """A leases table with one row that nobody owns."""
+    rows: Any = client
+    table = LeaseTable(rows, leases_table(stand.clients))
+    table.create(new_lease(ARN, "shard-1", frozenset({"shard-0"}), now=1_795_400_000.5, tracked_since=1.0))
+    return table
+
+
+def row(table: LeaseTable) -> Lease:
+    [lease] = table.scan()
+    return lease
+
+
+def taken(table: LeaseTable, worker: str) -> HeldLease:
+    held = acquire(table, row(table), Tenure(worker, 10.0))
+    assert held is not None
+    return held
+
+
+def test_of_many_tasks_that_take_a_lease_at_once_one_gets_it(table: LeaseTable) -> None:
+    free = row(table)
+    with ThreadPoolExecutor(WORKERS) as pool:
+        takes = [
+            pool.submit(acquire, table, free, Tenure(f"worker-{number}", 10.0)) for number in range(WORKERS)
+        ]
+    [winner] = [held for take in takes if (held := take.result()) is not None]
+    assert row(table).owner == winner.row.owner
+    assert row(table).counter == 1
+
+
+def test_a_new_row_reads_back_as_it_was_made(table: LeaseTable) -> None:
+    assert row(table) == new_lease(
+        ARN, "shard-1", frozenset({"shard-0"}), now=1_795_400_000.5, tracked_since=1.0
+    )
+
+
+def test_a_checkpoint_is_in_the_row_after_a_renewal_and_after_a_release(table: LeaseTable) -> None:
+    held = taken(table, "a")
+    held.advance(Position("000000000000000000007", 1_795_400_001.0))
+    held.renew()
+    assert row(table).position == Position("000000000000000000007", 1_795_400_001.0)
+    held.advance(Position("1100000000017454423009", 1_795_400_002.0))
+    held.release()
+    assert row(table).position == Position("1100000000017454423009", 1_795_400_002.0)
+    assert row(table).owner is None
+
+
+def test_a_task_whose_lease_another_took_writes_nothing_any_more(table: LeaseTable) -> None:
+    first = taken(table, "a")
+    second = taken(table, "b")
+    first.advance(Position("9", None))
+    with pytest.raises(LeaseLost):
+        first.renew()
+    assert row(table) == second.row
+    assert not first.trusted()
+
+
+def test_a_renewal_whose_answer_was_lost_is_recognised_at_the_next(
+    table: LeaseTable, client: LossyClient
+) -> None:
+    held = taken(table, "a")
+    held.advance(Position("5", None))
+    with client.losing_answers(), pytest.raises(Transient):
+        held.renew()
+    held.renew()
+    assert held.trusted()
+    assert row(table) == held.row
+    assert row(table).position == Position("5", None)
+
+
+def test_a_take_whose_answer_was_lost_is_taken_up_at_the_next_scan(
+    table: LeaseTable, client: LossyClient
+) -> None:
+    with client.losing_answers(), pytest.raises(AwsError):
+        acquire(table, row(table), Tenure("a", 10.0))
+    assert row(table).owner == "a"
+    held = taken(table, "a")
+    held.renew()
+    assert held.trusted()
+
+
+def test_a_lease_that_was_asked_for_goes_to_who_asked(table: LeaseTable) -> None:
+    held = taken(table, "a")
+    assert table.request(row(table), "b")
+    assert not table.request(row(table), "c")
+    held.renew()
+    held.release("b")
+    assert (row(table).owner, row(table).requested_by) == ("b", None)
+
+
+def test_a_finished_shard_names_its_children_and_has_no_owner(table: LeaseTable) -> None:
+    held = taken(table, "a")
+    held.set_children(frozenset({"shard-3", "shard-2"}))
+    held.finish(1_795_400_003.0)
+    finished = row(table)
+    assert finished.finished
+    assert (finished.owner, finished.ended_at) == (None, 1_795_400_003.0)
+    assert finished.children == {"shard-2", "shard-3"}
+    assert table.delete_finished(finished)
+    assert table.scan() == ()
+
+
+def test_a_row_that_was_deleted_by_hand_ends_the_tenure(table: LeaseTable, stand: Stand) -> None:
+    held = taken(table, "a")
+    name = table._table
+    stand.clients("dynamodb").delete_item(TableName=name, Key={"leaseKey": {"S": held.row.key}})
+    with pytest.raises(LeaseLost):
+        held.renew()
+    assert table.scan() == (), "a renewal must not make the row anew"
+
+
+def test_a_scan_reads_more_than_a_megabyte(table: LeaseTable, stand: Stand) -> None:
+    rows = 40
+    for number in range(rows):
+        many = frozenset(f"shard-{number}-{parent:06d}" + "p" * 60 for parent in range(400))
+        table.create(new_lease(ARN, f"shard-large-{number}", many, now=1.0, tracked_since=1.0))
+    assert len(table.scan()) == rows + 1
