@@ -9,7 +9,7 @@ ARGS ?=
 TEST_PROCESSES ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo local test check lint format types imports lock engines dynamodb-local ministack bench infra-audit audit clean
+.PHONY: help demo local test check lint format types imports lock engines dynamodb-local ministack bench faults infra-audit audit clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ ministack: $(READY) ## Install ministack for tests, in a virtual environment of 
 
 bench: $(READY) ## Measure calls and CPU an event, beside hand-written consumers
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+faults: $(READY) ## Run twelve seeded schedules of faults, kills and standstills (needs the engines)
+	@$(BIN)/python -m tests.faults --schedules 12 $(ARGS)
 
 infra-audit: $(READY) ## Look for weak spots in the templates (checkov)
 	@"$$($(BIN)/python -m tests.infra.tool_venvs checkov)/checkov" --config-file infra/checkov.yaml
