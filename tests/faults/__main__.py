@@ -2,62 +2,65 @@
 
 import argparse
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 from tests.engines.process import EngineError
 from tests.faults.backends import Backends, backends
-from tests.faults.run import Result, TooSlow, run
-from tests.faults.schedule import SIZES, Schedule, draw
+from tests.faults.run import TooSlow, run
+from tests.faults.schedule import SIZES, Size, draw
 
 MOST_DETAILS = 5
 ATTEMPTS = 2  # a machine that is too slow once may be fast enough afterwards
 
+_saying = threading.Lock()
+
 
 def main(arguments: list[str]) -> int:
-    """Runs the schedules one after the other on the same emulators."""
-    parser = argparse.ArgumentParser(prog="python -m tests.faults")
+    """Runs the schedules on the same emulators; their time is mostly waiting, so some go side by side."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--seed", type=int, default=1, help="of the first schedule")
     parser.add_argument("--schedules", type=int, default=1, help="how many, with the seeds that follow")
-    parser.add_argument("--size", choices=list(SIZES), default="usual")
+    parser.add_argument("--size", choices=list(SIZES), default="usual", help="how large each of them is")
+    parser.add_argument("--at-once", type=int, default=1, help="how many run side by side")
     options = parser.parse_args(arguments)
-    failed: list[int] = []
+    seeds = range(options.seed, options.seed + options.schedules)
     try:
-        with backends() as at:
-            for seed in range(options.seed, options.seed + options.schedules):
-                schedule = draw(seed, SIZES[options.size])
-                _say(schedule.describe())
-                result = _run(schedule, at)
-                if result is None or not result.report.is_clean:
-                    failed.append(seed)
+        with backends() as at, ThreadPoolExecutor(options.at_once) as pool:
+            runs = {seed: pool.submit(_is_clean, seed, SIZES[options.size], at) for seed in seeds}
+            failed = [seed for seed, each in runs.items() if not each.result()]
     except EngineError as missing:
         sys.stderr.write(f"{missing}\n")
         return 1
     for seed in failed:
         _say(f"failed: repeat with `python -m tests.faults --size {options.size} --seed {seed}`")
     if not failed:
-        _say(f"{options.schedules} schedules: lost 0, wrong 0, unexplained dead-letter 0, missing audit 0")
+        _say(f"{len(seeds)} x lost 0, wrong 0, unexplained dead-letter 0, missing audit 0")
     return 1 if failed else 0
 
 
-def _run(schedule: Schedule, at: Backends) -> Result | None:
+def _is_clean(seed: int, size: Size, at: Backends) -> bool:
+    schedule = draw(seed, size)
+    _say(schedule.describe())
     for _ in range(ATTEMPTS):
         try:
-            result = run(schedule, at, lambda phase: _say(f"  {phase} ..."))
+            result = run(schedule, at, lambda phase: _say(f"seed {seed}: {phase} ..."))
         except TooSlow as slow:
-            _say(f"  too slow: {slow}")
+            _say(f"seed {seed}: too slow: {slow}")
             continue
         _say(
-            f"  {result.report.line()} ({result.seconds:.0f} s, {result.calls} calls, {result.faults} faults,"
-            f" {result.tasks} tasks)"
+            f"seed {seed}: {result.report.line()} ({result.seconds:.0f} s, {result.calls} calls,"
+            f" {result.faults} faults, {result.tasks} tasks)",
+            *(f"  {detail}" for detail in result.report.details(MOST_DETAILS)),
         )
-        for detail in result.report.details(MOST_DETAILS):
-            _say(f"    {detail}")
-        return result
-    return None
+        return result.report.is_clean
+    return False
 
 
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+def _say(*lines: str) -> None:
+    with _saying:
+        sys.stdout.write("".join(f"{line}\n" for line in lines))
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":
