@@ -14,7 +14,6 @@ from processor.audit import lease_keeper
 from processor.audit.leases import Lease
 from processor.audit.lineage import ready_leases
 from processor.audit.shard_reader import ShardReader
-from processor.audit.shards import Streams
 from processor.audit.streams import Page
 from processor.cli import main
 from processor.transitions.event_queue import EventQueue
@@ -59,10 +58,8 @@ def no_ttl_condition() -> None:
 def child_before_parent() -> None:
     """A shard is read without waiting for its parent."""
 
-    def ready_orphans(
-        leases: Iterable[Lease], streams: Streams, first_seen: Mapping[str, float]
-    ) -> tuple[Lease, ...]:
-        return ready_leases([replace(lease, parents=frozenset()) for lease in leases], streams, first_seen)
+    def ready_orphans(leases: Iterable[Lease], *rest: Any) -> tuple[Lease, ...]:
+        return ready_leases([replace(lease, parents=frozenset()) for lease in leases], *rest)
 
     _patch(lease_keeper, "ready_leases", ready_orphans)
 
