@@ -38,6 +38,7 @@ class LeaseKeeper:
         won: Callable[[HeldLease], None],
         give_up: Callable[[HeldLease, str | None], None],
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
     ) -> None:
         """Takes whom to tell that a lease was won, or is to be given up (and to whom, if anybody asked)."""
         self._table = table
@@ -48,6 +49,7 @@ class LeaseKeeper:
         self._won = won
         self._give_up = give_up
         self._clock = clock
+        self._now = now
         self._watch = ExpiryWatch(tenure.failover_seconds)
         self._lock = threading.Lock()
         self._held: dict[str, HeldLease] = {}
@@ -110,7 +112,8 @@ class LeaseKeeper:
 
     def _take_share(self, leases: list[Lease], expired: frozenset[str]) -> None:
         ready = {
-            lease.key: lease for lease in ready_leases(leases, self._streams(), self._watch.first_seen())
+            lease.key: lease
+            for lease in ready_leases(leases, self._streams(), self._watch.first_seen(), self._now())
         }
         me = self._tenure.worker
         held = {lease.row.key for lease in self.held}

@@ -6,7 +6,7 @@ Pure decisions over lease rows and listings (laws 5 and 6).
 from collections.abc import Iterable, Mapping
 
 from processor.audit.leases import Lease
-from processor.audit.shards import RETENTION_HOURS, Listing, Shard, Streams, began_at, by_age
+from processor.audit.shards import RETENTION_HOURS, Listing, Shard, Streams, StreamState, began_at, by_age
 
 KEEP_FINISHED_HOURS = 48.0
 """Finished rows stay twice as long as records do, for listings have shown shards older than 24 hours."""
@@ -18,8 +18,12 @@ MARGIN_HOURS = 0.1
 """DynamoDB trims when it suits it: so close to the end of retention a record may be gone already."""
 
 
+SETTLE_SECONDS = 60.0
+"""So long after its last shard's end a stream may still show children of that shard."""
+
+
 def ready_leases(
-    leases: Iterable[Lease], streams: Streams, first_seen: Mapping[str, float]
+    leases: Iterable[Lease], streams: Streams, first_seen: Mapping[str, float], now: float
 ) -> tuple[Lease, ...]:
     """The unfinished leases that may be read now.
 
@@ -27,9 +31,10 @@ def ready_leases(
         leases: every row, as one consistent scan saw them.
         streams: what is known about each stream.
         first_seen: when this task first saw each row, on the clock of `Listing.started_at`.
+        now: Unix seconds.
     """
     rows = {(lease.stream_arn, lease.shard_id): lease for lease in leases}
-    waiting = _streams_that_wait(rows, streams)
+    waiting = _streams_that_wait(rows, streams, now)
     return tuple(
         lease
         for lease in rows.values()
@@ -62,29 +67,29 @@ def _parent_is_done(
     return child.shard_id in listing.shards or listing.started_at > first_seen.get(child.key, float("inf"))
 
 
-def _streams_that_wait(rows: Mapping[tuple[str, str], Lease], streams: Streams) -> frozenset[str]:
+def _streams_that_wait(rows: Mapping[tuple[str, str], Lease], streams: Streams, now: float) -> frozenset[str]:
     """The streams behind one that is not read to its end yet."""
     ordered = by_age(frozenset(streams) | {arn for arn, _ in rows})
     for index, arn in enumerate(ordered):
-        if not is_drained(arn, [lease for (owner, _), lease in rows.items() if owner == arn], streams):
+        if not is_drained(streams.get(arn), [row for (owner, _), row in rows.items() if owner == arn], now):
             return frozenset(ordered[index + 1 :])
     return frozenset()
 
 
-def is_drained(stream_arn: str, leases: Iterable[Lease], streams: Streams) -> bool:
-    """Whether nothing more can come out of a stream: it is gone, or every shard of it is read to its end."""
-    state = streams.get(stream_arn)
-    if state is None:
-        return False
-    if state.gone:
-        return True
-    finished = {lease.shard_id: lease.finished for lease in leases}
+def is_drained(state: StreamState | None, leases: Iterable[Lease], now: float) -> bool:
+    """Whether nothing more can come out of a stream at `now` (Unix seconds).
+
+    It is gone, or every shard of it is read to its end, the last one long enough ago.
+    """
+    if state is None or state.gone:
+        return state is not None
+    rows = {lease.shard_id: lease for lease in leases}
     listing = state.listing
     return (
         listing is not None
         and listing.complete
-        and all(finished.values())
-        and all(finished.get(shard_id, False) for shard_id in listing.shards)
+        and listing.shards.keys() <= rows.keys()
+        and all(row.finished and now - (row.ended_at or now) >= SETTLE_SECONDS for row in rows.values())
     )
 
 

@@ -262,3 +262,20 @@ def test_a_row_written_by_somebody_else_is_left_alone(world: World) -> None:
     assert world.rows.rows[foreign["leaseKey"]["S"]] == foreign
     assert world.rows.rows["other/stream/x"] == stranger
     assert len(world.emitted) == 3
+
+
+def test_while_a_hand_over_takes_its_time_no_more_than_the_share_is_asked_for(new_world: NewWorld) -> None:
+    world = new_world(4)
+    world.start_worker()
+    world.run(5)
+    world.sink_is_down = True
+    expire(world, 40)
+    world.run(2)
+    second = world.start_worker()
+    world.run(8)
+    asked = [lease for lease in world.leases().values() if lease.requested_by == second.name]
+    assert len(asked) == 2
+    world.sink_is_down = False
+    world.run(60)
+    assert sorted(world.owners().values()) == [2, 2]
+    assert_all_taken_once(world)

@@ -12,7 +12,14 @@ NOW = 1_795_400_000.0
 HOUR = 3_600.0
 
 
-def row(shard_id: str, parent: str | None = None, *, stream: str = NEW, finished: bool = False) -> Lease:
+def row(
+    shard_id: str,
+    parent: str | None = None,
+    *,
+    stream: str = NEW,
+    finished: bool = False,
+    ended_at: float = NOW - HOUR,
+) -> Lease:
     """A lease row."""
     parents = frozenset() if parent is None else frozenset({parent})
     return Lease(
@@ -21,6 +28,7 @@ def row(shard_id: str, parent: str | None = None, *, stream: str = NEW, finished
         stream_arn=stream,
         finished=finished,
         parents=parents,
+        ended_at=ended_at if finished else None,
     )
 
 
@@ -37,7 +45,7 @@ def ready(
 ) -> set[str]:
     """The shards that may be read."""
     known = {state.stream_arn: state for state in streams}
-    return {lease.shard_id for lease in ready_leases(rows, known, first_seen or {})}
+    return {lease.shard_id for lease in ready_leases(rows, known, first_seen or {}, NOW)}
 
 
 def test_a_shard_without_parent_is_ready() -> None:
@@ -96,6 +104,12 @@ def test_a_later_stream_waits_until_the_earlier_one_is_read_to_its_end() -> None
     streams = (listed(("o", None), stream=OLD), listed(("n", None)))
     assert ready(row("o", stream=OLD), row("n"), streams=streams) == {"o"}
     assert ready(row("o", stream=OLD, finished=True), row("n"), streams=streams) == {"n"}
+
+
+def test_an_earlier_stream_that_has_just_ended_may_still_show_a_child_so_the_later_one_waits() -> None:
+    streams = (listed(("o", None), stream=OLD), listed(("n", None)))
+    just_ended = row("o", stream=OLD, finished=True, ended_at=NOW - 30)
+    assert ready(just_ended, row("n"), streams=streams) == set()
 
 
 def test_an_earlier_stream_with_a_shard_that_has_no_row_yet_is_not_read_to_its_end() -> None:

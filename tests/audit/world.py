@@ -117,6 +117,7 @@ class Worker:
             won=self._won,
             give_up=self._give_up,
             clock=world.clock,
+            now=self.now,
         )
         queue_client: Any = world.dead_letters
         queue = DeadLetterQueue(
