@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from processor.embedded.clients import emulator_client
 from processor.embedded.embedded_aws import EmbeddedAws
@@ -12,6 +13,11 @@ from tests.engines.dynamodb_local import DynamoDbLocal
 from tests.engines.ministack import Ministack
 from tests.engines.process import Engine
 from tests.resources import ClientFactory
+
+
+# How long an example takes says nothing here: machines that run these tests may be busy.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 @pytest.fixture(scope="session")

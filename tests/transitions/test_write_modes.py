@@ -20,7 +20,9 @@ from tests.transitions.test_laws import clocked_traffic, traffic
 
 pytestmark = pytest.mark.dynamodb_local
 
-FEWER = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEWER = settings(
+    max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 
 @pytest.fixture(scope="module")
