@@ -103,6 +103,15 @@ def test_what_is_written_is_the_event_s_and_what_was_there_stays(
     assert {"requestId", "status", "createdAt", "updatedAt", "ttl"} <= after.keys()
 
 
+def test_created_at_and_ttl_never_change_once_written() -> None:
+    stored = item("pending", createdAt={"S": text_at(-5)}, ttl={"N": str(int(at(895).timestamp()))})
+    _, change = fold([event("completed", createdAt=text_at(0))], TTL_SECONDS)
+    after = written(stored, update_arguments(change, at(60)))
+    assert after is not None
+    assert after["status"] == {"S": "completed"}
+    assert (after["createdAt"], after["ttl"]) == (stored["createdAt"], stored["ttl"])
+
+
 def test_a_first_event_creates_the_whole_item() -> None:
     _, change = fold([event("failed", createdAt=text_at(0), fileName="f", error="disk full")], TTL_SECONDS)
     assert written(None, update_arguments(change, at(60))) == {

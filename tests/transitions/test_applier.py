@@ -151,6 +151,30 @@ def test_duplicates_and_stale_events_fill_in_what_is_missing(  # noqa: PLR0917 -
     assert store.item() == stored | filled
 
 
+def test_of_two_that_offer_another_name_the_first_to_arrive_stands(store: Store, clock: Clock) -> None:
+    store.put(item("completed"))
+    applier = applier_on(store.client, store.table, clock)
+    found = outcomes(applier, body("processing", fileName="first"), body("pending", fileName="second"))
+    assert found == [Outcome.STALE] * 2
+    assert store.item() == item("completed", fileName={"S": "first"})
+
+
+def test_events_of_one_export_in_hand_are_judged_by_the_one_write(store: Store, clock: Clock) -> None:
+    applier = applier_on(store.client, store.table, clock)
+    found = outcomes(
+        applier,
+        body("pending", occurredAt=CREATED_AT),
+        body("completed", occurredAt=text_at(3), signedUrl=SIGNED_URL),
+        body("failed", occurredAt=text_at(4), error="disk full"),
+        body("processing", fileName="f"),
+        body("completed", occurredAt=text_at(3)),
+    )
+    assert [outcome.value for outcome in found] == ["stale", "applied", "conflict", "stale", "duplicate"]
+    assert store.item() == item(
+        "completed", updatedAt={"S": text_at(3)}, fileName={"S": "f"}, signedUrl={"S": SIGNED_URL}
+    )
+
+
 def test_a_fill_in_that_fails_keeps_only_the_messages_that_offered_something(
     store: Store, clock: Clock
 ) -> None:

@@ -432,3 +432,48 @@ def test_a_drain_gives_back_at_once_what_a_silent_table_keeps_from_being_applied
     answer.set()
     eventually(lambda: made.visible() == 10, 5)
     assert made.dead() == []
+
+
+def test_a_drain_that_goes_over_its_budget_says_so_instead_of_waiting(
+    embedded_aws: EmbeddedAws, tmp_path: Path
+) -> None:
+    asked, answer = threading.Event(), threading.Event()
+
+    def hang(method: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        asked.set()
+        answer.wait(30)
+        return method(**arguments)
+
+    made = Running(embedded_aws, tmp_path, {"delete_message_batch": hang}, {}, {})
+    made.send(*bodies_of(1))
+    made.pipeline.start(threading.Event())
+    assert asked.wait(10)
+    made.pipeline.stop(time.monotonic() + 0.5)
+    began = time.monotonic()
+    assert not made.pipeline.join()
+    assert time.monotonic() - began < 2
+    answer.set()
+    made.wait_until_empty()
+
+
+# Deaths
+
+
+def test_whatever_ends_a_receiver_is_reported_with_its_name(
+    embedded_aws: EmbeddedAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Unexpected(BaseException):
+        """Nothing that anybody would catch."""
+
+    def fail(*_: Any) -> Any:
+        raise Unexpected
+
+    monkeypatch.setattr("processor.transitions.applier.Applier.apply", fail)
+    made = Running(embedded_aws, tmp_path, {}, {"EXPORT_RECEIVERS": "2"}, {})
+    made.send(*bodies_of(1))
+    made.pipeline.start(threading.Event())
+    [(name, error)] = eventually(lambda: made.deaths)
+    assert name in {"receiver-0", "receiver-1"}
+    assert isinstance(error, Unexpected)
+    made.stop()
+    assert made.left() == 1
