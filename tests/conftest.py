@@ -14,7 +14,6 @@ from tests.engines.ministack import Ministack
 from tests.engines.process import Engine
 from tests.resources import ClientFactory
 
-
 # How long an example takes says nothing here: machines that run these tests may be busy.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")

@@ -15,7 +15,7 @@ from processor.metrics import Metrics
 from processor.settings import Settings
 from processor.transitions.pipeline import TransitionsPipeline
 from tests.handlers.making import at
-from tests.resources import drained_messages, item_of, queue_pair, status_table
+from tests.resources import ClientFactory, drained_messages, item_of, queue_pair, status_table
 from tests.transitions.rig import Clock
 from tests.waiting import eventually
 
@@ -51,21 +51,19 @@ class Hooked:
 class HookedAws:
     """Stands in for `processor.aws.Aws`."""
 
-    def __init__(self, embedded: EmbeddedAws, hooks: Mapping[str, Hook]) -> None:
+    def __init__(self, embedded: EmbeddedAws, store: ClientFactory, hooks: Mapping[str, Hook]) -> None:
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self._embedded = embedded
+        self._store = store
         self._hooks = hooks
-
-    def _client(self, service: str) -> Any:
-        return Hooked(self._embedded.client(service), self._hooks, self.calls)
 
     def sqs(self) -> Any:
         """For all calls but receives."""
-        return self._client("sqs")
+        return Hooked(self._embedded.client("sqs"), self._hooks, self.calls)
 
     def dynamodb(self) -> Any:
         """For the status table."""
-        return self._client("dynamodb")
+        return Hooked(self._store("dynamodb"), self._hooks, self.calls)
 
     def receiving(self) -> Any:
         """For receives, which wait a second at most."""
@@ -89,14 +87,16 @@ class Running:
         hooks: Mapping[str, Hook],
         settings: Mapping[str, str],
         queue: Mapping[str, Any],
+        *,
+        store: ClientFactory | None = None,
     ) -> None:
         self.embedded = embedded
+        self.store = store or embedded.client
         self.sqs = embedded.client("sqs")
-        self.dynamodb = embedded.client("dynamodb")
         self.queue_url, self.dlq_url = queue_pair(embedded.client, **queue)
-        self.table = status_table(embedded.client, stream=False)
+        self.table = status_table(self.store, stream=False)
         self.clock = Clock(60)
-        self.aws = HookedAws(embedded, hooks)
+        self.aws = HookedAws(embedded, self.store, hooks)
         self.metrics = Metrics()
         self.totals: Counter[str] = Counter()
         self.deaths: list[tuple[str, BaseException]] = []
@@ -137,11 +137,11 @@ class Running:
 
     def item(self, key: str = "req-1") -> dict[str, Any] | None:
         """The stored item."""
-        return item_of(self.embedded.client, self.table, key)
+        return item_of(self.store, self.table, key)
 
     def put(self, item: Mapping[str, Any]) -> None:
         """Stores an item."""
-        self.dynamodb.put_item(TableName=self.table, Item=item)
+        self.store("dynamodb").put_item(TableName=self.table, Item=item)
 
     def left(self) -> int:
         """How many messages the event queue holds, visible or in flight."""
@@ -203,6 +203,7 @@ def running(
     settings: Mapping[str, str] | None = None,
     bodies: Sequence[str] = (),
     before: Callable[[Running], object] = lambda _: None,
+    store: ClientFactory | None = None,
     **queue: Any,
 ) -> Iterator[Running]:
     """A pipeline that has started; it is stopped in the end, and no thread of it may have died.
@@ -214,9 +215,10 @@ def running(
         settings: the service's, by variable.
         bodies: messages that are there before the start, so that one receive gets them.
         before: called before the start.
+        store: clients of where the table is, if not on the embedded AWS.
         queue: see `queue_pair`.
     """
-    made = Running(embedded, directory, hooks or {}, settings or {}, queue)
+    made = Running(embedded, directory, hooks or {}, settings or {}, queue, store=store)
     made.send(*bodies)
     before(made)
     made.pipeline.start(threading.Event())

@@ -1,6 +1,7 @@
 """The mode `auto`, and what a batch does not settle by itself."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from processor.transitions.writers import BatchWriter, SingleWriter, choose_writ
 from tests.handlers.making import TTL_SECONDS, at, body, item, text_at
 from tests.resources import ClientFactory, status_table
 from tests.transitions.rig import Clock, NoWaiting, applier_on, service_error, timeout
+from tests.transitions.running import running
 from tests.transitions.stores import Faulty, Store, change, outcomes, table_on
 
 CREATED_AT = text_at(0)
@@ -178,3 +180,26 @@ def test_time_that_runs_out_between_batches_leaves_the_rest(store: Store, clock:
     answers = BatchWriter(table, SingleWriter(table)).write(changes, 1.0)
     assert answers[:25] == [Written()] * 25
     assert all(isinstance(a, Failed) and isinstance(a.error, NotTried) for a in answers[25:])
+
+
+@pytest.mark.dynamodb_local
+def test_the_pipeline_takes_a_quarter_of_a_call_for_an_event(
+    embedded_aws: EmbeddedAws, dynamodb_local: str, clients: Callable[[str], ClientFactory], tmp_path: Path
+) -> None:
+    """Ten a receive, ten a delete, 25 a write: 0.24."""
+    bodies = [body(requestId=f"r{number}") for number in range(100)]
+    with running(
+        embedded_aws,
+        tmp_path,
+        bodies=bodies,
+        settings={"EXPORT_WRITE_MODE": "auto"},
+        store=clients(dynamodb_local),
+        before=lambda service: service.aws.calls.clear(),
+    ) as service:
+        service.wait_until_empty()
+        operations = service.operations()
+        assert all(service.item(f"r{number}") for number in range(100))
+    assert operations["update_item"] == 0
+    assert operations["batch_execute_statement"] == 1 + 4, "the probe of the start, and the events"
+    assert operations["delete_message_batch"] == 10
+    assert 10 <= operations["receive_message"] <= 12, "the last long polls are empty"
