@@ -35,6 +35,10 @@ class SimulatedAccount:
             return []
         return sorted(Counter(row["leaseOwner"]["S"] for row in rows).values())
 
+    def finished(self) -> int:
+        """How many shards are read to their end."""
+        return sum(row["checkpoint"]["S"] == "SHARD_END" for row in list(self.rows.rows.values()))
+
     def environment(self) -> dict[str, str]:
         """The settings that lead a task here."""
         return {
