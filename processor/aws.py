@@ -212,7 +212,8 @@ def call(method: Callable[..., T], /, **arguments: Any) -> T:
     """
     try:
         return method(**arguments)
-    except (bc.ClientError, bc.BotoCoreError, ResponseParserError) as error:
+    except (bc.ClientError, bc.BotoCoreError, ResponseParserError, OSError) as error:
+        # OSError: a token file that botocore's credentials come from cannot be read at the moment.
         name = "".join(part.capitalize() for part in method.__name__.split("_"))
         raise translate(error, name) from None
 

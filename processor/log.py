@@ -28,6 +28,7 @@ class LineOutput:
         self._stream = stream
         self._lock = threading.Lock()
         self._lost = 0
+        self._torn = False
 
     def write_line(self, line: str) -> None:
         """Writes the line and flushes it.
@@ -36,12 +37,14 @@ class LineOutput:
             OSError: if the line may not have been written whole (also for a closed stream).
         """
         with self._lock:
-            stream = self._stream or sys.stdout
+            # What a failed write left behind must not be glued to this line.
+            text = f"\n{line}\n" if self._torn else f"{line}\n"
+            self._torn = True
             try:
-                stream.write(line + "\n")
-                stream.flush()
+                _write_whole(self._stream or sys.stdout, text)
             except ValueError as closed:  # "I/O operation on closed file"
                 raise OSError("standard output is closed") from closed
+            self._torn = False
 
     def write_log_line(self, line: str) -> None:
         """As `write_line`, but a line that cannot be written is counted instead of raised: a log that
@@ -55,6 +58,23 @@ class LineOutput:
     def lost_lines(self) -> int:
         """How many log lines could not be written since the start."""
         return self._lost
+
+
+def _write_whole(stream: TextIO, text: str) -> None:
+    """Writes and flushes; an unbuffered output may take a part at a time and call that a success."""
+    binary = getattr(stream, "buffer", None)
+    if binary is None:
+        stream.write(text)
+        stream.flush()
+        return
+    stream.flush()
+    left = memoryview(text.encode(errors="backslashreplace"))
+    while left:
+        taken = binary.write(left)
+        if not taken:
+            raise BlockingIOError("standard output takes nothing at the moment")
+        left = left[taken:]
+    binary.flush()
 
 
 _stdout = LineOutput()
@@ -104,7 +124,7 @@ def configure_logging(
     root.handlers[:] = [handler]
     root.setLevel(level)
     for name in _NOISY_LOGGERS:
-        logging.getLogger(name).setLevel(max(logging.WARNING, getattr(logging, level)))
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def get_logger(**fields: object) -> structlog.typing.FilteringBoundLogger:

@@ -7,6 +7,7 @@ EXPORT_DRAIN_SECONDS of the signal (law 8).
 import gc
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -59,6 +60,8 @@ class Service:
         self._stopping_since: float | None = None
         self._deaths: list[str] = []
         self._start_error: BaseException | None = None
+        self.failure = "it did not end as it should"
+        """Why the exit status is 1, for standard error; the log has the details."""
         self.hangs = False
         """Whether the start was still in a call that did not answer when everything else had ended."""
 
@@ -99,7 +102,7 @@ class Service:
             starter.join(_START_ENDS_SECONDS)
             self.hangs = starter.is_alive()
         finally:
-            clean = self._drain(list(started))  # one whose start hangs has nothing in hand
+            clean = self._drain(list(started))
             writer.stop(_CLOSING_SECONDS)
             health.stop()
         if self._start_error and self._stopping_since is None:
@@ -111,8 +114,8 @@ class Service:
     def _start(self, pipelines: list[Pipeline], started: list[Pipeline]) -> None:
         try:
             for pipeline in pipelines:
+                started.append(pipeline)  # before its start: a drain must reach it while that still runs
                 pipeline.start(self._wake)
-                started.append(pipeline)
                 if self._wake.is_set():
                     return
             # What is there now stays: the collector would look at all of it with every page of records.
@@ -146,6 +149,7 @@ class Service:
             pipeline.stop(deadline)
         ended = [pipeline.join() for pipeline in pipelines]
         if not all(ended):
+            self.failure = f"the drain went over its {self._settings.drain_seconds} seconds"
             get_logger().error(
                 "drain_over_budget",
                 drain_seconds=self._settings.drain_seconds,
@@ -157,6 +161,7 @@ class Service:
         self._deaths.append(name)
         known = isinstance(error, QueueUnusable | StartError)
         reason = mask_urls(str(error)) if known else "see error_type"
+        self.failure = f"the thread {name} died ({reason if known else type(error).__name__})"
         get_logger().critical("thread_died", thread=name, reason=reason, exc_info=error)
         self._wake.set()
 
@@ -175,7 +180,8 @@ class Service:
         signal.sigwait(_STOP_SIGNALS)
         self._stopping_since = time.monotonic()
         self._wake.set()
-        signal.sigwait(_STOP_SIGNALS)
+        # Also where even the last log line is stuck, the process is gone in time.
+        signal.sigtimedwait(_STOP_SIGNALS, self._settings.drain_seconds + _CLOSING_SECONDS)
         os._exit(EXIT_FAILED)
 
 
@@ -192,6 +198,8 @@ def run_service(settings: Settings, parts: tuple[str, ...], leave: Callable[[int
     """
     service = Service(settings, parts)
     status = service.run()
+    if status != EXIT_FINE:
+        print(f"export-status: {service.failure}", file=sys.stderr, flush=True)
     if status != EXIT_FINE or service.hangs:
         leave(status)
     return status

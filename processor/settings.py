@@ -61,7 +61,7 @@ def _sinks(value: str) -> tuple[str, ...]:
 
 def _url(value: str) -> str:
     rule = "must be an http or https URL without a query"
-    if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value):
+    if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", value):
         raise ValueError(rule)
     try:
         urlsplit(value).port  # noqa: B018 - reading it is what finds a port that is no number

@@ -136,11 +136,8 @@ def check_leases_table(client: "DynamoDBClient", table: str, stop: threading.Eve
             f"the table {table}",
             stop,
             lambda: call(client.get_item, TableName=table, Key=key, ConsistentRead=True),
+            rejected="must have the partition key leaseKey (S) and no sort key",
         )
-    except Rejected:
-        raise StartError(
-            f"the table {table} must have the partition key leaseKey (S) and no sort key"
-        ) from None
     except Misconfigured as refused:
         get_logger().warning(
             "table_not_read", table=table, error=str(refused), consequence="no lease is taken"
@@ -165,13 +162,13 @@ def check_audit_stream(client: "KinesisClient", stream: str, stop: threading.Eve
         )
 
 
-def insist(what: str, stop: threading.Event, attempt: Callable[[], T]) -> T:
+def insist(what: str, stop: threading.Event, attempt: Callable[[], T], rejected: str = "") -> T:
     """Makes a call a few times before it counts as failed.
 
     Raises:
-        StartError: if the thing is missing, AWS does not answer, or the service is told to stop.
+        StartError: if the thing is missing, AWS does not answer or refuses what the call holds
+            (`rejected` says then what is wrong with the thing), or the service is told to stop.
         Misconfigured: at once, if the call itself is refused.
-        Rejected: at once, if AWS refuses what it holds.
     """
     error: AwsError | None = None
     for number in range(_TRIES):
@@ -181,8 +178,10 @@ def insist(what: str, stop: threading.Event, attempt: Callable[[], T]) -> T:
             return attempt()
         except NotFound as missing:
             error = missing
-        except (Misconfigured, Rejected):
+        except Misconfigured:
             raise
+        except Rejected as refused:
+            raise StartError(f"{what} {rejected or 'has a name that AWS refuses'} ({refused})") from None
         except AwsError as failed:
             error = failed
     if isinstance(error, NotFound):

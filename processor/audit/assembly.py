@@ -65,6 +65,8 @@ class AuditPart:
             health=self._health,
             on_death=self._on_death,
         )
+        if cancelled.is_set() or self._stopping.is_set():
+            return
         self._pipeline.start()
         get_logger().info("audit_started", sinks=settings.audit_sinks)
 

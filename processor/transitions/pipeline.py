@@ -11,7 +11,7 @@ from processor.dead_letters import DeadLetterQueue
 from processor.health import Health
 from processor.log import get_logger
 from processor.metrics import Metrics
-from processor.settings import Settings
+from processor.settings import Settings, SettingsError
 from processor.startup import check_table, dead_letter_url, read_queue
 from processor.transitions.applier import Applier
 from processor.transitions.event_queue import EventQueue
@@ -71,6 +71,8 @@ class TransitionsPipeline:
         sqs = self._aws.sqs()
         facts = read_queue(sqs, url, cancelled)
         dlq_url = dead_letter_url(sqs, settings.dlq_url, facts.dead_letter_arn, cancelled)
+        if dlq_url == url:
+            raise SettingsError("SQS_EXPORT_EVENTS_DLQ_URL must name another queue than the event queue")
         check_table(self._aws.dynamodb(), settings.table, cancelled)
         table = StatusTable(self._aws.dynamodb(), settings.table, self._clock, self._abandon)
         queue = EventQueue(
@@ -104,6 +106,8 @@ class TransitionsPipeline:
             self._threads.append(
                 threading.Thread(target=self._guard, args=(name, receiver.run), name=name, daemon=True)
             )
+        if cancelled.is_set():
+            return
         for thread in self._threads:
             thread.start()
         get_logger().info(
@@ -135,7 +139,7 @@ class TransitionsPipeline:
         Returns:
             Whether every receiver has ended.
         """
-        for thread in self._threads:
+        for thread in [*self._threads]:  # the start may still be adding to them
             if thread.ident is not None:
                 left = self._deadline - time.monotonic()
                 thread.join(max(0.0, left) if math.isfinite(left) else None)
