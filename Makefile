@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ARGS ?=
 # Most tests wait more than they compute.
-TEST_PROCESSES ?= 4
+TEST_PROCESSES ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help demo local test check lint format types imports lock engines dynamodb-local ministack bench faults infra-audit audit clean
@@ -29,7 +29,9 @@ local: $(READY) ## Run the embedded AWS alone
 	@$(BIN)/export-status local $(ARGS)
 
 test: $(READY) ## Run the tests (ARGS="-n 0 tests/handlers" runs some, in one process)
-	@$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
+	@$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile $(ARGS) || { \
+	  echo "what failed beside other tests is run again alone, where no other takes its time"; \
+	  $(BIN)/pytest -n 0 --last-failed --last-failed-no-failures none $(ARGS); }
 
 check: lint types imports test ## Everything that must pass: ruff, format, mypy, import contract, templates, tests
 
