@@ -124,8 +124,10 @@ class BatchWriter:
                 continue
             except AwsError:
                 return answers  # refused as a whole: UpdateItem tells what is wrong
-            for index, result in zip(timely, response["Responses"], strict=True):
-                answers[index] = _answer(changes[index], result, now)
+            results = response.get("Responses", [])
+            if len(results) == len(timely):  # else it answers something else: UpdateItem tells
+                for index, result in zip(timely, results, strict=True):
+                    answers[index] = _answer(changes[index], result, now)
             return answers
         return [Failed(error) for _ in changes]
 

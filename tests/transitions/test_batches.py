@@ -137,6 +137,15 @@ def test_a_batch_that_is_refused_as_a_whole_is_settled_by_update_item(
     assert outcomes(applier, body(), body(requestId="other")) == [Outcome.APPLIED] * 2
 
 
+@pytest.mark.parametrize("answer", [[], [{}], [{}] * 3], ids=["nothing", "too little", "too much"])
+def test_a_batch_that_is_not_answered_statement_by_statement_is_settled_by_update_item(
+    store: Store, clock: Clock, answer: list[Any]
+) -> None:
+    applier = applier_on(Answering(answer, client=store.client), store.table, clock, mode="batch")
+    assert outcomes(applier, body(), body(requestId="other")) == [Outcome.APPLIED] * 2
+    assert store.item() is not None
+
+
 def test_the_old_item_of_a_refused_statement_is_used_where_aws_gives_it(store: Store, clock: Clock) -> None:
     """As AWS answers; DynamoDB Local leaves the item out."""
     refused = {"Error": {"Code": "ConditionalCheckFailed", "Item": item("completed")}}
