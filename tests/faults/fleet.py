@@ -36,6 +36,8 @@ class Fleet:
         self._taken: set[tuple[int, str]] = set()
         self.problems: list[str] = []
         """Tasks that ended otherwise than they should have."""
+        self.failed_starts: list[str] = []
+        """Tasks that ended before they were at work, which outages excuse."""
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -83,7 +85,9 @@ class Fleet:
         for task in [task for task in self._tasks if not task.is_running]:
             self._tasks.remove(task)
             # A task that cannot reach AWS when it starts ends, and is started again; later none may end.
-            if task.has_started():
+            if not task.has_started():
+                self.failed_starts.append(f"{task.name}: {task.last_words()[-300:]}")
+            else:
                 self.problems.append(f"{task.name} ended by itself: {task.last_words()[-600:]}")
         while len(self._tasks) < self._size:
             home = self._home / f"task-{len(self._all)}"

@@ -166,7 +166,8 @@ class _Run:
         self._say(f"settling {what}")
         while left := self._world.messages_in_queue():
             if time.time() > self._ends - EARLIEST_END_SECONDS:
-                raise TooSlow(f"{left} messages of {what} were not settled when the exports ended")
+                starts = "".join(f"\n  did not start: {each}" for each in self.fleet.failed_starts)
+                raise TooSlow(f"{left} of {what} were not settled when the exports ended{starts}")
             self._go_on((), until=time.time() + 2 * TICK_SECONDS)
 
     def _go_on(self, actions: Iterable[Action], *, until: float) -> None:
