@@ -10,16 +10,9 @@ from hypothesis import strategies as st
 from processor.dead_letters import DeadLetter, DeadLetterQueue, Sent, printable
 from tests.handlers.making import at
 from tests.processor.limited_sqs import KIB, LimitedSqs, refusal, size_of
+from tests.transitions.rig import NoWaiting
 
 URL = "http://127.0.0.1/123456789012/dlq"
-
-
-class NoWaiting(threading.Event):
-    """Waits are over at once."""
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Whether it is set."""
-        return self.is_set()
 
 
 def queue_on(sqs: Any, url: str = URL, abandon: threading.Event | None = None) -> DeadLetterQueue:
