@@ -23,7 +23,7 @@ from handlers.export import (
     stored_ttl,
 )
 from handlers.masking import mask_urls
-from handlers.timestamps import format_timestamp, from_epoch_seconds, parse_timestamp
+from handlers.timestamps import format_timestamp, from_epoch_seconds, normalize_timestamp
 
 TTL_ACTOR = Actor(type="Service", principal_id="dynamodb.amazonaws.com")
 """`userIdentity` of a deletion by TTL (DynamoDB Developer Guide, "DynamoDB Streams and Time to Live")."""
@@ -74,7 +74,7 @@ def audit_entry(record: StreamRecord, *, source: ShardSource, read_at: datetime)
     sequence_number = str(change["SequenceNumber"])
     image = _mapping(change.get("OldImage"))
     actor = _actor(record.get("userIdentity"))
-    by_ttl = actor == TTL_ACTOR
+    by_ttl = actor is TTL_ACTOR
     status = _STATUSES.get(_string(image, "status") or "")
     deleted_at = _seconds(change.get("ApproximateCreationDateTime"))
     if deleted_at is None:
@@ -187,7 +187,7 @@ def _timestamp(image: Mapping[str, Any], name: str) -> str | None:
     if text is None:
         return None
     try:
-        return format_timestamp(parse_timestamp(text))
+        return normalize_timestamp(text)
     except ValueError:
         return None
 

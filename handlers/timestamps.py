@@ -49,7 +49,18 @@ def parse_timestamp(text: str) -> datetime:
 
 def format_timestamp(instant: datetime) -> str:
     """The contract's form of an aware datetime: `2026-11-22T10:00:00.000Z`, truncated to milliseconds."""
-    return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+    in_utc = instant if instant.tzinfo is UTC else instant.astimezone(UTC)
+    return in_utc.isoformat(timespec="milliseconds")[: -len("+00:00")] + "Z"
+
+
+def normalize_timestamp(text: str) -> str:
+    """The contract's form of any RFC 3339 timestamp.
+
+    Raises:
+        ValueError: as `parse_timestamp` does.
+    """
+    instant = parse_timestamp(text)
+    return text if _OUR_FORM.fullmatch(text) else format_timestamp(instant)
 
 
 def from_epoch_seconds(seconds: float) -> datetime:

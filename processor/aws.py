@@ -5,7 +5,6 @@ content is refused), `Misconfigured` (nothing works until an operator acts). Onl
 error codes.
 """
 
-import json
 import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,9 +13,9 @@ import boto3
 import botocore.exceptions as bc
 from botocore.config import Config
 from botocore.parsers import ResponseParserError
-from pydantic_core import from_json
 
 from processor.settings import AwsSettings, SettingsError
+from processor.stream_records import read_answer
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -348,10 +347,9 @@ def refuse_foreign_answers(client: Any) -> None:
 
 
 def keep_raw_records(client: Any) -> None:
-    """Lets GetRecords hand over the records as they are in the JSON of the answer.
+    """Lets GetRecords hand over the records as `stream_records.read_answer` reads them.
 
-    botocore's parser walks the shape of every record, which costs ten times what reading the JSON does.
-    Numbers such as `ApproximateCreationDateTime` stay numbers (Unix seconds).
+    botocore's parser walks the shape of every record, which costs many times what reading the JSON does.
     """
 
     def take_records(
@@ -360,20 +358,9 @@ def keep_raw_records(client: Any) -> None:
         if response_dict["status_code"] != 200:
             return
         try:
-            answer = _read_json(response_dict["body"])
+            customized_response_dict.update(read_answer(response_dict["body"]))
         except ValueError as broken:
-            raise ResponseParserError("the answer is not JSON") from broken
-        if not isinstance(answer, dict):
-            raise ResponseParserError("the answer is not a JSON object")
-        customized_response_dict.update(answer)
+            raise ResponseParserError("the answer is not a JSON object") from broken
         response_dict["body"] = b"{}"
 
     client.meta.events.register("before-parse.dynamodb-streams.GetRecords", take_records)
-
-
-def _read_json(body: bytes) -> object:
-    """pydantic's reader is the faster one; half a surrogate pair, which it refuses, the other one reads."""
-    try:
-        return from_json(body, cache_strings="keys")
-    except ValueError:
-        return json.loads(body)
