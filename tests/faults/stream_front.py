@@ -13,7 +13,6 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from processor.aws import keep_raw_records
 from processor.embedded.clients import emulator_client
 from tests.faults.aws_answers import Answer
 from tests.simulated_stream.client import SimulatedStreamsClient
@@ -80,7 +79,8 @@ class StreamFront:
 
     def _follow(self) -> None:
         streams = emulator_client("dynamodbstreams", self._endpoint_url)
-        keep_raw_records(streams)
+        # botocore's parser would take most of this process's time.
+        streams.meta.events.register("before-parse.dynamodb-streams.GetRecords", _take_json)
         dynamodb = emulator_client("dynamodb", self._endpoint_url)
         arn = dynamodb.describe_table(TableName=self._table.name)["Table"]["LatestStreamArn"]
         [shard] = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
@@ -124,3 +124,9 @@ class StreamFront:
             if record["eventName"] == "REMOVE" and int(change["OldImage"]["ttl"]["N"]) <= now:
                 filed["userIdentity"] = dict(TTL_IDENTITY)
             self._followed += 1
+
+
+def _take_json(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
+    if response_dict["status_code"] == 200:
+        customized_response_dict.update(json.loads(response_dict["body"]))
+        response_dict["body"] = b"{}"
