@@ -1,4 +1,4 @@
-"""What DIFFERENCES.md says of the two engines is so: each line of it is one test here."""
+"""What tests/README.md says of the two engines is so: each line of its table is one test here."""
 
 import time
 from collections.abc import Sequence
