@@ -1,0 +1,103 @@
+"""From "export X seems stuck" to its cause, with the runbook's own commands."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from handlers.timestamps import format_timestamp
+from processor.embedded.embedded_aws import EmbeddedAws
+from tests.docs.markdown import fenced, read
+from tests.waiting import eventually
+
+COMMANDS = fenced(read("infra/README.md"), "## An export seems stuck").splitlines()
+GET, LIST, DLQ_LIST, AUDIT_TAIL = COMMANDS
+TTL_SECONDS = 900
+LEFT_SECONDS = 10
+
+pytestmark = pytest.mark.slow
+
+
+class Operator:
+    """Who runs the page's commands, on an AWS where the service runs."""
+
+    def __init__(self, aws: EmbeddedAws, home: Path) -> None:
+        self.aws = aws
+        scripts = Path(sys.executable).parent
+        self.environment = aws.service_environment() | {
+            "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",
+            "EXPORT_AUDIT_SINKS": "kinesis,log",
+            "EXPORT_HEALTH_FILE": str(home / "health"),
+            "EXPORT_DRAIN_SECONDS": "10",
+        }
+
+    def run(self, command: str, request_id: str) -> "subprocess.CompletedProcess[str]":
+        """One line of the page."""
+        bash = shutil.which("bash")
+        assert bash is not None
+        return subprocess.run(
+            [bash, "-uo", "pipefail", "-c", command],
+            env=self.environment | {"ID": request_id},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def tell(self, body: str) -> None:
+        """An event, right or wrong, as a producer sends it."""
+        self.aws.client("sqs").send_message(QueueUrl=self.aws.deployment.queue_url, MessageBody=body)
+
+    def sees(self, command: str, request_id: str, wanted: str) -> bool:
+        """Whether the command shows this of the export."""
+        return wanted in self.run(command, request_id).stdout
+
+
+@pytest.fixture
+def operator(tmp_path: Path) -> Iterator[Operator]:
+    with EmbeddedAws(ttl_seconds=TTL_SECONDS) as aws:
+        found = Operator(aws, tmp_path)
+        with (
+            (tmp_path / "log").open("w") as log,
+            subprocess.Popen(
+                [sys.executable, "-m", "processor", "run"], env=found.environment, stdout=log, cwd=tmp_path
+            ) as service,
+        ):
+            yield found
+            service.terminate()
+
+
+def event(request_id: str, status: str, created: datetime) -> str:
+    moment = format_timestamp(created)
+    return json.dumps({"requestId": request_id, "status": status, "occurredAt": moment, "createdAt": moment})
+
+
+def test_the_runbook_s_commands_lead_to_the_cause(operator: Operator) -> None:
+    now = datetime.now(UTC)
+    operator.tell(event("dead-worker", "processing", now - timedelta(minutes=11)))
+    operator.tell(event("bad-event", "pending", now))
+    operator.tell(event("bad-event", "finished", now))
+
+    eventually(lambda: operator.sees(GET, "dead-worker", "processing"), 60)
+    assert operator.sees(LIST, "dead-worker", "dead-worker")
+    assert not operator.sees(LIST, "bad-event", "bad-event")
+
+    assert operator.sees(GET, "bad-event", "pending")
+    eventually(lambda: operator.sees(DLQ_LIST, "bad-event", "status must be pending, processing"), 60)
+
+    ends = datetime.now(UTC) + timedelta(seconds=LEFT_SECONDS)
+    operator.tell(event("too-slow", "processing", ends - timedelta(seconds=TTL_SECONDS)))
+    entry = eventually(lambda: operator.run(AUDIT_TAIL, "too-slow").stdout, 60)
+    assert {"lastStatus": "processing", "finished": False}.items() <= json.loads(entry).items()
+    gone = operator.run(GET, "too-slow")
+    assert (gone.returncode, gone.stdout) == (1, "")
+    assert "not found or expired" in gone.stderr
+
+    unknown = operator.run(AUDIT_TAIL, "never-requested")
+    assert (unknown.returncode, unknown.stdout) == (1, "")
