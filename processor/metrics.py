@@ -153,7 +153,8 @@ class Metrics:
 
     def __init__(self, parts: Iterable[Part] = Part) -> None:
         """Takes the parts that run here; of the others only what somebody sets is sent."""
-        running = [metric for metric in Metric if metric.part in {*parts, Part.SERVICE}]
+        here = {*parts, Part.SERVICE}
+        running = [metric for metric in Metric if metric.part in here]
         self._lock = threading.Lock()
         self._zeros: dict[Metric, float] = {metric: 0 for metric in running if metric.kind is COUNTER}
         self._states: dict[Metric, float] = {metric: 0 for metric in running if metric.kind is STATE}
