@@ -20,6 +20,7 @@ from tests.infra.policies import actions, policy
 
 OWN_METRICS = {metric.value for metric in Metric}
 FARGATE_MAX_STOP_SECONDS = 120  # "Task definition parameters for Fargate", stopTimeout
+STORES = ("AWS::DynamoDB::Table", "AWS::SQS::Queue", "AWS::Kinesis::Stream", "AWS::Logs::LogGroup")
 SETTINGS_LEFT_TO_THEIR_DEFAULTS = {
     "EXPORT_STATUS_TTL_SECONDS",
     "EXPORT_RECEIVERS",
@@ -97,12 +98,24 @@ class TestTables:
         assert table(name)["SSESpecification"]["SSEEnabled"] is True
         assert table(name)["BillingMode"] == "PAY_PER_REQUEST"
 
-    @pytest.mark.parametrize("kept", ["DeletionPolicy", "UpdateReplacePolicy"])
-    def test_deleting_the_stack_deletes_no_data(self, kept: str) -> None:
-        stores = ("AWS::DynamoDB::Table", "AWS::SQS::Queue", "AWS::Kinesis::Stream", "AWS::Logs::LogGroup")
-        for template in TEMPLATES:
-            for resource in resources(template).values():
-                assert resource["Type"] not in stores or resource[kept] == "Retain"
+    def test_deleting_the_stack_deletes_no_data_and_a_failed_first_deployment_leaves_nothing_in_the_way(
+        self,
+    ) -> None:
+        said = {
+            name: (resource["Type"], resource["DeletionPolicy"], resource["UpdateReplacePolicy"])
+            for template in TEMPLATES
+            for name, resource in resources(template).items()
+            if resource["Type"] in STORES
+        }
+        # Deletion protection keeps a table whatever its policy says.
+        assert said == {
+            "StatusTable": ("AWS::DynamoDB::Table", "Retain", "Retain"),
+            "LeasesTable": ("AWS::DynamoDB::Table", "Retain", "Retain"),
+            "EventsQueue": ("AWS::SQS::Queue", "RetainExceptOnCreate", "Retain"),
+            "DeadLetterQueue": ("AWS::SQS::Queue", "RetainExceptOnCreate", "Retain"),
+            "AuditStream": ("AWS::Kinesis::Stream", "RetainExceptOnCreate", "Retain"),
+            "LogGroup": ("AWS::Logs::LogGroup", "RetainExceptOnCreate", "Retain"),
+        }
 
 
 class TestQueues:
