@@ -1,9 +1,13 @@
-"""The service's own loops and the health check: stuck ones are found in time, throttled ones are not.
+"""The service's own loops and the health check: stuck or dead ones are found in time, throttled ones are not.
 
-The pipelines run whole, with their own threads; only the limits are a sixtieth of the real ones.
+The pipelines run whole, with their own threads; only the limits are a sixtieth of the real ones. The file
+says what they are, and each test measures from the moment when the loop stopped to the first failing check.
 """
 
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -29,6 +33,9 @@ from tests.waiting import eventually
 HASTE = 60
 DEADLINE_SECONDS = 30.0
 WATCHED_SECONDS = 5.5  # twice the longest limit, as shortened
+LONGEST_LIMIT_SECONDS = 180.0
+"""Of a loop of the service, not shortened: after three minutes without progress the task is replaced."""
+SLACK_SECONDS = 2.0  # for a check between two others, on a machine that is busy
 
 
 class HastyHealth(Health):
@@ -39,18 +46,25 @@ class HastyHealth(Health):
 
 
 class Trouble:
-    """What AWS does to the calls of some operations: nothing, no answer at all, or a refusal."""
+    """What happens to the calls of some operations: nothing, no answer, a refusal, or a defect of ours."""
 
     def __init__(self, *operations: str) -> None:
         self.operations = operations
         self.hangs = False
         self.throttles = False
+        self.breaks_once = False
         self.over = threading.Event()
         self.met = threading.Semaphore(0)
 
     def meet(self, operation: str) -> bool:
         """Called by each call before it is answered; whether it is to be throttled."""
-        if operation not in self.operations or self.over.is_set() or not (self.hangs or self.throttles):
+        if operation not in self.operations or self.over.is_set():
+            return False
+        if self.breaks_once:
+            self.breaks_once = False
+            self.met.release()
+            raise RuntimeError("a defect")
+        if not (self.hangs or self.throttles):
             return False
         self.met.release()
         if self.hangs:
@@ -93,6 +107,49 @@ def path(tmp_path: Path) -> Path:
 def problems(health: Health, path: Path) -> tuple[str, ...]:
     health.write()
     return check(path).problems
+
+
+def limits(path: Path) -> dict[str, float]:
+    """The limit of each loop in seconds as the health file says it, not shortened."""
+    state = json.loads(path.read_text())
+    return {loop["name"]: loop["limitSeconds"] * HASTE for loop in state["loops"]}
+
+
+def first_problems(health: Health, path: Path, since: float, count: int = 1) -> tuple[str, ...]:
+    """Waits until so many loops are found stuck, and asserts that this came within their limits.
+
+    Args:
+        health: of the service.
+        path: the health file.
+        since: when the loops stopped (`time.monotonic()` seconds).
+        count: how many.
+    """
+    found = eventually(
+        lambda: each if len(each := problems(health, path)) >= count else (),
+        DEADLINE_SECONDS,
+        every_seconds=0.02,
+    )
+    after = time.monotonic() - since
+    known = limits(path)
+    assert all(0 < limit <= LONGEST_LIMIT_SECONDS for limit in known.values()), known
+    stuck = [known[line.partition(" has made no progress for ")[0]] for line in found]
+    assert after <= max(stuck) / HASTE + SLACK_SECONDS
+    return found
+
+
+def healthcheck(health: Health, path: Path) -> tuple[int, str]:
+    """The command's exit status and what it says, with the file as things are now."""
+    health.write()
+    done = subprocess.run(
+        [sys.executable, "-m", "processor", "healthcheck"],
+        cwd=path.parent,
+        env={"PATH": os.environ["PATH"], "EXPORT_HEALTH_FILE": str(path)},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_SECONDS,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
 
 
 def watch(health: Health, path: Path) -> set[str]:
@@ -192,11 +249,13 @@ def test_a_stuck_receiver_is_unhealthy_until_it_goes_on(
     assert problems(health, path) == ()
     queue_trouble.hangs = True
     queue_trouble.wait_until_met(2)
-    eventually(lambda: len(problems(health, path)) == 2, DEADLINE_SECONDS)
-    stuck = [line.partition(" has made no progress for ")[0] for line in problems(health, path)]
-    assert stuck == ["receiver-0", "receiver-1"]
+    found = first_problems(health, path, time.monotonic(), count=2)
+    assert [line.partition(" has made no progress for ")[0] for line in found] == ["receiver-0", "receiver-1"]
+    status, said = healthcheck(health, path)
+    assert (status, said.startswith("unhealthy: receiver-0 has made no progress for ")) == (1, True)
     queue_trouble.over.set()
     eventually(lambda: problems(health, path) == (), DEADLINE_SECONDS)
+    assert healthcheck(health, path)[0] == 0
 
 
 def test_receivers_that_sqs_throttles_stay_healthy(
@@ -205,6 +264,7 @@ def test_receivers_that_sqs_throttles_stay_healthy(
     queue_trouble.throttles = True
     queue_trouble.wait_until_met()
     assert watch(health, path) == set()
+    assert healthcheck(health, path)[0] == 0
     queue_trouble.wait_until_met()
 
 
@@ -218,6 +278,7 @@ class AuditParts:
         self.table = SimulatedTable("export-status", time.time, shards=1)
         self.rows = SimulatedRows()
         self.deaths: list[str] = []
+        self.expected_deaths: list[str] = []
         self.pipeline = AuditPipeline(
             streams=TroubledClient(SimulatedStreamsClient(self.table), streams),
             leases=TroubledClient(self.rows, leases),
@@ -254,7 +315,7 @@ def audit(health: HastyHealth) -> Iterator[Callable[..., AuditParts]]:
             trouble.over.set()
         parts.pipeline.stop(time.monotonic() + DEADLINE_SECONDS)
         assert parts.pipeline.join()
-        assert parts.deaths == []
+        assert parts.deaths == parts.expected_deaths
 
 
 def test_a_stuck_shard_reader_is_unhealthy_until_it_goes_on(
@@ -265,8 +326,10 @@ def test_a_stuck_shard_reader_is_unhealthy_until_it_goes_on(
     assert problems(health, path) == ()
     trouble.hangs = True
     trouble.wait_until_met()
-    (problem,) = eventually(lambda: problems(health, path), DEADLINE_SECONDS)
+    (problem,) = first_problems(health, path, time.monotonic())
     assert problem.startswith("audit-shardId-")
+    status, said = healthcheck(health, path)
+    assert (status, said.startswith("unhealthy: audit-shardId-")) == (1, True)
     trouble.over.set()
     eventually(lambda: problems(health, path) == (), DEADLINE_SECONDS)
 
@@ -278,8 +341,24 @@ def test_a_stuck_lease_renewer_is_unhealthy(
     audit(leases=trouble)
     trouble.hangs = True
     trouble.wait_until_met()
-    found = eventually(lambda: problems(health, path), DEADLINE_SECONDS)
+    found = first_problems(health, path, time.monotonic())
     assert any(problem.startswith("audit-renewals-") for problem in found)
+
+
+def test_a_dead_lease_renewer_is_told_and_unhealthy_while_the_other_threads_go_on(
+    audit: Callable[..., AuditParts], health: HastyHealth, path: Path
+) -> None:
+    trouble = Trouble("update_item")
+    parts = audit(leases=trouble)
+    trouble.breaks_once = True  # what is due next is a renewal
+    trouble.wait_until_met()
+    (problem,) = first_problems(health, path, time.monotonic())
+    (dead,) = parts.deaths
+    parts.expected_deaths = [dead]
+    assert dead.startswith("audit-renewals-")
+    assert problem.startswith(f"{dead} has made no progress for ")
+    status, said = healthcheck(health, path)
+    assert (status, said.startswith(f"unhealthy: {dead} has made no progress for ")) == (1, True)
 
 
 def test_an_audit_that_aws_throttles_stays_healthy(
@@ -291,3 +370,4 @@ def test_an_audit_that_aws_throttles_stays_healthy(
     streams.wait_until_met()
     leases.wait_until_met()
     assert watch(health, path) == set()
+    assert healthcheck(health, path)[0] == 0
