@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from processor.metrics import Metric
-from processor.settings import Settings
+from processor.settings import Settings, load_settings
 from tests.infra.cloudformation import INFRA, load, of_type
 from tests.infra.pages import blocks, run
 
@@ -58,6 +58,32 @@ def test_every_setting_and_parameter_that_is_named_exists() -> None:
     assert given <= parameters
     required = {name for name, each in load("service.yaml")["Parameters"].items() if "Default" not in each}
     assert required <= given
+
+
+def test_the_example_environment_has_lines_for_the_deployment_s_audit_that_fit_together(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    example = (INFRA.parent / ".env.example").read_text(encoding="utf-8")
+    below = re.findall(r"^# ?((?:EXPORT_AUDIT_SINKS|KINESIS_EXPORT_AUDIT_STREAM)=.*)$", example, re.MULTILINE)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text(f"{example}\n" + "\n".join(below))
+    settings = load_settings()
+    assert settings.audit_sinks == ("kinesis", "log")
+    assert settings.required_audit_stream() == load("data.yaml")["Parameters"]["AuditStreamName"]["Default"]
+    check_it = TEXT.partition("\n### 2. Check it\n")[2].partition("\n### ")[0]
+    assert all(line in check_it for line in below)
+
+
+def test_what_is_stopped_for_a_restore_is_started_again() -> None:
+    restoring = TEXT.partition("\n### Restoring the table\n")[2].partition("\n### ")[0]
+    changes = re.findall(r"^scaling (\d) (\w+)$|--desired-count (\d)", restoring, re.MULTILINE)
+    assert changes == [("0", "true", ""), ("", "", "0"), ("1", "false", ""), ("", "", "1")]
+    suspended = re.findall(r"(\w+Suspended)=\$2", restoring)
+    assert suspended == [
+        "DynamicScalingInSuspended",
+        "DynamicScalingOutSuspended",
+        "ScheduledScalingSuspended",
+    ]
 
 
 @pytest.mark.slow
