@@ -14,7 +14,7 @@ from tests.infra.terraform_expected import ADDRESSES, expected
 
 # Arguments of Terraform that stand for what CloudFormation does by itself, or for Terraform's own order.
 TERRAFORM_ONLY = {
-    "aws_ecs_service.this": {"desired_count", "lifecycle", "depends_on"},
+    "aws_ecs_service.this": {"desired_count", "wait_for_steady_state", "lifecycle", "depends_on"},
     "aws_iam_role.task": {"name_prefix"},
     "aws_iam_role.execution": {"name_prefix"},
     "aws_security_group.tasks": {"name_prefix"},

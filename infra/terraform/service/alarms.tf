@@ -44,7 +44,7 @@ resource "aws_cloudwatch_metric_alarm" "dead_letters" {
 
 resource "aws_cloudwatch_metric_alarm" "running_tasks" {
   alarm_name        = "${var.service_name}-running-tasks"
-  alarm_description = "Fewer tasks run than the service's minimum. Runbook in infra/README.md."
+  alarm_description = "Fewer tasks run than the service's minimum, or nobody says how many. Runbook in infra/README.md."
   namespace         = "ECS/ContainerInsights"
   metric_name       = "RunningTaskCount"
   dimensions = {
@@ -64,7 +64,7 @@ resource "aws_cloudwatch_metric_alarm" "running_tasks" {
 
 resource "aws_cloudwatch_metric_alarm" "stream_lag" {
   alarm_name        = "${var.service_name}-stream-lag"
-  alarm_description = "The audit reads the table's stream an hour late, or not at all. Runbook in infra/README.md."
+  alarm_description = "The audit is an hour late with the table's stream, or nobody reads it. Runbook in infra/README.md."
   namespace         = "ExportStatus"
   metric_name       = "StreamLag"
   dimensions = {
@@ -83,7 +83,7 @@ resource "aws_cloudwatch_metric_alarm" "stream_lag" {
 
 resource "aws_cloudwatch_metric_alarm" "near_trim" {
   alarm_name        = "${var.service_name}-near-trim"
-  alarm_description = "DynamoDB trims stream records in a few hours that the audit has not read. Runbook in infra/README.md."
+  alarm_description = "Within 12 hours DynamoDB trims stream records that the audit has not read. Runbook in infra/README.md."
   namespace         = "ExportStatus"
   metric_name       = "HoursToTrim"
   dimensions = {
@@ -159,7 +159,7 @@ resource "aws_cloudwatch_metric_alarm" "expired_events" {
 
 resource "aws_cloudwatch_metric_alarm" "store_paused" {
   alarm_name        = "${var.service_name}-store-paused"
-  alarm_description = "Receiving pauses because the status table cannot be written. Runbook in infra/README.md."
+  alarm_description = "For five minutes a task has paused receiving because the status table takes no writes. Runbook in infra/README.md."
   namespace         = "ExportStatus"
   metric_name       = "StorePaused"
   dimensions = {
@@ -178,7 +178,7 @@ resource "aws_cloudwatch_metric_alarm" "store_paused" {
 
 resource "aws_cloudwatch_metric_alarm" "sinks_down" {
   alarm_name        = "${var.service_name}-sinks-down"
-  alarm_description = "An audit sink has taken nothing for some minutes. Runbook in infra/README.md."
+  alarm_description = "For five minutes an audit sink of a task has taken nothing. Runbook in infra/README.md."
   namespace         = "ExportStatus"
   metric_name       = "SinksDown"
   dimensions = {
@@ -197,7 +197,7 @@ resource "aws_cloudwatch_metric_alarm" "sinks_down" {
 
 resource "aws_cloudwatch_metric_alarm" "tables_throttled" {
   alarm_name          = "${var.service_name}-tables-throttled"
-  alarm_description   = "DynamoDB throttles the status table or the leases table. Runbook in infra/README.md."
+  alarm_description   = "DynamoDB throttles writes of the status table, or the leases table. Runbook in infra/README.md."
   comparison_operator = "GreaterThanOrEqualToThreshold"
   threshold           = 1
   evaluation_periods  = 5
@@ -208,7 +208,7 @@ resource "aws_cloudwatch_metric_alarm" "tables_throttled" {
 
   metric_query {
     id          = "throttled"
-    label       = "Throttled reads and writes of both tables"
+    label       = "Throttled writes of the status table, reads and writes of the leases table"
     expression  = "SUM([FILL(status, 0), FILL(leaseReads, 0), FILL(leaseWrites, 0)])"
     return_data = true
   }

@@ -99,6 +99,7 @@ resource "aws_ecs_service" "this" {
   enable_ecs_managed_tags            = true
   propagate_tags                     = "SERVICE"
   desired_count                      = var.min_tasks
+  wait_for_steady_state              = true # as CloudFormation does: an apply fails where the circuit breaker rolls back
 
   deployment_circuit_breaker {
     enable   = true

@@ -67,7 +67,7 @@ resource "aws_appautoscaling_policy" "backlog" {
       metrics {
         id          = "backlog"
         label       = "Events waiting a task"
-        expression  = "visible / FILL(tasks, 1)"
+        expression  = "IF(FILL(tasks, 1) > 0, visible / FILL(tasks, 1), visible)" # FILL fills gaps, not a reported 0
         return_data = true
       }
     }
