@@ -9,9 +9,13 @@ from processor.metrics import CLOUDWATCH_MAX_VALUE, EMF_MAX_VALUES
 
 # The facts of "Specification: Embedded metric format" and "MetricDatum" (CloudWatch). The members
 # that a directive names are checked in code, since JSON Schema cannot follow a name.
+_AMOUNTS = [
+    *("Bytes", "Kilobytes", "Megabytes", "Gigabytes", "Terabytes"),
+    *("Bits", "Kilobits", "Megabits", "Gigabits", "Terabits"),
+]
 UNITS = [
     *("Seconds", "Microseconds", "Milliseconds", "Percent", "Count", "Count/Second", "None"),
-    *(f"{size}{kind}" for size in ("", "Kilo", "Mega", "Giga", "Tera") for kind in ("bytes", "bits")),
+    *(f"{amount}{rate}" for amount in _AMOUNTS for rate in ("", "/Second")),
 ]
 NAME = {"type": "string", "minLength": 1, "maxLength": 1024, "pattern": r"\S"}
 EMF_SCHEMA = {

@@ -118,10 +118,12 @@ class Batch:
         self._refused.extend((sink.name, refusal) for refusal in refusals)
 
     def _count(self) -> None:
-        taken = [entry for entry in self._entries if entry.audit_id not in self._put_aside]
-        self._entries = ()
+        entries, self._entries = self._entries, ()
+        taken = [entry for entry in entries if entry.audit_id not in self._put_aside]
         expired = [entry for entry in taken if entry.action == "export.expired"]
+        # An export that never got its answer is one, whatever became of its entry.
+        unfinished = [entry for entry in entries if entry.action == "export.expired" and not entry.finished]
         metrics = self._delivery.metrics
         metrics.count(Metric.AUDIT_EXPIRED, len(expired))
         metrics.count(Metric.AUDIT_DELETED, len(taken) - len(expired))
-        metrics.count(Metric.UNFINISHED_EXPIRIES, sum(not entry.finished for entry in expired))
+        metrics.count(Metric.UNFINISHED_EXPIRIES, len(unfinished))

@@ -46,15 +46,15 @@ def last(word: str) -> Instruction:
     return [each for each in instructions() if each.word == word][-1]
 
 
-def context_files() -> Iterator[Path]:
-    """What Docker would send, by .dockerignore, where the last line that matches a file decides."""
+def context_files(root: Path = ROOT) -> Iterator[Path]:
+    """What Docker would send of a repository; the last line of .dockerignore that matches a file decides."""
     rules = [
         line.strip()
-        for line in (ROOT / ".dockerignore").read_text().splitlines()
+        for line in (root / ".dockerignore").read_text().splitlines()
         if line.strip() and not line.startswith("#")
     ]
     listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["git", "ls-files", "--cached", "--others"], cwd=root, capture_output=True, text=True, check=True
     )
     for name in listed.stdout.splitlines():
         path = Path(name)
@@ -62,7 +62,7 @@ def context_files() -> Iterator[Path]:
         for rule in rules:
             if _matches(path, rule.removeprefix("!")):
                 ignored = not rule.startswith("!")
-        if not ignored and (ROOT / path).is_file():
+        if not ignored and (root / path).is_file():
             yield path
 
 

@@ -6,8 +6,10 @@ import threading
 from datetime import UTC, datetime
 from typing import Any
 
+import botocore.session
 import jsonschema
 import pytest
+from botocore.model import StringShape
 
 from handlers.transitions import Outcome
 from processor.metrics import EMF_MAX_VALUES, Kind, Metric, Metrics, MetricsWriter, Part
@@ -61,6 +63,12 @@ def test_the_schema_of_these_tests_refuses_what_emf_refuses(spoil: Any) -> None:
     spoil(root)
     with pytest.raises(jsonschema.ValidationError):
         validated(json.dumps(root))
+
+
+def test_the_units_of_these_tests_are_those_of_cloudwatch() -> None:
+    shape = botocore.session.get_session().get_service_model("cloudwatch").shape_for("StandardUnit")
+    assert isinstance(shape, StringShape)
+    assert sorted(UNITS) == sorted(shape.enum)
 
 
 def test_every_unit_and_name_fits_cloudwatch_and_is_explained() -> None:
