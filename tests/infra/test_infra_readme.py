@@ -74,6 +74,56 @@ def test_the_example_environment_has_lines_for_the_deployment_s_audit_that_fit_t
     assert all(line in check_it for line in below)
 
 
+def worked_sums() -> dict[str, list[tuple[str, float, float, float]]]:
+    """The tables of money by their first heading: what is paid for, quantity, price of one, dollars."""
+    number = r"([\d.]+)"
+    found: dict[str, list[tuple[str, float, float, float]]] = {}
+    for head, rows in re.findall(
+        r"^\| (.+) \| quantity \| price of one \| dollars \|\n\|[-|]+\|\n((?:\|.+\n)+)", TEXT, re.MULTILINE
+    ):
+        lines = re.findall(rf"^\| (.+) \| {number} \| {number} \| {number} \|$", rows, re.MULTILINE)
+        (total,) = re.findall(rf"^\| sum \| \| \| {number} \|$", rows, re.MULTILINE)
+        assert len(lines) + 1 == rows.count("\n")
+        found[head] = [(what, float(n), float(price), float(paid)) for what, n, price, paid in lines]
+        assert sum(paid for *_, paid in found[head]) == pytest.approx(float(total), abs=0.001), head
+    return found
+
+
+def test_the_worked_sums_of_money_add_up() -> None:
+    sums = worked_sums()
+    assert len(sums) == 2
+    for what, quantity, price, paid in (line for lines in sums.values() for line in lines):
+        assert paid == pytest.approx(quantity * price, abs=0.0051), what
+
+
+def test_the_month_counts_the_metrics_and_alarms_that_there_are() -> None:
+    (month,) = [lines for head, lines in worked_sums().items() if head.startswith("a month")]
+    counted = {what: quantity for what, quantity, _, _ in month}
+    assert counted["CloudWatch, metrics of the service"] == len(Metric)
+    alarms = of_type("service.yaml", "AWS::CloudWatch::Alarm").values()
+    looked_at = [
+        sum("MetricStat" in each for each in alarm.get("Metrics", [{"MetricStat": {}}])) for alarm in alarms
+    ]
+    assert counted["CloudWatch, metrics that alarms look at"] == sum(looked_at)
+
+
+def test_taking_everything_down_deletes_what_the_pages_make_outside_the_stacks() -> None:
+    down = TEXT.partition("\n### Taking everything down\n")[2]
+    by_hand = (INFRA / "aws-cli.md").read_text(encoding="utf-8")
+    for kind in ("role", "group"):
+        made = set(re.findall(rf"aws iam create-{kind} --{kind}-name (\S+)", by_hand))
+        assert made
+        assert made == set(re.findall(rf"aws iam delete-{kind} --{kind}-name (\S+)", down))
+        named = rf"{kind}-policy --{kind}-name (\S+) --policy-name (\S+)"
+        assert set(re.findall(f"aws iam put-{named}", by_hand)) == set(
+            re.findall(f"aws iam delete-{named}", down)
+        )
+    (topic,) = re.findall(r"aws sns create-topic --name (\S+)", TEXT)
+    assert f"ends_with(TopicArn, ':{topic}')" in down
+    (repository,) = re.findall(r"aws ecr create-repository --repository-name (\S+)", TEXT)
+    assert f"aws ecr delete-repository --repository-name {repository} " in down
+
+
 def test_what_is_stopped_for_a_restore_is_started_again() -> None:
     restoring = TEXT.partition("\n### Restoring the table\n")[2].partition("\n### ")[0]
     changes = re.findall(r"^scaling (\d) (\w+)$|--desired-count (\d)", restoring, re.MULTILINE)
