@@ -2,8 +2,9 @@
 
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tests.faults.checker import Delivered
 from tests.faults.schedule import Move
@@ -122,17 +123,20 @@ class Fleet:
         ended = any(task.process.pid == process_id and task.process.returncode == 0 for task in self._all)
         return ended and (process_id, lease) in self._taken
 
+    def new_lines(self) -> list[Mapping[str, Any]]:
+        """What tasks have written since the last call, be it to this method or to `new_entries`."""
+        found: list[Mapping[str, Any]] = []
+        for task in self._all:
+            lines = task.new_lines()
+            found += lines
+            self._taken |= {
+                (task.process.pid, line["lease_key"]) for line in lines if line.get("event") == "lease_taken"
+            }
+        return found
+
     def new_entries(self) -> list[Delivered]:
         """The audit lines that tasks have written since the last call."""
-        found: list[Delivered] = []
-        for task in self._all:
-            for line in task.new_lines():
-                if line.get("event") == "audit":
-                    entry = {name: value for name, value in line.items() if name not in _LINE_FIELDS}
-                    found.append(Delivered("log", line["timestamp"], entry))
-                elif line.get("event") == "lease_taken":
-                    self._taken.add((task.process.pid, line["lease_key"]))
-        return found
+        return logged_entries(self.new_lines())
 
     def _resume(self, task: Task) -> None:
         del self._paused[task]
@@ -145,3 +149,12 @@ class Fleet:
             self.problems.append(f"{task.name} did not end after SIGTERM: {task.last_words()[-600:]}")
         elif status != 0 and task.has_started():
             self.problems.append(f"{task.name} ended with {status} after SIGTERM: {task.last_words()[-600:]}")
+
+
+def logged_entries(lines: Iterable[Mapping[str, Any]]) -> list[Delivered]:
+    """The audit entries among lines of a log."""
+    return [
+        Delivered("log", line["timestamp"], {name: line[name] for name in line if name not in _LINE_FIELDS})
+        for line in lines
+        if line.get("event") == "audit"
+    ]

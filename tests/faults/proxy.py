@@ -242,6 +242,8 @@ class Proxy:
                 told["shards"] = self._front.reshard(command["reshard"])
             if "roll_all" in command:
                 told["shards"] = self._front.roll_all()
+            if "forget_seconds" in command:
+                self._front.forget(command["forget_seconds"])
             told |= {"stream": self._front.state()}
         return Answer(200, json.dumps(told).encode(), {"Content-Type": "application/json"})
 

@@ -38,6 +38,11 @@ class Size:
     visibility_seconds: int = 30
 
 
+OUTAGE_OPERATIONS = ("SQS.", "Status.", "Leases.", "Streams.", "Kinesis.", "SQS.DeleteMessageBatch", "")
+"""What an outage may hit; nothing stands for everything."""
+
+OUTAGE_FAULTS = (Fault.THROTTLE, Fault.ERROR, Fault.RESET, Fault.LOST_ANSWER)
+
 SHORT = Size(exports=150, messages=600, sending_seconds=6, lead_seconds=32, visibility_seconds=8)
 USUAL = Size(exports=600, messages=2_400, sending_seconds=20, lead_seconds=100)
 LARGE = Size(exports=5_000, messages=20_000, sending_seconds=150, lead_seconds=330)
@@ -111,11 +116,9 @@ def _actions(dice: random.Random, moves: list[Move], seconds: float) -> tuple[Ac
 
 def _episodes(dice: random.Random, seconds: float) -> tuple[Episode, ...]:
     """Short outages: one of the table, and one of anything."""
-    what = ["SQS.", "Status.", "Leases.", "Streams.", "Kinesis.", "SQS.DeleteMessageBatch", ""]
-    how = [Fault.THROTTLE, Fault.ERROR, Fault.RESET, Fault.LOST_ANSWER]
     episodes = []
-    for operations in ("Status.", dice.choice(what)):
+    for operations in ("Status.", dice.choice(OUTAGE_OPERATIONS)):
         begin = dice.uniform(0, seconds)
         length = dice.uniform(1, 1 + seconds / 10)
-        episodes.append(Episode(operations, dice.choice(how), begin, begin + length))
+        episodes.append(Episode(operations, dice.choice(OUTAGE_FAULTS), begin, begin + length))
     return tuple(episodes)

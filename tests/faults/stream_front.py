@@ -72,6 +72,16 @@ class StreamFront:
                 self._table.roll(shard.shard_id)
             return [shard.shard_id for shard in shards]
 
+    def forget(self, seconds: float) -> None:
+        """Trims what is older, as AWS does after 24 hours, and keeps no copy of it: a run may last long."""
+        with self._table.lock:
+            self._table.trim(time.time() - seconds)
+            stream = self._table.current
+            stream.dropped.clear()
+            for shard in stream.shards.values():
+                shard.written.clear()
+        self._api.reads.clear()
+
     def state(self) -> dict[str, int]:
         """How many records were followed, and how many shards there are."""
         with self._table.lock:

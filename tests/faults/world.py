@@ -6,7 +6,7 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,6 +21,7 @@ from tests.resources import (
     ClientFactory,
     audit_stream,
     drained_messages,
+    item_of,
     leases_table,
     queue_pair,
     status_table,
@@ -50,7 +51,7 @@ class World:
             _clients(url) for url in (self._at.dynamodb, self._at.sqs, self._at.kinesis)
         )
         self.dynamodb, self.sqs, self.kinesis = dynamodb("dynamodb"), sqs("sqs"), kinesis("kinesis")
-        self._sqs = sqs
+        self._dynamodb, self._sqs = dynamodb, sqs
         self.table = status_table(dynamodb)
         self.leases = leases_table(dynamodb)
         self.queue_url, self.dlq_url = queue_pair(sqs, visibility_seconds=self._visibility_seconds)
@@ -107,8 +108,20 @@ class World:
 
     def items(self) -> dict[str, Item]:
         """The table's items by request id."""
-        pages = self.dynamodb.get_paginator("scan").paginate(TableName=self.table, ConsistentRead=True)
-        return {item["requestId"]["S"]: _plain(item) for page in pages for item in page["Items"]}
+        return self._scanned()
+
+    def ended_items(self, now: float) -> dict[str, Item]:
+        """Those whose `ttl` has come by this instant (Unix seconds)."""
+        return self._scanned(
+            FilterExpression="#ttl <= :now",
+            ExpressionAttributeNames={"#ttl": "ttl"},
+            ExpressionAttributeValues={":now": {"N": str(int(now))}},
+        )
+
+    def item(self, request_id: str) -> Item | None:
+        """One item, if it is there."""
+        found = item_of(self._dynamodb, self.table, request_id)
+        return None if found is None else _plain(found)
 
     def delete(self, request_ids: Sequence[str]) -> None:
         """Deletes items."""
@@ -157,6 +170,12 @@ class World:
             self._positions[shard_id] = iterator
         return found
 
+    def _scanned(self, **conditions: Any) -> dict[str, Item]:
+        pages = self.dynamodb.get_paginator("scan").paginate(
+            TableName=self.table, ConsistentRead=True, **conditions
+        )
+        return {item["requestId"]["S"]: _plain(item) for page in pages for item in page["Items"]}
+
     def _new_proxy(self) -> ProxyProcess:
         return ProxyProcess(
             {
@@ -179,10 +198,17 @@ class Reaper:
     """Stands in for DynamoDB's TTL, whose engine deletes about two items a second: a thread that deletes
     what has expired, half of it at once and half of it late. The stream front adds the `userIdentity`."""
 
-    def __init__(self, world: World, *, late_seconds: float) -> None:
-        """Takes how late the second half is deleted."""
+    def __init__(
+        self,
+        world: World,
+        *,
+        late_seconds: float,
+        taking: Callable[[Mapping[str, Item]], None] = lambda _: None,
+    ) -> None:
+        """Takes how late the second half is deleted, and who is shown the items just before they are."""
         self._world = world
         self._late_seconds = late_seconds
+        self._taking = taking
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reaper", daemon=True)
         self.deleted = 0
@@ -199,8 +225,10 @@ class Reaper:
     def _run(self) -> None:
         while not self._stop.wait(0.5):
             now = time.time()
-            due = [key for key, item in self._world.items().items() if self._due(key, item) <= now]
-            self._world.delete(due)
+            ended = self._world.ended_items(now)
+            due = {key: item for key, item in ended.items() if self._due(key, item) <= now}
+            self._taking(due)
+            self._world.delete(list(due))
             self.deleted += len(due)
 
     def _due(self, key: str, item: Item) -> float:
