@@ -9,7 +9,7 @@ ARGS ?=
 TEST_PROCESSES ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo local test check lint format types imports lock engines dynamodb-local ministack bench faults infra-audit audit clean
+.PHONY: help demo local test check lint format types imports lock engines dynamodb-local ministack bench faults soak infra-audit audit clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,9 @@ bench: $(READY) ## Measure calls and CPU an event, beside hand-written consumers
 
 faults: $(READY) ## Run twelve seeded schedules of faults, kills and standstills (needs the engines)
 	@$(BIN)/python -m tests.faults --schedules 12 $(ARGS)
+
+soak: $(READY) ## Run for ten minutes with faults on: throughput, latency, memory, files, threads (needs the engines)
+	@$(BIN)/python -m tests.soak $(ARGS)
 
 infra-audit: $(READY) ## Look for weak spots in the templates (checkov)
 	@"$$($(BIN)/python -m tests.infra.tool_venvs checkov)/checkov" --config-file infra/checkov.yaml
