@@ -90,8 +90,8 @@ def judge_series(
         return Finding(None, f"{name}: too few samples to tell growth")
     most = max((growth(values, seconds) for values in series), key=lambda each: each.total)
     text = (
-        f"{name}: {most.before:.1f} -> {most.after:.1f}{unit} from the second quarter to the last"
-        f" ({most.total:+.1f}, at most {limit:+g}; {most.per_hour:+.1f} an hour)"
+        f"{name}: {most.before:.1f} -> {most.after:.1f}{unit},"
+        f" {most.total:+.1f} (at most {limit:+g}), {most.per_hour:+.1f} an hour"
     )
     return Finding(most.total <= limit, text)
 
@@ -105,7 +105,7 @@ def judge_growth(samples: Sequence[Sample], rate: float, *, is_long_enough: bool
         is_long_enough: whether exports had begun to end by the second quarter.
     """
     if not is_long_enough or not samples:
-        return [Finding(None, "growth: too short a run to tell, exports end only after its first quarter")]
+        return [Finding(None, "growth: too short a run to tell, exports must end in its first quarter")]
     seconds = samples[-1].end - samples[0].begin
     backlog = growth([sample.queue for sample in samples], seconds) if len(samples) >= LEAST_SAMPLES else None
     return [
@@ -121,22 +121,21 @@ def judge_growth(samples: Sequence[Sample], rate: float, *, is_long_enough: bool
         if backlog is None
         else Finding(
             backlog.total <= rate * MAX_BACKLOG_SECONDS,
-            f"queue: {backlog.before:.0f} -> {backlog.after:.0f} messages from the second quarter to the last"
-            f" (at most {rate * MAX_BACKLOG_SECONDS:+.0f}; more is a rate too high for this machine)",
+            f"queue: {backlog.before:.0f} -> {backlog.after:.0f} messages (at most"
+            f" {rate * MAX_BACKLOG_SECONDS:+.0f}; more is too high a rate for this machine)",
         ),
     ]
 
 
 def judge_events(report: Report, *, messages: int, exports: int, too_late: int) -> list[Finding]:
     """Judges what became of the events whose exports are over."""
-    of = f"in {messages:,} messages about {exports:,} exports"
     return [
-        Finding(report.is_clean, f"{report.line()} {of}"),
+        Finding(report.is_clean, report.line()),
+        Finding(True, f"compared: {messages:,} messages, {exports:,} exports that had an item"),
         *(Finding(False, detail) for detail in report.details()),
         Finding(
             too_late == 0,
-            f"{too_late} events were settled only after their export's end; more than none is a rate too"
-            " high for this machine, or an outage too long",
+            f"{too_late} events that were sent in time were settled after their export's end",
         ),
     ]
 

@@ -16,9 +16,9 @@ PLOT_ROWS = 2
 WIDTH = 80
 
 LEGEND = (
-    "settled, audit: a second. p50, p95, p99: milliseconds from the receive of an event",
-    "to the answer of its write, applied events only (ReceiveToApplied of the metrics).",
-    "MiB, files, threads, CPU (% of one core): the task with most / all tasks, averaged.",
+    "settled, audit: a second. p50, p95, p99: ms from the receive of an event to the",
+    "answer of its write, applied events only (ReceiveToApplied of the metrics).",
+    "MiB, files, threads, CPU (% of a core): the task with most/all tasks, averaged.",
 )
 
 _HEAD = ("seconds", "settled", "p50", "p95", "p99", "audit", "MiB", "files", "threads", "CPU %", "queue")
@@ -78,6 +78,7 @@ def show_plots(console: Console, samples: Sequence[Sample]) -> None:
 
 def show_findings(console: Console, findings: Sequence[Finding]) -> None:
     """A line for each."""
+    _show(console, "Growth is from the second quarter of the run to the last, by medians.", "dim")
     styles = {True: "green", False: "bold red", None: "yellow"}
     for finding in findings:
         _show(console, finding.line(), styles[finding.ok])

@@ -139,9 +139,14 @@ def test_a_loss_and_an_event_that_came_too_late_fail() -> None:
     def judged(report: Report, too_late: int) -> list[bool | None]:
         return [each.ok for each in judge_events(report, messages=9, exports=3, too_late=too_late)]
 
-    assert judged(Report(), 0) == [True, True]
-    assert judged(Report(lost=["export-1-2 is not in the table"]), 0) == [False, False, True]
-    assert judged(Report(), 1) == [True, False]
+    assert judged(Report(), 0) == [True, True, True]
+    assert judged(Report(lost=["export-1-2 is not in the table"]), 0) == [
+        False,
+        True,
+        False,
+        True,
+    ]
+    assert judged(Report(), 1) == [True, True, False]
 
 
 def test_a_task_that_ended_and_a_counter_that_must_stay_zero_fail() -> None:
