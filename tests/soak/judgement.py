@@ -131,7 +131,10 @@ def judge_events(report: Report, *, messages: int, exports: int, too_late: int) 
     """Judges what became of the events whose exports are over."""
     return [
         Finding(report.is_clean, report.line()),
-        Finding(True, f"compared: {messages:,} messages, {exports:,} exports that had an item"),
+        Finding(
+            True if messages else None,
+            f"compared: {messages:,} messages, {exports:,} exports that had an item",
+        ),
         *(Finding(False, detail) for detail in report.details()),
         Finding(
             too_late == 0,
