@@ -35,8 +35,8 @@ def test_a_short_soak_loses_nothing_and_reports_what_it_measured(
     assert "verdict: nothing lost in what was compared; not everything is judged" in shown
     with file.open(newline="") as samples:
         rows = list(csv.DictReader(samples))
-    sending = [row for row in rows if row["sending"] == "1.000"]
-    assert 12 <= len(sending) <= 16
+    sending = [row for row in rows if row["sending"] == "1"]
+    assert 8 <= len(sending) <= 17
     assert sum(float(row["settled_per_second"]) for row in sending) > 16 * 15 / 2
     assert sum(float(row["audit_entries_per_second"]) for row in rows) > 20
     for row in sending:
