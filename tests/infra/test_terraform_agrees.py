@@ -104,6 +104,12 @@ def test_terraform_says_what_the_template_says(template: str, at: str) -> None:
     assert spelled(said, spelling) == spelled(meant, spelling)
 
 
+def test_an_apply_waits_for_a_stable_service_and_leaves_the_count_to_the_scaling() -> None:
+    service = module("service.yaml").resources["aws_ecs_service.this"]
+    assert service["wait_for_steady_state"] is True
+    assert service["lifecycle"] == [{"ignore_changes": ["desired_count"]}]
+
+
 @pytest.mark.parametrize("template", MODULES)
 def test_variables_are_the_template_s_parameters_with_the_same_defaults(template: str) -> None:
     parameters = {
