@@ -130,12 +130,16 @@ def expired_by_itself(event: ExportEvent, *, now: datetime, ttl_seconds: int) ->
 
 
 def late_seconds(event: ExportEvent, item: Item | None, *, now: datetime, ttl_seconds: int) -> float:
-    """For an `expired` event: how many seconds after the export's end it came."""
+    """For an `expired` event: how many seconds after the export's end it came. The end is the one that has
+    passed: the item's, where the event by itself had time left."""
     ttl = event.ttl(ttl_seconds)
-    if ttl is None and item is not None:
+    if item is not None and not expired_by_itself(event, now=now, ttl_seconds=ttl_seconds):
         ttl = stored_ttl(item)
-    if ttl is None:
-        ttl = ttl_of(event.occurred_at, ttl_seconds)
+    return seconds_past(ttl_of(event.occurred_at, ttl_seconds) if ttl is None else ttl, now)
+
+
+def seconds_past(ttl: int, now: datetime) -> float:
+    """How many seconds ago a ttl was."""
     return round(now.timestamp() - ttl, 3)
 
 

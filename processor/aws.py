@@ -28,6 +28,8 @@ else:
 CONNECT_SECONDS = 2
 ANSWER_SECONDS = 5
 WRITE_ANSWER_SECONDS = 3  # with CONNECT_SECONDS: one attempt of a status write ends within 5 s
+SETTLE_ANSWER_SECONDS = 3  # a delete or a copy that is sent twice does no harm, a receiver that waits does
+SETTLE_CALL_SECONDS = CONNECT_SECONDS + SETTLE_ANSWER_SECONDS  # one call at worst
 
 T = TypeVar("T")
 
@@ -62,6 +64,10 @@ class Rejected(AwsError):
 
 class Misconfigured(AwsError):
     """Access denied, bad credentials, unknown endpoint: nothing works until an operator acts."""
+
+
+class NoCredentials(Misconfigured):
+    """No credentials are configured, or only a part of them."""
 
 
 class NotFound(Misconfigured):
@@ -144,8 +150,6 @@ _REJECTED = frozenset(
     }
 )
 _PERMANENT_EXCEPTIONS = (
-    bc.NoCredentialsError,
-    bc.PartialCredentialsError,
     bc.NoRegionError,
     bc.UnauthorizedSSOTokenError,
     bc.TokenRetrievalError,
@@ -173,7 +177,7 @@ def translate(error: Exception, operation: str) -> AwsError:
     """Turns what botocore raises into one of our errors.
 
     Args:
-        error: a ClientError or another BotoCoreError.
+        error: a ClientError, another BotoCoreError, or what else came out of a client's method.
         operation: the API's name of the call.
     """
     if isinstance(error, bc.ClientError):
@@ -191,6 +195,8 @@ def translate(error: Exception, operation: str) -> AwsError:
     name = type(error).__name__
     if isinstance(error, bc.ParamValidationError):
         return Rejected(operation, name)
+    if isinstance(error, bc.NoCredentialsError | bc.PartialCredentialsError):
+        return NoCredentials(operation, name)
     if isinstance(error, _PERMANENT_EXCEPTIONS):
         return Misconfigured(operation, name)
     return Transient(operation, name)
@@ -211,8 +217,9 @@ def call(method: Callable[..., T], /, **arguments: Any) -> T:
     """
     try:
         return method(**arguments)
-    except (bc.ClientError, bc.BotoCoreError, ResponseParserError, OSError) as error:
-        # OSError: a token file that botocore's credentials come from cannot be read at the moment.
+    except Exception as error:  # noqa: BLE001 - botocore raises more than its own types: RuntimeError where
+        # refreshed credentials are still expired, OSError where a token file cannot be read, TypeError for
+        # an answer of another shape. None of them may end the thread that called.
         name = "".join(part.capitalize() for part in method.__name__.split("_"))
         raise translate(error, name) from None
 
@@ -258,8 +265,14 @@ class Aws:
         client: SQSClient = self._client("receiving", "sqs", read=self._poll_seconds + 10, attempts=1)
         return client
 
+    def settling(self) -> SQSClient:
+        """SQS for the short calls of the service, without retries inside: who calls repeats them, and knows
+        for how long."""
+        client: SQSClient = self._client("settling", "sqs", read=SETTLE_ANSWER_SECONDS, attempts=1)
+        return client
+
     def sqs(self) -> SQSClient:
-        """SQS for everything else."""
+        """SQS for the operator's commands."""
         client: SQSClient = self._client("sqs", "sqs", attempts=3)
         return client
 

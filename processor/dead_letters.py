@@ -1,7 +1,9 @@
 """The dead-letter queue: copies of what cannot be used, each with its reason (contract section 3)."""
 
+import math
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from handlers.timestamps import format_timestamp
 from processor.aws import AwsError, Misconfigured, Rejected, call
+from processor.sqs_batches import done_and_refused
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
@@ -52,23 +55,39 @@ class DeadLetterQueue:
         url: the dead-letter queue's URL; a FIFO queue's ends in `.fifo`.
         clock: our clock, for `rejectedAt`.
         abandon: set when nothing may wait any more; tries end early then.
+        monotonic: for deadlines.
     """
 
     def __init__(
-        self, client: "SQSClient", url: str, clock: Callable[[], datetime], abandon: threading.Event
+        self,
+        client: "SQSClient",
+        url: str,
+        clock: Callable[[], datetime],
+        abandon: threading.Event,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._url = url
         self._clock = clock
         self._abandon = abandon
+        self._monotonic = monotonic
         self._fifo = url.endswith(".fifo")
 
-    def send(self, letters: Sequence[DeadLetter]) -> Sent:
-        """Sends copies in batches, tries again what failed for SQS's reasons, and never raises for AWS."""
+    def send(self, letters: Sequence[DeadLetter], until: float = math.inf) -> Sent:
+        """Sends copies in batches, tries again what failed for SQS's reasons, and never raises for AWS.
+
+        Args:
+            letters: any number.
+            until: on `time.monotonic()`; no call begins after it.
+        """
         taken: set[int] = set()
         refused: set[int] = set()
+        answered = True
         for chunk in self._split(letters):
-            self._send_chunk(chunk, taken, refused)
+            if not answered and self._abandon.is_set():
+                break
+            tries = _TRIES if answered else 1  # a silent SQS costs a time-out for each call
+            answered = self._send_chunk(chunk, taken, refused, until, tries)
         return Sent(frozenset(taken), frozenset(refused))
 
     def _split(self, letters: Sequence[DeadLetter]) -> Iterator[dict[int, dict[str, Any]]]:
@@ -85,34 +104,45 @@ class DeadLetterQueue:
         if chunk:
             yield chunk
 
-    def _send_chunk(self, chunk: dict[int, dict[str, Any]], taken: set[int], refused: set[int]) -> None:
+    def _send_chunk(
+        self, chunk: dict[int, dict[str, Any]], taken: set[int], refused: set[int], until: float, tries: int
+    ) -> bool:
+        """Whether the queue answered the last call."""
         left = dict(chunk)
-        for attempt in range(_TRIES):
+        answered = False
+        for attempt in range(tries):
             if attempt and self._abandon.wait(
                 _TRY_AGAIN_SECONDS * 4 ** (attempt - 1) * random.uniform(0.5, 1)
             ):
-                return
+                break
+            if self._monotonic() >= until:
+                break
+            answered = False
             try:
                 answer = call(
                     self._client.send_message_batch, QueueUrl=self._url, Entries=list(left.values())
                 )
+                done, useless = done_and_refused("SendMessageBatch", answer)
             except Rejected:
                 if len(left) == 1:
                     refused.update(left)
-                else:  # one of them is at fault: each on its own shows which
-                    for index, entry in left.items():
-                        self._send_chunk({index: entry}, taken, refused)
-                return
+                    return True
+                # One of them is at fault: each on its own shows which.
+                return all(
+                    self._send_chunk({index: entry}, taken, refused, until, tries)
+                    for index, entry in left.items()
+                )
             except Misconfigured:
-                return
+                break
             except AwsError:
                 continue
-            taken.update(int(entry["Id"]) for entry in answer.get("Successful", []))
-            failed = answer.get("Failed", [])
-            refused.update(int(entry["Id"]) for entry in failed if entry.get("SenderFault"))
+            answered = True
+            taken.update(done & left.keys())
+            refused.update(useless & left.keys())
             left = {index: entry for index, entry in left.items() if index not in taken | refused}
             if not left:
-                return
+                break
+        return answered
 
     def _entry(self, index: int, letter: DeadLetter) -> dict[str, Any]:
         entry: dict[str, Any] = {

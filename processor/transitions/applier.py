@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from handlers.events import ExportEvent
-from handlers.export import Export, MalformedItem
 from handlers.transitions import (
     Outcome,
     compare,
@@ -13,14 +12,17 @@ from handlers.transitions import (
     fold,
     late_seconds,
     missing_fields,
+    seconds_past,
 )
-from processor.aws import AwsError, Misconfigured, Rejected
+from processor.aws import AwsError, Misconfigured, NotFound, Rejected
 from processor.log import get_logger
 from processor.transitions.messages import Message, Verdict
-from processor.transitions.status_table import Answer, Failed, Late, NotTried, Refused, StatusTable, Written
+from processor.transitions.status_table import Failed, Late, NotTried, Refused, StatusTable, Written
+from processor.transitions.verdicts import conflict_reason, fill_in_failed, rejected, retry
 from processor.transitions.writers import Writer
 
 Delivery = tuple[Message, ExportEvent]
+LateDelivery = tuple[Message, ExportEvent, float]  # with how many seconds it came after the export's end
 
 
 class Applier:
@@ -46,7 +48,7 @@ class Applier:
 
         Args:
             deliveries: in order of arrival.
-            deadline: on `time.monotonic()`; what cannot be started by then is `retry`.
+            deadline: on `time.monotonic()`; no call begins after it, and what was not tried is `retry`.
 
         Returns:
             A verdict for each delivery, in no particular order; and an error if polling should pause: the
@@ -54,10 +56,12 @@ class Applier:
         """
         now = self._clock()
         verdicts: list[Verdict] = []
+        late: list[LateDelivery] = []
         groups: dict[str, list[Delivery]] = {}
         for message, event in deliveries:
             if expired_by_itself(event, now=now, ttl_seconds=self._ttl_seconds):
-                verdicts.append(self._expired(message, event, now, deadline))
+                seconds = late_seconds(event, None, now=now, ttl_seconds=self._ttl_seconds)
+                late.append((message, event, seconds))
             else:
                 groups.setdefault(event.request_id, []).append((message, event))
         failures: list[AwsError] = []
@@ -68,24 +72,32 @@ class Applier:
             folds = [fold([event for _, event in group], self._ttl_seconds) for group in members]
             answers = self._writer.write([change for _, change in folds], deadline)
             for group, (lead, _), answer in zip(members, folds, answers, strict=True):
+                if isinstance(answer, Late):
+                    seconds = seconds_past(answer.ttl, self._clock())
+                    late += [(message, event, seconds) for message, event in group]
+                    continue
                 if isinstance(answer, Failed):
                     if isinstance(answer.error, Rejected):
-                        verdicts.append(_rejected(group[lead], answer.error))
+                        verdicts.append(rejected(*group[lead], answer.error))
                         rest = group[:lead] + group[lead + 1 :]
                         if rest:  # DynamoDB refuses this event alone: the others go on without it
                             groups[rest[0][1].request_id] = rest
                         continue
-                    if not isinstance(answer.error, NotTried):
-                        failures.append(answer.error)
+                    failures.append(answer.error)
                 else:
                     answered += 1
                 judged, error = self._judge(group, lead, answer, deadline)
                 verdicts += judged
                 failures += [error] if error else []
+        if late:
+            # Writes come first: looking up is for the log only, and a silent table would use up the time.
+            told, error = self._expired(late, deadline, ask=_outage(failures, answered) is None)
+            verdicts += told
+            failures += [error] if error else []
         return verdicts, _outage(failures, answered)
 
     def _judge(
-        self, group: Sequence[Delivery], lead: int, answer: Answer, deadline: float
+        self, group: Sequence[Delivery], lead: int, answer: Written | Refused | Failed, deadline: float
     ) -> tuple[list[Verdict], AwsError | None]:
         """Every event of the export is judged by the item as the write left it, or found it; and the error
         of a fill-in, if it failed."""
@@ -101,13 +113,10 @@ class Applier:
                     )
                     for index, (message, event) in enumerate(group)
                 ], None
-            case Late():
-                now = self._clock()
-                return [self._expired(message, event, now, deadline) for message, event in group], None
-            case Failed(error):
-                return [_retry(message, event, error) for message, event in group], None
             case Refused():
                 return self._fill_in(self._judge_refused(group, answer), answer, deadline)
+            case Failed(error):
+                return [retry(message, event, error) for message, event in group], None
 
     def _judge_refused(self, group: Sequence[Delivery], refused: Refused) -> list[Verdict]:
         item, now = refused.item, refused.now
@@ -124,7 +133,7 @@ class Applier:
                 get_logger().error("condition_and_rule_differ", request_id=event.request_id)
                 verdicts.append(Verdict(message, Outcome.RETRY, event, "the write's condition was refused"))
             else:
-                verdicts.append(self._verdict(message, event, outcome, reason=_conflict_reason(refused)))
+                verdicts.append(self._verdict(message, event, outcome, reason=conflict_reason(refused.item)))
         return verdicts
 
     def _fill_in(
@@ -144,13 +153,13 @@ class Applier:
             return verdicts, None
         event = next(verdict.event for verdict in verdicts if verdict.event)
         if self._table.has_time(deadline):
-            error = self._table.fill_in(event.request_id, fields)
+            error = self._table.fill_in(event.request_id, fields, deadline)
         else:
             error = NotTried("UpdateItem", "OutOfTime")
         if error is None:
             return verdicts, None
         return [
-            _failed_fill_in(verdict, error) if offer else verdict
+            fill_in_failed(verdict, error) if offer else verdict
             for verdict, offer in zip(verdicts, offers, strict=True)
         ], error
 
@@ -161,40 +170,30 @@ class Applier:
             return Verdict(message, outcome, event, "createdAt is missing and no item exists yet")
         return Verdict(message, outcome, event)
 
-    def _expired(self, message: Message, event: ExportEvent, now: datetime, deadline: float) -> Verdict:
-        present = self._table.has_item(event.request_id) if self._table.has_time(deadline) else None
-        late = late_seconds(event, None, now=now, ttl_seconds=self._ttl_seconds)
-        return Verdict(message, Outcome.EXPIRED, event, late_seconds=late, item_present=present)
+    def _expired(
+        self, late: Sequence[LateDelivery], deadline: float, *, ask: bool
+    ) -> tuple[list[Verdict], AwsError | None]:
+        """Verdicts that tell whether an item was there, as long as the table says so; and what it said last,
+        if that speaks of an outage. Not being allowed to read does not: writes may work."""
+        verdicts: list[Verdict] = []
+        error: AwsError | None = None
+        for message, event, seconds in late:
+            present = None
+            if ask and error is None and self._table.has_time(deadline):
+                try:
+                    present = self._table.has_item(event.request_id)
+                except AwsError as failed:
+                    error = failed
+            verdicts.append(
+                Verdict(message, Outcome.EXPIRED, event, late_seconds=seconds, item_present=present)
+            )
+        only_reading = isinstance(error, Misconfigured) and not isinstance(error, NotFound)
+        return verdicts, None if only_reading else error
 
 
 def _outage(failures: Sequence[AwsError], answered: int) -> AwsError | None:
-    for error in failures:
+    tried = [error for error in failures if not isinstance(error, NotTried)]
+    for error in tried:
         if isinstance(error, Misconfigured):
             return error
-    return failures[0] if failures and not answered else None
-
-
-def _rejected(delivery: Delivery, error: AwsError) -> Verdict:
-    message, event = delivery
-    return Verdict(message, Outcome.INVALID, event, f"the item must be one that DynamoDB takes ({error})")
-
-
-def _retry(message: Message, event: ExportEvent, error: AwsError) -> Verdict:
-    return Verdict(message, Outcome.RETRY, event, f"the table did not answer the write ({error})")
-
-
-def _failed_fill_in(verdict: Verdict, error: AwsError) -> Verdict:
-    event = verdict.event
-    if event is None or isinstance(error, Rejected):
-        return Verdict(
-            verdict.message, Outcome.INVALID, event, f"the item must be one that DynamoDB takes ({error})"
-        )
-    return _retry(verdict.message, event, error)
-
-
-def _conflict_reason(refused: Refused) -> str:
-    try:
-        Export.from_item(refused.item or {})
-    except MalformedItem as broken:
-        return f"the stored item is not one of ours: {broken}"
-    return "status contradicts the terminal status that was recorded first"
+    return tried[0] if tried and not answered else None

@@ -1,12 +1,15 @@
 """The event queue: receive, delete and make visible again, with every batch answer read entry by entry."""
 
+import math
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from processor.aws import AwsError, Misconfigured, call
+from processor.aws import AwsError, Misconfigured, Transient, call
 from processor.metrics import Metric, Metrics
+from processor.sqs_batches import done_and_refused
 from processor.transitions.messages import Message
 
 if TYPE_CHECKING:
@@ -33,10 +36,11 @@ class EventQueue:
 
     Args:
         receiving: a client whose read timeout outlasts a long poll.
-        settling: a client for the short calls.
+        settling: a client for the short calls, receives that do not wait among them.
         url: the queue's URL.
         abandon: set when nothing may wait any more; tries end early then.
         metrics: counts deletes that were tried again.
+        monotonic: for deadlines.
     """
 
     def __init__(
@@ -47,12 +51,14 @@ class EventQueue:
         url: str,
         abandon: threading.Event,
         metrics: Metrics,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._receiving = receiving
         self._settling = settling
         self._url = url
         self._abandon = abandon
         self._metrics = metrics
+        self._monotonic = monotonic
 
     def receive(self, wait_seconds: int) -> list[Message]:
         """Receives up to ten messages.
@@ -60,17 +66,25 @@ class EventQueue:
         Raises:
             AwsError: if SQS does not answer with messages or none.
         """
+        client = self._receiving if wait_seconds else self._settling
         answer = call(
-            self._receiving.receive_message,
+            client.receive_message,
             QueueUrl=self._url,
             MaxNumberOfMessages=SQS_MAX_BATCH,
             WaitTimeSeconds=wait_seconds,
             MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp", "MessageGroupId"],
         )
-        return [Message.from_sqs(message) for message in answer.get("Messages", [])]
+        try:
+            return [Message.from_sqs(message) for message in answer.get("Messages", [])]
+        except (LookupError, TypeError, ValueError, AttributeError):
+            raise Transient("ReceiveMessage", "UnreadableAnswer") from None
 
-    def delete(self, messages: Sequence[Message]) -> list[Message]:
+    def delete(self, messages: Sequence[Message], until: float = math.inf) -> list[Message]:
         """Deletes messages, tries again what failed for SQS's reasons.
+
+        Args:
+            messages: any number.
+            until: on `time.monotonic()`; no call begins after it.
 
         Returns:
             The messages that may still be there; they come back and count as duplicates.
@@ -79,10 +93,15 @@ class EventQueue:
         def entry(index: int, message: Message) -> dict[str, Any]:
             return {"Id": str(index), "ReceiptHandle": message.receipt_handle}
 
-        return self._batches(self._settling.delete_message_batch, messages, entry, Metric.DELETES_RETRIED)
+        method = self._settling.delete_message_batch
+        return self._batches(method, messages, entry, until, Metric.DELETES_RETRIED)
 
-    def make_visible(self, messages: Sequence[tuple[Message, int]]) -> list[Message]:
+    def make_visible(self, messages: Sequence[tuple[Message, int]], until: float = math.inf) -> list[Message]:
         """Gives messages back to the queue, each to be received again after so many seconds.
+
+        Args:
+            messages: any number, with their seconds.
+            until: as in `delete`.
 
         Returns:
             The messages that come back only after their visibility timeout.
@@ -92,7 +111,8 @@ class EventQueue:
             message, seconds = pair
             return {"Id": str(index), "ReceiptHandle": message.receipt_handle, "VisibilityTimeout": seconds}
 
-        undone = self._batches(self._settling.change_message_visibility_batch, messages, entry, None)
+        method = self._settling.change_message_visibility_batch
+        undone = self._batches(method, messages, entry, until, None)
         return [message for message, _ in undone]
 
     def _batches(
@@ -100,11 +120,18 @@ class EventQueue:
         method: Callable[..., Any],
         things: Sequence[T],
         entry: Callable[[int, T], dict[str, Any]],
+        until: float,
         retried: Metric | None,
     ) -> list[T]:
         undone: list[T] = []
+        answered = True
         for chunk in chunks(things, SQS_MAX_BATCH):
-            undone += self._batch(method, chunk, entry, retried)
+            if not answered and self._abandon.is_set():
+                undone += chunk
+                continue
+            tries = _TRIES if answered else 1  # a silent SQS costs a time-out for each call
+            left, answered = self._batch(method, chunk, entry, until=until, tries=tries, retried=retried)
+            undone += left
         return undone
 
     def _batch(
@@ -112,32 +139,38 @@ class EventQueue:
         method: Callable[..., Any],
         chunk: Sequence[T],
         entry: Callable[[int, T], dict[str, Any]],
+        *,
+        until: float,
+        tries: int,
         retried: Metric | None,
-    ) -> list[T]:
+    ) -> tuple[list[T], bool]:
+        """What of the chunk is not done, and whether SQS answered the last call."""
         left = dict(enumerate(chunk))
         undone: list[T] = []
-        for attempt in range(_TRIES):
+        answered = False
+        for attempt in range(tries):
             if attempt:
                 if self._abandon.wait(_TRY_AGAIN_SECONDS * 4 ** (attempt - 1) * random.uniform(0.5, 1)):
                     break
                 if retried:
                     self._metrics.count(retried, len(left))
+            if self._monotonic() >= until:
+                break
             entries = [entry(index, thing) for index, thing in left.items()]
+            answered = False
             try:
                 answer = call(method, QueueUrl=self._url, Entries=entries)
+                done, refused = done_and_refused("Batch", answer)
             except Misconfigured:
                 break
             except AwsError:
                 continue
-            done = {int(success["Id"]) for success in answer.get("Successful", [])}
-            refused = {
-                int(failure["Id"]) for failure in answer.get("Failed", []) if failure.get("SenderFault")
-            }
+            answered = True
             undone += [left[index] for index in refused if index in left]
             left = {index: thing for index, thing in left.items() if index not in done | refused}
             if not left:
                 break
-        return undone + list(left.values())
+        return undone + list(left.values()), answered
 
 
 def chunks(things: Sequence[T], size: int) -> Iterator[Sequence[T]]:

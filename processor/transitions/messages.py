@@ -1,7 +1,7 @@
 """A received message, and what was decided about it."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -22,12 +22,19 @@ class Message:
 
     @classmethod
     def from_sqs(cls, message: Mapping[str, Any]) -> "Message":
-        """Reads an entry of ReceiveMessage's answer."""
+        """Reads an entry of ReceiveMessage's answer.
+
+        Raises:
+            LookupError, TypeError, ValueError, AttributeError: if it is none.
+        """
         attributes = message.get("Attributes", {})
+        message_id, handle, body = message["MessageId"], message["ReceiptHandle"], message.get("Body", "")
+        if not type(message_id) is type(handle) is type(body) is str:
+            raise TypeError("a message's id, handle and body must be text")
         return cls(
-            message_id=message["MessageId"],
-            receipt_handle=message["ReceiptHandle"],
-            body=message.get("Body", ""),
+            message_id=message_id,
+            receipt_handle=handle,
+            body=body,
             receive_count=int(attributes.get("ApproximateReceiveCount", 1)),
             sent_at=sent_timestamp(attributes.get("SentTimestamp")),
             group_id=attributes.get("MessageGroupId"),
@@ -44,6 +51,38 @@ class Verdict:
     reason: str = ""  # one sentence, the field and the rule, never the value
     late_seconds: float | None = None  # only with EXPIRED
     item_present: bool | None = None  # only with EXPIRED; None where nobody could tell
+    untried: bool = False  # only with RETRY: no write was begun, so there is nothing to wait for
+
+
+@dataclass(slots=True)
+class Settled:
+    """What becomes of a batch's messages. `durable`: their effect is, they are to be deleted. `left`: stay in
+    the queue, for a back-off. `untried`: go back to it at once."""
+
+    durable: list[Message] = field(default_factory=list)
+    left: list[Message] = field(default_factory=list)
+    untried: list[Message] = field(default_factory=list)
+
+    def add(self, other: "Settled") -> None:
+        """Adds a later step's messages."""
+        self.durable += other.durable
+        self.left += other.left
+        self.untried += other.untried
+
+    def keep_order(self, arrived: Iterable[Message]) -> None:
+        """On FIFO: what came after a message that stays, in its group, stays as well.
+
+        Args:
+            arrived: the messages of this step in the order received.
+        """
+        staying = {message.message_id for message in (*self.left, *self.untried)}
+        groups: set[str | None] = set()
+        for message in arrived:
+            if message.message_id in staying:
+                groups.add(message.group_id)
+            elif message.group_id in groups:
+                self.durable.remove(message)
+                self.left.append(message)
 
 
 def newest_handles(messages: Iterable[Message]) -> list[Message]:

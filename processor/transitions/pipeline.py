@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 from processor.aws import Aws
 from processor.dead_letters import DeadLetterQueue
@@ -19,9 +20,10 @@ from processor.transitions.receiver import Receiver
 from processor.transitions.settling import Settler
 from processor.transitions.status_table import StatusTable
 from processor.transitions.store_gate import StoreGate
-from processor.transitions.writers import choose_writer
+from processor.transitions.write_modes import choose_writer
 
-RELEASE_SECONDS = 6.0  # of the drain budget, kept for a write that does not answer and for giving back
+RELEASE_SECONDS = 6.0  # of the drain budget, kept for a call that does not answer and for giving back
+_ANOTHER_QUEUE = "SQS_EXPORT_EVENTS_DLQ_URL must name another queue than the event queue"
 
 
 class TransitionsPipeline:
@@ -68,11 +70,13 @@ class TransitionsPipeline:
             SettingsError: if the settings cannot work with this queue.
         """
         settings, url = self._settings, self._settings.required_queue_url()
-        sqs = self._aws.sqs()
+        sqs = self._aws.settling()
+        if settings.dlq_url == url:
+            raise SettingsError(_ANOTHER_QUEUE)
         facts = read_queue(sqs, url, cancelled)
         dlq_url = dead_letter_url(sqs, settings.dlq_url, facts.dead_letter_arn, cancelled)
         if dlq_url == url:
-            raise SettingsError("SQS_EXPORT_EVENTS_DLQ_URL must name another queue than the event queue")
+            raise SettingsError(_ANOTHER_QUEUE)
         check_table(self._aws.dynamodb(), settings.table, cancelled)
         table = StatusTable(self._aws.dynamodb(), settings.table, self._clock, self._abandon)
         queue = EventQueue(
@@ -96,6 +100,7 @@ class TransitionsPipeline:
                 gate=gate,
                 metrics=self._metrics,
                 heartbeat=self._health.loop(name, longest_call + facts.visibility_seconds),
+                report=partial(self._health.report, "event queue"),
                 clock=self._clock,
                 stop=self._stop,
                 abandon=self._abandon,

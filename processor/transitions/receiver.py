@@ -14,18 +14,19 @@ from datetime import datetime
 from handlers.envelopes import InvalidEvent
 from handlers.events import ExportEvent, decode
 from handlers.transitions import Outcome
-from processor.aws import AwsError, Misconfigured
+from processor.aws import SETTLE_CALL_SECONDS, AwsError, Misconfigured
 from processor.health import Heartbeat
 from processor.log import get_logger
 from processor.metrics import Metric, Metrics
 from processor.transitions.applier import Applier
 from processor.transitions.event_queue import SQS_MAX_BATCH, EventQueue
-from processor.transitions.messages import Message, Verdict, newest_handles, waves
+from processor.transitions.messages import Message, Settled, Verdict, newest_handles, waves
 from processor.transitions.settling import Settler
 from processor.transitions.store_gate import StoreGate
+from processor.transitions.verdicts import out_of_time, paused
 
 MAX_IN_HAND = 50
-SETTLE_SECONDS = 8.0  # kept of a visibility timeout for deletes and dead letters, tries included
+SETTLE_SECONDS = 13.0  # kept of a visibility timeout: the write in hand (5 s at worst), then settling
 FIRST_BACK_OFF_SECONDS = 0.5
 MAX_BACK_OFF_SECONDS = 30.0
 MAX_REFUSED_AT_START = 5
@@ -41,6 +42,7 @@ class Receiver:
 
     Args:
         queue, applier, settler, gate, metrics, heartbeat: the collaborators, see their classes.
+        report: told why the queue cannot be read, and None once it can.
         clock: our clock.
         stop: no new receive once it is set.
         abandon: nothing is started any more once it is set; messages in hand are released.
@@ -59,6 +61,7 @@ class Receiver:
         gate: StoreGate,
         metrics: Metrics,
         heartbeat: Heartbeat,
+        report: Callable[[str | None], None],
         clock: Callable[[], datetime],
         stop: threading.Event,
         abandon: threading.Event,
@@ -73,6 +76,7 @@ class Receiver:
         self._gate = gate
         self._metrics = metrics
         self._heartbeat = heartbeat
+        self._report = report
         self._clock = clock
         self._stop = stop
         self._abandon = abandon
@@ -83,6 +87,7 @@ class Receiver:
         self._in_hand_limit = MAX_IN_HAND
         self._ever_received = False
         self._refused = 0
+        self._reported = False
         self._back_off = FIRST_BACK_OFF_SECONDS
 
     def run(self) -> None:
@@ -103,6 +108,9 @@ class Receiver:
                 continue
             self._ever_received = True
             self._back_off = FIRST_BACK_OFF_SECONDS
+            if self._reported:
+                self._reported = False
+                self._report(None)
             if page:
                 received = self._monotonic()
                 self._handle(self._fill_up(page), received)
@@ -111,6 +119,8 @@ class Receiver:
     def _after_failed_receive(self, error: AwsError) -> None:
         self._metrics.count(Metric.RECEIVE_ERRORS)
         get_logger().warning("receive_failed", error=str(error), next_try_seconds=round(self._back_off, 1))
+        self._reported = True
+        self._report(str(error))
         if isinstance(error, Misconfigured) and not self._ever_received:
             self._refused += 1
             if self._refused == MAX_REFUSED_AT_START:
@@ -121,9 +131,14 @@ class Receiver:
         self._back_off = min(MAX_BACK_OFF_SECONDS, self._back_off * 2)
 
     def _fill_up(self, page: list[Message]) -> list[Message]:
-        """Receives more without waiting, while pages are full and there is room."""
+        """Receives more without waiting, while pages are full, there is room, and the table takes writes."""
         messages = page
-        while len(page) == SQS_MAX_BATCH and len(messages) < self._in_hand_limit and not self._stop.is_set():
+        while (
+            len(page) == SQS_MAX_BATCH
+            and len(messages) < self._in_hand_limit
+            and self._gate.is_open
+            and not self._stop.is_set()
+        ):
             try:
                 page = self._queue.receive(0)
             except AwsError as error:
@@ -136,11 +151,12 @@ class Receiver:
     def _handle(self, messages: Sequence[Message], received: float) -> None:
         """One batch from decode to delete, within one visibility timeout."""
         deadline = received + self._visibility_seconds - SETTLE_SECONDS
+        until = received + self._visibility_seconds - SETTLE_CALL_SECONDS
         self._metrics.observe(Metric.BATCH_FILL, len(messages))
         now = self._clock()
         oldest = min((message.sent_at for message in messages if message.sent_at), default=now)
         self._metrics.gauge(Metric.OLDEST_MESSAGE_AGE, max(0.0, (now - oldest).total_seconds()))
-        verdicts, events = self._decode(messages, now)
+        invalid, events = self._decode(messages, now)
         if self._fifo:
             exports = {
                 message.message_id: events[message.message_id].request_id
@@ -151,29 +167,21 @@ class Receiver:
             steps = waves(messages, exports)
         else:
             steps = [list(messages)]
-        durable: list[Message] = []
-        left: list[Message] = []
-        unstarted: list[Message] = []
+        settled = Settled()
         blocked: set[str | None] = set()
         for step in steps:
             mine = [message for message in step if message.group_id not in blocked] if self._fifo else step
-            left += [message for message in step if self._fifo and message.group_id in blocked]
-            if self._abandon.is_set() or self._monotonic() >= deadline:
-                unstarted += mine
-                continue
-            done, kept = self._act(mine, verdicts, events, deadline, received)
-            durable += done
-            left += kept
-            blocked |= {message.group_id for message in kept}
-        if durable:
-            self._settler.delete(durable)
-        if left:
-            self._settler.back_off(left)
-        if unstarted:
+            result = self._settler.dead_letter(self._judge(mine, invalid, events, deadline, received), until)
+            if self._fifo:
+                result.keep_order(mine)
+                result.left += [message for message in step if message.group_id in blocked]
+                blocked |= {message.group_id for message in result.left}
+            settled.add(result)
+        self._settler.settle(settled, until, giving_back_first=self._abandon.is_set())
+        if settled.untried:
             get_logger().warning(
-                "batch_given_up", messages=len(unstarted), consequence="released, they come back"
+                "batch_given_up", messages=len(settled.untried), consequence="released, they come back"
             )
-            self._settler.release(unstarted)
         self._adapt(self._monotonic() - received)
 
     def _decode(
@@ -194,22 +202,26 @@ class Receiver:
                 invalid[message.message_id] = Verdict(message, Outcome.INVALID, reason=_UNREADABLE)
         return invalid, events
 
-    def _act(
+    def _judge(
         self,
         messages: Sequence[Message],
         invalid: dict[str, Verdict],
         events: dict[str, ExportEvent],
         deadline: float,
         received: float,
-    ) -> tuple[list[Message], list[Message]]:
+    ) -> list[Verdict]:
+        """A verdict for each message, in no particular order."""
+        if not self._gate.is_open:
+            return [paused(m, events.get(m.message_id)) for m in messages]
+        if self._abandon.is_set() or self._monotonic() >= deadline:
+            return [out_of_time(m, events.get(m.message_id)) for m in messages]
         deliveries = [(m, events[m.message_id]) for m in messages if m.message_id in events]
         verdicts, outage = self._applier.apply(deliveries, deadline)
         if outage:
             self._gate.close(outage)
         applied = sum(verdict.outcome is Outcome.APPLIED for verdict in verdicts)
         self._metrics.observe(Metric.RECEIVE_TO_APPLIED, *[(self._monotonic() - received) * 1_000] * applied)
-        verdicts += [invalid[m.message_id] for m in messages if m.message_id in invalid]
-        return self._settler.dead_letter(verdicts)
+        return verdicts + [invalid[m.message_id] for m in messages if m.message_id in invalid]
 
     def _adapt(self, seconds: float) -> None:
         """Asks for no more than can be handled in a visibility timeout, with a wide margin."""

@@ -1,14 +1,14 @@
 """Settles messages: dead-letter, delete or leave, each only after its effect is durable (law 3)."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from handlers.transitions import DISPOSALS, Disposal, Outcome
 from processor.dead_letters import DeadLetter, DeadLetterQueue
 from processor.log import debug_is_on, get_logger
 from processor.metrics import Metric, Metrics
 from processor.transitions.event_queue import EventQueue, back_off_seconds
-from processor.transitions.messages import Message, Verdict
+from processor.transitions.messages import Message, Settled, Verdict
 
 _LOUD = frozenset({Outcome.EXPIRED, Outcome.INVALID, Outcome.CONFLICT})
 
@@ -35,56 +35,68 @@ class Settler:
         self._metrics = metrics
         self._max_receive_count = max_receive_count
 
-    def dead_letter(self, verdicts: Sequence[Verdict]) -> tuple[list[Message], list[Message]]:
-        """Logs and counts the verdicts and copies to the dead-letter queue what has to go there.
+    def dead_letter(self, verdicts: Sequence[Verdict], until: float) -> Settled:
+        """Logs and counts the verdicts and copies to the dead-letter queue what has to go there. At the last
+        receive that is also what would stay in the queue: its redrive would move it without a reason.
 
-        Returns:
-            The messages whose effect is durable, to be deleted; and those to be left in the queue.
+        Args:
+            verdicts: of different messages.
+            until: on `time.monotonic()`; no call begins after it.
         """
-        durable: list[Message] = []
-        left: list[Message] = []
+        settled = Settled()
         doomed: list[Verdict] = []
         for verdict in verdicts:
-            log_outcome(verdict)
-            match DISPOSALS[verdict.outcome]:
-                case Disposal.DELETE:
-                    durable.append(verdict.message)
-                case Disposal.DEAD_LETTER:
-                    doomed.append(verdict)
-                case Disposal.LEAVE if self._is_last_receive(verdict.message):
-                    doomed.append(verdict)
-                case Disposal.LEAVE:
-                    left.append(verdict.message)
+            disposal = DISPOSALS[verdict.outcome]
+            given_up = disposal is Disposal.LEAVE and self._is_last_receive(verdict.message)
+            log_outcome(verdict, given_up=given_up)
+            if given_up or disposal is Disposal.DEAD_LETTER:
+                doomed.append(verdict)
+            elif disposal is Disposal.DELETE:
+                settled.durable.append(verdict.message)
+            elif verdict.untried:
+                settled.untried.append(verdict.message)
+            else:
+                settled.left.append(verdict.message)
         for outcome, count in Counter(verdict.outcome for verdict in verdicts).items():
             self._metrics.count(Metric[outcome.name], count)
         if doomed:
-            self._copy(doomed, durable, left)
-        return durable, left
+            self._copy(doomed, settled, until)
+        return settled
 
-    def delete(self, messages: Sequence[Message]) -> None:
-        """Deletes messages whose effect is durable; what cannot be deleted comes back as a duplicate."""
-        undone = self._queue.delete(messages)
+    def settle(self, settled: Settled, until: float, *, giving_back_first: bool) -> None:
+        """Deletes what is durable and gives back what is not. What cannot be deleted comes back as a
+        duplicate, what cannot be given back stays out of sight for the rest of its visibility timeout.
+
+        Args:
+            settled: a batch's messages.
+            until: on `time.monotonic()`; no call begins after it.
+            giving_back_first: for a drain's last seconds, where a silent SQS leaves time for one call.
+        """
+        if not giving_back_first:
+            self._delete(settled.durable, until)
+            self._give_back(settled, until)
+        elif self._give_back(settled, until):
+            self._delete(settled.durable, until)
+
+    def _delete(self, messages: Sequence[Message], until: float) -> None:
+        undone = self._queue.delete(messages, until)
         if undone:
             get_logger().warning("delete_failed", messages=len(undone), consequence="they come back")
 
-    def back_off(self, messages: Iterable[Message]) -> None:
-        """Leaves messages in the queue, to be received again after a back-off."""
-        self._make_visible([(message, back_off_seconds(message.receive_count)) for message in messages])
-
-    def release(self, messages: Iterable[Message]) -> None:
-        """Gives back at once what was not started."""
-        self._make_visible([(message, 0) for message in messages])
-
-    def _make_visible(self, pairs: list[tuple[Message, int]]) -> None:
-        undone = self._queue.make_visible(pairs) if pairs else []
+    def _give_back(self, settled: Settled, until: float) -> bool:
+        """Whether SQS took any of it, or there was nothing to give back."""
+        pairs = [(message, back_off_seconds(message.receive_count)) for message in settled.left]
+        pairs += [(message, 0) for message in settled.untried]
+        undone = self._queue.make_visible(pairs, until) if pairs else []
         if undone:
             get_logger().warning(
                 "release_failed",
                 messages=len(undone),
                 consequence="they come back after the visibility timeout",
             )
+        return not undone or len(undone) < len(pairs)
 
-    def _copy(self, doomed: Sequence[Verdict], durable: list[Message], left: list[Message]) -> None:
+    def _copy(self, doomed: Sequence[Verdict], settled: Settled, until: float) -> None:
         sent = self._dead_letters.send(
             [
                 DeadLetter(
@@ -96,13 +108,14 @@ class Settler:
                     group_id=verdict.message.group_id,
                 )
                 for verdict in doomed
-            ]
+            ],
+            until,
         )
         for index, verdict in enumerate(doomed):
             if index in sent.taken:
-                durable.append(verdict.message)
+                settled.durable.append(verdict.message)
                 continue
-            left.append(verdict.message)
+            settled.left.append(verdict.message)
             get_logger().error(
                 "dead_letter_failed",
                 message_id=verdict.message.message_id,
@@ -118,9 +131,10 @@ class Settler:
         return self._max_receive_count is not None and message.receive_count >= self._max_receive_count
 
 
-def log_outcome(verdict: Verdict) -> None:
-    """The one line that tells an outcome: DEBUG, but WARNING where an operator should know."""
-    loud = verdict.outcome in _LOUD
+def log_outcome(verdict: Verdict, *, given_up: bool) -> None:
+    """The one line that tells an outcome: DEBUG, but WARNING where an operator should know, as for what is
+    given up at its last receive."""
+    loud = given_up or verdict.outcome in _LOUD
     if not loud and not debug_is_on():
         return
     log = get_logger()

@@ -1,5 +1,6 @@
 """The status table: one conditional write for a change, its refusal answered with the item as it was."""
 
+import math
 import random
 import threading
 import time
@@ -41,6 +42,8 @@ class Refused:
 @dataclass(frozen=True, slots=True)
 class Late:
     """The change's own ttl had passed before the write could be tried."""
+
+    ttl: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +87,20 @@ class StatusTable:
         """Whether another call may begin: the deadline has not come, and the drain leaves time for it."""
         return self._monotonic() < deadline and not self._abandon.is_set()
 
-    def write(self, change: Change) -> Answer:
-        """Writes one change with UpdateItem; this is the definition that batches follow."""
+    def write(self, change: Change, deadline: float = math.inf) -> Answer:
+        """Writes one change with UpdateItem; this is the definition that batches follow.
+
+        Args:
+            change: what to write.
+            deadline: on `time.monotonic()`; no second or third try begins after it.
+        """
         error: AwsError | None = None
         for attempt in range(TRIES):
-            if attempt and not self.wait_to_try_again(attempt):
+            if attempt and not self.wait_to_try_again(attempt, deadline):
                 break
             now = self.clock()
             if change.ttl is not None and is_dead(change.ttl, now):
-                return Late()
+                return Late(change.ttl)
             try:
                 call(self.client.update_item, TableName=self.name, **update_arguments(change, now))
             except ConditionFailed as refused:
@@ -105,15 +113,22 @@ class StatusTable:
                 return Written()
         return Failed(error or NotTried("UpdateItem", "OutOfTime"))
 
-    def fill_in(self, request_id: str, fields: Mapping[str, str]) -> AwsError | None:
+    def fill_in(
+        self, request_id: str, fields: Mapping[str, str], deadline: float = math.inf
+    ) -> AwsError | None:
         """Adds attributes where a living item lacks them; refused conditions are fine.
+
+        Args:
+            request_id: the item's key.
+            fields: the attributes, by name.
+            deadline: as in `write`.
 
         Returns:
             The error if whether it took effect is not known.
         """
         error: AwsError | None = None
         for attempt in range(TRIES):
-            if attempt and not self.wait_to_try_again(attempt):
+            if attempt and not self.wait_to_try_again(attempt, deadline):
                 break
             try:
                 arguments = fill_in_arguments(request_id, fields, self.clock())
@@ -128,18 +143,19 @@ class StatusTable:
                 return None
         return error
 
-    def has_item(self, request_id: str) -> bool | None:
-        """Whether an item is there, dead or alive, for the log; None where DynamoDB does not tell."""
-        try:
-            answer = call(
-                self.client.get_item,
-                TableName=self.name,
-                Key={"requestId": {"S": request_id}},
-                ProjectionExpression="requestId",
-                ConsistentRead=True,
-            )
-        except AwsError:
-            return None
+    def has_item(self, request_id: str) -> bool:
+        """Whether an item is there, dead or alive, for the log.
+
+        Raises:
+            AwsError: if DynamoDB does not tell.
+        """
+        answer = call(
+            self.client.get_item,
+            TableName=self.name,
+            Key={"requestId": {"S": request_id}},
+            ProjectionExpression="requestId",
+            ConsistentRead=True,
+        )
         return "Item" in answer
 
     def probe(self) -> None:
@@ -153,9 +169,10 @@ class StatusTable:
         except ConditionFailed:
             return
 
-    def wait_to_try_again(self, attempt: int) -> bool:
+    def wait_to_try_again(self, attempt: int, deadline: float) -> bool:
         """Waits before try number `attempt` (from 1); False if nothing may be tried any more."""
-        return not self._abandon.wait(_TRY_AGAIN_SECONDS * 4 ** (attempt - 1) * random.uniform(0.5, 1))
+        pause = _TRY_AGAIN_SECONDS * 4 ** (attempt - 1) * random.uniform(0.5, 1)
+        return self._monotonic() + pause < deadline and not self._abandon.wait(pause)
 
 
 def absent_key() -> str:

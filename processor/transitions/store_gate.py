@@ -31,6 +31,11 @@ class StoreGate:
         self._open.set()
         self._probing = threading.Lock()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the table takes writes, as far as is known."""
+        return self._open.is_set()
+
     def close(self, error: AwsError) -> None:
         """Pauses polling because of this error. May be called by many threads for one outage."""
         if self._open.is_set():

@@ -4,15 +4,14 @@ UpdateItem is the definition. A batch is only a faster way to the same result: w
 report as done goes through UpdateItem.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
 from handlers.export import is_dead
 from handlers.transitions import Change
-from handlers.writes import probe_statement, statement
+from handlers.writes import statement
 from processor.aws import AwsError, Rejected, Transient, call
-from processor.log import get_logger
 from processor.transitions.event_queue import chunks
 from processor.transitions.status_table import (
     TRIES,
@@ -23,10 +22,10 @@ from processor.transitions.status_table import (
     Refused,
     StatusTable,
     Written,
-    absent_key,
 )
 
 MAX_STATEMENTS = 25  # a call ("BatchExecuteStatement", DynamoDB API Reference)
+ACCESS_DENIED = frozenset({"AccessDenied", "AccessDeniedException"})  # of a statement, of the call
 _MAX_FAILURES_IN_A_ROW = 3
 
 
@@ -60,7 +59,7 @@ class SingleWriter:
         for change in changes:
             if not self._table.has_time(deadline):
                 given_up = Failed(NotTried("UpdateItem", "OutOfTime"))
-            answer = given_up or self._table.write(change)
+            answer = given_up or self._table.write(change, deadline)
             answers.append(answer)
             if given_up or not isinstance(answer, Failed) or isinstance(answer.error, Rejected):
                 failures = 0
@@ -75,11 +74,18 @@ class SingleWriter:
 
 
 class BatchWriter:
-    """Up to 25 changes a call; the rest through UpdateItem."""
+    """Up to 25 changes a call; the rest through UpdateItem.
 
-    def __init__(self, table: StatusTable, single: SingleWriter) -> None:
+    Args:
+        table: the status table.
+        single: for the rest.
+        denied: called each time that a batch or a statement of it is not allowed.
+    """
+
+    def __init__(self, table: StatusTable, single: SingleWriter, denied: Callable[[], None]) -> None:
         self._table = table
         self._single = single
+        self._denied = denied
 
     def write(self, changes: Sequence[Change], deadline: float) -> list[Answer]:
         """As `Writer.write`."""
@@ -88,18 +94,18 @@ class BatchWriter:
         for chunk in chunks(changes, MAX_STATEMENTS):
             if down is None and not self._table.has_time(deadline):
                 down = Failed(NotTried("BatchExecuteStatement", "OutOfTime"))
-            written = [down] * len(chunk) if down else self._write_chunk(chunk)
+            written = [down] * len(chunk) if down else self._write_chunk(chunk, deadline)
             down = down or next((a for a in written if isinstance(a, Failed)), None)
             answers += written
         open_changes = [change for change, answer in zip(changes, answers, strict=True) if answer is None]
         settled = iter(self._single.write(open_changes, deadline))
         return [next(settled) if answer is None else answer for answer in answers]
 
-    def _write_chunk(self, changes: Sequence[Change]) -> list[Answer | None]:
+    def _write_chunk(self, changes: Sequence[Change], deadline: float) -> list[Answer | None]:
         """Answers for what the batch settled; None for what UpdateItem has to."""
         error: AwsError = NotTried("BatchExecuteStatement", "OutOfTime")
         for attempt in range(TRIES):
-            if attempt and not self._table.wait_to_try_again(attempt):
+            if attempt and not self._table.wait_to_try_again(attempt, deadline):
                 break
             now = self._table.clock()
             answers: list[Answer | None] = [_late(change, now) for change in changes]
@@ -122,70 +128,26 @@ class BatchWriter:
             except Transient as transient:
                 error = transient
                 continue
-            except AwsError:
+            except AwsError as refused:
+                if refused.code in ACCESS_DENIED:
+                    self._denied()
                 return answers  # refused as a whole: UpdateItem tells what is wrong
             results = response.get("Responses", [])
             if len(results) == len(timely):  # else it answers something else: UpdateItem tells
                 for index, result in zip(timely, results, strict=True):
                     answers[index] = _answer(changes[index], result, now)
+                if any(answers[index] is None for index in timely):
+                    self._look_for_denials(results)
             return answers
         return [Failed(error) for _ in changes]
 
-
-def choose_writer(mode: str, table: StatusTable) -> Writer:
-    """The writer for EXPORT_WRITE_MODE. `auto` proves the server first: a batched UPDATE of an item that
-    does not exist must be refused; any other answer means single writes, for good.
-
-    Args:
-        mode: `auto`, `batch` or `single`.
-        table: the status table.
-    """
-    single = SingleWriter(table)
-    if mode == "single":
-        return single
-    if mode == "auto":
-        problem = _distrust(table)
-        if problem:
-            get_logger().warning("batch_writes_off", problem=problem, consequence="one UpdateItem an event")
-            return single
-    return BatchWriter(table, single)
-
-
-def _distrust(table: StatusTable) -> str | None:
-    """Why batches are not to be used, or None if the server does them right."""
-    error: AwsError | None = None
-    for attempt in range(TRIES):
-        if attempt and not table.wait_to_try_again(attempt):
-            break
-        probe = probe_statement(absent_key(), table.name)
-        try:
-            response = call(
-                table.client.batch_execute_statement,
-                Statements=[{"Statement": probe.text, "Parameters": probe.parameters}],
-            )
-        except Transient as transient:
-            error = transient
-            continue
-        except AwsError as refused:
-            error = refused
-            break
-        responses: Sequence[Any] = response.get("Responses", [])
-        code = responses[0].get("Error", {}).get("Code") if len(responses) == 1 else None
-        if code == "ConditionalCheckFailed":
-            return None
-        if code in {"AccessDenied", "AccessDeniedException"}:
-            return "the permission dynamodb:PartiQLUpdate is missing"
-        wrong = f"error {code}" if code else "success"
-        return (
-            f"the server answered {wrong} to an UPDATE of a missing item, instead of ConditionalCheckFailed"
-        )
-    if error is not None and error.code.startswith("AccessDenied"):
-        return "the permission dynamodb:PartiQLUpdate is missing"
-    return f"the server could not be tried ({error})"
+    def _look_for_denials(self, results: Sequence[Mapping[str, Any]]) -> None:
+        if any(result.get("Error", {}).get("Code") in ACCESS_DENIED for result in results):
+            self._denied()
 
 
 def _late(change: Change, now: datetime) -> Late | None:
-    return Late() if change.ttl is not None and is_dead(change.ttl, now) else None
+    return Late(change.ttl) if change.ttl is not None and is_dead(change.ttl, now) else None
 
 
 def _answer(change: Change, result: Mapping[str, Any], now: datetime) -> Answer | None:

@@ -12,11 +12,13 @@ import botocore.exceptions as bc
 import pytest
 
 from processor.aws import (
+    SETTLE_CALL_SECONDS,
     Aws,
     AwsError,
     ConditionFailed,
     IteratorExpired,
     Misconfigured,
+    NoCredentials,
     NotFound,
     Rejected,
     Transient,
@@ -75,8 +77,10 @@ def client_error(code: str, status: int = 400, **members: Any) -> bc.ClientError
         (bc.ReadTimeoutError(endpoint_url=URL), Transient),
         (bc.ConnectionClosedError(endpoint_url=URL), Transient),
         (bc.CredentialRetrievalError(provider="container", error_msg=SECRET), Transient),
-        (bc.NoCredentialsError(), Misconfigured),
-        (bc.PartialCredentialsError(provider="env", cred_var="x"), Misconfigured),
+        (bc.NoCredentialsError(), NoCredentials),
+        (bc.PartialCredentialsError(provider="env", cred_var="x"), NoCredentials),
+        (RuntimeError(SECRET), Transient),
+        (TypeError(SECRET), Transient),
         (bc.ParamValidationError(report=SECRET), Rejected),
     ],
     ids=str,
@@ -113,6 +117,14 @@ def test_the_operation_of_an_error_is_the_api_s_name() -> None:
         call(batch_execute_statement, Statements=[])
 
 
+def test_whatever_a_client_raises_is_one_of_our_errors() -> None:
+    def update_item(**_: Any) -> None:
+        raise RuntimeError("Credentials were refreshed, but the refreshed credentials are still expired.")
+
+    with pytest.raises(Transient, match=r"^UpdateItem: RuntimeError$"):
+        call(update_item)
+
+
 # Clients
 
 
@@ -129,13 +141,17 @@ def test_clients_are_made_once_with_their_timeouts_and_enough_connections() -> N
     assert aws.sqs() is not aws.receiving()
     configs: dict[str, Any] = {
         "receiving": aws.receiving().meta.config,
+        "settling": aws.settling().meta.config,
         "sqs": aws.sqs().meta.config,
         "dynamodb": aws.dynamodb().meta.config,
         "leases": aws.leases().meta.config,
         "streams": aws.streams().meta.config,
         "kinesis": aws.kinesis().meta.config,
     }
-    assert configs["receiving"].read_timeout > 20, "outlives a long poll"
+    assert 20 < configs["receiving"].read_timeout <= 30, "outlives a long poll, but not by much"
+    settling = configs["settling"]
+    assert settling.connect_timeout + settling.read_timeout == SETTLE_CALL_SECONDS <= 5
+    assert settling.retries["total_max_attempts"] == 1, "who calls repeats it, and knows for how long"
     write = configs["dynamodb"]
     assert write.connect_timeout + write.read_timeout <= 5, "one attempt of a write that may create"
     assert write.retries["total_max_attempts"] == 1, "the clock is read between attempts"
@@ -218,6 +234,14 @@ def test_an_answer_that_is_not_aws_s_is_an_error_and_no_success(status: int, bod
             with pytest.raises(AwsError) as refused:
                 call(started, **arguments)
             assert isinstance(refused.value, Transient if status in {200, 500, 503} else Misconfigured)
+
+
+@pytest.mark.parametrize("body", [b'{"Messages":5}', b'{"Messages":[5]}'])
+def test_an_answer_of_another_shape_is_transient(body: bytes) -> None:
+    with answering(200, body) as url:
+        client = aws_at(url).receiving()
+        with pytest.raises(Transient, match=r"^ReceiveMessage: \w+Error$"):
+            call(client.receive_message, QueueUrl=f"{url}/q")
 
 
 def test_an_answer_without_members_is_fine_where_the_api_has_none() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from processor.dead_letters import DeadLetter, DeadLetterQueue, Sent, printable
 from tests.handlers.making import at
 from tests.processor.limited_sqs import KIB, LimitedSqs, refusal, size_of
-from tests.transitions.rig import NoWaiting
+from tests.transitions.rig import NoWaiting, timeout
 
 URL = "http://127.0.0.1/123456789012/dlq"
 
@@ -152,6 +152,54 @@ def test_once_a_drain_ends_no_try_is_repeated() -> None:
     sqs.faults = [refusal("ServiceUnavailable")]
     assert queue_on(sqs, abandon=abandon).send([letter()]).taken == frozenset()
     assert len(sqs.calls) == 1
+
+
+def test_a_silent_queue_costs_the_tries_of_one_batch_and_then_a_call_a_batch() -> None:
+    sqs = LimitedSqs()
+    sqs.faults = [timeout()] * 99
+    assert queue_on(sqs).send([letter()] * 50).taken == frozenset()
+    assert len(sqs.calls) == 3 + 4
+
+
+def test_once_a_drain_ends_a_silent_queue_costs_one_call() -> None:
+    sqs, abandon = LimitedSqs(), NoWaiting()
+    abandon.set()
+    sqs.faults = [timeout()] * 99
+    assert queue_on(sqs, abandon=abandon).send([letter()] * 50).taken == frozenset()
+    assert len(sqs.calls) == 1
+
+
+def test_no_call_begins_after_the_deadline() -> None:
+    """A silent queue takes three seconds a call."""
+    sqs = LimitedSqs()
+    sqs.faults = [timeout()] * 99
+    queue = DeadLetterQueue(
+        sqs,  # type: ignore[arg-type] # a double
+        URL,
+        lambda: at(60),
+        NoWaiting(),
+        lambda: 3.0 * len(sqs.calls),
+    )
+    assert queue.send([letter()] * 50, until=7.0).taken == frozenset()
+    assert len(sqs.calls) == 3
+
+
+def test_a_batch_that_is_refused_as_a_whole_ends_with_the_first_copy_that_is_not_answered() -> None:
+    sqs = LimitedSqs()
+    sqs.faults = [refusal("InvalidParameterValue"), {}, *[timeout()] * 99]
+    assert queue_on(sqs).send([letter()] * 10).taken == {0}
+    assert len(sqs.calls) == 1 + 1 + 3
+
+
+def test_an_answer_of_another_shape_is_none() -> None:
+    class Confused:
+        def __init__(self) -> None:
+            self.answers: list[Any] = [{"Successful": [{}]}, {"Successful": [{"Id": "0"}, {"Id": "77"}]}]
+
+        def send_message_batch(self, **_: Any) -> Any:
+            return self.answers.pop(0)
+
+    assert queue_on(Confused()).send([letter()]) == Sent(frozenset({0}), frozenset())
 
 
 @given(st.text(max_size=400))

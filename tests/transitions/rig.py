@@ -115,7 +115,7 @@ def applier_on(
     """The real applier with the writer of a mode, on a client."""
     status_table = StatusTable(client, table, clock, NoWaiting())
     single = SingleWriter(status_table)
-    writer = BatchWriter(status_table, single) if mode == "batch" else single
+    writer = BatchWriter(status_table, single, lambda: None) if mode == "batch" else single
     return Applier(status_table, writer, clock, ttl_seconds)
 
 

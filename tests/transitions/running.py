@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections import Counter
+from collections import ChainMap, Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,9 +57,10 @@ class HookedAws:
         self._store = store
         self._hooks = hooks
 
-    def sqs(self) -> Any:
-        """For all calls but receives."""
-        return Hooked(self._embedded.client("sqs"), self._hooks, self.calls)
+    def settling(self) -> Any:
+        """For all calls but receives that wait."""
+        hooks = ChainMap({"receive_message": self._receive}, self._hooks)  # type: ignore[arg-type] # only read
+        return Hooked(self._embedded.client("sqs"), hooks, self.calls)
 
     def dynamodb(self) -> Any:
         """For the status table."""

@@ -1,12 +1,16 @@
 """Verdicts on moto and on DynamoDB Local: conflicts, expiry, lost answers, fill-ins and outages."""
 
+from collections import Counter
+from datetime import datetime
 from typing import Any
 
 import pytest
 
+from handlers.events import ExportEvent
 from handlers.transitions import Outcome
 from processor.aws import Misconfigured, Transient
 from processor.transitions.applier import Applier
+from processor.transitions.messages import Message
 from processor.transitions.status_table import StatusTable
 from processor.transitions.writers import SingleWriter
 from tests.handlers.making import SIGNED_URL, TTL_SECONDS, at, body, item, text_at
@@ -48,9 +52,9 @@ def test_a_dead_item_is_not_touched_and_the_event_is_expired(
     made = delivery(body(status, occurredAt=text_at(890), fileName="late"), now=at(950))
     applier = applier_on(store.client, store.table, Clock(950))
     verdict = deliver(applier, [made])[made[0].message_id]
-    late = 50 if status != "pending" else -840
+    # A pending event's own end would have been at 1,790: it is the item's that has passed.
     assert (verdict.outcome, verdict.item_present) == (Outcome.EXPIRED, True)
-    assert verdict.late_seconds == late
+    assert verdict.late_seconds == 50
     assert store.item() == stored
 
 
@@ -64,6 +68,62 @@ def test_an_event_that_expired_by_itself_tells_whether_an_item_was_there(
     verdict = deliver(applier_on(store.client, store.table, Clock(1_000)), [made])[made[0].message_id]
     assert (verdict.outcome, verdict.late_seconds, verdict.item_present) == (Outcome.EXPIRED, 100.0, there)
     assert store.item() == (item("pending") if there else None)
+
+
+def test_events_whose_end_comes_before_their_write_are_late_by_that_end(store: Store) -> None:
+    times = iter([899.0])
+
+    class Hastening(Clock):
+        def __call__(self) -> datetime:
+            return at(next(times, 905.0))
+
+    pair = [
+        delivery(body("pending", occurredAt=CREATED_AT)),
+        delivery(body("processing", occurredAt=text_at(700)), now=at(700)),
+    ]
+    verdicts = deliver(applier_on(store.client, store.table, Hastening()), pair)
+    assert {verdict.outcome for verdict in verdicts.values()} == {Outcome.EXPIRED}
+    assert {verdict.late_seconds for verdict in verdicts.values()} == {5.0}
+    assert store.item() is None
+
+
+def expired_and_fresh() -> list[tuple[Message, ExportEvent]]:
+    expired = [
+        delivery(body("completed", requestId=f"late-{n}", createdAt=CREATED_AT), now=at(1_000))
+        for n in range(40)
+    ]
+    fresh = [delivery(body(requestId=f"r{n}", occurredAt=text_at(999)), now=at(1_000)) for n in range(10)]
+    return expired + fresh
+
+
+@pytest.mark.parametrize("mode", ["single", "batch"])
+def test_expired_events_do_not_hide_that_the_table_is_silent(store: Store, mode: str) -> None:
+    client = Faulty(store.client, *[("before", timeout())] * 99)
+    applier = applier_on(client, store.table, Clock(1_000), mode=mode)
+    verdicts, outage = applier.apply(expired_and_fresh(), FAR_DEADLINE)
+    assert Counter(verdict.outcome for verdict in verdicts) == {Outcome.EXPIRED: 40, Outcome.RETRY: 10}
+    assert isinstance(outage, Transient)
+    assert "get_item" not in client.calls
+    assert len(client.calls) == 3
+
+
+def test_only_expired_events_show_a_silent_table_with_one_question(store: Store) -> None:
+    client = Faulty(store.client, *[("before", timeout())] * 99)
+    verdicts, outage = applier_on(client, store.table, Clock(1_000)).apply(
+        expired_and_fresh()[:40], FAR_DEADLINE
+    )
+    assert {(verdict.outcome, verdict.item_present) for verdict in verdicts} == {(Outcome.EXPIRED, None)}
+    assert isinstance(outage, Transient)
+    assert client.calls == ["get_item"]
+
+
+def test_not_being_allowed_to_look_for_items_pauses_nothing(store: Store) -> None:
+    denied = ("before", service_error("AccessDeniedException"))
+    client = Faulty(store.client, *[denied] * 99, calls="get_item")
+    verdicts, outage = applier_on(client, store.table, Clock(1_000)).apply(expired_and_fresh(), FAR_DEADLINE)
+    assert Counter(verdict.outcome for verdict in verdicts) == {Outcome.EXPIRED: 40, Outcome.APPLIED: 10}
+    assert outage is None
+    assert client.calls.count("get_item") == 1
 
 
 def test_looking_for_the_item_of_an_expired_event_is_left_out_when_there_is_no_time(store: Store) -> None:
@@ -195,7 +255,7 @@ def test_a_fill_in_for_which_there_is_no_time_keeps_the_message(store: Store, cl
     status_table = StatusTable(store.client, store.table, clock, NoWaiting(), lambda: next(ticks))
     applier = Applier(status_table, SingleWriter(status_table), clock, TTL_SECONDS)
     verdicts, outage = applier.apply([delivery(body("processing", fileName="f"))], 1.0)
-    assert [verdict.outcome for verdict in verdicts] == [Outcome.RETRY]
+    assert [(verdict.outcome, verdict.untried) for verdict in verdicts] == [(Outcome.RETRY, True)]
     assert outage is None
     assert store.item() == item("completed")
 
@@ -261,5 +321,5 @@ def test_what_cannot_begin_before_the_deadline_is_left_and_says_nothing_about_th
 ) -> None:
     client = Faulty(store.client)
     verdicts, outage = applier_on(client, store.table, clock).apply([delivery(body())], -1.0)
-    assert [verdict.outcome for verdict in verdicts] == [Outcome.RETRY]
+    assert [(verdict.outcome, verdict.untried) for verdict in verdicts] == [(Outcome.RETRY, True)]
     assert (outage, client.calls) == (None, [])

@@ -1,5 +1,6 @@
 """The mode `auto`, and what a batch does not settle by itself."""
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,24 @@ from handlers.transitions import Outcome
 from processor.embedded.embedded_aws import EmbeddedAws
 from processor.transitions.applier import Applier
 from processor.transitions.status_table import Failed, NotTried, StatusTable, Written
-from processor.transitions.writers import BatchWriter, SingleWriter, choose_writer
+from processor.transitions.write_modes import AutoWriter, choose_writer
+from processor.transitions.writers import BatchWriter, SingleWriter
 from tests.handlers.making import TTL_SECONDS, at, body, item, text_at
 from tests.resources import ClientFactory, status_table
-from tests.transitions.rig import Clock, NoWaiting, applier_on, service_error, timeout
+from tests.transitions.rig import (
+    FAR_DEADLINE,
+    Clock,
+    ModelDynamoDb,
+    NoWaiting,
+    applier_on,
+    service_error,
+    timeout,
+)
 from tests.transitions.running import running
 from tests.transitions.stores import Faulty, Store, change, outcomes, table_on
 
 CREATED_AT = text_at(0)
+PERMISSIONS = "a permission is missing: dynamodb:PartiQLInsert and dynamodb:PartiQLUpdate are needed"
 
 
 def test_auto_on_moto_falls_back_with_one_warning_and_loses_nothing(
@@ -26,7 +37,8 @@ def test_auto_on_moto_falls_back_with_one_warning_and_loses_nothing(
     store = Store(embedded_aws.client, status_table(embedded_aws.client, stream=False))
     table = table_on(store.client, store, clock)
     writer = choose_writer("auto", table)
-    assert isinstance(writer, SingleWriter)
+    assert isinstance(writer, AutoWriter)
+    assert not writer.in_batches
     [warning] = logged
     assert (warning["event"], warning["log_level"]) == ("batch_writes_off", "warning")
     assert "to an UPDATE of a missing item, instead of ConditionalCheckFailed" in warning["problem"]
@@ -46,7 +58,9 @@ def test_auto_on_dynamodb_local_uses_batches(
 ) -> None:
     factory = clients(dynamodb_local)
     store = Store(factory, status_table(factory, stream=False))
-    assert isinstance(choose_writer("auto", table_on(store.client, store, clock)), BatchWriter)
+    writer = choose_writer("auto", table_on(store.client, store, clock))
+    assert isinstance(writer, AutoWriter)
+    assert writer.in_batches
     assert logged == []
     assert store.client.scan(TableName=store.table)["Count"] == 0
 
@@ -57,8 +71,10 @@ class Answering:
     def __init__(self, *answers: Any, client: Any = None) -> None:
         self._answers = list(answers)
         self._client = client
+        self.asked = 0
 
     def batch_execute_statement(self, **_: Any) -> Any:
+        self.asked += 1
         answer = self._answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
@@ -71,8 +87,8 @@ class Answering:
 @pytest.mark.parametrize(
     ("answers", "problem"),
     [
-        ([service_error("AccessDeniedException")], "the permission dynamodb:PartiQLUpdate is missing"),
-        ([[{"Error": {"Code": "AccessDenied"}}]], "the permission dynamodb:PartiQLUpdate is missing"),
+        ([service_error("AccessDeniedException")], PERMISSIONS),
+        ([[{"Error": {"Code": "AccessDenied"}}]], PERMISSIONS),
         (
             [[{"Error": {"Code": "ValidationError"}}]],
             (
@@ -88,7 +104,6 @@ class Answering:
             [service_error("UnknownOperationException")],
             "the server could not be tried (BatchExecuteStatement: UnknownOperationException)",
         ),
-        ([timeout()] * 3, "the server could not be tried (BatchExecuteStatement: ReadTimeoutError)"),
     ],
     ids=lambda value: str(value)[:50],
 )
@@ -96,16 +111,128 @@ def test_auto_names_why_batches_are_not_used(
     answers: list[Any], problem: str, clock: Clock, logged: list[Any]
 ) -> None:
     table = StatusTable(Answering(*answers), "table", clock, NoWaiting())  # type: ignore[arg-type] # a double
-    assert isinstance(choose_writer("auto", table), SingleWriter)
+    writer = choose_writer("auto", table)
+    assert isinstance(writer, AutoWriter)
+    assert not writer.in_batches
     assert [line["problem"] for line in logged] == [problem]
+    writer.write([change()], -1.0)  # Answering has no further answer: it is not asked again
 
 
 def test_auto_tries_again_after_a_throttled_probe(clock: Clock, logged: list[Any]) -> None:
     right = [{"Error": {"Code": "ConditionalCheckFailed"}}]
     answering = Answering(service_error("ThrottlingException"), right)
     table = StatusTable(answering, "table", clock, NoWaiting())  # type: ignore[arg-type] # a double
-    assert isinstance(choose_writer("auto", table), BatchWriter)
+    writer = choose_writer("auto", table)
+    assert isinstance(writer, AutoWriter)
+    assert writer.in_batches
     assert logged == []
+
+
+RIGHT = [{"Error": {"Code": "ConditionalCheckFailed"}}]
+
+
+class Watch:
+    """A monotonic clock that is told."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_auto_asks_again_after_growing_pauses_until_the_server_has_answered(
+    clock: Clock, logged: list[Any]
+) -> None:
+    throttled = service_error("ThrottlingException")
+    table = ModelDynamoDb(clock)
+    answering = Answering(*[timeout()] * 3, *[throttled] * 8, RIGHT, [{"TableName": "t"}], client=table)
+    status_table = StatusTable(answering, "t", clock, NoWaiting())  # type: ignore[arg-type] # a double
+    watch = Watch()
+    writer = AutoWriter(status_table, SingleWriter(status_table), watch)
+    writer.begin()
+    asked_at = [0.0]
+    while not writer.in_batches:
+        watch.now += 2.5
+        before = answering.asked
+        assert writer.write([change(requestId=f"r{watch.now}")], FAR_DEADLINE) == [Written()]
+        asked_at += [watch.now] if answering.asked > before else []
+    pauses = [later - earlier for earlier, later in itertools.pairwise(asked_at)]
+    assert pauses == [5, 10, 20, 40, 80, 160, 300, 300, 300]
+    assert table.updates == len(table.table.items) > 400, "single writes go on meanwhile"
+    assert [(line["event"], line["log_level"]) for line in logged] == [
+        ("batch_writes_undecided", "info"),
+        ("batch_writes_on", "info"),
+    ]
+
+
+def test_auto_asks_from_one_thread_at_a_time_and_not_when_there_is_no_time(
+    store: Store, clock: Clock
+) -> None:
+    answering = Answering(*[timeout()] * 3, client=store.client)
+    table = StatusTable(answering, store.table, clock, NoWaiting())  # type: ignore[arg-type] # a double
+    watch = Watch()
+    writer = AutoWriter(table, SingleWriter(table), watch)
+    writer.begin()
+    watch.now = 5.0
+    writer.write([change()], -1.0)
+    assert answering.asked == 3
+    with writer._asking:  # another thread asks
+        assert writer.write([change()], FAR_DEADLINE) == [Written()]
+    assert answering.asked == 3
+
+
+@pytest.mark.parametrize(
+    "refusal", [service_error("AccessDeniedException"), [{"Error": {"Code": "AccessDenied"}}]], ids=str
+)
+def test_auto_gives_batches_up_when_inserts_are_not_allowed(
+    store: Store, clock: Clock, logged: list[Any], refusal: Any
+) -> None:
+    """The proof at the start is an UPDATE: it does not show that dynamodb:PartiQLInsert is missing."""
+    answering = Answering(RIGHT, refusal, client=store.client)
+    table = StatusTable(answering, store.table, clock, NoWaiting())  # type: ignore[arg-type] # a double
+    writer = choose_writer("auto", table)
+    for number in range(3):
+        assert writer.write([change(requestId=f"r{number}")], FAR_DEADLINE) == [Written()]
+    assert answering.asked == 2
+    [line] = logged
+    assert (line["event"], line["log_level"], line["problem"]) == (
+        "batch_writes_off",
+        "warning",
+        PERMISSIONS,
+    )
+
+
+def test_the_mode_batch_says_once_that_statements_are_not_allowed_and_goes_on(
+    store: Store, clock: Clock, logged: list[Any]
+) -> None:
+    answering = Answering(*[[{"Error": {"Code": "AccessDenied"}}]] * 3, client=store.client)
+    table = StatusTable(answering, store.table, clock, NoWaiting())  # type: ignore[arg-type] # a double
+    writer = choose_writer("batch", table)
+    for number in range(3):
+        assert writer.write([change(requestId=f"r{number}")], FAR_DEADLINE) == [Written()]
+    assert answering.asked == 3
+    [line] = logged
+    assert (line["event"], line["log_level"], line["problem"]) == (
+        "batch_writes_off",
+        "warning",
+        PERMISSIONS,
+    )
+
+
+def test_a_batch_is_not_tried_again_after_the_deadline(store: Store, clock: Clock) -> None:
+    """A call that is not answered takes five seconds; the deadline is in seven."""
+    answering = Answering(*[timeout()] * 9, client=store.client)
+    table = StatusTable(
+        answering,  # type: ignore[arg-type] # a double
+        store.table,
+        clock,
+        NoWaiting(),
+        lambda: 5.0 * answering.asked,
+    )
+    [answer] = BatchWriter(table, SingleWriter(table), lambda: None).write([change()], 7.0)
+    assert isinstance(answer, Failed)
+    assert answering.asked == 2
 
 
 @pytest.mark.parametrize(
@@ -186,7 +313,7 @@ def test_time_that_runs_out_between_batches_leaves_the_rest(store: Store, clock:
     table = StatusTable(answering, store.table, clock, NoWaiting(), lambda: next(ticks))  # type: ignore[arg-type]
     changes = [change(requestId=f"r{number}") for number in range(30)]
     ticks = iter([0.0, 2.0])
-    answers = BatchWriter(table, SingleWriter(table)).write(changes, 1.0)
+    answers = BatchWriter(table, SingleWriter(table), lambda: None).write(changes, 1.0)
     assert answers[:25] == [Written()] * 25
     assert all(isinstance(a, Failed) and isinstance(a.error, NotTried) for a in answers[25:])
 

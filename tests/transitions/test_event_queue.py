@@ -60,10 +60,17 @@ def fail(*handles: str, code: str = "InternalError", sender: bool = False) -> Ca
     return answer
 
 
-def queue_on(client: BatchClient, metrics: Metrics | None = None) -> EventQueue:
+def queue_on(
+    client: BatchClient, metrics: Metrics | None = None, monotonic: Callable[[], float] = lambda: 0.0
+) -> EventQueue:
     made: Any = client
     return EventQueue(
-        receiving=made, settling=made, url=URL, abandon=NoWaiting(), metrics=metrics or Metrics()
+        receiving=made,
+        settling=made,
+        url=URL,
+        abandon=NoWaiting(),
+        metrics=metrics or Metrics(),
+        monotonic=monotonic,
     )
 
 
@@ -119,6 +126,42 @@ def test_one_batch_that_fails_does_not_keep_the_others_from_being_deleted() -> N
     assert client.sizes == [10, 10, 10, 5]
 
 
+def test_a_silent_queue_costs_the_tries_of_one_batch_and_then_a_call_a_batch() -> None:
+    client = BatchClient(*[timeout()] * 99)
+    batch = messages(50)
+    assert queue_on(client).delete(batch) == batch
+    assert client.sizes == [10] * (3 + 4)
+
+
+def test_an_answer_after_silence_brings_the_tries_back() -> None:
+    client = BatchClient(*[timeout()] * 3, succeed, timeout(), succeed)
+    batch = messages(30)
+    assert queue_on(client).delete(batch) == batch[:10]
+    assert client.sizes == [10] * 6
+
+
+def test_no_call_begins_after_the_deadline() -> None:
+    """A silent queue takes three seconds a call."""
+    client = BatchClient(*[timeout()] * 99)
+    queue = queue_on(client, monotonic=lambda: 3.0 * len(client.batches))
+    batch = messages(50)
+    assert queue.delete(batch, until=7.0) == batch
+    assert len(client.batches) == 3
+    assert queue.make_visible([(batch[0], 0)], until=7.0) == batch[:1]
+    assert len(client.batches) == 3
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [{"Successful": [{}]}, {"Successful": [{"Id": "x"}]}, {"Failed": [{"SenderFault": True}]}],
+    ids=str,
+)
+def test_an_answer_of_another_shape_is_none(answer: Any) -> None:
+    client = BatchClient(lambda _entries: answer)
+    assert queue_on(client).delete(messages(10)) == []
+    assert client.sizes == [10, 10]
+
+
 def test_a_call_that_nobody_allows_is_not_repeated() -> None:
     client = BatchClient(service_error("AccessDeniedException"))
     batch = messages(3)
@@ -141,6 +184,15 @@ def test_once_a_drain_ends_no_try_is_repeated() -> None:
     batch = messages(2)
     assert queue.delete(batch) == [batch[0]]
     assert client.sizes == [2]
+
+
+def test_once_a_drain_ends_a_silent_queue_costs_one_call() -> None:
+    client = BatchClient(*[timeout()] * 99)
+    queue = queue_on(client)
+    queue._abandon.set()
+    batch = messages(50)
+    assert queue.delete(batch) == batch
+    assert client.sizes == [10]
 
 
 @given(st.lists(st.sampled_from(["ok", "fail", "sender", "silent"]), max_size=30), st.integers(0, 2**32))
@@ -204,6 +256,38 @@ def test_an_empty_answer_and_missing_attributes_are_no_error() -> None:
     assert received({})[0] == []
     bare = {"MessageId": "m", "ReceiptHandle": "h"}
     assert received({"Messages": [bare]})[0] == [Message("m", "h", "", 1, None, None)]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"Messages": 5},
+        {"Messages": [{}]},
+        {"Messages": [5]},
+        {"Messages": [{"MessageId": "m", "ReceiptHandle": "h", "Body": 5}]},
+        {"Messages": [{"MessageId": ["m"], "ReceiptHandle": "h", "Body": "{}"}]},
+        {
+            "Messages": [
+                {"MessageId": "m", "ReceiptHandle": "h", "Attributes": {"ApproximateReceiveCount": "x"}}
+            ]
+        },
+        RuntimeError("Credentials were refreshed, but the refreshed credentials are still expired."),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_read_is_transient(answer: Any) -> None:
+    with pytest.raises(Transient, match=r"^ReceiveMessage: (UnreadableAnswer|RuntimeError)$"):
+        received(answer)
+
+
+def test_a_receive_that_does_not_wait_uses_the_client_with_the_short_time_out() -> None:
+    waiting: Any = ReceiveClient({})
+    short: Any = ReceiveClient({})
+    queue = EventQueue(receiving=waiting, settling=short, url=URL, abandon=NoWaiting(), metrics=Metrics())
+    queue.receive(0)
+    assert (waiting.arguments, short.arguments["WaitTimeSeconds"]) == ({}, 0)
+    queue.receive(20)
+    assert waiting.arguments["WaitTimeSeconds"] == 20
 
 
 @pytest.mark.parametrize("code", ["OverLimit", "RequestThrottled", "KmsThrottled", "ThrottlingException"])

@@ -7,9 +7,17 @@ from typing import Any
 import pytest
 
 from handlers.transitions import Outcome
-from processor.aws import AwsError, Misconfigured, NotFound, Transient
+from processor.aws import (
+    CONNECT_SECONDS,
+    SETTLE_CALL_SECONDS,
+    WRITE_ANSWER_SECONDS,
+    AwsError,
+    Misconfigured,
+    NotFound,
+    Transient,
+)
 from processor.metrics import Metric, Metrics
-from processor.transitions.messages import Message, Verdict
+from processor.transitions.messages import Message, Settled, Verdict
 from processor.transitions.receiver import MAX_BACK_OFF_SECONDS, QueueUnusable, Receiver
 from tests.handlers.making import body
 from tests.transitions.rig import Clock, message
@@ -35,6 +43,13 @@ class World:
         self.left: list[Message] = []
         self.retry: set[str] = set()
         self.closed = False
+        self.is_open = True
+        self.outage: AwsError | None = None
+        self.reports: list[str | None] = []
+        self.verdicts: list[Verdict] = []
+        self.untils: list[float] = []
+        self.giving_back_first: list[bool] = []
+        self.receive_takes = 0.0
         self.beats = 0
         collaborators: Any = self
         self.receiver = Receiver(
@@ -44,6 +59,7 @@ class World:
             gate=collaborators,
             metrics=self.metrics,
             heartbeat=collaborators,
+            report=self.reports.append,
             clock=Clock(),
             stop=self.stop,
             abandon=self.abandon,
@@ -57,6 +73,7 @@ class World:
 
     def receive(self, wait_seconds: int) -> list[Message]:
         self.asked.append(wait_seconds)
+        self.now += 0 if wait_seconds else self.receive_takes
         if not self.answers:
             self.stop.set()
             return []
@@ -75,22 +92,25 @@ class World:
         return [
             Verdict(each, Outcome.RETRY if each.message_id in self.retry else Outcome.APPLIED, event)
             for each, event in pairs
-        ], None
+        ], self.outage
 
     # the settler
 
-    def dead_letter(self, verdicts: list[Verdict]) -> tuple[list[Message], list[Message]]:
-        left = [each.message for each in verdicts if each.outcome is Outcome.RETRY]
-        return [each.message for each in verdicts if each.message not in left], left
+    def dead_letter(self, verdicts: list[Verdict], until: float) -> Settled:
+        self.verdicts += verdicts
+        self.untils.append(until)
+        return Settled(
+            durable=[each.message for each in verdicts if each.outcome is not Outcome.RETRY],
+            left=[each.message for each in verdicts if each.outcome is Outcome.RETRY and not each.untried],
+            untried=[each.message for each in verdicts if each.untried],
+        )
 
-    def delete(self, messages: list[Message]) -> None:
-        self.deleted += messages
-
-    def back_off(self, messages: list[Message]) -> None:
-        self.left += messages
-
-    def release(self, messages: list[Message]) -> None:
-        self.released += messages
+    def settle(self, settled: Settled, until: float, *, giving_back_first: bool) -> None:
+        self.deleted += settled.durable
+        self.left += settled.left
+        self.released += settled.untried
+        self.untils.append(until)
+        self.giving_back_first.append(giving_back_first)
 
     # the gate and the heartbeat
 
@@ -104,8 +124,10 @@ class World:
         self.waits.append(seconds)
         return event.is_set()
 
-    def close(self) -> None:
-        self.closed = True
+    def close(self, outage: AwsError | None = None) -> None:
+        """Of the gate with an error, of the heartbeat without one."""
+        self.closed = outage is None
+        self.is_open = self.is_open and outage is None
 
 
 def page(number: int = 10, **changes: Any) -> list[Message]:
@@ -209,18 +231,57 @@ def test_slow_cycles_ask_for_less_and_fast_ones_for_more_again() -> None:
 
 
 def test_the_deadline_of_a_batch_lies_within_the_visibility_timeout_of_its_first_page() -> None:
-    world = World(page(1))
-    world.now = 1_000.0
+    """A write that begins just before it may hang, and then settling still has time for a call."""
+    world = World(page(), page(), page(1))
+    world.now, world.receive_takes = 1_000.0, 10.0
     world.receiver.run()
-    assert 1_000 < world.deadlines[0] < 1_000 + VISIBILITY_SECONDS
+    [deadline] = world.deadlines
+    visible_at = 1_000 + VISIBILITY_SECONDS
+    written_by = deadline + CONNECT_SECONDS + WRITE_ANSWER_SECONDS
+    for until in world.untils:
+        assert written_by < until <= visible_at - SETTLE_CALL_SECONDS
+    assert deadline > 1_000 + VISIBILITY_SECONDS / 2
+
+
+def test_what_the_polls_that_were_open_bring_while_the_table_is_down_is_backed_off_untried() -> None:
+    world = World(page())
+    original = world.receive
+
+    def close_meanwhile(wait_seconds: int) -> list[Message]:
+        world.is_open = False  # another thread's write has failed
+        return original(wait_seconds)
+
+    world.receive = close_meanwhile  # type: ignore[method-assign] # the table fails while the poll is open
+    world.receiver.run()
+    assert world.asked == [20, 20], "a full page, and yet no further one"
+    assert (world.applied, world.deleted, world.released) == ([], [], [])
+    assert len(world.left) == 10
+    assert {verdict.reason for verdict in world.verdicts} == {"the table takes no writes, so none was tried"}
+
+
+def test_on_fifo_an_outage_ends_the_writes_of_a_batch() -> None:
+    messages = [message(body(requestId=f"r{index}"), group_id="g") for index in range(3)]
+    world = World(messages, fifo=True)
+    world.outage = Transient("UpdateItem", "InternalServerError")
+    world.receiver.run()
+    assert [len(batch) for batch in world.applied] == [1]
+    assert set(world.left) == set(messages[1:])
+
+
+def test_the_queue_is_reported_as_degraded_while_receives_fail() -> None:
+    world = World(unreachable(), unreachable(), [], [])
+    world.receiver.run()
+    assert world.reports == ["ReceiveMessage: EndpointConnectionError"] * 2 + [None]
 
 
 def test_what_a_drain_finds_in_hand_after_its_time_is_released_untouched() -> None:
     world = World(page())
     world.abandon.set()
     world.receiver.run()
-    assert (world.applied, world.deleted) == ([], [])
+    assert (world.applied, world.deleted, world.left) == ([], [], [])
     assert len(world.released) == 10
+    assert world.giving_back_first == [True]
+    assert {verdict.reason for verdict in world.verdicts} == {"there was no time left to try the write"}
 
 
 def test_what_a_poll_returns_after_the_stop_is_still_handled() -> None:
@@ -235,6 +296,7 @@ def test_what_a_poll_returns_after_the_stop_is_still_handled() -> None:
     world.receiver.run()
     assert world.asked == [20], "no further page is asked for"
     assert len(world.deleted) == 10
+    assert world.giving_back_first == [False]
 
 
 def test_on_fifo_a_batch_that_would_outlive_the_visibility_timeout_gives_up_what_it_has_not_started() -> None:
@@ -258,6 +320,17 @@ def test_on_fifo_what_comes_after_a_message_that_was_left_is_not_acted_on() -> N
     assert world.released == []
     touched = {each for batch in world.applied for each in batch}
     assert not touched & set(group_a[2:])
+
+
+def test_on_fifo_what_follows_a_message_that_was_left_stays_although_it_was_folded_with_it() -> None:
+    """Three events of one export in one step; the second one's copy is not taken, say."""
+    first, second, third = [message(body(requestId="x"), group_id="g") for _ in range(3)]
+    other = message(body(requestId="y"), group_id="h")
+    world = World([first, second, other, third], fifo=True)
+    world.retry = {second.message_id}
+    world.receiver.run()
+    assert set(world.deleted) == {first, other}
+    assert set(world.left) == {second, third}
 
 
 def test_on_a_standard_queue_a_message_that_is_left_holds_up_nobody() -> None:

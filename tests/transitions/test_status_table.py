@@ -53,7 +53,9 @@ def test_a_file_name_is_set_once(store: Store, clock: Clock, stored: dict[str, A
 
 def test_a_change_that_expired_meanwhile_is_not_tried(store: Store) -> None:
     client = Faulty(store.client)
-    assert table_on(client, store, Clock(900)).write(change("completed", createdAt=CREATED_AT)) == Late()
+    late = change("completed", createdAt=CREATED_AT)
+    assert late.ttl is not None
+    assert table_on(client, store, Clock(900)).write(late) == Late(late.ttl)
     assert client.calls == []
 
 
@@ -64,7 +66,9 @@ def test_the_clock_is_read_again_before_each_try(store: Store, clock: Clock) -> 
         clock.seconds = 900
 
     client.before_call = pass_time
-    assert table_on(client, store, clock).write(change("completed", createdAt=CREATED_AT)) == Late()
+    late = change("completed", createdAt=CREATED_AT)
+    assert late.ttl is not None
+    assert table_on(client, store, clock).write(late) == Late(late.ttl)
     assert store.item() is None
 
 
@@ -126,6 +130,24 @@ def test_what_no_second_try_can_help_is_answered_at_once(
     assert client.calls == ["update_item"]
 
 
+@pytest.mark.parametrize("lasting", [5.0, 6.0])
+def test_after_the_deadline_nothing_is_tried_again(store: Store, clock: Clock, lasting: float) -> None:
+    """A write that is not answered takes five seconds; the deadline is in seven."""
+    client = Faulty(store.client, *[("before", timeout())] * 9)
+    table = StatusTable(
+        client,  # type: ignore[arg-type] # a double
+        store.table,
+        clock,
+        NoWaiting(),
+        lambda: lasting * len(client.calls),
+    )
+    assert isinstance(table.write(change(), 7.0), Failed)
+    assert client.calls == ["update_item"] * 2
+    client.calls.clear()
+    assert isinstance(table.fill_in("req-1", {"fileName": "f"}, 7.0), Transient)
+    assert client.calls == ["update_item"] * 2
+
+
 def test_once_a_drain_ends_nothing_is_tried_again(store: Store, clock: Clock) -> None:
     abandon = threading.Event()
     abandon.set()
@@ -143,7 +165,8 @@ def test_a_missing_table_is_not_found(store: Store, clock: Clock) -> None:
     assert isinstance(answer.error, NotFound)
     with pytest.raises(NotFound):
         table.probe()
-    assert table.has_item("req-1") is None
+    with pytest.raises(NotFound):
+        table.has_item("req-1")
 
 
 def test_the_probe_changes_nothing_and_passes(store: Store, clock: Clock) -> None:
