@@ -77,8 +77,15 @@ def _name(value: str) -> str:
 
 
 def _region(value: str) -> str:
-    if not re.fullmatch(r"[a-z0-9-]{2,32}", value):
+    # It becomes a part of host names.
+    if len(value) > 32 or not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", value):
         raise ValueError("must be an AWS region such as us-east-1")
+    return value
+
+
+def _file(value: str) -> str:
+    if value.endswith("/") or not Path(value).name or os.path.isdir(value):
+        raise ValueError("must be the path of a file, not of a folder")
     return value
 
 
@@ -122,7 +129,9 @@ class Settings(BaseSettings):
     audit_buckets: int = Field(16, ge=1, le=256, validation_alias="EXPORT_AUDIT_BUCKETS")
     lease_failover_seconds: int = Field(10, ge=2, le=600, validation_alias="EXPORT_LEASE_FAILOVER_SECONDS")
     metrics_seconds: int = Field(60, ge=0, le=3_600, validation_alias="EXPORT_METRICS_SECONDS")
-    health_file: Path = Field(Path(DEFAULT_HEALTH_FILE), validation_alias="EXPORT_HEALTH_FILE")
+    health_file: Annotated[Path, BeforeValidator(_file)] = Field(
+        Path(DEFAULT_HEALTH_FILE), validation_alias="EXPORT_HEALTH_FILE"
+    )
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)
     ] = Field("INFO", validation_alias="LOG_LEVEL")
@@ -197,7 +206,7 @@ def load_aws_settings(settings: Settings) -> AwsSettings:
             url = getattr(settings, field_name) or endpoint_url
             if url:
                 endpoints[service] = url
-    region = settings.region or os.environ.get("AWS_DEFAULT_REGION") or None
+    region = settings.region or _default_region()
     _require_pair(os.environ)
     if any(os.environ.get(name) for name in _ENVIRONMENT_CREDENTIALS):
         return AwsSettings(region=region, endpoints=endpoints, endpoint_url=endpoint_url)
@@ -212,6 +221,14 @@ def load_aws_settings(settings: Settings) -> AwsSettings:
         session_token=file.get("AWS_SESSION_TOKEN") if "AWS_ACCESS_KEY_ID" in file else None,
         profile=None if "AWS_ACCESS_KEY_ID" in file else file.get("AWS_PROFILE"),
     )
+
+
+def _default_region() -> str | None:
+    name = "AWS_DEFAULT_REGION"
+    try:
+        return _region(os.environ[name]) if os.environ.get(name) else None
+    except ValueError as wrong:
+        raise SettingsError(f"{name} {wrong}") from None
 
 
 def health_file() -> Path:

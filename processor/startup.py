@@ -1,16 +1,18 @@
 """What has to be known of queues, tables and the audit stream before the pipelines start.
 
-A missing one is tried a few times, then the start fails. A probe that is refused is a warning, not the
-end: the service may do its work with fewer permissions than looking at itself takes.
+A missing one is tried a few times, and one that does not answer for a minute; then the start fails. A probe
+that is refused is a warning, not the end: the service may do its work with fewer permissions than looking
+at itself takes.
 """
 
 import json
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from processor.aws import AwsError, Misconfigured, NotFound, Rejected, call
+from processor.aws import AwsError, Misconfigured, NoCredentials, NotFound, Rejected, call
 from processor.log import get_logger
 from processor.settings import SettingsError
 
@@ -21,8 +23,10 @@ if TYPE_CHECKING:
 
 MIN_VISIBILITY_SECONDS = 30  # a write's tries (15 s at worst), deletes and dead letters have to fit in
 DEFAULT_VISIBILITY_SECONDS = 30  # SQS's own, where the queue's cannot be read
-_TRIES = 5
+PATIENCE_SECONDS = 60.0  # with throttling, time-outs and 5xx: a rolling deployment may meet them
+_TRIES = 5  # of what does not exist
 _FIRST_WAIT_SECONDS = 0.5
+_MAX_WAIT_SECONDS = 8.0
 
 T = TypeVar("T")
 
@@ -83,9 +87,19 @@ def dead_letter_url(
 
     Raises:
         SettingsError: if there is neither.
-        StartError: if the queue that the policy names does not exist.
+        StartError: if that queue does not exist.
     """
     if configured:
+        try:
+            insist(
+                "the dead-letter queue",
+                stop,
+                lambda: call(client.get_queue_attributes, QueueUrl=configured, AttributeNames=["QueueArn"]),
+            )
+        except Misconfigured as refused:
+            get_logger().warning(
+                "dead_letter_queue_not_read", error=str(refused), consequence="it is not checked"
+            )
         return configured
     if not arn:
         raise SettingsError(
@@ -163,27 +177,35 @@ def check_audit_stream(client: "KinesisClient", stream: str, stop: threading.Eve
 
 
 def insist(what: str, stop: threading.Event, attempt: Callable[[], T], rejected: str = "") -> T:
-    """Makes a call a few times before it counts as failed.
+    """Makes a call a few times before the thing counts as missing, and for a minute before it counts as
+    unreachable, with growing waits.
 
     Raises:
         StartError: if the thing is missing, AWS does not answer or refuses what the call holds
             (`rejected` says then what is wrong with the thing), or the service is told to stop.
+        SettingsError: at once, if there are no credentials.
         Misconfigured: at once, if the call itself is refused.
     """
-    error: AwsError | None = None
-    for number in range(_TRIES):
-        if number and stop.wait(_FIRST_WAIT_SECONDS * 2 ** (number - 1)):
-            break
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
+    wait = _FIRST_WAIT_SECONDS
+    missing = 0
+    while True:
         try:
             return attempt()
-        except NotFound as missing:
-            error = missing
+        except NotFound as absent:
+            missing += 1
+            if missing == _TRIES or stop.wait(wait):
+                raise StartError(f"{what} does not exist in this region and account ({absent})") from None
+        except NoCredentials as nobody:
+            raise SettingsError(
+                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or a role must give credentials"
+                f" ({nobody})"
+            ) from None
         except Misconfigured:
             raise
         except Rejected as refused:
             raise StartError(f"{what} {rejected or 'has a name that AWS refuses'} ({refused})") from None
         except AwsError as failed:
-            error = failed
-    if isinstance(error, NotFound):
-        raise StartError(f"{what} does not exist in this region and account ({error})")
-    raise StartError(f"{what} cannot be reached ({error})")
+            if time.monotonic() + wait > give_up_at or stop.wait(wait):
+                raise StartError(f"{what} cannot be reached ({failed})") from None
+        wait = min(_MAX_WAIT_SECONDS, wait * 2)

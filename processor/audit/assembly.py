@@ -93,9 +93,11 @@ class AuditPart:
         )
 
     def _quarantine(self, cancelled: threading.Event) -> Quarantine | None:
-        settings, sqs = self._settings, self._aws.sqs()
+        settings, sqs = self._settings, self._aws.settling()
         url = settings.dlq_url
-        if url is None and settings.queue_url is not None:
+        if url is not None:
+            dead_letter_url(sqs, url, None, cancelled)
+        elif settings.queue_url is not None:
             facts = read_queue(sqs, settings.queue_url, cancelled)
             url = dead_letter_url(sqs, None, facts.dead_letter_arn, cancelled)
         if url is None:

@@ -97,6 +97,9 @@ TASK_NEEDS: dict[str, Call] = {
     "read the queue's attributes": lambda p: p.client("sqs").get_queue_attributes(
         QueueUrl=p.events, AttributeNames=["All"]
     ),
+    "look at the dead-letter queue": lambda p: p.client("sqs").get_queue_attributes(
+        QueueUrl=p.dead_letters, AttributeNames=["QueueArn"]
+    ),
     "find the dead-letter queue": lambda p: p.client("sqs").get_queue_url(QueueName="export-events-dlq"),
     "dead-letter an event": lambda p: p.client("sqs").send_message(QueueUrl=p.dead_letters, MessageBody="{}"),
     "dead-letter events": lambda p: p.client("sqs").send_message_batch(

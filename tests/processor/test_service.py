@@ -111,6 +111,23 @@ def test_a_wrong_setting_is_one_line_and_exit_2_before_anything_is_called(
     assert service.output.read_text() == ""
 
 
+def test_without_credentials_the_start_ends_with_one_line_and_exit_2(tmp_path: Path) -> None:
+    settings = {
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+        "AWS_REGION": "us-east-1",
+        "AWS_CONFIG_FILE": "/dev/null",
+        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "SQS_EXPORT_EVENTS_QUEUE_URL": "http://127.0.0.1:9/1/q",
+    }
+    with ServiceRun(settings, tmp_path / "run") as service:
+        assert service.process.wait(60) == 2
+    [line] = service.errors.read_text().splitlines()
+    assert line.startswith(
+        "export-status: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or a role must give"
+    )
+
+
 def test_settings_that_cannot_work_with_the_queue_are_one_line_and_exit_2(
     embedded_aws: EmbeddedAws, tmp_path: Path
 ) -> None:

@@ -11,8 +11,10 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from processor.embedded.embedded_aws import EmbeddedAws
 from processor.metrics import Metric
+from processor.settings import SettingsError
 from processor.startup import StartError
 from tests.handlers.making import body, item, text_at
+from tests.resources import fresh_name
 from tests.transitions.rig import service_error, timeout
 from tests.transitions.running import Hook, Running, running
 from tests.transitions.test_pipeline import AT_ONCE, without_waiting
@@ -153,8 +155,9 @@ def test_a_queue_that_vanishes_and_comes_back_is_only_waited_for(
 
 @pytest.fixture
 def few_tries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tries at the start follow each other quickly."""
+    """The tries at the start follow each other quickly, and patience ends soon."""
     monkeypatch.setattr("processor.startup._FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr("processor.startup.PATIENCE_SECONDS", 0.3)
 
 
 @pytest.mark.usefixtures("few_tries")
@@ -198,8 +201,30 @@ def test_what_is_missing_at_the_start_is_said_in_one_line_after_a_few_tries(
         made.pipeline.start(threading.Event())
     code = error.response["Error"].get("Code") if isinstance(error, ClientError) else ""
     assert str(refused.value) == line.format(table=made.table, code=code)
-    assert missing.stopped == 5
+    assert missing.stopped == 5 or "cannot be reached" in line
     assert made.operations()["receive_message"] == 0
+
+
+@pytest.mark.usefixtures("few_tries")
+def test_a_configured_dead_letter_queue_that_is_missing_ends_the_start(
+    embedded_aws: EmbeddedAws, tmp_path: Path
+) -> None:
+    settings = {"SQS_EXPORT_EVENTS_DLQ_URL": f"{embedded_aws.endpoint_url}/123456789012/no-such-queue"}
+    made = Running(embedded_aws, tmp_path, {}, settings, {})
+    with pytest.raises(StartError, match=r"^the dead-letter queue does not exist in this region and account"):
+        made.pipeline.start(threading.Event())
+    assert made.operations()["get_queue_attributes"] == 1 + 5
+
+
+def test_the_event_queue_as_its_own_dead_letter_queue_is_refused_before_any_call(
+    embedded_aws: EmbeddedAws, tmp_path: Path
+) -> None:
+    url = f"{embedded_aws.endpoint_url}/123456789012/events"
+    settings = {"SQS_EXPORT_EVENTS_QUEUE_URL": url, "SQS_EXPORT_EVENTS_DLQ_URL": url}
+    made = Running(embedded_aws, tmp_path, {}, settings, {})
+    with pytest.raises(SettingsError, match=r"^SQS_EXPORT_EVENTS_DLQ_URL must name another queue"):
+        made.pipeline.start(threading.Event())
+    assert made.aws.calls == []
 
 
 def test_what_comes_up_late_is_waited_for(embedded_aws: EmbeddedAws, tmp_path: Path, few_tries: None) -> None:
@@ -224,26 +249,28 @@ def test_a_stop_ends_the_tries_of_the_start(embedded_aws: EmbeddedAws, tmp_path:
     assert missing.stopped == 1
 
 
-@pytest.mark.parametrize("operation", ["get_queue_attributes", "describe_table"])
+@pytest.mark.parametrize(
+    ("operation", "events"),
+    [
+        ("get_queue_attributes", ["queue_attributes_unknown", "dead_letter_queue_not_read"]),
+        ("describe_table", ["table_not_described"]),
+    ],
+)
 def test_a_probe_that_is_refused_is_a_warning(
-    embedded_aws: EmbeddedAws, tmp_path: Path, logged: list[Any], operation: str
+    embedded_aws: EmbeddedAws, tmp_path: Path, logged: list[Any], operation: str, events: list[str]
 ) -> None:
-    made: dict[str, str] = {}
-
-    def point_to(service: Running) -> None:
-        made["dlq"] = service.dlq_url
-
+    dlq_url = embedded_aws.client("sqs").create_queue(QueueName=fresh_name("dlq"))["QueueUrl"]
     denied = Switch(service_error("AccessDeniedException"))
     with running(
         embedded_aws,
         tmp_path,
         bodies=bodies_of(1),
         hooks={operation: denied},
-        settings={"SQS_EXPORT_EVENTS_DLQ_URL": f"{embedded_aws.endpoint_url}/123456789012/any"},
-        before=point_to,
+        settings={"SQS_EXPORT_EVENTS_DLQ_URL": dlq_url},
     ) as service:
         service.wait_until_empty()
-    assert [line["log_level"] for line in logged if "AccessDenied" in line.get("error", "")] == ["warning"]
+    told = {line["event"]: line["log_level"] for line in logged if "AccessDenied" in line.get("error", "")}
+    assert told == dict.fromkeys(events, "warning")
 
 
 # Deletes
