@@ -82,7 +82,8 @@ def single_writes_and_audit() -> set[Permission]:
             ("sqs:GetQueueAttributes", "export-events-dlq"),  # asked where the queue is configured
         }
         eventually(
-            lambda: service.has_ended() or recording.permissions >= granted("task") - of_the_other_run, LIMIT_SECONDS
+            lambda: service.has_ended() or recording.permissions >= granted("task") - of_the_other_run,
+            LIMIT_SECONDS,
         )
         assert service.stop() == 0, service.output()
         assert len(drained_messages(aws.client, aws.deployment.dlq_url)) == 1

@@ -14,6 +14,7 @@ from handlers.timestamps import format_timestamp, from_epoch_seconds
 from processor.embedded.embedded_aws import EmbeddedAws
 from tests.cli.refusing_proxy import refusing_proxy
 from tests.handlers.making import SECRET, SIGNED_URL, body
+from tests.processor.freezing_proxy import freezing_proxy
 from tests.processor.service_run import DRAIN_SECONDS, ServiceRun
 from tests.resources import drained_messages, fresh_name, item_of, leases_table, queue_pair, status_table
 from tests.waiting import eventually
@@ -286,6 +287,27 @@ def test_two_signals_end_it_even_while_the_start_hangs_in_a_call(place: Place, t
         status, seconds = service.stop()
     assert status == 1
     assert seconds < 0.5
+
+
+def test_a_poll_that_hangs_ends_the_drain_at_its_budget_with_exit_1(place: Place, tmp_path: Path) -> None:
+    with (
+        freezing_proxy(place.aws.endpoint_url) as (endpoint, frozen),
+        ServiceRun(
+            place.settings(AWS_ENDPOINT_URL_SQS=endpoint, EXPORT_RECEIVERS="1"),
+            tmp_path / "run",
+            *ONLY_TRANSITIONS,
+        ) as service,
+    ):
+        place.send(fresh())
+        eventually(lambda: place.item("req-1"), 60)
+        frozen.set()
+        status, seconds = service.stop()
+    assert status == 1
+    assert DRAIN_SECONDS - 2 < seconds < DRAIN_SECONDS + 2
+    assert service.errors.read_text() == (f"export-status: the drain went over its {DRAIN_SECONDS} seconds\n")
+    told = service.lines()
+    assert [line["event"] for line in told[-2:]] == ["drain_over_budget", "service_stopped"]
+    assert (told[-1]["exit_status"], told[-1]["drained"]) == (1, False)
 
 
 # What it prints

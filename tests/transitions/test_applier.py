@@ -1,6 +1,8 @@
 """Verdicts on moto and on DynamoDB Local: conflicts, expiry, lost answers, fill-ins and outages."""
 
+import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
@@ -140,6 +142,18 @@ def test_a_write_whose_answer_was_lost_is_a_duplicate(store: Store, clock: Clock
     applier = applier_on(Faulty(store.client, ("after", timeout())), store.table, clock)
     assert outcomes(applier, text) == [Outcome.DUPLICATE]
     assert store.item() == item(status, fileName={"S": "f"})
+
+
+def test_of_two_receivers_that_hold_one_event_one_applies_it(store: Store, clock: Clock) -> None:
+    both_are_about_to_write = threading.Barrier(2, timeout=10)
+    client = Faulty(store.client)
+    client.before_call = both_are_about_to_write.wait  # type: ignore[assignment] # its answer is not looked at
+    text = body("completed", createdAt=CREATED_AT)
+    with ThreadPoolExecutor(2) as receivers:
+        found = [receivers.submit(outcomes, applier_on(client, store.table, clock), text) for _ in range(2)]
+        [first], [second] = [each.result() for each in found]
+    assert {first, second} == {Outcome.APPLIED, Outcome.DUPLICATE}
+    assert store.item() == item("completed")
 
 
 def test_a_write_that_never_answers_leaves_the_message_and_the_next_delivery_is_a_duplicate(

@@ -1,17 +1,20 @@
 """The table, the queues or single entries fail: nothing is lost or wrongly dead-lettered, all recovers."""
 
+import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
+from processor.aws import Aws
 from processor.embedded.embedded_aws import EmbeddedAws
+from processor.health import Verdict, check
 from processor.metrics import Metric
-from processor.settings import SettingsError
+from processor.settings import AwsSettings, SettingsError
 from processor.startup import StartError
 from tests.handlers.making import body, item, text_at
 from tests.resources import fresh_name
@@ -60,6 +63,12 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("processor.transitions.store_gate.MAX_PAUSE_SECONDS", 0.2)
     monkeypatch.setattr("processor.transitions.store_gate._LOOK_SECONDS", 0.05)
     monkeypatch.setattr("processor.transitions.receiver.FIRST_BACK_OFF_SECONDS", 0.05)
+
+
+def health_of(service: Running) -> Verdict:
+    """What a health check would say now."""
+    service.health.write()
+    return check(service.health_file)
 
 
 def nobody_receives_while_probes_go_on(service: Running, outage: Switch) -> bool:
@@ -144,10 +153,28 @@ def test_a_queue_that_vanishes_and_comes_back_is_only_waited_for(
         service.wait_until_empty()
         gone.on = True
         eventually(lambda: gone.stopped >= 6)
+        assert health_of(service).degraded == (
+            "event queue: ReceiveMessage: AWS.SimpleQueueService.NonExistentQueue",
+        )
         gone.on = False
         service.send(*bodies_of(2))
         service.wait_until_empty()
+        assert health_of(service).degraded == ()
         assert service.deaths == []
+
+
+def test_a_stop_while_a_receiver_backs_off_ends_it_at_once(
+    embedded_aws: EmbeddedAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("processor.transitions.receiver.FIRST_BACK_OFF_SECONDS", 30.0)
+    refused = Switch(service_error("OverLimit"), on=False)
+    with running(embedded_aws, tmp_path, bodies=bodies_of(1), hooks={"receive_message": refused}) as service:
+        service.wait_until_empty()
+        refused.on = True
+        eventually(lambda: refused.stopped == 1)
+        began = time.monotonic()
+        assert service.stop()
+        assert time.monotonic() - began < 2
 
 
 # At the start
@@ -343,6 +370,35 @@ def test_while_no_delete_works_the_service_goes_on_and_then_recovers(
         service.wait_until_empty()
         assert service.count("Applied") == 15
         assert service.dead() == []
+
+
+@pytest.fixture
+def silent_sqs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The service's own client for short calls, with a tenth of its time-out, on a server that takes
+    connections and never answers."""
+    monkeypatch.setattr("processor.aws.SETTLE_ANSWER_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        yield Aws(
+            AwsSettings("us-east-1", endpoint_url=url, access_key_id="a", secret_access_key="b")
+        ).settling()
+
+
+def test_while_deletes_get_no_answer_a_cycle_stays_short_and_health_good(
+    embedded_aws: EmbeddedAws, tmp_path: Path, silent_sqs: Any
+) -> None:
+    hooks: dict[str, Hook] = {
+        "delete_message_batch": lambda _, arguments: silent_sqs.delete_message_batch(**arguments)
+    }
+    with running(embedded_aws, tmp_path, bodies=bodies_of(20), hooks=hooks) as service:
+        eventually(lambda: service.operations()["delete_message_batch"] >= 1)
+        service.send(body(requestId="new", createdAt=CREATED_AT))
+        # Two batches of deletes: three tries and one, 0.3 s each.
+        eventually(lambda: service.item("new"), 5)
+        assert health_of(service).problems == ()
+        assert service.operations()["delete_message_batch"] >= 4
+        assert service.left() == 21
+        hooks.clear()
 
 
 def shorten_visibility(service: Running) -> None:
