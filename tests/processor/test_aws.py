@@ -1,10 +1,13 @@
 """AWS's errors by consequence, and clients that neither hang nor believe an answer that is not AWS's."""
 
+import json
+import os
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -190,7 +193,14 @@ def answering(status: int, body: bytes) -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
             """Says nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    with serving(Handler) as url:
+        yield url
+
+
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """A server's URL."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
@@ -269,19 +279,61 @@ def test_records_of_a_stream_are_dynamodb_s_own_json() -> None:
     assert found["dynamodb"]["Keys"] == {"requestId": {"S": "r"}}
 
 
-def test_credentials_that_change_are_used_by_the_next_call(monkeypatch: pytest.MonkeyPatch) -> None:
+class Keys:
+    """What a container's credential endpoint hands out at the moment."""
+
+    def __init__(self) -> None:
+        self.id = "first"
+        self.seconds = 300  # botocore asks for new ones in the last ten minutes
+
+    def json(self) -> bytes:
+        until = datetime.now(UTC) + timedelta(seconds=self.seconds)
+        keys = {"AccessKeyId": self.id, "SecretAccessKey": SECRET, "Token": "t"}
+        return json.dumps({**keys, "Expiration": until.strftime("%Y-%m-%dT%H:%M:%SZ")}).encode()
+
+
+@pytest.fixture
+def keys(monkeypatch: pytest.MonkeyPatch) -> Iterator[Keys]:
+    """The only credentials that there are."""
+    told = Keys()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(told.json())
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
+            """Says nothing."""
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    with serving(Handler) as url:
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{url}/keys")
+        yield told
+
+
+def test_credentials_that_change_are_used_by_the_next_call_and_stale_ones_end_nothing(keys: Keys) -> None:
     """The session's own chain is left alone, so a role's keys are renewed without a restart."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "first")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
-    aws = Aws(AwsSettings(region="us-east-1", endpoint_url=URL))
+    client: Any = Aws(AwsSettings(region="us-east-1", endpoint_url=URL)).dynamodb()
     signed: list[str] = []
-    client: Any = aws.dynamodb()
     client.meta.events.register(
-        "before-send", lambda request, **_: signed.append(str(request.headers["Authorization"]))
+        "before-send", lambda request, **_: signed.append(request.headers["Authorization"].decode())
     )
-    credentials: Any = aws._session.get_credentials()
-    for key in ("first", "second"):
-        credentials.access_key = key
-        with pytest.raises(Transient):
+
+    def code_of_a_call() -> str:
+        with pytest.raises(Transient) as failed:
             call(client.update_item, TableName="t", Key={"requestId": {"S": "r"}})
-    assert ["Credential=first/" in signed[0], "Credential=second/" in signed[1]] == [True, True]
+        return failed.value.code
+
+    for keys.id, keys.seconds, code in (
+        ("first", 300, "EndpointConnectionError"),
+        ("second", 300, "EndpointConnectionError"),
+        ("stale", -60, "RuntimeError"),
+        ("third", 300, "EndpointConnectionError"),
+    ):
+        assert code_of_a_call() == code
+    ids = [each.partition("Credential=")[2].partition("/")[0] for each in signed]
+    assert ids == ["first", "second", "third"]

@@ -87,14 +87,37 @@ def one_export(draw: st.DrawFn, request_id: str) -> tuple[list[str], dict[str, A
 def traffic(draw: st.DrawFn) -> tuple[list[list[str]], dict[str, dict[str, Any]]]:
     """Events of up to three exports, mixed and cut into batches; and how the table must end."""
     exports = [draw(one_export(f"req-{number}")) for number in range(draw(st.integers(1, 3)))]
-    mixed = draw(st.permutations([text for bodies, _ in exports for text in bodies]))
-    marks = draw(st.lists(st.booleans(), min_size=len(mixed), max_size=len(mixed)))
+    batches = draw(mixed([text for bodies, _ in exports for text in bodies]))
+    return batches, {end["requestId"]["S"]: end for _, end in exports if end is not None}
+
+
+@st.composite
+def mixed(draw: st.DrawFn, bodies: list[str]) -> list[list[str]]:
+    """The bodies in any order, cut into batches."""
+    order = draw(st.permutations(bodies))
+    marks = draw(st.lists(st.booleans(), min_size=len(order), max_size=len(order)))
     batches: list[list[str]] = [[]]
-    for text, mark in zip(mixed, marks, strict=True):
+    for text, mark in zip(order, marks, strict=True):
         if mark and batches[-1]:
             batches.append([])
         batches[-1].append(text)
-    return batches, {end["requestId"]["S"]: end for _, end in exports if end is not None}
+    return batches
+
+
+@st.composite
+def contradictions(draw: st.DrawFn) -> list[list[str]]:
+    """Events of up to two exports that are both completed and failed, whichever was the earlier."""
+    bodies = []
+    for number in range(draw(st.integers(1, 2))):
+        times = {**TIMES, "failed": draw(st.sampled_from([2.5, 3, 3.5]))}
+        more = draw(st.lists(st.sampled_from(list(times)), max_size=4))
+        for status in ("completed", "failed", *more):
+            offered = {"fileName": "report.csv", "createdAt": text_at(0)}
+            if status == "completed":
+                offered["signedUrl"] = SIGNED_URL
+            shown = {name: text for name, text in offered.items() if draw(st.booleans())}
+            bodies.append(body(status, requestId=f"req-{number}", occurredAt=text_at(times[status]), **shown))
+    return draw(mixed(bodies))
 
 
 @given(traffic())
