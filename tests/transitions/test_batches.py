@@ -154,6 +154,7 @@ def test_auto_asks_again_after_growing_pauses_until_the_server_has_answered(
     asked_at = [0.0]
     while not writer.in_batches:
         watch.now += 2.5
+        assert watch.now < 3_600
         before = answering.asked
         assert writer.write([change(requestId=f"r{watch.now}")], FAR_DEADLINE) == [Written()]
         asked_at += [watch.now] if answering.asked > before else []

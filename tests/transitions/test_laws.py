@@ -106,13 +106,14 @@ def mixed(draw: st.DrawFn, bodies: list[str]) -> list[list[str]]:
 
 @st.composite
 def contradictions(draw: st.DrawFn) -> list[list[str]]:
-    """Events of up to two exports that are both completed and failed, whichever was the earlier."""
+    """Events of up to two exports that are both completed and failed, and do not agree on the file's name."""
     bodies = []
     for number in range(draw(st.integers(1, 2))):
         times = {**TIMES, "failed": draw(st.sampled_from([2.5, 3, 3.5]))}
         more = draw(st.lists(st.sampled_from(list(times)), max_size=4))
         for status in ("completed", "failed", *more):
-            offered = {"fileName": "report.csv", "createdAt": text_at(0)}
+            names = st.sampled_from(["report.csv", "another.csv"])
+            offered = {"fileName": draw(names), "createdAt": text_at(0)}
             if status == "completed":
                 offered["signedUrl"] = SIGNED_URL
             shown = {name: text for name, text in offered.items() if draw(st.booleans())}
