@@ -3,7 +3,7 @@
 import signal
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -352,75 +352,3 @@ def test_a_signed_url_put_everywhere_is_found_in_no_line(place: Place, tmp_path:
     assert set(outcomes) == {
         "DEBUG": {*loud, "applied", "duplicate"}, "INFO": loud, "WARNING": loud, "ERROR": set()
     }[level]  # fmt: skip
-
-
-# Kill -9
-
-
-@pytest.mark.slow
-def test_kill_9_in_the_middle_of_a_thousand_events_loses_nothing(
-    embedded_aws: EmbeddedAws, tmp_path: Path
-) -> None:
-    place = Place(embedded_aws, visibility_seconds=30)
-    settings = place.settings(EXPORT_RECEIVERS="4", EXPORT_LEASE_FAILOVER_SECONDS="2")
-    exports = [f"export-{number}" for number in range(250)]
-    created = now_text()
-    steps = [
-        [fresh(status, requestId=key, createdAt=created, fileName=f"{key}.csv") for key in exports]
-        for status in ("pending", "processing", "processing", "completed")
-    ]
-    events = [text for step in steps for text in step]
-    runs: list[ServiceRun] = []
-
-    def run() -> ServiceRun:
-        runs.append(ServiceRun(settings, tmp_path / f"run-{len(runs)}"))
-        return runs[-1]
-
-    def come_back_soon(seconds: int) -> None:
-        """What a killed service had in hand is invisible for so long. A start wants at least 30."""
-        embedded_aws.client("sqs").set_queue_attributes(
-            QueueUrl=place.queue_url, Attributes={"VisibilityTimeout": str(seconds)}
-        )
-
-    with run() as service:
-        service.wait_for("service_started")
-        come_back_soon(3)
-        for start in range(0, 500, 100):
-            place.send(*events[start : start + 100])
-            eventually(lambda: place.count() < 90, 60, every_seconds=0.01)
-        service.kill()
-    come_back_soon(30)
-    assert place.count() > 0, "it was killed with messages in hand"
-    with run() as service:
-        service.wait_for("service_started")
-        for start in range(500, 1_000, 100):
-            place.send(*events[start : start + 100])
-            eventually(lambda: place.count() < 90, 60)
-        eventually(lambda: place.count() == 0, 90)
-        for key in exports:
-            stored = place.item(key)
-            assert stored is not None
-            assert (stored["status"], stored["fileName"]) == ({"S": "completed"}, {"S": f"{key}.csv"})
-        assert list(drained_messages(embedded_aws.client, place.dlq_url)) == []
-        delete(place, exports[:120])
-        eventually(lambda: service.lines("audit"), 60, every_seconds=0.01)
-        service.kill()
-    delete(place, exports[120:])
-    with run() as service:
-        eventually(lambda: audited(runs) == set(exports), 60)
-        assert service.stop()[0] == 0
-    entries = [line for each in runs for line in each.lines("audit")]
-    assert {(line["action"], line["lastStatus"], line["finished"]) for line in entries} == {
-        ("export.deleted", "completed", True)
-    }
-    assert len({line["auditId"] for line in entries}) == len(exports)
-
-
-def delete(place: Place, keys: list[str]) -> None:
-    for key in keys:
-        place.aws.client("dynamodb").delete_item(TableName=place.table, Key={"requestId": {"S": key}})
-
-
-def audited(runs: list[ServiceRun]) -> set[Any]:
-    found: list[Mapping[str, Any]] = [line for each in runs for line in each.lines("audit")]
-    return {line["requestId"] for line in found}

@@ -2,22 +2,19 @@
 
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import EndpointConnectionError
 
 from processor.aws import Aws
 from processor.embedded.embedded_aws import EmbeddedAws
 from processor.health import Verdict, check
 from processor.metrics import Metric
-from processor.settings import AwsSettings, SettingsError
-from processor.startup import StartError
+from processor.settings import AwsSettings
 from tests.handlers.making import body, item, text_at
-from tests.resources import fresh_name
 from tests.transitions.rig import service_error, timeout
 from tests.transitions.running import Hook, Running, running
 from tests.transitions.test_pipeline import AT_ONCE, without_waiting
@@ -161,143 +158,6 @@ def test_a_queue_that_vanishes_and_comes_back_is_only_waited_for(
         service.wait_until_empty()
         assert health_of(service).degraded == ()
         assert service.deaths == []
-
-
-def test_a_stop_while_a_receiver_backs_off_ends_it_at_once(
-    embedded_aws: EmbeddedAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("processor.transitions.receiver.FIRST_BACK_OFF_SECONDS", 30.0)
-    refused = Switch(service_error("OverLimit"), on=False)
-    with running(embedded_aws, tmp_path, bodies=bodies_of(1), hooks={"receive_message": refused}) as service:
-        service.wait_until_empty()
-        refused.on = True
-        eventually(lambda: refused.stopped == 1)
-        began = time.monotonic()
-        assert service.stop()
-        assert time.monotonic() - began < 2
-
-
-# At the start
-
-
-@pytest.fixture
-def few_tries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tries at the start follow each other quickly, and patience ends soon."""
-    monkeypatch.setattr("processor.startup._FIRST_WAIT_SECONDS", 0.01)
-    monkeypatch.setattr("processor.startup.PATIENCE_SECONDS", 0.3)
-
-
-@pytest.mark.usefixtures("few_tries")
-@pytest.mark.parametrize(
-    ("operation", "error", "line"),
-    [
-        (
-            "get_queue_attributes",
-            service_error("AWS.SimpleQueueService.NonExistentQueue"),
-            "the event queue does not exist in this region and account (GetQueueAttributes: {code})",
-        ),
-        (
-            "get_queue_attributes",
-            REFUSED,
-            "the event queue cannot be reached (GetQueueAttributes: EndpointConnectionError)",
-        ),
-        (
-            "describe_table",
-            service_error("ResourceNotFoundException"),
-            "the table {table} does not exist in this region and account (DescribeTable: {code})",
-        ),
-        (
-            "describe_table",
-            service_error("InternalServerError", 500),
-            "the table {table} cannot be reached (DescribeTable: InternalServerError)",
-        ),
-        (
-            "get_queue_url",
-            service_error("QueueDoesNotExist"),
-            "the dead-letter queue does not exist in this region and account (GetQueueUrl: {code})",
-        ),
-    ],
-    ids=lambda value: str(value)[:40],
-)
-def test_what_is_missing_at_the_start_is_said_in_one_line_after_a_few_tries(
-    embedded_aws: EmbeddedAws, tmp_path: Path, operation: str, error: Exception, line: str
-) -> None:
-    missing = Switch(error)
-    made = Running(embedded_aws, tmp_path, {operation: missing}, {}, {})
-    with pytest.raises(StartError) as refused:
-        made.pipeline.start(threading.Event())
-    code = error.response["Error"].get("Code") if isinstance(error, ClientError) else ""
-    assert str(refused.value) == line.format(table=made.table, code=code)
-    assert missing.stopped == 5 or "cannot be reached" in line
-    assert made.operations()["receive_message"] == 0
-
-
-@pytest.mark.usefixtures("few_tries")
-def test_a_configured_dead_letter_queue_that_is_missing_ends_the_start(
-    embedded_aws: EmbeddedAws, tmp_path: Path
-) -> None:
-    settings = {"SQS_EXPORT_EVENTS_DLQ_URL": f"{embedded_aws.endpoint_url}/123456789012/no-such-queue"}
-    made = Running(embedded_aws, tmp_path, {}, settings, {})
-    with pytest.raises(StartError, match=r"^the dead-letter queue does not exist in this region and account"):
-        made.pipeline.start(threading.Event())
-    assert made.operations()["get_queue_attributes"] == 1 + 5
-
-
-def test_the_event_queue_as_its_own_dead_letter_queue_is_refused_before_any_call(
-    embedded_aws: EmbeddedAws, tmp_path: Path
-) -> None:
-    url = f"{embedded_aws.endpoint_url}/123456789012/events"
-    settings = {"SQS_EXPORT_EVENTS_QUEUE_URL": url, "SQS_EXPORT_EVENTS_DLQ_URL": url}
-    made = Running(embedded_aws, tmp_path, {}, settings, {})
-    with pytest.raises(SettingsError, match=r"^SQS_EXPORT_EVENTS_DLQ_URL must name another queue"):
-        made.pipeline.start(threading.Event())
-    assert made.aws.calls == []
-
-
-def test_what_comes_up_late_is_waited_for(embedded_aws: EmbeddedAws, tmp_path: Path, few_tries: None) -> None:
-    errors = [service_error("ResourceNotFoundException")] * 3
-
-    def late(method: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-        if errors:
-            raise errors.pop()
-        return method(**arguments)
-
-    with running(embedded_aws, tmp_path, bodies=bodies_of(1), hooks={"describe_table": late}) as service:
-        service.wait_until_empty()
-
-
-def test_a_stop_ends_the_tries_of_the_start(embedded_aws: EmbeddedAws, tmp_path: Path) -> None:
-    cancelled = threading.Event()
-    cancelled.set()
-    missing = Switch(service_error("ResourceNotFoundException"))
-    made = Running(embedded_aws, tmp_path, {"describe_table": missing}, {}, {})
-    with pytest.raises(StartError):
-        made.pipeline.start(cancelled)
-    assert missing.stopped == 1
-
-
-@pytest.mark.parametrize(
-    ("operation", "events"),
-    [
-        ("get_queue_attributes", ["queue_attributes_unknown", "dead_letter_queue_not_read"]),
-        ("describe_table", ["table_not_described"]),
-    ],
-)
-def test_a_probe_that_is_refused_is_a_warning(
-    embedded_aws: EmbeddedAws, tmp_path: Path, logged: list[Any], operation: str, events: list[str]
-) -> None:
-    dlq_url = embedded_aws.client("sqs").create_queue(QueueName=fresh_name("dlq"))["QueueUrl"]
-    denied = Switch(service_error("AccessDeniedException"))
-    with running(
-        embedded_aws,
-        tmp_path,
-        bodies=bodies_of(1),
-        hooks={operation: denied},
-        settings={"SQS_EXPORT_EVENTS_DLQ_URL": dlq_url},
-    ) as service:
-        service.wait_until_empty()
-    told = {line["event"]: line["log_level"] for line in logged if "AccessDenied" in line.get("error", "")}
-    assert told == dict.fromkeys(events, "warning")
 
 
 # Deletes
@@ -492,53 +352,6 @@ def test_visibility_that_fails_for_one_entry_is_repeated_for_that_one(
         assert [service.item(f"r{number}") for number in range(3)] == [
             item("completed", requestId={"S": f"r{number}"}) for number in range(3)
         ]
-
-
-# Drain
-
-
-def test_a_drain_gives_back_at_once_what_a_silent_table_keeps_from_being_applied(
-    embedded_aws: EmbeddedAws, tmp_path: Path
-) -> None:
-    """The write does not answer; the stop comes; within the budget the messages can be received again."""
-    asked, answer = threading.Event(), threading.Event()
-
-    def hang(method: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-        asked.set()
-        answer.wait(3)  # as long as the client's read timeout
-        raise timeout()
-
-    made = Running(embedded_aws, tmp_path, {"update_item": hang}, {"EXPORT_WRITE_MODE": "single"}, {})
-    made.send(*bodies_of(10))
-    made.pipeline.start(threading.Event())
-    assert asked.wait(10)
-    made.pipeline.stop(time.monotonic() + 9)
-    assert made.pipeline.join(), "within the budget"
-    answer.set()
-    eventually(lambda: made.visible() == 10, 5)
-    assert made.dead() == []
-
-
-def test_a_drain_that_goes_over_its_budget_says_so_instead_of_waiting(
-    embedded_aws: EmbeddedAws, tmp_path: Path
-) -> None:
-    asked, answer = threading.Event(), threading.Event()
-
-    def hang(method: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-        asked.set()
-        answer.wait(30)
-        return method(**arguments)
-
-    made = Running(embedded_aws, tmp_path, {"delete_message_batch": hang}, {}, {})
-    made.send(*bodies_of(1))
-    made.pipeline.start(threading.Event())
-    assert asked.wait(10)
-    made.pipeline.stop(time.monotonic() + 0.5)
-    began = time.monotonic()
-    assert not made.pipeline.join()
-    assert time.monotonic() - began < 2
-    answer.set()
-    made.wait_until_empty()
 
 
 # Deaths

@@ -1,0 +1,73 @@
+"""The stop: at once from a pause, within its budget with messages in hand, and it says so if it was not."""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from processor.embedded.embedded_aws import EmbeddedAws
+from tests.transitions.rig import service_error, timeout
+from tests.transitions.running import Running, running
+from tests.transitions.test_outages import Switch, bodies_of
+from tests.waiting import eventually
+
+
+def test_a_stop_while_a_receiver_backs_off_ends_it_at_once(
+    embedded_aws: EmbeddedAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("processor.transitions.receiver.FIRST_BACK_OFF_SECONDS", 30.0)
+    refused = Switch(service_error("OverLimit"), on=False)
+    with running(embedded_aws, tmp_path, bodies=bodies_of(1), hooks={"receive_message": refused}) as service:
+        service.wait_until_empty()
+        refused.on = True
+        eventually(lambda: refused.stopped == 1)
+        began = time.monotonic()
+        assert service.stop()
+        assert time.monotonic() - began < 2
+
+
+def test_a_drain_gives_back_at_once_what_a_silent_table_keeps_from_being_applied(
+    embedded_aws: EmbeddedAws, tmp_path: Path
+) -> None:
+    """The write does not answer; the stop comes; within the budget the messages can be received again."""
+    asked, answer = threading.Event(), threading.Event()
+
+    def hang(method: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        asked.set()
+        answer.wait(3)  # as long as the client's read timeout
+        raise timeout()
+
+    made = Running(embedded_aws, tmp_path, {"update_item": hang}, {"EXPORT_WRITE_MODE": "single"}, {})
+    made.send(*bodies_of(10))
+    made.pipeline.start(threading.Event())
+    assert asked.wait(10)
+    made.pipeline.stop(time.monotonic() + 9)
+    assert made.pipeline.join(), "within the budget"
+    answer.set()
+    eventually(lambda: made.visible() == 10, 5)
+    assert made.dead() == []
+
+
+def test_a_drain_that_goes_over_its_budget_says_so_instead_of_waiting(
+    embedded_aws: EmbeddedAws, tmp_path: Path
+) -> None:
+    asked, answer = threading.Event(), threading.Event()
+
+    def hang(method: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        asked.set()
+        answer.wait(30)
+        return method(**arguments)
+
+    made = Running(embedded_aws, tmp_path, {"delete_message_batch": hang}, {}, {})
+    made.send(*bodies_of(1))
+    made.pipeline.start(threading.Event())
+    assert asked.wait(10)
+    made.pipeline.stop(time.monotonic() + 0.5)
+    began = time.monotonic()
+    assert not made.pipeline.join()
+    assert time.monotonic() - began < 2
+    answer.set()
+    made.wait_until_empty()

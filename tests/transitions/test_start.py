@@ -1,0 +1,137 @@
+"""The start: what is missing is said in one line, what comes up late is waited for, probes may be refused."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from processor.embedded.embedded_aws import EmbeddedAws
+from processor.settings import SettingsError
+from processor.startup import StartError
+from tests.resources import fresh_name
+from tests.transitions.rig import service_error
+from tests.transitions.running import Running, running
+from tests.transitions.test_outages import REFUSED, Switch, bodies_of
+
+
+@pytest.fixture
+def few_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tries at the start follow each other quickly, and patience ends soon."""
+    monkeypatch.setattr("processor.startup._FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr("processor.startup.PATIENCE_SECONDS", 0.3)
+
+
+@pytest.mark.usefixtures("few_tries")
+@pytest.mark.parametrize(
+    ("operation", "error", "line"),
+    [
+        (
+            "get_queue_attributes",
+            service_error("AWS.SimpleQueueService.NonExistentQueue"),
+            "the event queue does not exist in this region and account (GetQueueAttributes: {code})",
+        ),
+        (
+            "get_queue_attributes",
+            REFUSED,
+            "the event queue cannot be reached (GetQueueAttributes: EndpointConnectionError)",
+        ),
+        (
+            "describe_table",
+            service_error("ResourceNotFoundException"),
+            "the table {table} does not exist in this region and account (DescribeTable: {code})",
+        ),
+        (
+            "describe_table",
+            service_error("InternalServerError", 500),
+            "the table {table} cannot be reached (DescribeTable: InternalServerError)",
+        ),
+        (
+            "get_queue_url",
+            service_error("QueueDoesNotExist"),
+            "the dead-letter queue does not exist in this region and account (GetQueueUrl: {code})",
+        ),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_what_is_missing_at_the_start_is_said_in_one_line_after_a_few_tries(
+    embedded_aws: EmbeddedAws, tmp_path: Path, operation: str, error: Exception, line: str
+) -> None:
+    missing = Switch(error)
+    made = Running(embedded_aws, tmp_path, {operation: missing}, {}, {})
+    with pytest.raises(StartError) as refused:
+        made.pipeline.start(threading.Event())
+    code = error.response["Error"].get("Code") if isinstance(error, ClientError) else ""
+    assert str(refused.value) == line.format(table=made.table, code=code)
+    assert missing.stopped == 5 or "cannot be reached" in line
+    assert made.operations()["receive_message"] == 0
+
+
+@pytest.mark.usefixtures("few_tries")
+def test_a_configured_dead_letter_queue_that_is_missing_ends_the_start(
+    embedded_aws: EmbeddedAws, tmp_path: Path
+) -> None:
+    settings = {"SQS_EXPORT_EVENTS_DLQ_URL": f"{embedded_aws.endpoint_url}/123456789012/no-such-queue"}
+    made = Running(embedded_aws, tmp_path, {}, settings, {})
+    with pytest.raises(StartError, match=r"^the dead-letter queue does not exist in this region and account"):
+        made.pipeline.start(threading.Event())
+    assert made.operations()["get_queue_attributes"] == 1 + 5
+
+
+def test_the_event_queue_as_its_own_dead_letter_queue_is_refused_before_any_call(
+    embedded_aws: EmbeddedAws, tmp_path: Path
+) -> None:
+    url = f"{embedded_aws.endpoint_url}/123456789012/events"
+    settings = {"SQS_EXPORT_EVENTS_QUEUE_URL": url, "SQS_EXPORT_EVENTS_DLQ_URL": url}
+    made = Running(embedded_aws, tmp_path, {}, settings, {})
+    with pytest.raises(SettingsError, match=r"^SQS_EXPORT_EVENTS_DLQ_URL must name another queue"):
+        made.pipeline.start(threading.Event())
+    assert made.aws.calls == []
+
+
+def test_what_comes_up_late_is_waited_for(embedded_aws: EmbeddedAws, tmp_path: Path, few_tries: None) -> None:
+    errors = [service_error("ResourceNotFoundException")] * 3
+
+    def late(method: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        if errors:
+            raise errors.pop()
+        return method(**arguments)
+
+    with running(embedded_aws, tmp_path, bodies=bodies_of(1), hooks={"describe_table": late}) as service:
+        service.wait_until_empty()
+
+
+def test_a_stop_ends_the_tries_of_the_start(embedded_aws: EmbeddedAws, tmp_path: Path) -> None:
+    cancelled = threading.Event()
+    cancelled.set()
+    missing = Switch(service_error("ResourceNotFoundException"))
+    made = Running(embedded_aws, tmp_path, {"describe_table": missing}, {}, {})
+    with pytest.raises(StartError):
+        made.pipeline.start(cancelled)
+    assert missing.stopped == 1
+
+
+@pytest.mark.parametrize(
+    ("operation", "events"),
+    [
+        ("get_queue_attributes", ["queue_attributes_unknown", "dead_letter_queue_not_read"]),
+        ("describe_table", ["table_not_described"]),
+    ],
+)
+def test_a_probe_that_is_refused_is_a_warning(
+    embedded_aws: EmbeddedAws, tmp_path: Path, logged: list[Any], operation: str, events: list[str]
+) -> None:
+    dlq_url = embedded_aws.client("sqs").create_queue(QueueName=fresh_name("dlq"))["QueueUrl"]
+    denied = Switch(service_error("AccessDeniedException"))
+    with running(
+        embedded_aws,
+        tmp_path,
+        bodies=bodies_of(1),
+        hooks={operation: denied},
+        settings={"SQS_EXPORT_EVENTS_DLQ_URL": dlq_url},
+    ) as service:
+        service.wait_until_empty()
+    told = {line["event"]: line["log_level"] for line in logged if "AccessDenied" in line.get("error", "")}
+    assert told == dict.fromkeys(events, "warning")
