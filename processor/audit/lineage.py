@@ -146,9 +146,14 @@ def start_may_be_trimmed(lease: Lease, now: float) -> bool:
     """
     return (
         lease.position.sequence_number is None
-        and hours(now - shard_began(lease)) > RETENTION_HOURS - MARGIN_HOURS
+        and outlives_retention(now - shard_began(lease))
         and hours(now - lease.tracked_since) > MARGIN_HOURS
     )
+
+
+def outlives_retention(seconds: float) -> bool:
+    """Whether a record that was written so long ago may be trimmed."""
+    return hours(seconds) > RETENTION_HOURS - MARGIN_HOURS
 
 
 def shard_began(lease: Lease) -> float:

@@ -8,22 +8,21 @@ bounded and the position is always the last record taken.
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from handlers.expiry import ShardSource, audit_entry
 from processor.audit.absence import AbsenceCheck, StreamMissing
 from processor.audit.back_off import BackOff
 from processor.audit.delivery import Batch, Delivery
-from processor.audit.gaps import Gap, GapReason, report_gap
 from processor.audit.held_lease import HeldLease, LeaseLost, LeaseNotTrusted
 from processor.audit.lease_table import LeaseTable
 from processor.audit.leases import Lease, Position
-from processor.audit.lineage import shard_began, start_may_be_trimmed
+from processor.audit.progress import Progress
 from processor.audit.shard_end import ShardEnd
 from processor.audit.shards import StreamName, StreamState
 from processor.audit.sink import SinkInterrupted, SinkUnavailable
-from processor.audit.streams import MalformedPage, Page, StreamApi, position_of
+from processor.audit.streams import MalformedPage, Page, StreamApi
 from processor.aws import AwsError, IteratorExpired, Misconfigured, NotFound, Rejected, Transient, Trimmed
 from processor.health import Health
 from processor.log import get_logger
@@ -35,9 +34,6 @@ MIN_POLL_SECONDS = 0.25
 IDLE_POLL_SECONDS = 1.0
 CHECKPOINT_SECONDS = 1.0
 """Taken entries are written into the row at most this often; other positions with the next renewal."""
-
-GAP_WAIT_SECONDS = 10.0
-"""So long a gap waits for the first record behind it, to name it; empty pages may come first."""
 
 UNTRUSTED_POLL_SECONDS = 0.2
 EXPECTED_FAILURES = 3
@@ -97,8 +93,7 @@ class ShardReader:
         self._end: ShardEnd | None = None
         self._stop: _StopRequest | None = None
         self._from_oldest = False
-        self._gap: Gap | None = None
-        self._first_read_at: float | None = None
+        self._progress = Progress(lease, around.metrics, around.now)
         self._next_read_at = around.clock()
         self._idle_seconds = MIN_POLL_SECONDS
         self._checkpoint_at = float("-inf")
@@ -106,8 +101,6 @@ class ShardReader:
         self._reading = BackOff(0.5, 30.0)
         self._sinking = BackOff(0.5, 30.0)
         self._ending = BackOff(0.5, 30.0)
-        self._behind_since: float | None = row.position.written_at or row.created_at
-        self._tip_at = around.now()
         self._trouble = f"shard {row.shard_id}"
 
     def request_stop(self, give_up_at: float, to: str | None = None) -> None:
@@ -125,7 +118,7 @@ class ShardReader:
 
     def behind_since(self) -> float | None:
         """Since when records may be unread (Unix seconds); None while the shard is read to its tip."""
-        return self._behind_since
+        return self._progress.behind_since
 
     def step(self) -> float | None:
         """Does the next thing.
@@ -135,7 +128,7 @@ class ShardReader:
         """
         delay = self._next_step()
         if delay is None:
-            self._behind_since = None
+            self._progress.over()
             self._around.health.report(self._trouble, None)
         return delay
 
@@ -146,17 +139,22 @@ class ShardReader:
             if self._stop is not None:
                 return self._step_to_stop(self._stop)
             if not self.lease.trusted():
-                return UNTRUSTED_POLL_SECONDS
+                return self._wait_for_trust()
             if self._hand is not None:
                 return self._deliver(self._hand)
             if self._end is not None:
                 return self._step_to_end(self._end)
             return self._read()
         except LeaseNotTrusted:
-            return UNTRUSTED_POLL_SECONDS
+            return self._wait_for_trust()
         except LeaseLost:
             get_logger().warning("lease_lost", lease_key=self.lease.row.key)
             return None
+
+    def _wait_for_trust(self) -> float:
+        """Nothing is read meanwhile, so the shard gets later, also where it was at its tip."""
+        self._progress.not_read()
+        return UNTRUSTED_POLL_SECONDS
 
     def _read(self) -> float:
         started = self._around.clock()
@@ -185,24 +183,19 @@ class ShardReader:
 
     def _open(self) -> str:
         row = self.lease.row
-        position = Position() if self._from_oldest else self.lease.taken
-        return self._around.api.iterator(row.stream_arn, row.shard_id, position)
+        return self._around.api.iterator(row.stream_arn, row.shard_id, self._position())
+
+    def _position(self) -> Position:
+        """Where an iterator made now begins."""
+        return Position() if self._from_oldest else self.lease.taken
 
     def _take_in_hand(self, page: Page, started: float, started_at: float) -> float:
         """Turns a page's REMOVE records into entries; the next step delivers them."""
-        row = self.lease.row
-        if self._first_read_at is None:
-            self._first_read_at = started
-            if self._gap is None and start_may_be_trimmed(row, started_at):
-                self._gap = Gap(GapReason.UNREAD, row, Position(None, shard_began(row)))
+        from_oldest = self._position().sequence_number is None
+        self._progress.page_read(page, from_oldest=from_oldest, started=started, started_at=started_at)
         if page.records:
-            self._tell_gap(position_of(page.records[0]))
-            self._behind_since = position_of(page.records[0]).written_at or started_at
             self._idle_seconds = MIN_POLL_SECONDS
         else:
-            if page.next_iterator is None or started - self._first_read_at > GAP_WAIT_SECONDS:
-                self._tell_gap(None)
-            self._behind_since, self._tip_at = None, started_at
             self._next_read_at = started + self._idle_pause()
         read_at = datetime.fromtimestamp(started_at, UTC)
         entries = [
@@ -236,7 +229,7 @@ class ShardReader:
         if hand.page.records:
             self.lease.advance(hand.page.last_position())
             self._from_oldest = False
-            self._behind_since = hand.page.last_position().written_at
+            self._progress.page_taken(hand.page)
         if hand.page.next_iterator is None:
             self._end = ShardEnd(
                 self.lease, api=self._around.api, table=self._around.table, now=self._around.now
@@ -268,21 +261,13 @@ class ShardReader:
     def _restart_from_oldest(self) -> float:
         """What comes after the position is trimmed: the oldest record that is left is next, and told."""
         self._iterator = None
-        if self.lease.taken.sequence_number is not None and self._gap is None:
-            self._gap = Gap(GapReason.TRIMMED, self.lease.row, self.lease.taken)
+        self._progress.trimmed()
         self._from_oldest = True
-        self._first_read_at = None
         return self._reading.failed()
-
-    def _tell_gap(self, first: Position | None) -> None:
-        if self._gap is not None:
-            report_gap(replace(self._gap, first=first), self._around.metrics, self._around.now())
-            self._gap = None
 
     def _look_for_shard(self, error: NotFound) -> float:
         """The shard was not found: nothing is concluded from that alone (law 6)."""
         self._iterator = None
-        row = self.lease.row
         try:
             absent = self._absence.look()
         except StreamMissing:
@@ -291,9 +276,7 @@ class ShardReader:
             return self._failed(unanswered)
         if absent is None:
             return min(self._failed(error), self._around.failover_seconds / 2)
-        lost = self._gap or Gap(GapReason.SHARD_GONE, row, self.lease.taken)
-        self._gap = None
-        report_gap(lost, self._around.metrics, self._around.now())
+        self._progress.shard_gone()
         self._end = ShardEnd(
             self.lease,
             api=self._around.api,
@@ -306,8 +289,7 @@ class ShardReader:
     def _failed(self, error: AwsError | MalformedPage) -> float:
         """Backs off. What only an operator can mend is shown at once, the rest when it goes on."""
         row = self.lease.row
-        if self._behind_since is None:
-            self._behind_since = self._tip_at
+        self._progress.not_read()
         if not isinstance(error, Transient):
             self._iterator = None
         is_news = self._reading.failures == 0

@@ -12,6 +12,7 @@ from tests.audit.test_reading import expire, only_shard
 from tests.audit.world import EPOCH, World, values_of
 
 HOUR = 3_600.0
+TRUSTED_SECONDS = 9.0  # of a failover time of ten
 
 
 def lag_of(world: World) -> float:
@@ -48,6 +49,19 @@ def test_a_shard_that_cannot_be_read_gets_later_even_if_it_was_at_its_tip(world:
     world.faults.errors.extend([("GetRecords", "InternalServerError")] * 1_000)
     world.run(600)
     assert lag_of(world) == pytest.approx(600, abs=3)
+
+
+def test_a_shard_that_is_not_read_for_want_of_a_trusted_lease_gets_later_even_if_it_was_at_its_tip(
+    world: World,
+) -> None:
+    world.start_worker()
+    world.run(60)
+    world.rows.lost_requests = 10**6
+    world.run(600)
+    assert 600 - TRUSTED_SECONDS - 1 <= lag_of(world) <= 600
+    world.rows.lost_requests = 0
+    world.run(30)
+    assert lag_of(world) == 0
 
 
 def test_a_backlog_is_as_late_as_its_last_record_read(world: World) -> None:
