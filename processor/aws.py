@@ -283,8 +283,9 @@ class Aws:
         return client
 
     def leases(self) -> DynamoDBClient:
-        """DynamoDB for the leases table."""
-        client: DynamoDBClient = self._client("leases", "dynamodb", read=WRITE_ANSWER_SECONDS, attempts=2)
+        """DynamoDB for the leases table, without retries inside: a renewal that gets no answer must end while
+        its lease can still be renewed. Whoever calls it tries again."""
+        client: DynamoDBClient = self._client("leases", "dynamodb", read=WRITE_ANSWER_SECONDS, attempts=1)
         return client
 
     def streams(self) -> DynamoDBStreamsClient:
@@ -296,7 +297,7 @@ class Aws:
 
     def kinesis(self) -> KinesisClient:
         """Kinesis, without retries inside: a retry must keep the order of a bucket."""
-        client: KinesisClient = self._client("kinesis", "kinesis", read=10, attempts=1)
+        client: KinesisClient = self._client("kinesis", "kinesis", attempts=1)
         return client
 
     def other(self, service: str) -> Any:

@@ -63,7 +63,7 @@ class Service:
         self.failure = "it did not end as it should"
         """Why the exit status is 1, for standard error; the log has the details."""
         self.hangs = False
-        """Whether the start was still in a call that did not answer when everything else had ended."""
+        """Whether a thread was still in a call that did not answer when everything else had ended."""
 
     def run(self) -> int:
         """Runs until it is told to stop.
@@ -130,7 +130,12 @@ class Service:
         if "audit" in self._parts:
             pipelines.append(
                 AuditPart(
-                    settings=self._settings, aws=aws, metrics=metrics, health=health, on_death=self._on_death
+                    settings=self._settings,
+                    aws=aws,
+                    metrics=metrics,
+                    health=health,
+                    on_death=self._on_death,
+                    on_hang=self._on_hang,
                 )
             )
         if "transitions" in self._parts:
@@ -144,9 +149,10 @@ class Service:
     def _drain(self, pipelines: list[Pipeline]) -> bool:
         since = self._stopping_since if self._stopping_since is not None else time.monotonic()
         deadline = since + self._settings.drain_seconds - _CLOSING_SECONDS
-        get_logger().info("service_stopping", drain_seconds=self._settings.drain_seconds)
         for pipeline in pipelines:
             pipeline.stop(deadline)
+        # After the stops: where standard output takes nothing more, leases are released all the same.
+        get_logger().info("service_stopping", drain_seconds=self._settings.drain_seconds)
         ended = [pipeline.join() for pipeline in pipelines]
         if not all(ended):
             self.failure = f"the drain went over its {self._settings.drain_seconds} seconds"
@@ -164,6 +170,9 @@ class Service:
         self.failure = f"the thread {name} died ({reason if known else type(error).__name__})"
         get_logger().critical("thread_died", thread=name, reason=reason, exc_info=error)
         self._wake.set()
+
+    def _on_hang(self) -> None:
+        self.hangs = True
 
     def _take_signals(self) -> None:
         """The first signal asks for a drain, a second one ends the process at once.

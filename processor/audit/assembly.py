@@ -1,6 +1,7 @@
 """The audit pipeline as the settings describe it: its start-up checks, its sinks and its quarantine."""
 
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from processor.audit.kinesis_sink import KinesisSink
@@ -26,16 +27,25 @@ class AuditPart:
         aws: the clients.
         metrics, health: where it reports.
         on_death: called with a thread's name and what killed it.
+        on_hang: called by `join` when it leaves a thread behind in a call that does not end.
     """
 
     def __init__(
-        self, *, settings: Settings, aws: Aws, metrics: Metrics, health: Health, on_death: Death
+        self,
+        *,
+        settings: Settings,
+        aws: Aws,
+        metrics: Metrics,
+        health: Health,
+        on_death: Death,
+        on_hang: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._aws = aws
         self._metrics = metrics
         self._health = health
         self._on_death = on_death
+        self._on_hang = on_hang
         self._stopping = threading.Event()
         self._pipeline: AuditPipeline | None = None
 
@@ -77,8 +87,14 @@ class AuditPart:
             self._pipeline.stop(deadline)
 
     def join(self) -> bool:
-        """Waits for the end until the deadline; whether every thread ended and every lease was given up."""
-        return self._pipeline is None or self._pipeline.join()
+        """Waits for the end until the deadline; whether nothing goes on and every lease was given up."""
+        pipeline = self._pipeline
+        if pipeline is None:
+            return True
+        has_ended = pipeline.join()
+        if pipeline.hangs:
+            self._on_hang()
+        return has_ended
 
     def _sink(self, name: str, cancelled: threading.Event) -> Sink:
         if name == "log":

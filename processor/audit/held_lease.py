@@ -130,6 +130,11 @@ class HeldLease:
         """Whether the tenure has ended: given up, or lost to another task."""
         return self._over.is_set()
 
+    @property
+    def busy(self) -> bool:
+        """Whether a write of it is under way: another one would have to wait for its answer."""
+        return self._writing.locked()
+
     def trusted(self) -> bool:
         """Whether it is certain that no other task holds the lease at this moment."""
         return self._is_in_time() and not (self._may_be_free or self._over.is_set())
@@ -184,9 +189,14 @@ class HeldLease:
     def release(self, to: str | None = None) -> None:
         """Frees the lease, or hands it to the worker that asked for it; with a checkpoint if it is trusted.
 
+        Also for another thread than the reader's: a call that the reader is in may still land, as a repeat
+        of what the next owner begins with; no further one begins. A lease that is over stays as it is.
+
         Raises as `renew` does.
         """
         with self._writing:
+            if self._over.is_set():
+                return
             self._may_be_free = True  # from here on, whatever the answer says or does not say
             self._write({}, next_owner=to or self._row.requested_by)
 

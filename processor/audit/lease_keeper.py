@@ -21,11 +21,15 @@ MAX_SCAN_SECONDS = 2.0
 """With it another task goes on within 5 s with what this one releases."""
 
 RENEWALS_PER_FAILOVER = 3
+TRIES_PER_FAILOVER = 10
+"""A renewal that failed is tried again so often, until the lease is lost or renewed."""
+
+RELEASE_RETRY_SECONDS = 0.25
 _COMPONENT = "audit leases"
 
 
 class LeaseKeeper:
-    """The leases of one worker. `scan` and `renew` are called regularly, from threads of their own."""
+    """The leases of one worker. `scan` and `renew_next` are called regularly, from threads of their own."""
 
     def __init__(
         self,
@@ -55,7 +59,9 @@ class LeaseKeeper:
         self._held: dict[str, HeldLease] = {}
         self._scanning = BackOff(0.5, MAX_SCAN_SECONDS)
         self._is_taking = True
-        self._overdue: set[str] = set()
+        # Leases that a thread is writing just now, and when the last try of one failed: under the lock.
+        self._in_hand: set[HeldLease] = set()
+        self._failed_at: dict[HeldLease, float] = {}
         self.wake = threading.Event()
         """Set when the next scan should not wait any longer."""
 
@@ -79,6 +85,7 @@ class LeaseKeeper:
         with self._lock:
             if self._held.get(lease.row.key) is lease:
                 del self._held[lease.row.key]
+            self._failed_at.pop(lease, None)
         self.wake.set()
 
     def scan(self) -> float:
@@ -142,20 +149,66 @@ class LeaseKeeper:
         get_logger().info("lease_taken", lease_key=lease.key, counter=held.row.counter)
         self._won(held)
 
-    def due(self) -> list[HeldLease]:
-        """The leases that must be renewed now."""
-        age = self._tenure.failover_seconds / RENEWALS_PER_FAILOVER
-        return [lease for lease in self.held if not lease.over and lease.seconds_since_renewal() >= age]
+    def renew_next(self) -> bool:
+        """Renews the most overdue lease, unless another thread is writing it: one slow write delays no other.
 
-    def renew(self, lease: HeldLease) -> None:
-        """Renews one lease; where that fails, it is due again at once."""
-        try:
-            lease.renew(self._tenure.failover_seconds / RENEWALS_PER_FAILOVER)
-        except LeaseLost:
+        Returns:
+            Whether a lease was due.
+        """
+        failover_seconds = self._tenure.failover_seconds
+        age = failover_seconds / RENEWALS_PER_FAILOVER
+        lease = self._claim(min_age_seconds=age, retry_seconds=failover_seconds / TRIES_PER_FAILOVER)
+        if lease is None:
+            return False
+        error = self._write(lease, lambda: lease.renew(age))
+        if isinstance(error, LeaseLost):
             get_logger().warning("lease_lost", lease_key=lease.row.key)
-        except AwsError as error:
-            if lease.row.key not in self._overdue:
-                self._overdue.add(lease.row.key)
-                get_logger().warning("lease_renewal_failed", lease_key=lease.row.key, error=str(error))
-        else:
-            self._overdue.discard(lease.row.key)
+        elif error is not None:
+            get_logger().warning("lease_renewal_failed", lease_key=lease.row.key, error=str(error))
+        return True
+
+    def release_next(self) -> bool:
+        """Frees a lease whose reader does not get to it, because it is in a call that does not end.
+
+        A write that fails is tried again as long as this is called.
+
+        Returns:
+            Whether there was one.
+        """
+        lease = self._claim(min_age_seconds=0.0, retry_seconds=RELEASE_RETRY_SECONDS)
+        if lease is None:
+            return False
+        # Without a word in the log: what the reader hangs in may be the write of a log line.
+        self._write(lease, lease.release)
+        return True
+
+    def _claim(self, *, min_age_seconds: float, retry_seconds: float) -> HeldLease | None:
+        """The lease that was not renewed for the longest time, for the calling thread alone."""
+        retried_since = self._clock() - retry_seconds
+        with self._lock:
+            free = [
+                lease
+                for lease in self._held.values()
+                if lease not in self._in_hand
+                and not (lease.over or lease.busy)
+                and lease.seconds_since_renewal() >= min_age_seconds
+                and self._failed_at.get(lease, retried_since) <= retried_since
+            ]
+            lease = max(free, key=HeldLease.seconds_since_renewal, default=None)
+            if lease is not None:
+                self._in_hand.add(lease)
+        return lease
+
+    def _write(self, lease: HeldLease, write: Callable[[], None]) -> AwsError | LeaseLost | None:
+        """Makes a claimed lease's write; returns why it failed, of several failures in a row the first."""
+        failure: AwsError | LeaseLost | None = None
+        try:
+            write()
+        except (AwsError, LeaseLost) as error:
+            failure = error
+        with self._lock:
+            self._in_hand.discard(lease)
+            is_news = self._failed_at.pop(lease, None) is None
+            if failure is not None and self._held.get(lease.row.key) is lease:
+                self._failed_at[lease] = self._clock()
+        return failure if is_news or isinstance(failure, LeaseLost) else None

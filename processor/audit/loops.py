@@ -54,6 +54,10 @@ class Loop:
         if self._heartbeat is not None:
             self._heartbeat.beat()
 
+    def wake(self) -> None:
+        """Lets the next step not wait any longer."""
+        self._wake.set()
+
     def start(self) -> None:
         """Starts the thread."""
         self._heartbeat = self._health.loop(self._name, self._limit_seconds)

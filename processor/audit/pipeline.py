@@ -5,15 +5,14 @@ import socket
 import threading
 import time
 import uuid
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from processor.audit.delivery import Delivery
 from processor.audit.discovery import Discovery
 from processor.audit.held_lease import HeldLease, Tenure
 from processor.audit.lag import Lag, LagReport
-from processor.audit.lease_keeper import LeaseKeeper
+from processor.audit.lease_keeper import TRIES_PER_FAILOVER, LeaseKeeper
 from processor.audit.lease_table import LeasesClient, LeaseTable
 from processor.audit.leases import Lease
 from processor.audit.loops import Death, Loop
@@ -31,6 +30,13 @@ RENEWING_THREADS = 4
 
 RELEASE_SECONDS = 2.0
 """What of the stop's budget is kept for writing checkpoints and releasing leases."""
+
+OVERDUE_RELEASE_SECONDS = 1.5
+"""So long before the stop's deadline the leases of readers whose call does not end are released for them."""
+
+RELEASE_POLL_SECONDS = 0.1
+RENEWERS_END_SECONDS = 0.5
+"""How long renewals that are under way at the deadline are waited for, all together."""
 
 _LOOP_LIMIT_SECONDS = 120.0  # above a scan or listing of many pages, each with its time-outs
 
@@ -83,6 +89,9 @@ class AuditPipeline:
         self._readers: dict[HeldLease, tuple[ShardReader, Loop]] = {}
         self._stop_at: float | None = None
         self._is_clean = True
+        self._was_started = False
+        self.hangs = False
+        """After `join`: whether a thread is left in a call that does not end."""
         self._lag = LagReport(metrics, health)
         table = LeaseTable(leases, leases_table)
         api = StreamApi(streams)
@@ -120,12 +129,12 @@ class AuditPipeline:
             self._loop("audit-leases", self._scan, self._keeper.wake),
         ]
         self._renewers = [
-            self._loop(f"audit-renewals-{number}", partial(self._renew, number))
-            for number in range(RENEWING_THREADS)
+            self._loop(f"audit-renewals-{number}", self._renew) for number in range(RENEWING_THREADS)
         ]
 
     def start(self) -> None:
         """Starts the threads; reading begins as soon as a shard is found and its lease taken."""
+        self._was_started = True
         for loop in (*self._renewers, *self._finders):
             loop.start()
 
@@ -136,7 +145,8 @@ class AuditPipeline:
 
         Args:
             deadline: when everything must be over (`time.monotonic()` seconds). A sink that takes nothing
-                is waited for until a little before; then its page is left to the next owner.
+                is waited for until a little before; then its page is left to the next owner. So it is
+                where a call does not end: the lease is released over the reader's head.
         """
         self._keeper.stop_taking()
         for loop in self._finders:
@@ -146,26 +156,36 @@ class AuditPipeline:
             readers = [reader for reader, _ in self._readers.values()]
         for reader in readers:
             reader.request_stop(self._stop_at - RELEASE_SECONDS)
+        for loop in self._renewers:
+            loop.wake()
 
     def join(self) -> bool:
-        """Waits for the end that `stop` asked for, until its deadline.
+        """Waits for the end that `stop` asked for, until its deadline; a pipeline never started has ended.
 
         Returns:
-            Whether every thread has ended and every lease was given up.
+            Whether nothing is taken up any more and every lease was given up.
         """
         with self._lock:
             stop_at = self._stop_at
         if stop_at is None:
-            raise RuntimeError("stop comes before join")
+            if self._was_started:
+                raise RuntimeError("stop comes before join")
+            return True
         # The finders first: a lease that was being taken when the stop came has its reader by then.
-        ended = [loop.join(stop_at - time.monotonic()) for loop in self._finders]
+        _join(self._finders, stop_at)
         with self._lock:
-            reading = [loop for _, loop in self._readers.values()]
-        ended += [loop.join(stop_at - time.monotonic()) for loop in reading]
+            reading = {lease: loop for lease, (_, loop) in self._readers.items()}
+        _join(reading.values(), stop_at)
         for loop in self._renewers:
             loop.stop()
-        ended += [loop.join(max(1.0, stop_at - time.monotonic())) for loop in self._renewers]
-        return all(ended) and self._is_clean
+        _join(self._renewers, max(stop_at, time.monotonic() + RENEWERS_END_SECONDS))
+        left = {lease: loop for lease, loop in reading.items() if loop.is_alive}
+        for lease in left:
+            if lease.over:
+                get_logger().warning("shard_reader_hangs", lease_key=lease.row.key)
+        finding = any(loop.is_alive for loop in self._finders)
+        self.hangs = finding or bool(left) or any(loop.is_alive for loop in self._renewers)
+        return not finding and all(lease.over for lease in left) and self._is_clean
 
     def _loop(
         self,
@@ -193,11 +213,14 @@ class AuditPipeline:
         self._lag.update(lags, time.time())
         return wait
 
-    def _renew(self, number: int) -> float:
-        for lease in self._keeper.due():
-            if zlib.crc32(lease.row.key.encode()) % RENEWING_THREADS == number:
-                self._keeper.renew(lease)
-        return self._failover_seconds / 10
+    def _renew(self) -> float:
+        pause = self._failover_seconds / TRIES_PER_FAILOVER
+        if self._stop_at is not None:
+            left = self._stop_at - OVERDUE_RELEASE_SECONDS - time.monotonic()
+            if left <= 0:
+                return 0.0 if self._keeper.release_next() else RELEASE_POLL_SECONDS
+            pause = min(pause, left)
+        return 0.0 if self._keeper.renew_next() else pause
 
     def _start_reader(self, lease: HeldLease) -> None:
         reader = ShardReader(lease, self._around)
@@ -217,7 +240,7 @@ class AuditPipeline:
 
     def _read(self, reader: ShardReader) -> float | None:
         stop_at = self._stop_at
-        if stop_at is not None and time.monotonic() >= stop_at:
+        if stop_at is not None and time.monotonic() >= stop_at and not reader.lease.over:
             reader.lease.abandon()
             self._is_clean = False
             get_logger().error("lease_abandoned", lease_key=reader.lease.row.key)
@@ -245,3 +268,9 @@ class AuditPipeline:
 
     def _stream_state(self, stream_arn: str) -> StreamState | None:
         return self._discovery.streams.get(stream_arn)
+
+
+def _join(loops: Iterable[Loop], until: float) -> None:
+    """Waits for the ends of loops until one instant (`time.monotonic()` seconds)."""
+    for loop in loops:
+        loop.join(until - time.monotonic())

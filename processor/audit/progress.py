@@ -1,4 +1,4 @@
-"""How a shard stands between its reads: since when records of it may be unread, and which of them are lost."""
+"""How a shard stands between its reads: since when records may be unread, and which of them are lost."""
 
 from collections.abc import Callable
 from dataclasses import replace

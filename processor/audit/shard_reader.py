@@ -36,6 +36,9 @@ CHECKPOINT_SECONDS = 1.0
 """Taken entries are written into the row at most this often; other positions with the next renewal."""
 
 UNTRUSTED_POLL_SECONDS = 0.2
+RELEASE_RETRY_SECONDS = 1.0
+"""A leases table that comes back before a stop's deadline is used; the deadline bounds the tries."""
+
 EXPECTED_FAILURES = 3
 """Failures in a row before a shard's trouble is shown: throttling and resets are everyday."""
 
@@ -323,7 +326,7 @@ class ShardReader:
             self.lease.release(stop.to)
         except AwsError as error:
             get_logger().warning("lease_release_failed", lease_key=self.lease.row.key, error=str(error))
-            return self._ending.failed()
+            return min(self._ending.failed(), RELEASE_RETRY_SECONDS)
         return None
 
 

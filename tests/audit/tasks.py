@@ -17,6 +17,7 @@ from tests.simulated_stream.rows import SimulatedRows
 
 TABLE = "export-status"
 FAILOVER_SECONDS = 3
+DRAIN_SECONDS = 10
 
 
 @dataclass(slots=True)
@@ -61,6 +62,8 @@ class Task:
 
     environment: dict[str, str]
     folder: Path
+    is_read: bool = True
+    """Whether anybody reads the task's standard output; else it takes nothing once the pipe is full."""
     lines: list[dict[str, Any]] = field(default_factory=list)
     _process: "subprocess.Popen[str] | None" = None
     _reader: threading.Thread | None = None
@@ -73,7 +76,7 @@ class Task:
                 "AWS_EC2_METADATA_DISABLED": "true",
                 "EXPORT_LEASE_FAILOVER_SECONDS": str(FAILOVER_SECONDS),
                 "EXPORT_METRICS_SECONDS": "0",
-                "EXPORT_DRAIN_SECONDS": "10",
+                "EXPORT_DRAIN_SECONDS": str(DRAIN_SECONDS),
                 "EXPORT_HEALTH_FILE": str(self.folder / f"health-{id(self)}"),
             }
             | self.environment,
@@ -81,8 +84,9 @@ class Task:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        self._reader = threading.Thread(target=self._read, name="task-output")
-        self._reader.start()
+        if self.is_read:
+            self._reader = threading.Thread(target=self._read, name="task-output")
+            self._reader.start()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -163,6 +163,19 @@ def test_a_stop_with_the_sink_down_ends_in_time_and_leaves_the_page_to_the_next(
     assert_all_taken_once(world)
 
 
+def test_a_leases_table_that_comes_back_before_the_deadline_is_used_for_the_release(world: World) -> None:
+    first = world.start_worker()
+    world.run(5)
+    expire(world, 5)
+    world.run(3)
+    world.rows.lost_requests = 10**6
+    first.stop(world.time + 20)
+    world.run(15)
+    world.rows.lost_requests = 0
+    assert world.run(1.1, until=lambda: not first.readers), "it is tried every second"
+    assert world.leases()[only_shard(world)].owner is None
+
+
 def test_after_a_kill_another_goes_on_after_the_failover_time(new_world: NewWorld) -> None:
     world = new_world(2)
     first = world.start_worker()

@@ -4,11 +4,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from handlers.audit import AuditEntry
-from processor.audit.pipeline import AuditPipeline
+from processor.audit.pipeline import RENEWERS_END_SECONDS, AuditPipeline
 from processor.audit.sink import Refusal, SinkInterrupted, SinkUnavailable
 from processor.health import Health
 from processor.metrics import Metrics
@@ -46,17 +47,55 @@ class Shelf:
         return ()
 
 
+class HangingRows(SimulatedRows):
+    """A leases table that lets updates wait: of one row, or of all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hangs_for: Callable[[str], bool] = lambda _key: False
+        self.hung = threading.Event()
+        self.let_go = threading.Event()
+
+    def update_item(self, **arguments: Any) -> dict[str, Any]:
+        """UpdateItem."""
+        if self.hangs_for(arguments["Key"]["leaseKey"]["S"]) and not self.let_go.is_set():
+            self.hung.set()
+            self.let_go.wait(30)
+        return super().update_item(**arguments)
+
+    def counters(self) -> dict[str, int]:
+        """Each row's counter, which every write moves."""
+        return {key: int(row["leaseCounter"]["N"]) for key, row in list(self.rows.items())}
+
+
+class HangingStreams(SimulatedStreamsClient):
+    """A stream whose reads do not answer once they are told to hang."""
+
+    hangs = False
+
+    def __init__(self, table: SimulatedTable) -> None:
+        super().__init__(table)
+        self.let_go = threading.Event()
+
+    def get_records(self, **arguments: Any) -> dict[str, Any]:
+        """GetRecords."""
+        if self.hangs:
+            self.let_go.wait(30)
+        return super().get_records(**arguments)
+
+
 class Bench:
     """A pipeline over a simulated stream, in this process."""
 
-    def __init__(self, health_file: Path) -> None:
-        self.table = SimulatedTable(TABLE, time.time, shards=3)
-        self.rows = SimulatedRows()
+    def __init__(self, health_file: Path, *, shards: int = 3) -> None:
+        self.table = SimulatedTable(TABLE, time.time, shards=shards)
+        self.rows = HangingRows()
+        self.streams = HangingStreams(self.table)
         self.shelf = Shelf()
         self.deaths: list[tuple[str, str]] = []
         self.health = Health(health_file, warn=lambda _problem: None)
         self.pipeline = AuditPipeline(
-            streams=SimulatedStreamsClient(self.table),
+            streams=self.streams,
             leases=self.rows,
             status_table=TABLE,
             leases_table="leases",
@@ -93,9 +132,15 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     """A pipeline that is not started; nothing of it is left behind."""
     made = Bench(tmp_path / "health")
     yield made
-    made.shelf.let_go.set()
-    made.shelf.breaks = made.shelf.is_down = False
-    made.end(5)
+    close(made)
+
+
+def close(bench: Bench) -> None:
+    """Lets everything go that hangs, and ends the pipeline."""
+    for held_up in (bench.shelf, bench.rows, bench.streams):
+        held_up.let_go.set()
+    bench.shelf.breaks = bench.shelf.is_down = False
+    bench.end(5)
     eventually(lambda: not audit_threads(), 10)
 
 
@@ -158,14 +203,83 @@ def test_a_stop_with_a_sink_that_stays_down_ends_in_time_with_the_leases_release
     assert {row["checkpoint"]["S"] for row in bench.rows.rows.values()} == {"TRIM_HORIZON"}
 
 
-def test_a_sink_that_never_returns_costs_the_budget_and_no_more_and_is_told(bench: Bench) -> None:
+def hang_in_a_put(bench: Bench) -> None:
+    """The sink does not return."""
     bench.shelf.blocks.set()
     bench.expire(9)
+
+
+def hang_in_a_read(bench: Bench) -> None:
+    """The stream does not answer."""
+    bench.streams.hangs = True
+
+
+@pytest.mark.parametrize("hang", [hang_in_a_put, hang_in_a_read])
+def test_a_call_that_never_returns_costs_the_budget_and_leaves_the_lease_to_the_next_task(
+    bench: Bench, hang: Callable[[Bench], None]
+) -> None:
+    hang(bench)
     bench.pipeline.start()
     eventually(lambda: bench.owned() == 3)
     started = time.monotonic()
+    assert bench.end(3)
+    assert time.monotonic() - started < 3.5
+    assert bench.owned() == 0
+    assert bench.pipeline.hangs
+    assert {row["checkpoint"]["S"] for row in bench.rows.rows.values()} == {"TRIM_HORIZON"}
+    bench.shelf.let_go.set()
+    bench.streams.let_go.set()
+    eventually(lambda: not audit_threads())
+    assert bench.shelf.kept == [], "no further put, once the lease was given up"
+
+
+def test_a_lease_whose_write_never_answers_is_not_given_up_and_the_rest_is(bench: Bench) -> None:
+    bench.pipeline.start()
+    eventually(lambda: bench.owned() == 3)
+    stuck = min(bench.rows.rows)
+    bench.rows.hangs_for = lambda key: key == stuck
+    assert bench.rows.hung.wait(10)
+    started = time.monotonic()
     assert not bench.end(3)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 3 + RENEWERS_END_SECONDS + 0.5
+    assert [key for key, row in bench.rows.rows.items() if "leaseOwner" in row] == [stuck]
+
+
+def test_renewals_that_hang_at_the_deadline_are_waited_for_all_together(bench: Bench) -> None:
+    bench.pipeline.start()
+    eventually(lambda: bench.owned() == 3)
+    bench.rows.hangs_for = lambda _key: True
+    assert bench.rows.hung.wait(10)
+    started = time.monotonic()
+    assert not bench.end(2)
+    assert time.monotonic() - started < 2 + RENEWERS_END_SECONDS + 0.5
+    assert bench.pipeline.hangs
+
+
+def test_one_renewal_that_hangs_costs_no_other_lease(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "health", shards=12)
+    try:
+        bench.pipeline.start()
+        eventually(lambda: bench.owned() == 12)
+        stuck = min(bench.rows.rows)
+        bench.rows.hangs_for = lambda key: key == stuck
+        assert bench.rows.hung.wait(10)
+        before = bench.rows.counters()
+        others = [lease for lease in bench.pipeline._keeper.held if lease.row.key != stuck]
+
+        def all_are_renewed_again_and_again() -> bool:
+            assert all(lease.trusted() for lease in others)
+            counters = bench.rows.counters()
+            return all(counters[key] - before[key] >= 6 for key in before if key != stuck)
+
+        eventually(all_are_renewed_again_and_again, 20, every_seconds=0.02)
+        assert bench.rows.counters()[stuck] == before[stuck], "it hung all the while"
+    finally:
+        close(bench)
+
+
+def test_a_pipeline_that_was_never_started_has_ended(bench: Bench) -> None:
+    assert bench.pipeline.join()
 
 
 def test_a_thread_that_dies_is_told_with_its_name_and_error(bench: Bench) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.audit.tasks import FAILOVER_SECONDS, TABLE, SimulatedAccount, Task
+from tests.audit.tasks import DRAIN_SECONDS, FAILOVER_SECONDS, TABLE, SimulatedAccount, Task
 from tests.simulated_stream.client import SimulatedStreamsClient
 from tests.simulated_stream.model import SimulatedTable, number_of
 from tests.simulated_stream.rows import SimulatedRows
@@ -27,6 +27,24 @@ def account() -> Iterator[SimulatedAccount]:
     streams, rows = SimulatedStreamsClient(table), SimulatedRows()
     with SimulatedAws(streams, rows) as aws:
         yield SimulatedAccount(table, streams, rows, aws.endpoint_url)
+
+
+class SilentKinesis:
+    """An audit stream that takes no records and says nothing."""
+
+    def __init__(self) -> None:
+        self.let_go = threading.Event()
+        self.puts = 0
+
+    def describe_stream_summary(self, **arguments: object) -> dict[str, object]:
+        """DescribeStreamSummary."""
+        return {"StreamDescriptionSummary": {"StreamName": arguments["StreamName"]}}
+
+    def put_records(self, **_arguments: object) -> dict[str, object]:
+        """PutRecords, which never answers in time."""
+        self.puts += 1
+        self.let_go.wait(60)
+        return {}
 
 
 @contextlib.contextmanager
@@ -115,6 +133,51 @@ def test_after_a_stop_the_next_task_goes_on_within_five_seconds_and_repeats_noth
         assert second.terminate() == 0
         lines = first.entries + second.entries
         assert len(lines) == len({line["auditId"] for line in lines})
+
+
+def test_a_stop_while_the_audit_stream_does_not_answer_ends_in_time_with_every_lease_given_back(
+    tmp_path: Path,
+) -> None:
+    table, rows, kinesis = SimulatedTable(TABLE, time.time, shards=2), SimulatedRows(), SilentKinesis()
+    streams = SimulatedStreamsClient(table)
+    with SimulatedAws(streams, rows, kinesis=kinesis) as aws:
+        account = SimulatedAccount(table, streams, rows, aws.endpoint_url)
+        settings = {"EXPORT_AUDIT_SINKS": "kinesis", "KINESIS_EXPORT_AUDIT_STREAM": "audit"}
+        try:
+            with Task(account.environment() | settings, tmp_path) as task:
+                for number in range(20):
+                    table.write(f"export-{number}")
+                eventually(lambda: kinesis.puts >= 2 and sum(account.shares()) == 2, 20)
+                began = time.monotonic()
+                assert task.terminate() == 0
+                assert time.monotonic() - began < DRAIN_SECONDS
+        finally:
+            kinesis.let_go.set()
+        assert not [row for row in rows.rows.values() if "leaseOwner" in row]
+        assert {row["checkpoint"]["S"] for row in rows.rows.values()} == {"TRIM_HORIZON"}
+
+
+def test_a_stop_while_standard_output_takes_nothing_gives_every_lease_back(
+    account: SimulatedAccount, tmp_path: Path
+) -> None:
+    with Task(account.environment(), tmp_path, is_read=False) as task:
+        eventually(lambda: sum(account.shares()) == 4, 30)
+        for number in range(2_000):
+            account.table.write(f"export-{number}")
+        eventually(lambda: len(account.streams.reads) == 4, 10)
+        reads = sum(map(len, account.streams.reads.values()))
+
+        def stands_still() -> bool:
+            nonlocal reads
+            before, reads = reads, sum(map(len, account.streams.reads.values()))
+            return before == reads
+
+        eventually(stands_still, 30, every_seconds=2.5)
+        task.process.send_signal(signal.SIGTERM)
+        eventually(
+            lambda: not [row for row in account.rows.rows.values() if "leaseOwner" in row], DRAIN_SECONDS
+        )
+        assert task.process.wait(DRAIN_SECONDS) == 1, "its last words could not be written"
 
 
 def test_after_a_kill_another_task_goes_on_after_the_failover_time_and_repeats_the_same_ids(

@@ -183,8 +183,8 @@ class Worker:
         self._next["scan"] = self.world.clock() + self.keeper.scan()
 
     def _renew(self) -> None:
-        for lease in self.keeper.due():
-            self.keeper.renew(lease)
+        while self.keeper.renew_next():
+            pass
         self._next["renew"] = self.world.clock() + FAILOVER_SECONDS / 10
 
     def _read(self, lease: HeldLease) -> None:

@@ -13,7 +13,12 @@ from botocore.exceptions import ClientError, HTTPClientError
 from tests.simulated_stream.client import SimulatedStreamsClient
 from tests.simulated_stream.rows import SimulatedRows
 
-SERVICES = {"DynamoDBStreams_20120810": "streams", "DynamoDB_20120810": "dynamodb", "AmazonSQS": "sqs"}
+SERVICES = {
+    "DynamoDBStreams_20120810": "streams",
+    "DynamoDB_20120810": "dynamodb",
+    "AmazonSQS": "sqs",
+    "Kinesis_20131202": "kinesis",
+}
 
 
 class StatusTable:
@@ -41,15 +46,20 @@ class _Server(ThreadingHTTPServer):
 
 
 class SimulatedAws:
-    """A context manager: one server for the stream, the rows and, if given, a queue."""
+    """A context manager: one server for the stream, the rows and, if given, a queue and an audit stream."""
 
     def __init__(
-        self, streams: SimulatedStreamsClient, rows: SimulatedRows, queue: object | None = None
+        self,
+        streams: SimulatedStreamsClient,
+        rows: SimulatedRows,
+        queue: object | None = None,
+        kinesis: object | None = None,
     ) -> None:
         targets: dict[str, list[Any]] = {
             "streams": [streams],
             "dynamodb": [rows, StatusTable()],
             "sqs": [queue],
+            "kinesis": [kinesis],
         }
         self._server = _Server(("127.0.0.1", 0), _handler(targets))
         self._thread = threading.Thread(target=self._server.serve_forever, name="simulated-aws")

@@ -1,0 +1,128 @@
+"""The audit part in the service: its start and stop in any order, its clients' patience, what hangs."""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from processor import service
+from processor.audit import assembly
+from processor.audit.assembly import AuditPart
+from processor.aws import Aws
+from processor.health import Health
+from processor.metrics import Metrics
+from processor.settings import Settings, load_aws_settings, load_settings
+
+SHORTEST_FAILOVER_HOLD = 10 * 2 / 3 - 0.1 * 10
+"""Between a renewal that is due and the end of trust, with the default failover time of 10 s (seconds)."""
+
+
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
+    """What an audit-only task needs, on an endpoint where nobody answers."""
+    monkeypatch.chdir(tmp_path)
+    for name, value in {
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "x",
+        "AWS_SECRET_ACCESS_KEY": "x",
+        "EXPORT_AUDIT_SINKS": "log",
+        "EXPORT_HEALTH_FILE": str(tmp_path / "health"),
+        "EXPORT_METRICS_SECONDS": "0",
+    }.items():
+        monkeypatch.setenv(name, value)
+    return load_settings()
+
+
+@pytest.fixture
+def make_part(settings: Settings, tmp_path: Path) -> Callable[[Callable[[], None]], AuditPart]:
+    """`make_part(on_hang)`: a part that is not started."""
+
+    def make(on_hang: Callable[[], None]) -> AuditPart:
+        return AuditPart(
+            settings=settings,
+            aws=Aws(load_aws_settings(settings)),
+            metrics=Metrics(),
+            health=Health(tmp_path / "health", pytest.fail),
+            on_death=lambda name, _: pytest.fail(name),
+            on_hang=on_hang,
+        )
+
+    return make
+
+
+def test_a_stop_in_the_middle_of_the_start_ends_it_cleanly(
+    make_part: Callable[[Callable[[], None]], AuditPart], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = make_part(lambda: pytest.fail("nothing hangs"))
+    monkeypatch.setattr(assembly, "check_table", lambda *_: None)
+    # The stop finds no pipeline yet; the start goes on to make one, and then sees that it is to end.
+    monkeypatch.setattr(assembly, "check_leases_table", lambda *_: part.stop(time.monotonic() + 5))
+    part.start(threading.Event())
+    assert part.join()
+
+
+@pytest.mark.parametrize("hangs", [True, False])
+def test_a_thread_that_is_left_behind_is_told_whatever_else_ended(
+    make_part: Callable[[Callable[[], None]], AuditPart], hangs: bool
+) -> None:
+    told: list[str] = []
+    part = make_part(lambda: told.append("hangs"))
+
+    class Joined:
+        """A pipeline at its end."""
+
+        def __init__(self) -> None:
+            self.hangs = hangs
+
+        def join(self) -> bool:
+            """Every lease was given up."""
+            return True
+
+    pipeline: Any = Joined()
+    part._pipeline = pipeline
+    assert part.join()
+    assert told == ["hangs"] * hangs
+
+
+def test_the_service_leaves_the_process_at_once_when_a_thread_hangs_although_all_is_well(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class HangingPart:
+        """Asks for the end as soon as it is started, and leaves a thread behind."""
+
+        def __init__(self, *, on_hang: Callable[[], None], **_others: object) -> None:
+            self._on_hang = on_hang
+
+        def start(self, cancelled: threading.Event) -> None:
+            """Sets what a signal sets."""
+            cancelled.set()
+
+        def stop(self, deadline: float) -> None:
+            """Has nothing to stop."""
+
+        def join(self) -> bool:
+            """Every lease was given up."""
+            self._on_hang()
+            return True
+
+    monkeypatch.setattr(service, "AuditPart", HangingPart)
+    left: list[int] = []
+    # Not in the main thread, whose signals are to stay as they are.
+    thread = threading.Thread(target=service.run_service, args=(settings, ("audit",), left.append))
+    thread.start()
+    thread.join(20)
+    assert left == [service.EXIT_FINE]
+
+
+def test_calls_of_the_audit_end_while_there_is_time_left(settings: Settings) -> None:
+    aws = Aws(load_aws_settings(settings))
+    leases: Any = aws.leases().meta.config
+    assert leases.retries["total_max_attempts"] == 1
+    assert leases.connect_timeout + leases.read_timeout < SHORTEST_FAILOVER_HOLD, "a renewal is tried twice"
+    kinesis: Any = aws.kinesis().meta.config
+    assert kinesis.retries["total_max_attempts"] == 1
+    assert kinesis.connect_timeout + kinesis.read_timeout <= settings.drain_seconds / 3
