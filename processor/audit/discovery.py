@@ -13,7 +13,7 @@ from processor.audit.back_off import BackOff
 from processor.audit.gaps import Gap, GapReason, report_gap
 from processor.audit.lease_table import LeaseTable
 from processor.audit.leases import Lease, new_lease
-from processor.audit.lineage import parents_first, removable
+from processor.audit.lineage import parents_first, removable, streams_that_wait
 from processor.audit.shards import StreamName, Streams, StreamState, StreamStatus, by_age
 from processor.audit.streams import StreamApi
 from processor.aws import AwsError, NotFound
@@ -25,8 +25,12 @@ INTERVAL_SECONDS = 30.0
 HURRY_SECONDS = 2.0
 """The interval while a shard has ended whose children are not listed yet."""
 HURRY_FOR_SECONDS = 300.0
+WAIT_SHOWN_SECONDS = 300.0
+"""An earlier stream is read to its end in less, unless something holds it up."""
+
 NEEDED_VIEW_TYPE = "NEW_AND_OLD_IMAGES"
 _COMPONENT = "audit streams"
+_WAITING = "audit stream order"
 
 
 class Discovery:
@@ -57,6 +61,7 @@ class Discovery:
         self._now = now
         self._streams: Streams = {}
         self._missing_since: dict[str, float] = {}
+        self._waiting_since: dict[str, float] = {}
         self._warned: set[str] = set()
         self._told: set[str] = set()
         self._back_off = BackOff(1.0, INTERVAL_SECONDS)
@@ -106,6 +111,7 @@ class Discovery:
             states[arn] = self._replaced(arn, rows) if is_replaced else self._present(arn)
         self._streams = states
         self._report(states, newest)
+        self._report_waiting(leases)
         self._create_rows(states.values(), leases)
         for lease in removable(leases, states, self._now()):
             if self._table.delete_finished(lease):
@@ -184,6 +190,16 @@ class Discovery:
         if event and event not in self._warned:
             get_logger().error(event, table=self._status_table, problem=problem)
         self._warned = {event} if event else set()
+
+    def _report_waiting(self, leases: Iterable[Lease]) -> None:
+        """Shows a stream that is held back by an earlier one for long."""
+        waiting, now = streams_that_wait(leases, self._streams, self._now()), self._clock()
+        self._waiting_since = {arn: self._waiting_since.get(arn, now) for arn in waiting}
+        long = sorted(arn for arn, since in self._waiting_since.items() if now - since >= WAIT_SHOWN_SECONDS)
+        problem = None
+        if long:
+            problem = f"stream {long[0]} waits for stream {waiting[long[0]]} to be read to its end"
+        self._health.report(_WAITING, problem)
 
 
 def belongs_to(lease: Lease, status_table: str) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from processor.audit.answers import member
 from processor.aws import IteratorExpired, NotFound, Transient, call
 
 PAGE_RECORDS = 1_000
@@ -134,6 +135,7 @@ class KinesisReader:
             if shard.iterator is None:
                 shard.iterator = self._iterator(shard)
             answer = call(self._client.get_records, ShardIterator=shard.iterator, Limit=PAGE_RECORDS)
+            member(answer, "Records", "GetRecords")
         except IteratorExpired:
             shard.iterator = None
             shard.next_read = self._clock() + BUSY_SECONDS
@@ -185,13 +187,13 @@ class KinesisReader:
         answer = call(
             self._client.get_shard_iterator, StreamName=self._stream, ShardId=shard.shard_id, **position
         )
-        return str(answer["ShardIterator"])
+        return str(member(answer, "ShardIterator", "GetShardIterator"))
 
     def _list_shards(self) -> None:
         """Learns of new shards and of those that were closed. What is no longer listed stays till its end."""
         question: dict[str, object] = {"StreamName": self._stream}
         while question:
-            answer = self._patiently(self._client.list_shards, question)
+            answer = self._patiently_ask(question)
             for listed in answer["Shards"]:
                 parents = frozenset(
                     listed[name] for name in ("ParentShardId", "AdjacentParentShardId") if name in listed
@@ -202,13 +204,18 @@ class KinesisReader:
             question = {"NextToken": token} if token else {}
         self._next_listing = self._clock() + LISTING_SECONDS
 
-    def _patiently(self, method: Callable[..., Any], arguments: Mapping[str, object]) -> Any:
+    def _patiently_ask(self, question: Mapping[str, object]) -> Mapping[str, Any]:
         for failures in range(1, MAX_FAILURES):
             try:
-                return call(method, **arguments)
+                return self._ask(question)
             except Transient:
                 self._wait(_delay(failures))
-        return call(method, **arguments)
+        return self._ask(question)
+
+    def _ask(self, question: Mapping[str, object]) -> Mapping[str, Any]:
+        answer: Mapping[str, Any] = call(self._client.list_shards, **question)
+        member(answer, "Shards", "ListShards")
+        return answer
 
 
 def _delay(failures: int) -> float:

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from handlers.audit import AuditEntry
 from processor.audit.aggregation import MAX_RECORD_BYTES, UserRecord, aggregate, fits_alone
+from processor.audit.answers import INCOMPLETE
 from processor.audit.sink import Refusal, SinkInterrupted, SinkUnavailable
 from processor.aws import AwsError, Misconfigured, Rejected, call
 
@@ -225,9 +226,9 @@ class KinesisSink:
             raise SinkUnavailable(f"sink kinesis: {error}") from error
         except AwsError as error:
             return dict.fromkeys(heads, error.code)
-        results = answer["Records"]
+        results = answer.get("Records") or ()
         if len(results) != len(heads):
-            return dict.fromkeys(heads, "IncompleteAnswer")
+            return dict.fromkeys(heads, INCOMPLETE)
         # Only what has a sequence number has happened.
         return {
             number: result.get("ErrorCode") or "UnknownError"

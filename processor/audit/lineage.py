@@ -34,7 +34,7 @@ def ready_leases(
         now: Unix seconds.
     """
     rows = {(lease.stream_arn, lease.shard_id): lease for lease in leases}
-    waiting = _streams_that_wait(rows, streams, now)
+    waiting = streams_that_wait(rows.values(), streams, now)
     return tuple(
         lease
         for lease in rows.values()
@@ -67,19 +67,29 @@ def _parent_is_done(
     return child.shard_id in listing.shards or listing.started_at > first_seen.get(child.key, float("inf"))
 
 
-def _streams_that_wait(rows: Mapping[tuple[str, str], Lease], streams: Streams, now: float) -> frozenset[str]:
-    """The streams behind one that is not read to its end yet."""
-    ordered = by_age(frozenset(streams) | {arn for arn, _ in rows})
+def streams_that_wait(leases: Iterable[Lease], streams: Streams, now: float) -> Mapping[str, str]:
+    """The streams behind one that is not read to its end yet, each with that one.
+
+    Args:
+        leases: every row.
+        streams: what is known about each stream.
+        now: Unix seconds.
+    """
+    rows: dict[str, list[Lease]] = {arn: [] for arn in streams}
+    for lease in leases:
+        rows.setdefault(lease.stream_arn, []).append(lease)
+    ordered = by_age(frozenset(rows))
     for index, arn in enumerate(ordered):
-        if not is_drained(streams.get(arn), [row for (owner, _), row in rows.items() if owner == arn], now):
-            return frozenset(ordered[index + 1 :])
-    return frozenset()
+        if not is_drained(streams.get(arn), rows[arn], now):
+            return dict.fromkeys(ordered[index + 1 :], arn)
+    return {}
 
 
 def is_drained(state: StreamState | None, leases: Iterable[Lease], now: float) -> bool:
     """Whether nothing more can come out of a stream at `now` (Unix seconds).
 
-    It is gone, or every shard of it is read to its end, the last one long enough ago.
+    It is gone, or every shard of it is read to its end, the last one long enough ago. A finished row that
+    does not say since when was not finished by us: that was long enough ago.
     """
     if state is None or state.gone:
         return state is not None
@@ -89,7 +99,10 @@ def is_drained(state: StreamState | None, leases: Iterable[Lease], now: float) -
         listing is not None
         and listing.complete
         and listing.shards.keys() <= rows.keys()
-        and all(row.finished and now - (row.ended_at or now) >= SETTLE_SECONDS for row in rows.values())
+        and all(
+            row.finished and (row.ended_at is None or now - row.ended_at >= SETTLE_SECONDS)
+            for row in rows.values()
+        )
     )
 
 
@@ -115,6 +128,8 @@ def parents_first(listing: Listing) -> list[Shard]:
 def removable(leases: Iterable[Lease], streams: Streams, now: float) -> tuple[Lease, ...]:
     """The rows that nobody needs any more: finished long ago, and their shard absent from a complete listing.
 
+    A row that was finished by another hand does not say when; then it is its own age that counts.
+
     Args:
         leases: every row.
         streams: what is known about each stream.
@@ -124,8 +139,8 @@ def removable(leases: Iterable[Lease], streams: Streams, now: float) -> tuple[Le
         lease
         for lease in leases
         if lease.finished
-        and lease.ended_at is not None
-        and now - lease.ended_at > KEEP_FINISHED_HOURS * 3_600
+        and hours(now - (lease.created_at if lease.ended_at is None else lease.ended_at))
+        > KEEP_FINISHED_HOURS
         and _is_unlisted(lease, streams)
     )
 

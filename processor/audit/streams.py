@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from handlers.expiry import StreamRecord
+from processor.audit.answers import member
 from processor.audit.leases import Position
 from processor.audit.shards import Listing, Shard, StreamStatus
 from processor.aws import Rejected, call
@@ -38,7 +39,7 @@ class StreamsClient(Protocol):
 
 
 class MalformedPage(Exception):
-    """GetRecords answered with something that has no sequence numbers to go on from."""
+    """GetRecords answered with something that has no records, or none with a number to go on from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +103,7 @@ class StreamApi:
         cursors: set[str] = set()
         status, view_type, complete = StreamStatus.ENABLED, None, False
         for _ in range(MAX_PAGES):
-            description = call(self._client.describe_stream, StreamArn=stream_arn, **cursor)[
-                "StreamDescription"
-            ]
+            description = self._description(StreamArn=stream_arn, **cursor)
             shards.update((shard["ShardId"], _shard(shard)) for shard in description.get("Shards", ()))
             if description.get("StreamStatus") == StreamStatus.DISABLED.value:
                 status = StreamStatus.DISABLED
@@ -125,16 +124,19 @@ class StreamApi:
         What the filter lets through is looked at again: emulators answer with every shard, or refuse it.
         """
         try:
-            answer = call(
-                self._client.describe_stream,
-                StreamArn=stream_arn,
-                ShardFilter={"Type": "CHILD_SHARDS", "ShardId": shard_id},
+            description = self._description(
+                StreamArn=stream_arn, ShardFilter={"Type": "CHILD_SHARDS", "ShardId": shard_id}
             )
         except Rejected:
             shards = list(self.describe(stream_arn).shards.values())
         else:
-            shards = [_shard(shard) for shard in answer["StreamDescription"].get("Shards", ())]
+            shards = [_shard(shard) for shard in description.get("Shards", ())]
         return tuple(shard for shard in shards if shard.parent_id == shard_id)
+
+    def _description(self, **arguments: Any) -> Mapping[str, Any]:
+        answer = call(self._client.describe_stream, **arguments)
+        found: Mapping[str, Any] = member(answer, "StreamDescription", "DescribeStream")
+        return found
 
     def iterator(self, stream_arn: str, shard_id: str, position: Position) -> str:
         """An iterator that begins behind a position."""
@@ -144,17 +146,18 @@ class StreamApi:
             else {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": position.sequence_number}
         )
         answer = call(self._client.get_shard_iterator, StreamArn=stream_arn, ShardId=shard_id, **where)
-        return str(answer["ShardIterator"])
+        return str(member(answer, "ShardIterator", "GetShardIterator"))
 
     def page(self, iterator: str) -> Page:
         """The next records of a shard.
 
         Raises:
-            MalformedPage: if a record has no sequence number.
+            MalformedPage: if there is no list of records, which must not be taken for the shard's end, or
+                if a record has no sequence number.
         """
         answer = call(self._client.get_records, ShardIterator=iterator, Limit=MAX_RECORDS)
-        records = tuple(answer.get("Records", ()))
         try:
+            records = tuple(answer["Records"])
             for record in records:
                 record["dynamodb"]["SequenceNumber"]
         except (KeyError, TypeError):

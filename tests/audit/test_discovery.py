@@ -142,6 +142,41 @@ def test_a_new_stream_is_read_after_the_old_one_is_read_to_its_end(world: World)
     assert len(set(streams)) == 2
 
 
+def test_a_new_stream_that_is_held_back_for_minutes_is_shown_with_what_it_waits_for(world: World) -> None:
+    expire(world, 3)
+    worker = world.start_worker()
+    world.run(5)
+    old = world.table.current.arn
+    world.sink_is_down = True
+    expire(world, 3, start=3)
+    new = world.table.enable_stream().arn
+    world.run(200)
+    assert "audit stream order" not in worker.degraded(), "for a while that is as it should be"
+    world.run(200)
+    assert worker.degraded()["audit stream order"] == (
+        f"stream {new} waits for stream {old} to be read to its end"
+    )
+    world.sink_is_down = False
+    world.run(200)
+    assert worker.degraded() == {}
+    assert_all_taken_once(world)
+
+
+def test_a_stream_whose_rows_an_operator_has_finished_by_hand_holds_nothing_up(world: World) -> None:
+    expire(world, 2)
+    world.start_worker()
+    world.run(5)
+    old = world.table.current.arn
+    world.table.enable_stream()
+    world.run(30)
+    for row in world.rows.rows.values():
+        if row["x_streamArn"]["S"] == old:
+            del row["x_endedAt"]
+    expire(world, 2, start=2)
+    world.run(60)
+    assert_all_taken_once(world)
+
+
 def test_an_old_stream_that_only_lease_rows_know_is_told_as_lost_and_the_new_one_goes_on(
     world: World,
 ) -> None:

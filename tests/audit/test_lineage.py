@@ -1,9 +1,17 @@
 """Which shard may be read, which row may go, and when a start may have missed something."""
 
+from dataclasses import replace
+
 import pytest
 
 from processor.audit.leases import Lease, Position, lease_key, new_lease
-from processor.audit.lineage import parents_first, ready_leases, removable, start_may_be_trimmed
+from processor.audit.lineage import (
+    parents_first,
+    ready_leases,
+    removable,
+    start_may_be_trimmed,
+    streams_that_wait,
+)
 from processor.audit.shards import Listing, Shard, StreamName, StreamState, by_age
 
 OLD = "arn:aws:dynamodb:us-east-1:123456789012:table/export-status/stream/2026-11-20T10:00:00.000"
@@ -112,6 +120,18 @@ def test_an_earlier_stream_that_has_just_ended_may_still_show_a_child_so_the_lat
     assert ready(just_ended, row("n"), streams=streams) == set()
 
 
+def test_an_earlier_stream_whose_rows_were_finished_by_hand_holds_nothing_up() -> None:
+    streams = (listed(("o", None), stream=OLD), listed(("n", None)))
+    by_hand = replace(row("o", stream=OLD, finished=True), ended_at=None)
+    assert ready(by_hand, row("n"), streams=streams) == {"n"}
+
+
+def test_a_later_stream_names_the_one_that_it_waits_for() -> None:
+    streams = {state.stream_arn: state for state in (listed(("o", None), stream=OLD), listed(("n", None)))}
+    assert streams_that_wait([row("o", stream=OLD), row("n")], streams, NOW) == {NEW: OLD}
+    assert streams_that_wait([row("o", stream=OLD, finished=True), row("n")], streams, NOW) == {}
+
+
 def test_an_earlier_stream_with_a_shard_that_has_no_row_yet_is_not_read_to_its_end() -> None:
     streams = (listed(("o", None), ("p", "o"), stream=OLD), listed(("n", None)))
     assert ready(row("o", stream=OLD, finished=True), row("n"), streams=streams) == set()
@@ -156,6 +176,17 @@ def test_a_row_goes_only_when_finished_unlisted_and_older_than_two_days(
 ) -> None:
     lease = Lease("k", "a", NEW, finished=finished, ended_at=NOW - ended_hours_ago * HOUR)
     state = listed(*([("a", None)] if is_listed else []), complete=complete)
+    assert bool(removable([lease], {NEW: state}, NOW)) == goes
+
+
+@pytest.mark.parametrize(
+    ("made_hours_ago", "is_listed", "goes"), [(49, False, True), (47, False, False), (49, True, False)]
+)
+def test_a_row_that_was_finished_by_hand_goes_by_its_own_age(
+    made_hours_ago: float, is_listed: bool, goes: bool
+) -> None:
+    lease = Lease("k", "a", NEW, finished=True, created_at=NOW - made_hours_ago * HOUR)
+    state = listed(*([("a", None)] if is_listed else []))
     assert bool(removable([lease], {NEW: state}, NOW)) == goes
 
 

@@ -319,6 +319,41 @@ def test_a_page_without_sequence_numbers_is_refused_and_shown(
     assert_all_taken_once(world)
 
 
+@pytest.mark.parametrize("method", ["get_records", "get_shard_iterator", "describe_stream"])
+def test_an_answer_without_what_it_must_hold_is_asked_for_again_and_nothing_is_concluded_from_it(
+    world: World, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    worker = world.start_worker()
+    if method == "get_records":
+        world.run(5)
+    good, empty = getattr(worker.client, method), [{}, {}]
+    monkeypatch.setattr(
+        worker.client, method, lambda **arguments: empty.pop() if empty else good(**arguments)
+    )
+    expire(world, 3)
+    world.run(90)
+    assert empty == []
+    assert [lease.finished for lease in world.leases().values()] == [False]
+    assert_all_taken_once(world)
+    assert worker.degraded() == {}
+
+
+def test_children_that_an_answer_does_not_hold_are_found_all_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = world.start_worker()
+    world.run(5)
+    world.table.split(only_shard(world))
+    expire(world, 5)
+    good, empty = worker.client.describe_stream, [{}, {}]
+    monkeypatch.setattr(
+        worker.client, "describe_stream", lambda **arguments: empty.pop() if empty else good(**arguments)
+    )
+    world.run(60)
+    assert empty == []
+    assert_all_taken_once(world)
+
+
 def test_a_shard_that_was_never_read_for_a_day_is_told_at_its_first_read(
     new_world: Callable[[int], World],
 ) -> None:

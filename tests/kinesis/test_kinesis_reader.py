@@ -207,6 +207,18 @@ def test_throttling_and_outages_are_waited_out(method: str, failure: Exception) 
 
 
 @pytest.mark.parametrize("method", ["list_shards", "get_shard_iterator", "get_records"])
+def test_an_answer_without_what_it_must_hold_is_asked_for_again(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = ShardedStream()
+    stream.put(KEYS[0], b"0:0")
+    good, empty = getattr(stream, method), [{}, {}]
+    monkeypatch.setattr(stream, method, lambda **arguments: empty.pop() if empty else good(**arguments))
+    assert read(stream) == [b"0:0"]
+    assert empty == []
+
+
+@pytest.mark.parametrize("method", ["list_shards", "get_shard_iterator", "get_records"])
 def test_an_outage_that_does_not_end_is_an_error(method: str) -> None:
     stream = ShardedStream()
     stream.fail_only = method

@@ -177,6 +177,19 @@ def test_an_answer_that_leaves_records_out_counts_as_none_taken() -> None:
     assert kinesis.first_appearances() == in_order(entries)
 
 
+def test_an_answer_without_results_counts_as_none_taken() -> None:
+    class Silent(FakeKinesis):
+        def put_records(self, *, StreamName: str, Records: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
+            answer = super().put_records(StreamName=StreamName, Records=Records)
+            return {} if len(self.calls) == 1 else answer
+
+    kinesis = Silent()
+    entries = page(100)
+    sink_of(kinesis).put(entries, always)
+    assert len(kinesis.calls) == 2
+    assert kinesis.first_appearances() == in_order(entries)
+
+
 @pytest.mark.parametrize("fault", [ALL_THROTTLED, THROTTLED_CALL, SERVER_ERROR])
 def test_a_stream_that_stays_down_is_unavailable_after_bounded_attempts(fault: Fault) -> None:
     kinesis = FakeKinesis([fault] * 100)
