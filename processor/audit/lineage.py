@@ -139,10 +139,13 @@ def removable(leases: Iterable[Lease], streams: Streams, now: float) -> tuple[Le
         lease
         for lease in leases
         if lease.finished
-        and hours(now - (lease.created_at if lease.ended_at is None else lease.ended_at))
-        > KEEP_FINISHED_HOURS
+        and hours(now - _finished_since(lease)) > KEEP_FINISHED_HOURS
         and _is_unlisted(lease, streams)
     )
+
+
+def _finished_since(lease: Lease) -> float:
+    return lease.created_at if lease.ended_at is None else lease.ended_at
 
 
 def _is_unlisted(lease: Lease, streams: Streams) -> bool:

@@ -326,7 +326,8 @@ def test_an_answer_without_what_it_must_hold_is_asked_for_again_and_nothing_is_c
     worker = world.start_worker()
     if method == "get_records":
         world.run(5)
-    good, empty = getattr(worker.client, method), [{}, {}]
+    empty: list[dict[str, object]] = [{}, {}]
+    good = getattr(worker.client, method)
     monkeypatch.setattr(
         worker.client, method, lambda **arguments: empty.pop() if empty else good(**arguments)
     )
@@ -345,7 +346,8 @@ def test_children_that_an_answer_does_not_hold_are_found_all_the_same(
     world.run(5)
     world.table.split(only_shard(world))
     expire(world, 5)
-    good, empty = worker.client.describe_stream, [{}, {}]
+    empty: list[dict[str, object]] = [{}, {}]
+    good = worker.client.describe_stream
     monkeypatch.setattr(
         worker.client, "describe_stream", lambda **arguments: empty.pop() if empty else good(**arguments)
     )

@@ -212,7 +212,8 @@ def test_an_answer_without_what_it_must_hold_is_asked_for_again(
 ) -> None:
     stream = ShardedStream()
     stream.put(KEYS[0], b"0:0")
-    good, empty = getattr(stream, method), [{}, {}]
+    empty: list[dict[str, Any]] = [{}, {}]
+    good = getattr(stream, method)
     monkeypatch.setattr(stream, method, lambda **arguments: empty.pop() if empty else good(**arguments))
     assert read(stream) == [b"0:0"]
     assert empty == []
