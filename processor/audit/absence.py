@@ -53,7 +53,7 @@ class AbsenceCheck:
             self._absent_since = listing.started_at
         if listing.started_at - self._absent_since < self._failover_seconds:
             return None
-        return Absent(tuple(shard for shard in listing.shards.values() if shard.parent_id == self._shard_id))
+        return Absent(listing.children_of(self._shard_id))
 
     def found(self) -> None:
         """Forgets the evidence: the shard was seen, or its stream was not."""

@@ -1,7 +1,8 @@
 """Finds the table's streams and their shards, gives each shard its row, and removes rows nobody needs.
 
 Every task does this for itself, at intervals that differ by chance: a stream with a hundred shards is one
-call, so a fleet of ten tasks makes well under one call a second.
+call, so a fleet of ten tasks makes well under one call a second. Whatever happens, a task takes turns for
+its listings, less than one a second.
 """
 
 import random
@@ -14,12 +15,16 @@ from processor.audit.gaps import Gap, GapReason, report_gap
 from processor.audit.lease_table import LeaseTable
 from processor.audit.leases import Lease, new_lease
 from processor.audit.lineage import parents_first, removable, streams_that_wait
+from processor.audit.pacer import Pacer
 from processor.audit.shards import StreamName, Streams, StreamState, StreamStatus, by_age
 from processor.audit.streams import StreamApi
 from processor.aws import AwsError, NotFound
 from processor.health import Health
 from processor.log import get_logger
 from processor.metrics import Metrics
+
+LISTING_SECONDS = 1.0
+"""The shortest time between two turns: DescribeStream may be called ten times a second, by everybody."""
 
 INTERVAL_SECONDS = 30.0
 HURRY_SECONDS = 2.0
@@ -43,17 +48,19 @@ class Discovery:
         *,
         status_table: str,
         failover_seconds: float,
+        listings: Pacer,
         metrics: Metrics,
         health: Health,
         found: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """Takes whom to tell that there may be something new to read."""
+        """Takes the turns for listings, and whom to tell that there may be something new to read."""
         self._api = api
         self._table = table
         self._status_table = status_table
         self._failover_seconds = failover_seconds
+        self._listings = listings
         self._metrics = metrics
         self._health = health
         self._found = found
@@ -82,7 +89,10 @@ class Discovery:
         self.wake.set()
 
     def step(self) -> float:
-        """Looks once; returns how long to wait before the next look (seconds)."""
+        """Looks once, if it is its turn; returns how long to wait before the next look (seconds)."""
+        wait = self._listings.take()
+        if wait > 0:
+            return wait
         try:
             self._look()
         except AwsError as error:
@@ -216,6 +226,5 @@ def has_children(state: StreamState | None, shard_id: str) -> bool:
         return True
     listing = state.listing
     return listing is not None and (
-        listing.status is StreamStatus.DISABLED
-        or any(shard.parent_id == shard_id for shard in listing.shards.values())
+        listing.status is StreamStatus.DISABLED or bool(listing.children_of(shard_id))
     )

@@ -9,18 +9,19 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from processor.audit.delivery import Delivery
-from processor.audit.discovery import Discovery
+from processor.audit.discovery import LISTING_SECONDS, Discovery
 from processor.audit.held_lease import HeldLease, Tenure
 from processor.audit.lag import Lag, LagReport
 from processor.audit.lease_keeper import TRIES_PER_FAILOVER, LeaseKeeper
 from processor.audit.lease_table import LeasesClient, LeaseTable
-from processor.audit.leases import Lease
 from processor.audit.loops import Death, Loop
+from processor.audit.pacer import Pacer
 from processor.audit.quarantine import Quarantine
-from processor.audit.shard_reader import ShardReader, Surroundings
+from processor.audit.shard_reader import ShardReader
 from processor.audit.shards import StreamState
 from processor.audit.sink import Sink
 from processor.audit.streams import StreamApi, StreamsClient
+from processor.audit.surroundings import Surroundings
 from processor.health import Health
 from processor.log import get_logger
 from processor.metrics import Metric, Metrics
@@ -95,11 +96,13 @@ class AuditPipeline:
         self._lag = LagReport(metrics, health)
         table = LeaseTable(leases, leases_table)
         api = StreamApi(streams)
+        listings = Pacer(LISTING_SECONDS)
         self._discovery = Discovery(
             api,
             table,
             status_table=status_table,
             failover_seconds=failover_seconds,
+            listings=listings,
             metrics=metrics,
             health=health,
             found=self._look_at_leases,
@@ -121,8 +124,10 @@ class AuditPipeline:
             metrics=metrics,
             health=health,
             failover_seconds=failover_seconds,
+            listings=listings,
             stream_state=self._stream_state,
-            ended=self._shard_ended,
+            expect_children=self._discovery.expect_children,
+            ended=self._look_at_leases,
         )
         self._finders = [
             self._loop("audit-discovery", self._discovery.step, self._discovery.wake),
@@ -257,11 +262,6 @@ class AuditPipeline:
             reader, _ = self._readers.get(lease, (None, None))
         if reader is not None:
             reader.request_stop(time.monotonic() + self._failover_seconds, to)
-
-    def _shard_ended(self, lease: Lease, has_children: bool) -> None:
-        if not has_children:
-            self._discovery.expect_children(lease.stream_arn, lease.shard_id)
-        self._look_at_leases()
 
     def _look_at_leases(self) -> None:
         self._keeper.wake.set()

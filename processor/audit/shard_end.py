@@ -4,43 +4,29 @@ The order: the children's rows, the parent's list of them, the parent's SHARD_EN
 listed yet are found by the next discovery, which is asked to hurry.
 """
 
-from collections.abc import Callable
+import random
 
 from processor.audit.held_lease import HeldLease
-from processor.audit.lease_table import LeaseTable
 from processor.audit.leases import new_lease
 from processor.audit.shards import Shard, StreamState, StreamStatus
-from processor.audit.streams import StreamApi
+from processor.audit.surroundings import Surroundings
 from processor.aws import AwsError
 
-CHILD_WAITS_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.5)
-"""A child may be listed a little after its parent's end was read."""
+LOOK_SECONDS = 3.0
+"""A child may be listed a little after its parent's end was read: so long it is looked for here."""
 
 
 class ShardEnd:
     """The end of one shard; `step` is called until it says that it is over."""
 
     def __init__(
-        self,
-        lease: HeldLease,
-        *,
-        api: StreamApi,
-        table: LeaseTable,
-        now: Callable[[], float],
-        children: tuple[Shard, ...] | None = None,
+        self, lease: HeldLease, around: Surroundings, children: tuple[Shard, ...] | None = None
     ) -> None:
         """Takes the children if they are known already, as from a complete listing; None looks for them."""
         self._lease = lease
-        self._api = api
-        self._table = table
-        self._now = now
+        self._around = around
         self._children = children
-        self._looks = 0
-
-    @property
-    def has_children(self) -> bool:
-        """Whether any child was found."""
-        return bool(self._children)
+        self._looking_since: float | None = None
 
     def step(self, state: StreamState | None) -> float | None:
         """Goes as far as it can.
@@ -56,9 +42,9 @@ class ShardEnd:
             wait = self._look(state)
             if wait is not None:
                 return wait
-        row, now = self._lease.row, self._now()
+        row, now = self._lease.row, self._around.now()
         for child in self._children or ():
-            self._table.create(
+            self._around.table.create(
                 new_lease(
                     row.stream_arn, child.shard_id, child.parents, now=now, tracked_since=row.tracked_since
                 )
@@ -67,23 +53,35 @@ class ShardEnd:
             self._lease.set_children(frozenset(child.shard_id for child in self._children))
         if not self._lease.over:  # else an earlier try did it, and its answer was lost
             self._lease.finish(now)
+        if not self._children:
+            self._around.expect_children(row.stream_arn, row.shard_id)
         return None
 
     def _look(self, state: StreamState | None) -> float | None:
-        """Looks for children; how long to wait before the next look, None once there is no need for one."""
-        row = self._lease.row
-        try:
-            found = self._api.children(row.stream_arn, row.shard_id)
-        except AwsError:
-            # The end was seen, so it is written all the same: discovery finds the children.
-            found = ()
-        is_last = (
-            state is not None
-            and state.listing is not None
-            and (state.listing.status is StreamStatus.DISABLED)
-        )
-        if found or is_last or self._looks == len(CHILD_WAITS_SECONDS):
+        """Looks for children; how long to wait before the next look, None once there is no need for one.
+
+        Many shards may end at once, so calls take turns: whoever has none waits for a listing, which
+        serves all of them.
+        """
+        row, now = self._lease.row, self._around.clock()
+        if self._looking_since is None:
+            self._looking_since = now
+        listing = state.listing if state else None
+        found = listing.children_of(row.shard_id) if listing else ()
+        wait = 0.0 if found else self._around.listings.take()
+        if not found and wait == 0:
+            found = self._ask()
+        is_last = wait == 0 and listing is not None and listing.status is StreamStatus.DISABLED
+        if found or is_last or now - self._looking_since >= LOOK_SECONDS:
             self._children = found
             return None
-        self._looks += 1
-        return CHILD_WAITS_SECONDS[self._looks - 1]
+        self._around.expect_children(row.stream_arn, row.shard_id)
+        return wait + random.uniform(0.1, 0.5)  # a little later than the discovery, which is to go first
+
+    def _ask(self) -> tuple[Shard, ...]:
+        row = self._lease.row
+        try:
+            return self._around.api.children(row.stream_arn, row.shard_id)
+        except AwsError:
+            # The end was seen, so it is written all the same: discovery finds the children.
+            return ()

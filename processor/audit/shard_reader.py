@@ -6,7 +6,6 @@ bounded and the position is always the last record taken.
 """
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,19 +13,17 @@ from datetime import UTC, datetime
 from handlers.expiry import ShardSource, audit_entry
 from processor.audit.absence import AbsenceCheck, StreamMissing
 from processor.audit.back_off import BackOff
-from processor.audit.delivery import Batch, Delivery
+from processor.audit.delivery import Batch
 from processor.audit.held_lease import HeldLease, LeaseLost, LeaseNotTrusted
-from processor.audit.lease_table import LeaseTable
-from processor.audit.leases import Lease, Position
+from processor.audit.leases import Position
 from processor.audit.progress import Progress
 from processor.audit.shard_end import ShardEnd
-from processor.audit.shards import StreamName, StreamState
+from processor.audit.shards import StreamName
 from processor.audit.sink import SinkInterrupted, SinkUnavailable
-from processor.audit.streams import MalformedPage, Page, StreamApi
+from processor.audit.streams import MalformedPage, Page
+from processor.audit.surroundings import Surroundings
 from processor.aws import AwsError, IteratorExpired, Misconfigured, NotFound, Rejected, Transient, Trimmed
-from processor.health import Health
 from processor.log import get_logger
-from processor.metrics import Metrics
 
 MIN_POLL_SECONDS = 0.25
 """Four reads a second a shard: DynamoDB allows five, and the next owner may be reading already."""
@@ -41,23 +38,6 @@ RELEASE_RETRY_SECONDS = 1.0
 
 EXPECTED_FAILURES = 3
 """Failures in a row before a shard's trouble is shown: throttling and resets are everyday."""
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What all readers of this task share."""
-
-    api: StreamApi
-    table: LeaseTable
-    delivery: Delivery
-    metrics: Metrics
-    health: Health
-    failover_seconds: float
-    stream_state: Callable[[str], StreamState | None]
-    ended: Callable[[Lease, bool], None]
-    """Told when SHARD_END is written, and whether children were found: other shards may start now."""
-    clock: Callable[[], float] = time.monotonic
-    now: Callable[[], float] = time.time
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,9 +214,7 @@ class ShardReader:
             self._from_oldest = False
             self._progress.page_taken(hand.page)
         if hand.page.next_iterator is None:
-            self._end = ShardEnd(
-                self.lease, api=self._around.api, table=self._around.table, now=self._around.now
-            )
+            self._end = ShardEnd(self.lease, self._around)
             return 0.0
         self._has_unwritten_entries |= hand.has_entries
         if self._has_unwritten_entries:
@@ -271,6 +249,8 @@ class ShardReader:
     def _look_for_shard(self, error: NotFound) -> float:
         """The shard was not found: nothing is concluded from that alone (law 6)."""
         self._iterator = None
+        if self._around.listings.take() > 0:
+            return min(self._failed(error), self._around.failover_seconds / 2)
         try:
             absent = self._absence.look()
         except StreamMissing:
@@ -280,13 +260,7 @@ class ShardReader:
         if absent is None:
             return min(self._failed(error), self._around.failover_seconds / 2)
         self._progress.shard_gone()
-        self._end = ShardEnd(
-            self.lease,
-            api=self._around.api,
-            table=self._around.table,
-            now=self._around.now,
-            children=absent.children,
-        )
+        self._end = ShardEnd(self.lease, self._around, absent.children)
         return 0.0
 
     def _failed(self, error: AwsError | MalformedPage) -> float:
@@ -314,7 +288,7 @@ class ShardReader:
         if wait is not None:
             return wait
         get_logger().info("shard_finished", lease_key=self.lease.row.key)
-        self._around.ended(self.lease.row, end.has_children)
+        self._around.ended()
         return None
 
     def _step_to_stop(self, stop: _StopRequest) -> float | None:

@@ -46,6 +46,10 @@ class Listing:
     complete: bool = True
     """False where paging had to be given up: nothing may be concluded from a shard's absence."""
 
+    def children_of(self, shard_id: str) -> tuple[Shard, ...]:
+        """The shards that name this one as their parent, as far as they are listed."""
+        return tuple(shard for shard in self.shards.values() if shard.parent_id == shard_id)
+
 
 @dataclass(frozen=True, slots=True)
 class StreamState:

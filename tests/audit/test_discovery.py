@@ -6,7 +6,7 @@ import pytest
 
 from processor.audit.streams import StreamApi
 from tests.audit.test_reading import assert_all_taken_once, expire, only_shard
-from tests.audit.world import World
+from tests.audit.world import Worker, World
 from tests.simulated_stream.client import SimulatedStreamsClient
 
 HOUR = 3_600.0
@@ -251,6 +251,46 @@ def test_ten_tasks_ask_about_the_stream_less_than_twice_a_second(new_world: Call
     world.run(300)
     calls = sum(worker.client.calls["DescribeStream"] for worker in workers) - before
     assert 0 < calls / 300 < 2
+
+
+def busiest_second(workers: list[Worker], operation: str) -> int:
+    """The most calls that these workers together made within one second."""
+    times = sorted(at for worker in workers for at in worker.client.called_at[operation])
+    return max(sum(begin <= at < begin + 1.0 for at in times[index:]) for index, begin in enumerate(times))
+
+
+@pytest.mark.parametrize("child_delay", [0.0, 1.0, 5.0])
+def test_forty_shards_that_roll_over_at_once_cost_four_tasks_few_listings(
+    new_world: Callable[[int], World], child_delay: float
+) -> None:
+    world = new_world(40)
+    world.faults.child_delay_seconds = child_delay
+    workers = [world.start_worker() for _ in range(4)]
+    world.run(60)
+    assert sorted(world.owners().values()) == [10, 10, 10, 10]
+    for worker in workers:
+        worker.client.called_at.clear()
+    rolled = world.time
+    children = [child for shard in world.table.open_shards() for child in world.table.roll(shard.shard_id)]
+    expire(world, 200)
+    assert world.run(30, until=lambda: set(children) <= set(world.leases()))
+    assert world.time - rolled < child_delay + 5
+    world.run(60)
+    assert busiest_second(workers, "DescribeStream") <= 5
+    assert busiest_second(workers, "ListStreams") <= 5
+    assert_all_taken_once(world)
+
+
+def test_forty_readers_of_a_stream_that_is_missing_ask_for_few_listings(
+    new_world: Callable[[int], World],
+) -> None:
+    world = new_world(40)
+    worker = world.start_worker()
+    world.run(10)
+    world.table.lose_stream(world.table.current.arn)
+    worker.client.called_at.clear()
+    world.run(60)
+    assert busiest_second([worker], "DescribeStream") <= 2
 
 
 def test_a_table_without_a_stream_is_shown_until_it_has_one(world: World) -> None:

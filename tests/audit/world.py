@@ -19,16 +19,18 @@ import structlog
 from handlers.audit import AuditEntry
 from handlers.timestamps import from_epoch_seconds
 from processor.audit.delivery import Delivery
-from processor.audit.discovery import Discovery
+from processor.audit.discovery import LISTING_SECONDS, Discovery
 from processor.audit.held_lease import HeldLease, Tenure
 from processor.audit.lease_keeper import LeaseKeeper
 from processor.audit.lease_table import LeaseTable
 from processor.audit.leases import Lease, from_attributes, lease_key
+from processor.audit.pacer import Pacer
 from processor.audit.quarantine import Quarantine
-from processor.audit.shard_reader import ShardReader, Surroundings
+from processor.audit.shard_reader import ShardReader
 from processor.audit.shards import StreamState
 from processor.audit.sink import Refusal, SinkInterrupted, SinkUnavailable
 from processor.audit.streams import StreamApi
+from processor.audit.surroundings import Surroundings
 from processor.dead_letters import DeadLetterQueue
 from processor.health import Health
 from processor.metrics import Metrics
@@ -97,11 +99,13 @@ class Worker:
         self.readers: dict[HeldLease, ShardReader] = {}
         api = StreamApi(self.client, world.clock)
         rows = LeaseTable(world.rows, "leases")
+        listings = Pacer(LISTING_SECONDS, world.clock)
         self.discovery = Discovery(
             api,
             rows,
             status_table=TABLE,
             failover_seconds=FAILOVER_SECONDS,
+            listings=listings,
             metrics=self.metrics,
             health=self.health,
             found=lambda: self.keeper.wake.set(),  # noqa: PLW0108 - the keeper is made below
@@ -133,8 +137,10 @@ class Worker:
             metrics=self.metrics,
             health=self.health,
             failover_seconds=FAILOVER_SECONDS,
+            listings=listings,
             stream_state=self._stream_state,
-            ended=self._ended,
+            expect_children=self.discovery.expect_children,
+            ended=self.keeper.wake.set,
             clock=world.clock,
             now=self.now,
         )
@@ -206,11 +212,6 @@ class Worker:
 
     def _stream_state(self, stream_arn: str) -> StreamState | None:
         return self.discovery.streams.get(stream_arn)
-
-    def _ended(self, lease: Lease, has_children: bool) -> None:
-        if not has_children:
-            self.discovery.expect_children(lease.stream_arn, lease.shard_id)
-        self.keeper.wake.set()
 
 
 class World:

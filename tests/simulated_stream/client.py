@@ -46,6 +46,8 @@ class SimulatedStreamsClient:
         self._table = table
         self.faults = faults or Faults()
         self.calls: Counter[str] = Counter()
+        self.called_at: dict[str, list[float]] = defaultdict(list)
+        """When each operation was called, for its rate."""
         self.reads: dict[str, list[float]] = defaultdict(list)
         """When each shard was read, for the rate."""
         self._expired_before = 0
@@ -144,8 +146,9 @@ class SimulatedStreamsClient:
             return answer | {"NextShardIterator": self._token(stream, shard, next_after)}
 
     def _begin(self, operation: str) -> None:
-        self.calls[operation] += 1
         with self._lock:
+            self.calls[operation] += 1
+            self.called_at[operation].append(self._table.now())
             errors = self.faults.errors
             if not errors or errors[0][0] not in {None, operation}:
                 return
