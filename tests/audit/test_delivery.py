@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from handlers.audit import AuditEntry
 from handlers.expiry import audit_entry
@@ -131,6 +132,22 @@ def test_the_quarantined_message_holds_the_entry_and_says_why(bench: Bench) -> N
     assert letter.body.isascii()
     assert json.loads(letter.body)["fileName"] == "Ünïcode \U0001f600￾"
     assert json.loads(letter.body)["auditId"] == "id-0"
+
+
+def test_a_quarantined_entry_is_told_with_the_sink_that_refused_it_and_why(bench: Bench) -> None:
+    with structlog.testing.capture_logs() as logs:
+        bench.delivery.batch(entries("a", "bad", "worse")).deliver(always)
+    assert [line for line in logs if line["event"] == "audit_quarantined"] == [
+        {
+            "event": "audit_quarantined",
+            "log_level": "error",
+            "audit_id": f"id-{number}",
+            "request_id": request_id,
+            "sink": sink,
+            "reason": "requestId must be liked",
+        }
+        for number, request_id, sink in [(1, "bad", "first"), (2, "worse", "second")]
+    ]
 
 
 def test_a_reason_with_a_signed_url_loses_it(bench: Bench) -> None:

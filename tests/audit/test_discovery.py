@@ -50,6 +50,55 @@ def test_an_empty_page_with_a_new_cursor_is_gone_past(monkeypatch: pytest.Monkey
     assert (list(listing.shards), listing.complete) == (["b"], True)
 
 
+def test_every_page_of_a_tables_streams_is_read(
+    monkeypatch: pytest.MonkeyPatch, new_world: Callable[[int], World]
+) -> None:
+    world = new_world(1)
+    client = SimulatedStreamsClient(world.table, world.faults)
+    first, second = "arn-1", "arn-2"
+    asked: list[object] = []
+
+    def list_streams(**arguments: object) -> dict[str, object]:
+        asked.append(arguments.get("ExclusiveStartStreamArn"))
+        if arguments.get("ExclusiveStartStreamArn") == first:
+            return {"Streams": [{"StreamArn": second}]}
+        return {"Streams": [{"StreamArn": first}], "LastEvaluatedStreamArn": first}
+
+    monkeypatch.setattr(client, "list_streams", list_streams)
+    assert StreamApi(client).list_streams("t") == (frozenset({first, second}), True)
+    assert asked == [None, first]
+
+
+def test_a_cursor_of_streams_that_comes_back_ends_the_paging_and_proves_no_stream_gone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expire(world, 3)
+    worker = world.start_worker()
+    world.run(5)
+    old = world.table.current.arn
+    new = world.table.enable_stream().arn
+    calls = 0
+
+    def list_streams(**_arguments: object) -> dict[str, object]:
+        nonlocal calls
+        calls += 1
+        assert calls < 100, "the paging must end"
+        return {"Streams": [{"StreamArn": new}], "LastEvaluatedStreamArn": new}
+
+    monkeypatch.setattr(worker.client, "list_streams", list_streams)
+    world.table.lose_stream(old)
+    world.run(90)
+    assert calls > 0
+    assert calls % 2 == 0, "each look asks twice, and then knows the cursor"
+    assert world.gaps == [], "an incomplete answer says of no stream that it was replaced"
+    assert all(not lease.gap_reported for lease in world.leases().values())
+    monkeypatch.undo()
+    world.table.restore_stream(old)
+    expire(world, 3, start=3)
+    world.run(200)
+    assert world.missing() == []
+
+
 def describe_stream_answering(answers: list[dict[str, object]]) -> Callable[..., dict[str, object]]:
     """A DescribeStream that gives these answers, one after the other."""
 
@@ -200,6 +249,28 @@ def test_an_old_stream_that_only_lease_rows_know_is_told_as_lost_and_the_new_one
     assert len(world.gaps) == 1, "the loss is told once, not at each start"
 
 
+def test_a_shard_that_is_held_when_its_stream_goes_is_given_up(world: World) -> None:
+    expire(world, 3)
+    worker = world.start_worker()
+    world.run(5)
+    old = world.table.current.arn
+    world.faults.errors.extend([("GetRecords", "InternalServerError")] * 4)
+    expire(world, 2, start=3)
+    world.table.enable_stream()
+    world.table.lose_stream(old)
+    expire(world, 2, start=5)
+    assert any(lease.row.stream_arn == old for lease in worker.readers)
+    world.run(90)
+    assert not [lease for lease in worker.readers if lease.row.stream_arn == old]
+    assert [
+        (lease.finished, lease.owner) for lease in world.leases().values() if lease.stream_arn == old
+    ] == [(False, None)]
+    assert [(gap["reason"], gap["stream_arn"]) for gap in world.gaps] == [("stream_gone", old)]
+    assert [entry.request_id for entry in world.emitted][3:] == ["export-5", "export-6"]
+    assert worker.degraded() == {}
+    assert world.missing() == []
+
+
 def test_an_old_stream_that_was_read_to_its_end_before_it_went_is_no_loss(world: World) -> None:
     expire(world, 3)
     world.start_worker()
@@ -251,6 +322,16 @@ def test_ten_tasks_ask_about_the_stream_less_than_twice_a_second(new_world: Call
     world.run(300)
     calls = sum(worker.client.calls["DescribeStream"] for worker in workers) - before
     assert 0 < calls / 300 < 2
+
+
+def test_tasks_that_start_together_do_not_look_in_step(new_world: Callable[[int], World]) -> None:
+    world = new_world(2)
+    workers = [world.start_worker() for _ in range(2)]
+    world.run(400)
+    first, second = (worker.client.called_at["DescribeStream"][1:12] for worker in workers)
+    assert len(first) == len(second) == 11
+    in_step = [pair for pair in zip(first, second, strict=True) if abs(pair[0] - pair[1]) < 0.5]
+    assert len(in_step) <= 5
 
 
 def busiest_second(workers: list[Worker], operation: str) -> int:

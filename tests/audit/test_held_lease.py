@@ -7,14 +7,7 @@ from typing import Any
 
 import pytest
 
-from processor.audit.held_lease import (
-    HeldLease,
-    LeaseLost,
-    LeaseNotTrusted,
-    Tenure,
-    acquire,
-    suspend_aware_clock,
-)
+from processor.audit.held_lease import HeldLease, LeaseLost, LeaseNotTrusted, Tenure, acquire
 from processor.audit.lease_table import LeaseTable
 from processor.audit.leases import Lease, Position, new_lease
 from processor.aws import Transient
@@ -283,6 +276,20 @@ def test_writes_of_one_lease_happen_one_after_the_other(bench: Bench) -> None:
     assert bench.seen().counter == held.row.counter == 21
 
 
-def test_the_clock_of_trust_runs_on_while_the_machine_is_suspended() -> None:
-    before = time.clock_gettime(time.CLOCK_BOOTTIME)
-    assert before <= suspend_aware_clock() <= time.clock_gettime(time.CLOCK_BOOTTIME)
+def test_the_clock_of_trust_runs_on_while_the_machine_is_suspended(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def clock_gettime(clock: int) -> float:
+        asked.append(clock)
+        return 123.0
+
+    monkeypatch.setattr(time, "clock_gettime", clock_gettime)
+    assert Tenure("me", 10.0).clock() == 123.0
+    assert asked == [time.CLOCK_BOOTTIME]
+
+
+def test_without_such_a_clock_trust_goes_by_the_monotonic_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(time, "CLOCK_BOOTTIME")
+    monkeypatch.setattr(time, "monotonic", lambda: 456.0)
+    monkeypatch.setattr(time, "clock_gettime", lambda _clock: 123.0)
+    assert Tenure("me", 10.0).clock() == 456.0

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.audit.world import FAILOVER_SECONDS, World
+from tests.audit.world import FAILOVER_SECONDS, World, values_of
 
 HOUR = 3_600.0
 
@@ -134,13 +134,15 @@ def test_a_trimmed_position_is_told_with_both_ends_and_its_hours_and_reading_goe
         first,
     )
     assert gap["hours"] == pytest.approx(30, abs=0.1)
+    (worker,) = world.workers.values()
+    assert values_of(worker.metrics)["AuditGaps"] == 1
     assert [entry.request_id for entry in world.emitted] == ["export-0", "export-1", "export-4", "export-5"]
     assert world.missing() == []
 
 
 def test_a_position_that_is_trimmed_while_it_is_held_is_told_just_so(world: World) -> None:
     expire(world, 2)
-    world.start_worker()
+    worker = world.start_worker()
     world.run(10)
     world.sink_is_down = True
     expire(world, 2, start=2)
@@ -151,6 +153,7 @@ def test_a_position_that_is_trimmed_while_it_is_held_is_told_just_so(world: Worl
     world.sink_is_down = False
     world.run(60)
     assert [gap["reason"] for gap in world.gaps] == ["trimmed"]
+    assert values_of(worker.metrics)["AuditGaps"] == 1
     # The page in hand was taken all the same; what was behind it is lost, and told.
     assert [entry.request_id for entry in world.emitted] == [f"export-{number}" for number in range(4)]
     assert world.missing() == []
@@ -169,7 +172,7 @@ def test_an_oldest_record_that_is_trimmed_again_and_again_is_tried_without_haste
 def test_a_shard_that_is_gone_is_closed_after_two_listings_a_failover_time_apart(world: World) -> None:
     shard_id = only_shard(world)
     expire(world, 2)
-    world.start_worker()
+    worker = world.start_worker()
     world.run(5)
     last = world.leases()[shard_id].position.sequence_number
     (child,) = world.table.roll(shard_id)
@@ -180,6 +183,7 @@ def test_a_shard_that_is_gone_is_closed_after_two_listings_a_failover_time_apart
     assert world.time - lost >= FAILOVER_SECONDS
     (gap,) = world.gaps
     assert (gap["reason"], gap["shard_id"], gap["last_sequence_number"]) == ("shard_gone", shard_id, last)
+    assert values_of(worker.metrics)["AuditGaps"] == 1
     world.run(10)
     assert world.leases()[child].position.sequence_number is not None
     assert world.missing() == []
@@ -195,6 +199,27 @@ def test_a_shard_that_is_missing_for_a_moment_is_not_closed(world: World) -> Non
     world.table.restore_shard(shard_id)
     expire(world, 2, start=2)
     world.run(60)
+    assert_all_taken_once(world)
+
+
+def test_a_shard_that_an_incomplete_listing_lacks_is_not_closed(new_world: Callable[[int], World]) -> None:
+    world = new_world(5)
+    worker = world.start_worker()
+    world.run(5)
+    before = world.leases()
+    world.faults.describe_page, world.faults.repeats_cursor = 2, True
+    gone = [shard.shard_id for shard in world.table.open_shards()[2:4]]
+    for shard_id in gone:
+        world.table.drop_shard(shard_id)
+    world.run(6 * FAILOVER_SECONDS)
+    assert worker.client.called_at["DescribeStream"], "the listings were asked for"
+    assert [lease.finished for lease in world.leases().values()] == [False] * 5
+    assert world.gaps == []
+    for shard_id in gone:
+        world.table.restore_shard(shard_id)
+    expire(world, 20)
+    world.run(60)
+    assert world.leases().keys() == before.keys()
     assert_all_taken_once(world)
 
 

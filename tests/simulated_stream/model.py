@@ -76,7 +76,7 @@ class SimulatedTable:
     @property
     def current(self) -> SimulatedStream:
         """The newest stream."""
-        return list(self.streams.values())[-1]
+        return self.streams[max(self.streams)]  # their labels sort by age
 
     def enable_stream(self, shards: int = 1) -> SimulatedStream:
         """Gives the table a new stream; the one before it is disabled, its open shards are closed."""
