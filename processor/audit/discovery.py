@@ -120,6 +120,7 @@ class Discovery:
             )  # fmt: skip
             states[arn] = self._replaced(arn, rows) if is_replaced else self._present(arn)
         self._streams = states
+        self._tell_replaced(newest, {lease.stream_arn for lease in leases})
         self._report(states, newest)
         self._report_waiting(leases)
         self._create_rows(states.values(), leases)
@@ -200,6 +201,14 @@ class Discovery:
         if event and event not in self._warned:
             get_logger().error(event, table=self._status_table, problem=problem)
         self._warned = {event} if event else set()
+
+    def _tell_replaced(self, newest: str | None, known: set[str]) -> None:
+        """Says once that the table has a new stream: while lease rows know an earlier one only."""
+        if newest is None or not known or newest in known or newest in self._told:
+            return
+        self._told.add(newest)
+        old = by_age(frozenset(known))[-1]
+        get_logger().warning("stream_replaced", old_stream_arn=old, new_stream_arn=newest)
 
     def _report_waiting(self, leases: Iterable[Lease]) -> None:
         """Shows a stream that is held back by an earlier one for long."""

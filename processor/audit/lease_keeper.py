@@ -26,6 +26,7 @@ TRIES_PER_FAILOVER = 10
 
 RELEASE_RETRY_SECONDS = 0.25
 _COMPONENT = "audit leases"
+_ROWS = "audit lease rows"
 
 
 class LeaseKeeper:
@@ -80,6 +81,23 @@ class LeaseKeeper:
         """From here on no lease is taken; those held are renewed until they are given up."""
         self._is_taking = False
 
+    def withdraw(self) -> None:
+        """Takes back what this worker asked others for, and frees what was handed to it meanwhile.
+
+        To be called once, after the last scan: whoever hands a shard to a worker that is gone leaves it
+        unread for a failover time. What cannot be taken back now costs just that.
+        """
+        me = self._tenure.worker
+        held = {lease.row.key for lease in self.held}
+        try:
+            for lease in self._scan():
+                if lease.requested_by == me:
+                    self._table.withdraw(lease)
+                elif lease.owner == me and lease.key not in held:
+                    self._table.free(lease)
+        except AwsError as error:
+            get_logger().warning("lease_scan_failed", error=str(error))
+
     def forget(self, lease: HeldLease) -> None:
         """Notes that a lease's reader is done with it."""
         with self._lock:
@@ -92,7 +110,7 @@ class LeaseKeeper:
         """Reads all rows and does what they ask for; returns how long to wait before the next scan."""
         started = self._clock()
         try:
-            leases = [lease for lease in self._table.scan() if belongs_to(lease, self._status_table)]
+            leases = self._scan()
             expired = self._watch.observe(leases, started=started, ended=self._clock())
             self._hand_over(leases)
             if self._is_taking:
@@ -105,6 +123,13 @@ class LeaseKeeper:
         self._scanning.worked()
         self._health.report(_COMPONENT, None)
         return self.scan_seconds
+
+    def _scan(self) -> list[Lease]:
+        leases = [lease for lease in self._table.scan() if belongs_to(lease, self._status_table)]
+        unreadable = sorted(self._table.unreadable)
+        problem = f"rows of the leases table cannot be read, nor their shards: {', '.join(unreadable[:3])}"
+        self._health.report(_ROWS, problem if unreadable else None)
+        return leases
 
     def _hand_over(self, leases: list[Lease]) -> None:
         """Gives up what another worker asks for, and what nothing can be read from any more."""

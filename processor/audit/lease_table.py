@@ -34,19 +34,26 @@ class LeaseTable:
     def __init__(self, client: LeasesClient, table: str) -> None:
         self._client = client
         self._table = table
-        self._unreadable: set[str] = set()
+        self.unreadable: frozenset[str] = frozenset()
+        """Keys of the rows that the last scan could not read, so that their shards were left out."""
 
     def scan(self) -> tuple[Lease, ...]:
         """Every lease row, read consistently; rows that are none of ours are left out."""
         leases: list[Lease] = []
+        unreadable: set[str] = set()
         start: dict[str, Any] = {}
         while True:
             page = call(self._client.scan, TableName=self._table, ConsistentRead=True, **start)
             for row in page.get("Items", ()):
-                lease = self._read(row)
+                try:
+                    lease = from_attributes(row)
+                except ValueError:
+                    unreadable.add(str(row.get("leaseKey", {}).get("S")))
+                    continue
                 if lease is not None:
                     leases.append(lease)
             if not page.get("LastEvaluatedKey"):
+                self._note_unreadable(frozenset(unreadable))
                 return tuple(leases)
             start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
@@ -91,7 +98,7 @@ class LeaseTable:
             The row as it is now.
 
         Raises:
-            ConditionFailed: with the row as it is instead.
+            ConditionFailed: with the row as it is instead; also where that is none that can be read.
         """
         names = {f"#{index}": name for index, name in enumerate([*sets, *sorted(removes)])}
         placeholders = {name: placeholder for placeholder, name in names.items()}
@@ -121,9 +128,13 @@ class LeaseTable:
             ReturnValues="ALL_NEW",
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
-        lease = from_attributes(answer["Attributes"])
+        row = answer["Attributes"]
+        try:
+            lease = from_attributes(row)
+        except ValueError:
+            lease = None
         if lease is None:
-            raise ValueError("the row was no lease row")
+            raise ConditionFailed("UpdateItem", "UnreadableRow", row)
         return lease
 
     def request(self, lease: Lease, worker: str) -> bool:
@@ -144,14 +155,19 @@ class LeaseTable:
             return False
         return True
 
+    def withdraw(self, lease: Lease) -> None:
+        """Takes back what `request` asked for, unless the owner has changed the row meanwhile."""
+        sets = {"leaseCounter": number(lease.counter)}  # stays, so that the owner's own writes go on
+        self._change(lease, sets=sets, removes=frozenset({"x_requestedBy"}))
+
+    def free(self, lease: Lease) -> None:
+        """Takes the owner out of a row that nobody holds, unless it has changed meanwhile."""
+        sets = {"leaseCounter": number(lease.counter + 1)}
+        self._change(lease, sets=sets, removes=frozenset({"leaseOwner"}))
+
     def mark_gap_reported(self, lease: Lease) -> None:
         """Notes that the loss of this shard has been said, unless somebody has changed the row meanwhile."""
-        try:
-            self.update(
-                lease.key, counter=lease.counter, owner=lease.owner, sets={"x_gapReported": {"BOOL": True}}
-            )
-        except ConditionFailed:
-            return
+        self._change(lease, sets={"x_gapReported": {"BOOL": True}})
 
     def delete_finished(self, lease: Lease) -> bool:
         """Removes the row of a finished shard, unless it has changed.
@@ -171,12 +187,14 @@ class LeaseTable:
             return False
         return True
 
-    def _read(self, row: Attributes) -> Lease | None:
+    def _change(self, lease: Lease, *, sets: Attributes, removes: frozenset[str] = frozenset()) -> None:
+        """A write that is needless once the row has changed."""
         try:
-            return from_attributes(row)
-        except ValueError:
-            key = str(row.get("leaseKey"))
-            if key not in self._unreadable:
-                self._unreadable.add(key)
-                get_logger().error("lease_row_unreadable", lease_key=key)
-            return None
+            self.update(lease.key, counter=lease.counter, owner=lease.owner, sets=sets, removes=removes)
+        except ConditionFailed:
+            return
+
+    def _note_unreadable(self, keys: frozenset[str]) -> None:
+        news, self.unreadable = keys - self.unreadable, keys
+        for key in sorted(news):
+            get_logger().error("lease_row_unreadable", lease_key=key)

@@ -131,7 +131,7 @@ class AuditPipeline:
         )
         self._finders = [
             self._loop("audit-discovery", self._discovery.step, self._discovery.wake),
-            self._loop("audit-leases", self._scan, self._keeper.wake),
+            self._loop("audit-leases", self._scan, self._keeper.wake, self._keeper.withdraw),
         ]
         self._renewers = [
             self._loop(f"audit-renewals-{number}", self._renew) for number in range(RENEWING_THREADS)

@@ -191,6 +191,33 @@ def test_a_new_stream_is_read_after_the_old_one_is_read_to_its_end(world: World)
     assert len(set(streams)) == 2
 
 
+def test_a_stream_that_is_made_anew_is_told_once_with_both_names(world: World) -> None:
+    expire(world, 3)
+    workers = [world.start_worker()]
+    world.run(5)
+    old = world.table.current.arn
+    new = world.table.enable_stream().arn
+    world.run(120)
+    workers.append(world.start_worker())
+    world.run(120)
+    told = [line for line in world.logs if line["event"] == "stream_replaced"]
+    assert told == [
+        {
+            "event": "stream_replaced",
+            "level": "warning",
+            "old_stream_arn": old,
+            "new_stream_arn": new,
+        }
+    ]
+
+
+def test_the_first_stream_of_a_table_replaces_none(world: World) -> None:
+    expire(world, 3)
+    world.start_worker()
+    world.run(120)
+    assert not [line for line in world.logs if line["event"] == "stream_replaced"]
+
+
 def test_a_new_stream_that_is_held_back_for_minutes_is_shown_with_what_it_waits_for(world: World) -> None:
     expire(world, 3)
     worker = world.start_worker()
@@ -322,6 +349,22 @@ def test_ten_tasks_ask_about_the_stream_less_than_twice_a_second(new_world: Call
     world.run(300)
     calls = sum(worker.client.calls["DescribeStream"] for worker in workers) - before
     assert 0 < calls / 300 < 2
+
+
+def test_a_row_that_cannot_be_read_is_shown_while_it_lasts(new_world: Callable[[int], World]) -> None:
+    world = new_world(2)
+    worker = world.start_worker()
+    world.run(5)
+    key = min(world.rows.rows)
+    checkpoint = world.rows.rows[key].pop("checkpoint")
+    world.run(60)
+    assert key in worker.degraded()["audit lease rows"]
+    world.rows.rows[key]["checkpoint"] = checkpoint
+    world.run(60)
+    assert worker.degraded() == {}
+    expire(world, 10)
+    world.run(20)
+    assert world.missing() == []
 
 
 def test_tasks_that_start_together_do_not_look_in_step(new_world: Callable[[int], World]) -> None:

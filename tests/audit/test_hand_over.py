@@ -250,6 +250,36 @@ def test_who_asked_for_a_shard_and_died_costs_one_failover_time(new_world: NewWo
     assert_all_taken_once(world)
 
 
+def handed_over_to(world: World, name: str) -> bool:
+    """Whether the row of a shard says that this worker owns it, before it has taken it."""
+    held = {lease.row.key for worker in world.workers.values() for lease in worker.readers}
+    return any(lease.owner == name and lease.key not in held for lease in world.leases().values())
+
+
+def requested_by(world: World, name: str) -> bool:
+    """Whether a shard is asked for by this worker."""
+    return any(lease.requested_by == name for lease in world.leases().values())
+
+
+@pytest.mark.parametrize("moment", [requested_by, handed_over_to])
+def test_who_asked_for_a_shard_and_is_stopped_costs_no_failover_time(
+    new_world: NewWorld, moment: Callable[[World, str], bool]
+) -> None:
+    world = new_world(2)
+    first = world.start_worker()
+    world.run(5)
+    second = world.start_worker()
+    assert world.run(30, until=lambda: moment(world, second.name))
+    world.stop(second)
+    assert not requested_by(world, second.name)
+    assert not handed_over_to(world, second.name)
+    expire(world, 20)
+    assert world.run(4, until=lambda: len(world.emitted) == 20)
+    world.run(30)
+    assert len(first.readers) == 2
+    assert_all_taken_once(world)
+
+
 def test_a_row_written_by_somebody_else_is_left_alone(world: World) -> None:
     foreign = {
         "leaseKey": {"S": "shardId-00000001541626099285-f35f62ef"},

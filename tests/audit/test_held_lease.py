@@ -257,6 +257,14 @@ def test_a_row_that_was_removed_by_hand_ends_the_tenure(bench: Bench) -> None:
     assert bench.table.scan() == ()
 
 
+def test_a_row_that_somebody_breaks_ends_the_tenure(bench: Bench) -> None:
+    held = bench.take()
+    del bench.rows.rows[NEW.key]["checkpoint"]
+    with pytest.raises(LeaseLost):
+        held.renew()
+    assert held.over
+
+
 def test_a_renewal_that_another_write_made_needless_is_not_written(bench: Bench) -> None:
     held = bench.take()
     counter = bench.seen().counter

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+import structlog
 
 from processor.audit.lease_table import LeasesClient, LeaseTable
 from processor.audit.leases import Lease, new_lease
@@ -120,9 +121,38 @@ def test_a_told_loss_is_noted_once_and_only_in_a_row_that_is_as_it_was_seen(tabl
     assert table.scan()[0].gap_reported
 
 
+def test_a_request_that_is_withdrawn_leaves_the_row_to_its_owner(table: LeaseTable) -> None:
+    table.create(lease())
+    held = table.update(
+        lease().key, counter=0, owner=None, sets={"leaseCounter": {"N": "1"}, "leaseOwner": {"S": "a"}}
+    )
+    assert table.request(held, "b")
+    table.withdraw(replace(held, counter=7))
+    assert table.scan() == (replace(held, requested_by="b"),), "it was another row that was seen"
+    table.withdraw(held)
+    assert table.scan() == (held,)
+
+
+def test_a_row_that_nobody_holds_is_freed_unless_it_has_changed(table: LeaseTable) -> None:
+    table.create(lease())
+    handed = table.update(
+        lease().key, counter=0, owner=None, sets={"leaseCounter": {"N": "1"}, "leaseOwner": {"S": "a"}}
+    )
+    table.free(replace(handed, counter=0))
+    assert table.scan() == (handed,)
+    table.free(handed)
+    assert table.scan() == (replace(handed, counter=2, owner=None),)
+
+
 def test_a_row_that_cannot_be_read_is_told_once_and_left_out() -> None:
     rows = SimulatedRows()
     rows.rows["broken"] = {"leaseKey": {"S": "broken"}, "x_streamArn": {"S": ARN}}
     table = LeaseTable(rows, "leases")
     table.create(lease())
-    assert table.scan() == table.scan() == (lease(),)
+    with structlog.testing.capture_logs() as logs:
+        assert table.scan() == table.scan() == (lease(),)
+        assert table.unreadable == {"broken"}
+    assert [(line["event"], line["lease_key"]) for line in logs] == [("lease_row_unreadable", "broken")]
+    del rows.rows["broken"]
+    table.scan()
+    assert table.unreadable == frozenset()

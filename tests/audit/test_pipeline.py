@@ -19,6 +19,8 @@ from tests.simulated_stream.model import SimulatedTable
 from tests.simulated_stream.rows import SimulatedRows
 from tests.waiting import eventually
 
+WORKER = "this-worker"
+
 
 class Shelf:
     """A sink that keeps entries; it can be down, break, or block until it is let go."""
@@ -105,6 +107,7 @@ class Bench:
             metrics=Metrics(),
             health=self.health,
             on_death=lambda name, error: self.deaths.append((name, type(error).__name__)),
+            worker=WORKER,
         )
 
     def expire(self, count: int) -> None:
@@ -280,6 +283,19 @@ def test_one_renewal_that_hangs_costs_no_other_lease(tmp_path: Path) -> None:
 
 def test_a_pipeline_that_was_never_started_has_ended(bench: Bench) -> None:
     assert bench.pipeline.join()
+
+
+def test_a_stop_takes_back_what_was_asked_of_others(bench: Bench) -> None:
+    bench.pipeline.start()
+    eventually(lambda: bench.owned() == 3)
+    row = dict(bench.rows.rows[min(bench.rows.rows)])
+    key = row["leaseKey"]["S"] + "-of-another"
+    asked = {"leaseKey": {"S": key}, "leaseOwner": {"S": "another"}, "x_requestedBy": {"S": WORKER}}
+    bench.rows.rows[key] = row | asked
+    assert bench.end()
+    assert bench.rows.rows[key] == {
+        name: value for name, value in (row | asked).items() if name != "x_requestedBy"
+    }
 
 
 def test_a_thread_that_dies_is_told_with_its_name_and_error(bench: Bench) -> None:

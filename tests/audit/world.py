@@ -170,6 +170,7 @@ class Worker:
         """SIGTERM, with the time until which sinks are waited for."""
         self.is_stopping = True
         self.keeper.stop_taking()
+        self.keeper.withdraw()
         for reader in self.readers.values():
             reader.request_stop(give_up_at)
 
@@ -335,7 +336,10 @@ class World:
         if after is None:
             assert before["checkpoint"]["S"] == "SHARD_END", "only a finished row may be removed"
         else:
-            lease = from_attributes(after)
+            try:
+                lease = from_attributes(after)
+            except ValueError:
+                return  # a test has broken the row: there is no checkpoint to judge
             assert lease is not None
             shard = self._find(lease.stream_arn, lease.shard_id)
             if lease.finished:
