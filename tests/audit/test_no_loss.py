@@ -4,7 +4,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.audit.world import Worker, World, watched
+from tests.audit.world import FAILOVER_SECONDS, Killed, Worker, World, watched
 
 KEYS = st.sampled_from(["a", "b", "c", "d", "e", "poison"])
 SECONDS = st.floats(0.05, 14.0)
@@ -21,6 +21,7 @@ class AuditMachine(RuleBasedStateMachine):
         self._watching = watched(self.world)
         self._watching.__enter__()
         self.world.start_worker()
+        self._vanished: set[str] = set()
 
     @rule(keys=st.lists(KEYS, min_size=1, max_size=12), rest=st.booleans())
     def exports_expire(self, keys: list[str], rest: bool) -> None:
@@ -51,6 +52,52 @@ class AuditMachine(RuleBasedStateMachine):
         if len(self.world.table.streams) < 3:
             self.world.table.enable_stream(2)
 
+    @precondition(lambda self: self._listed_with_rows())
+    @rule(place=st.integers(0, 20), seconds=st.floats(0.5, 9.0))
+    def a_shard_vanishes_and_returns(self, place: int, seconds: float) -> None:
+        shards = self._listed_with_rows()
+        shard_id = shards[place % len(shards)]
+        # Once each: two listings that lack a shard, a failover time apart, are enough to close it.
+        self._vanished.add(shard_id)
+        self.world.on_interrupt = self.world.on_lease_write = None
+        self.world.table.drop_shard(shard_id)
+        self.world.run(seconds)
+        self.world.table.restore_shard(shard_id)
+
+    @precondition(lambda self: self._listed_with_rows(closed=True))
+    @rule(place=st.integers(0, 20))
+    def a_closed_shard_vanishes_for_good(self, place: int) -> None:
+        shards = self._listed_with_rows(closed=True)
+        self.world.table.drop_shard(shards[place % len(shards)])
+
+    @rule(seconds=st.floats(0.5, 40.0))
+    def the_stream_is_missing_for_a_while(self, seconds: float) -> None:
+        arn = self.world.table.current.arn
+        self.world.on_interrupt = None
+        self.world.table.lose_stream(arn)
+        self.world.run(seconds)
+        self.world.table.restore_stream(arn)
+
+    @precondition(lambda self: self._old_streams_with_rows())
+    @rule()
+    def an_old_stream_is_lost(self) -> None:
+        self.world.table.lose_stream(self._old_streams_with_rows()[0])
+
+    @rule(hours=st.floats(1, 40), why=st.sampled_from(["suspended", "no access", "no leases table"]))
+    def hours_pass_in_which_no_live_task_reads(self, hours: float, why: str) -> None:
+        world = self.world
+        if why == "no access":
+            world.faults.errors.extend([("GetRecords", "AccessDeniedException")] * 10_000)
+            world.run(2.0)
+        if why == "no leases table":
+            world.rows.lost_requests = 10_000
+            world.run(FAILOVER_SECONDS + 5.0)
+        world.time += hours * 3_600
+        world.trim()
+        if why == "no access":
+            world.faults.errors.clear()
+        world.rows.lost_requests = 0
+
     @rule(hours=st.floats(1, 40))
     def nobody_runs_for_hours(self, hours: float) -> None:
         self.world.workers.clear()
@@ -75,9 +122,14 @@ class AuditMachine(RuleBasedStateMachine):
     def a_task_is_stopped(self, place: int) -> None:
         worker = self._worker(place)
         worker.is_paused = False
-        worker.stop(self.world.time + 23.0)
+        try:
+            worker.stop(self.world.time + 23.0)
+        except Killed:
+            self.world.kill(worker)
+            return
         self.world.run(25.0, until=lambda: not worker.readers)
-        self.world.kill(worker)
+        if worker.name in self.world.workers:  # else it was killed meanwhile
+            self.world.kill(worker)
 
     @precondition(lambda self: self.world.workers)
     @rule(place=st.integers(0, 20))
@@ -96,6 +148,14 @@ class AuditMachine(RuleBasedStateMachine):
             self.world.time += seconds
 
         self.world.on_lease_write = stand_still
+
+    @rule()
+    def a_task_will_be_killed_inside_a_put(self) -> None:
+        self.world.on_interrupt = _kill
+
+    @rule()
+    def a_task_will_be_killed_inside_a_lease_write(self) -> None:
+        self.world.on_lease_write = _kill
 
     # Faults
 
@@ -134,6 +194,7 @@ class AuditMachine(RuleBasedStateMachine):
         child_delay=st.sampled_from([0.0, 0.0, 5.0, 40.0]),
         page=st.integers(1, 5),
         ignores_filter=st.booleans(),
+        repeats_cursor=st.sampled_from([False, False, True]),
         end_apart=st.booleans(),
         null_iterator=st.booleans(),
     )
@@ -144,6 +205,7 @@ class AuditMachine(RuleBasedStateMachine):
         child_delay: float,
         page: int,
         ignores_filter: bool,
+        repeats_cursor: bool,
         end_apart: bool,
         null_iterator: bool,
     ) -> None:
@@ -152,6 +214,7 @@ class AuditMachine(RuleBasedStateMachine):
         faults.child_delay_seconds = child_delay
         faults.describe_page = page
         faults.ignores_filter = ignores_filter
+        faults.repeats_cursor = repeats_cursor
         faults.end_apart = end_apart
         faults.null_iterator = null_iterator
 
@@ -190,6 +253,8 @@ class AuditMachine(RuleBasedStateMachine):
         world, faults = self.world, self.world.faults
         faults.errors.clear()
         faults.child_delay_seconds = 0.0
+        faults.repeats_cursor = False
+        world.on_interrupt = world.on_lease_write = None
         world.rows.lost_answers = world.rows.lost_requests = 0
         world.sink_is_down = world.dead_letters.is_down = False
         if not world.workers:
@@ -214,12 +279,36 @@ class AuditMachine(RuleBasedStateMachine):
         ]
         return not world.missing() and all(key in leases and leases[key].finished for key in closed)
 
+    def _listed_with_rows(self, *, closed: bool = False) -> list[str]:
+        """Shards that some task has found and that have not vanished yet."""
+        return [
+            shard.shard_id
+            for stream in self.world.table.streams.values()
+            for shard in stream.shards.values()
+            if shard.shard_id in self.world.leases()
+            and shard.shard_id not in self._vanished
+            and (shard.closed_at is not None or not closed)
+        ]
+
+    def _old_streams_with_rows(self) -> list[str]:
+        """Earlier streams all of whose shards some task has found."""
+        table, rows = self.world.table, self.world.leases()
+        return [
+            stream.arn
+            for stream in table.streams.values()
+            if stream is not table.current and all(shard.shard_id in rows for shard in stream.all_shards())
+        ]
+
     def _worker(self, place: int) -> Worker:
         workers = list(self.world.workers.values())
         return workers[place % len(workers)]
 
     def _let_others_run(self, seconds: float) -> None:
         self.world.run(seconds)
+
+
+def _kill() -> None:
+    raise Killed
 
 
 TestNoLoss = AuditMachine.TestCase

@@ -43,6 +43,10 @@ FAILOVER_SECONDS = 10.0
 EPOCH = 1_795_000_000.0
 
 
+class Killed(BaseException):
+    """SIGKILL in the middle of whatever a worker does."""
+
+
 class SimulatedQueue:
     """A dead-letter queue: keeps what it is sent."""
 
@@ -235,7 +239,10 @@ class World:
         self.logs: list[Any] = []
         self.on_interrupt: Callable[[], None] | None = None
         self.on_lease_write: Callable[[], None] | None = None
+        self.gap_limits: list[int] = []
+        """For each gap, the youngest number at the time it was told: it says nothing of later ones."""
         self._taken: set[str] = set()
+        self._ever_rows: set[str] = set()
         self._never_missed: set[str] = set()
         self._names = itertools.count(1)
 
@@ -273,17 +280,20 @@ class World:
         end = self.time + seconds
         while not until():
             due = [
-                (at, index, action)
+                (at, index, worker, action)
                 for index, worker in enumerate(self.workers.values())
                 if not worker.is_paused
                 for at, action in worker.due()
             ]
-            at, _, action = min(due, key=lambda each: each[:2], default=(end, 0, None))
-            if action is None or at >= end:
+            at, _, worker, action = min(due, key=lambda each: each[:2], default=(end, 0, None, None))
+            if worker is None or action is None or at >= end:
                 self.time = max(self.time, end)
                 return until()
             self.time = max(self.time, at) + 0.001  # a step takes a millisecond
-            action()
+            try:
+                action()
+            except Killed:
+                self.kill(worker)
         return True
 
     def trim(self) -> None:
@@ -322,7 +332,8 @@ class World:
         key = lease_key(entry.source.stream_arn, entry.source.shard_id)
         row = self.rows.rows.get(key)
         owner = row.get("leaseOwner", {}).get("S") if row else None
-        assert owner in {worker.name, None}, f"{worker.name} puts an entry of a shard that {owner} holds"
+        # A row that an operator has removed says nothing; one that is given up or finished says no.
+        assert row is None or owner == worker.name, f"{worker.name} puts an entry of {owner}'s shard"
         shard = self._find(entry.source.stream_arn, entry.source.shard_id)
         parent = shard.parent_id and self._find(entry.source.stream_arn, shard.parent_id)
         if parent and entry.audit_id not in self._taken:
@@ -341,6 +352,7 @@ class World:
             except ValueError:
                 return  # a test has broken the row: there is no checkpoint to judge
             assert lease is not None
+            self._ever_rows.add(lease.shard_id)
             shard = self._find(lease.stream_arn, lease.shard_id)
             if lease.finished:
                 assert shard.closed_at is not None, "an open shard has no end"
@@ -369,18 +381,21 @@ class World:
         ]
 
     def _is_told(self, shard: SimulatedShard, number: int) -> bool:
-        """Whether an `audit_gap` covers a record: of its shard, of one whose children may be lost with it,
-        or of one that was found only after its parents were gone."""
+        """Whether an `audit_gap` covers a record: of its shard or, where that was never found, of one whose
+        children were lost with it or that was found only after its parents were gone."""
         is_there = any(shard.shard_id in stream.shards for stream in self.table.streams.values())
         if is_there and number in {number_of(record) for record in shard.records}:
             return False  # it can still be read
-        for gap in self.gaps:
+        relatives = set() if shard.shard_id in self._ever_rows else self._relatives(shard)
+        for gap, limit in zip(self.gaps, self.gap_limits, strict=True):
+            if number > limit:
+                continue
             last = int(gap["last_sequence_number"] or 0)
             first = gap["first_sequence_number"]
             if gap["shard_id"] == shard.shard_id and last < number and (first is None or number < int(first)):
                 return True
-            is_relative = gap["shard_id"] in self._relatives(shard)
-            if is_relative and (first is None or gap["reason"] == "unread_past_retention"):
+            is_open = first is None or gap["reason"] == "unread_past_retention"
+            if gap["shard_id"] in relatives and is_open:
                 return True
         return False
 
@@ -468,6 +483,7 @@ def watched(world: World) -> Iterator[World]:
         world.logs.append({**event, "level": method})
         if event["event"] == "audit_gap":
             world.gaps.append(dict(event))
+            world.gap_limits.append(world.table.last_number)
         raise structlog.DropEvent
 
     before = structlog.get_config()

@@ -78,6 +78,11 @@ class SimulatedTable:
         """The newest stream."""
         return self.streams[max(self.streams)]  # their labels sort by age
 
+    @property
+    def last_number(self) -> int:
+        """The youngest sequence number that was given out."""
+        return self._sequence_number
+
     def enable_stream(self, shards: int = 1) -> SimulatedStream:
         """Gives the table a new stream; the one before it is disabled, its open shards are closed."""
         with self.lock:
