@@ -6,7 +6,7 @@ import pytest
 
 from processor.audit.streams import StreamApi
 from tests.audit.test_reading import assert_all_taken_once, expire, only_shard
-from tests.audit.world import Worker, World
+from tests.audit.world import World
 from tests.simulated_stream.client import SimulatedStreamsClient
 
 HOUR = 3_600.0
@@ -341,16 +341,6 @@ def test_a_row_that_was_removed_by_hand_is_made_again_and_read_from_its_oldest_r
     assert any(line["event"] == "lease_lost" and line["level"] == "warning" for line in world.logs)
 
 
-def test_ten_tasks_ask_about_the_stream_less_than_twice_a_second(new_world: Callable[[int], World]) -> None:
-    world = new_world(20)
-    workers = [world.start_worker() for _ in range(10)]
-    world.run(60)
-    before = sum(worker.client.calls["DescribeStream"] for worker in workers)
-    world.run(300)
-    calls = sum(worker.client.calls["DescribeStream"] for worker in workers) - before
-    assert 0 < calls / 300 < 2
-
-
 def test_a_row_that_cannot_be_read_is_shown_while_it_lasts(new_world: Callable[[int], World]) -> None:
     world = new_world(2)
     worker = world.start_worker()
@@ -365,56 +355,6 @@ def test_a_row_that_cannot_be_read_is_shown_while_it_lasts(new_world: Callable[[
     expire(world, 10)
     world.run(20)
     assert world.missing() == []
-
-
-def test_tasks_that_start_together_do_not_look_in_step(new_world: Callable[[int], World]) -> None:
-    world = new_world(2)
-    workers = [world.start_worker() for _ in range(2)]
-    world.run(400)
-    first, second = (worker.client.called_at["DescribeStream"][1:12] for worker in workers)
-    assert len(first) == len(second) == 11
-    in_step = [pair for pair in zip(first, second, strict=True) if abs(pair[0] - pair[1]) < 0.5]
-    assert len(in_step) <= 5
-
-
-def busiest_second(workers: list[Worker], operation: str) -> int:
-    """The most calls that these workers together made within one second."""
-    times = sorted(at for worker in workers for at in worker.client.called_at[operation])
-    return max(sum(begin <= at < begin + 1.0 for at in times[index:]) for index, begin in enumerate(times))
-
-
-@pytest.mark.parametrize("child_delay", [0.0, 1.0, 5.0])
-def test_forty_shards_that_roll_over_at_once_cost_four_tasks_few_listings(
-    new_world: Callable[[int], World], child_delay: float
-) -> None:
-    world = new_world(40)
-    world.faults.child_delay_seconds = child_delay
-    workers = [world.start_worker() for _ in range(4)]
-    world.run(60)
-    assert sorted(world.owners().values()) == [10, 10, 10, 10]
-    for worker in workers:
-        worker.client.called_at.clear()
-    rolled = world.time
-    children = [child for shard in world.table.open_shards() for child in world.table.roll(shard.shard_id)]
-    expire(world, 200)
-    assert world.run(30, until=lambda: set(children) <= set(world.leases()))
-    assert world.time - rolled < child_delay + 5
-    world.run(60)
-    assert busiest_second(workers, "DescribeStream") <= 5
-    assert busiest_second(workers, "ListStreams") <= 5
-    assert_all_taken_once(world)
-
-
-def test_forty_readers_of_a_stream_that_is_missing_ask_for_few_listings(
-    new_world: Callable[[int], World],
-) -> None:
-    world = new_world(40)
-    worker = world.start_worker()
-    world.run(10)
-    world.table.lose_stream(world.table.current.arn)
-    worker.client.called_at.clear()
-    world.run(60)
-    assert busiest_second([worker], "DescribeStream") <= 2
 
 
 def test_a_table_without_a_stream_is_shown_until_it_has_one(world: World) -> None:

@@ -83,8 +83,12 @@ class AuditMachine(RuleBasedStateMachine):
     def an_old_stream_is_lost(self) -> None:
         self.world.table.lose_stream(self._old_streams_with_rows()[0])
 
-    @rule(hours=st.floats(1, 40), why=st.sampled_from(["suspended", "no access", "no leases table"]))
-    def hours_pass_in_which_no_live_task_reads(self, hours: float, why: str) -> None:
+    @rule(
+        hours=st.floats(1, 40),
+        why=st.sampled_from(["suspended", "no access", "no leases table"]),
+        keys=st.lists(KEYS, max_size=4),
+    )
+    def hours_pass_in_which_no_live_task_reads(self, hours: float, why: str, keys: list[str]) -> None:
         world = self.world
         if why == "no access":
             world.faults.errors.extend([("GetRecords", "AccessDeniedException")] * 10_000)
@@ -92,6 +96,7 @@ class AuditMachine(RuleBasedStateMachine):
         if why == "no leases table":
             world.rows.lost_requests = 10_000
             world.run(FAILOVER_SECONDS + 5.0)
+        self.exports_expire(keys, rest=False)
         world.time += hours * 3_600
         world.trim()
         if why == "no access":

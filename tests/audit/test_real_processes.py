@@ -215,8 +215,15 @@ def test_a_task_that_stood_still_past_its_failover_time_puts_nothing_under_the_l
             first.process.send_signal(signal.SIGSTOP)
             stopped_at = max(number_of(record) for _, record in account.table.removals())
             eventually(lambda: account.shares() == [4], FAILOVER_SECONDS + 10)
-            said = len(first.lines)
+            said, others = len(first.lines), len(second.entries)
+            # It cannot even learn that its leases are lost: nothing but its own clock tells it to stop.
+            account.rows.lost_requests = 10**6
             first.process.send_signal(signal.SIGCONT)
+            eventually(
+                lambda: any(line["event"] == "lease_renewal_failed" for line in first.lines[said:]), 20
+            )
+            eventually(lambda: len(second.entries) >= others + 10, 20)
+            account.rows.lost_requests = 0
             # It comes back, finds its leases lost, and asks for a fair share of new ones.
             eventually(lambda: any(line["event"] == "lease_lost" for line in first.lines), 20)
             eventually(lambda: account.shares() == [2, 2], 30)

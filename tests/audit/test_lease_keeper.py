@@ -1,0 +1,144 @@
+"""The threads that renew leases stand in nobody's way, and nobody in theirs."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from processor.audit.held_lease import HeldLease, Tenure
+from processor.audit.lease_keeper import LeaseKeeper
+from processor.audit.lease_table import LeaseTable
+from processor.audit.leases import new_lease
+from processor.audit.shards import Listing, Shard, StreamState
+from processor.health import Health
+from tests.simulated_stream.rows import SimulatedRows
+
+ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/export-status/stream/2026-11-22T10:00:00.000"
+FAILOVER_SECONDS = 10.0
+DUE_SECONDS = 3.4  # a third of it, and a little
+RETRY_SECONDS = 1.1  # a tenth of it, and a little
+
+
+class Bench:
+    """A keeper that holds the lease of one shard, and a clock that stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.time = 100.0
+        self.rows = SimulatedRows()
+        table = LeaseTable(self.rows, "leases")
+        table.create(new_lease(ARN, "shard-1", frozenset(), now=0.0, tracked_since=0.0))
+        state = StreamState(ARN, Listing(ARN, {"shard-1": Shard("shard-1")}, 0.0))
+        won: list[HeldLease] = []
+        self.keeper = LeaseKeeper(
+            table,
+            Tenure("me", FAILOVER_SECONDS, self.clock),
+            status_table="export-status",
+            streams=lambda: {ARN: state},
+            health=Health(Path("unused"), warn=lambda _problem: None),
+            won=won.append,
+            give_up=lambda _lease, _to: None,
+            clock=self.clock,
+        )
+        self.keeper.scan()
+        (self.lease,) = won
+
+    def clock(self) -> float:
+        """Monotonic seconds."""
+        return self.time
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """One held lease, won just now."""
+    return Bench()
+
+
+def while_it_runs(step: Callable[[], object], begun: threading.Event, check: Callable[[], None]) -> None:
+    """Checks something while a step goes on in a thread of its own, which `check` lets end."""
+    thread = threading.Thread(target=step)
+    thread.start()
+    try:
+        assert begun.wait(10)
+        check()
+    finally:
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def test_a_lease_is_renewed_when_it_is_due_and_not_before(bench: Bench) -> None:
+    assert not bench.keeper.renew_next()
+    bench.time += DUE_SECONDS
+    assert bench.keeper.renew_next()
+    assert not bench.keeper.renew_next()
+
+
+def test_a_renewal_that_failed_is_tried_again_ten_times_a_failover_time(bench: Bench) -> None:
+    bench.time += DUE_SECONDS
+    bench.rows.lost_requests = 1
+    assert bench.keeper.renew_next()
+    assert not bench.keeper.renew_next()
+    bench.time += RETRY_SECONDS
+    assert bench.keeper.renew_next()
+    assert bench.lease.seconds_since_renewal() == 0
+
+
+def test_the_most_overdue_lease_goes_first(bench: Bench) -> None:
+    table = LeaseTable(bench.rows, "leases")
+    table.create(new_lease(ARN, "shard-0", frozenset(), now=0.0, tracked_since=0.0))
+    bench.time += 1.0
+    bench.keeper.scan()
+    bench.time += FAILOVER_SECONDS
+    (younger,) = [lease for lease in bench.keeper.held if lease is not bench.lease]
+    assert bench.keeper.renew_next()
+    assert (bench.lease.seconds_since_renewal(), younger.seconds_since_renewal()) == (0, FAILOVER_SECONDS)
+
+
+def test_a_lease_that_its_reader_is_writing_is_passed_over(bench: Bench) -> None:
+    bench.time += FAILOVER_SECONDS / 2
+    begun, let_go = threading.Event(), threading.Event()
+
+    def hang(_key: str, _before: object, _after: object) -> None:
+        begun.set()
+        let_go.wait(10)
+
+    def check() -> None:
+        try:
+            assert not bench.keeper.renew_next(), "it does not wait for the reader's write"
+            assert not bench.keeper.release_next()
+        finally:
+            let_go.set()
+
+    bench.rows.after_write = hang
+    while_it_runs(bench.lease.renew, begun, check)
+
+
+def test_a_lease_that_one_thread_renews_is_passed_over_by_the_others(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.time += FAILOVER_SECONDS / 2
+    begun, let_go = threading.Event(), threading.Event()
+
+    def renew(_min_age_seconds: float = 0.0) -> None:
+        begun.set()
+        let_go.wait(10)
+
+    def check() -> None:
+        try:
+            assert not bench.keeper.renew_next()
+        finally:
+            let_go.set()
+
+    monkeypatch.setattr(bench.lease, "renew", renew)
+    while_it_runs(bench.keeper.renew_next, begun, check)
+
+
+def test_a_release_over_the_readers_head_is_tried_until_it_is_written(bench: Bench) -> None:
+    bench.rows.lost_requests = 1
+    assert bench.keeper.release_next()
+    assert not bench.lease.trusted(), "it may be free already"
+    assert not bench.keeper.release_next()
+    bench.time += 0.25
+    assert bench.keeper.release_next()
+    assert not bench.keeper.release_next()
+    assert "leaseOwner" not in bench.rows.rows[bench.lease.row.key]
