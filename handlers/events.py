@@ -155,17 +155,16 @@ def sent_timestamp(milliseconds: str | None) -> datetime | None:
 
 
 def _sentence(broken: ValidationError) -> str:
-    error: Any = broken.errors(include_url=False, include_input=False)[0]
+    error: Any = broken.errors()[0]  # its `input` and `url` stay out of the sentence
     path = error["loc"]
     name = str(path[0]) if path else ""
-    context = error.get("ctx", {})
     match error["type"]:
         case "missing":
             rule = "is required"
         case "value_error":
-            rule = str(context["error"])
+            rule = str(error["ctx"]["error"])
         case "string_too_long":
-            rule = f"must have at most {context['max_length']} characters"
+            rule = f"must have at most {error['ctx']['max_length']} characters"
         case "string_too_short":
             rule = "must not be empty"
         case "string_type":

@@ -39,7 +39,7 @@ _ACTOR_JSON_BYTES = 512
 _AUDIT_ID_JSON_BYTES = 512
 _WORST_JSON_BYTES_PER_CHAR = 6
 
-_STATUSES: Mapping[str, Literal["pending", "processing", "completed", "failed"]] = {
+_STATUSES: Mapping[str | None, Literal["pending", "processing", "completed", "failed"]] = {
     status.value: status.value for status in Status
 }
 
@@ -75,7 +75,7 @@ def audit_entry(record: StreamRecord, *, source: ShardSource, read_at: datetime)
     image = _mapping(change.get("OldImage"))
     actor = _actor(record.get("userIdentity"))
     by_ttl = actor is TTL_ACTOR
-    status = _STATUSES.get(_string(image, "status") or "")
+    status = _STATUSES.get(_string(image, "status"))
     deleted_at = _seconds(change.get("ApproximateCreationDateTime"))
     if deleted_at is None:
         deleted_at = read_at.timestamp()

@@ -39,10 +39,8 @@ def parse_timestamp(text: str) -> datetime:
     millis = (fraction or "")[:3].ljust(3, "0")
     if second == "60":
         second, millis = "59", "999"
-    if offset in "Zz":
-        offset = "+00:00"
     try:
-        return datetime.fromisoformat(f"{day}T{minute}:{second}.{millis}{offset}").astimezone(UTC)
+        return datetime.fromisoformat(f"{day}T{minute}:{second}.{millis}{offset.upper()}").astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError(_NO_SUCH_DATE) from None
 

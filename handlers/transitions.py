@@ -175,16 +175,14 @@ def fold(events: Sequence[ExportEvent], ttl_seconds: int) -> tuple[int, Change]:
 
 
 def _precedence(index: int, events: Sequence[ExportEvent]) -> tuple[int, datetime, int]:
-    """Sorts the leading event first: most moved on, then (terminal only) the earlier, then the first to come.
+    """Sorts the leading event first: most moved on, then (terminal ones) the earlier, then the first to come.
 
-    Repeats of one terminal status count with the first of them, so that a repeat that states another time
-    cannot overtake it.
+    Repeats of one status count with the first of them, so that a repeat that states another time cannot
+    overtake it.
     """
-    event = events[index]
-    if not is_terminal(event.status):
-        return len(MOVES[event.status]), datetime.min.replace(tzinfo=event.occurred_at.tzinfo), index
-    first = next(other for other in events if other.status is event.status)
-    return 0, first.occurred_at, index
+    status = events[index].status
+    first = next(other for other in events if other.status is status)
+    return len(MOVES[status]), first.occurred_at, index
 
 
 def missing_fields(event: ExportEvent, outcome: Outcome, item: Item) -> dict[str, str]:

@@ -5,6 +5,7 @@ condition refuses, `transitions.decide` names. Expressions follow the DynamoDB D
 "Condition and filter expressions" and "PartiQL update statements".
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -205,4 +206,4 @@ def _s(text: str) -> AttributeValue:
 
 def _now(now: datetime) -> AttributeValue:
     # ttl is whole: it is after `now` exactly if it is after now's whole second.
-    return {"N": str(int(now.timestamp() // 1))}
+    return {"N": str(math.floor(now.timestamp()))}
