@@ -86,6 +86,14 @@ def test_what_has_request_id_is_bare_even_if_it_looks_like_an_envelope() -> None
             "requestId is required, and the body is no SNS or EventBridge envelope either",
         ),
         (
+            json.dumps({"Type": "UnsubscribeConfirmation", "Message": json.dumps(EVENT)}),
+            "requestId is required, and the body is no SNS or EventBridge envelope either",
+        ),
+        (
+            json.dumps({"Message": json.dumps(EVENT)}),
+            "requestId is required, and the body is no SNS or EventBridge envelope either",
+        ),
+        (
             '{"Type":"Notification","Message":{}}',
             "requestId is required, and the body is no SNS or EventBridge envelope either",
         ),
@@ -96,6 +104,14 @@ def test_what_has_request_id_is_bare_even_if_it_looks_like_an_envelope() -> None
         (sns('{"requestId":"\\ud800"}'), "the SNS Message must not hold a lone surrogate"),
         (
             sns(sns(json.dumps(EVENT))),
+            "requestId is required, and the body is no SNS or EventBridge envelope either",
+        ),
+        (
+            json.dumps({"source": "exports", "detail": EVENT}),
+            "requestId is required, and the body is no SNS or EventBridge envelope either",
+        ),
+        (
+            json.dumps({"detail-type": "Export Status Change", "detail": EVENT}),
             "requestId is required, and the body is no SNS or EventBridge envelope either",
         ),
         (event_bridge({}), "requestId is required in the EventBridge detail"),

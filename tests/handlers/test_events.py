@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from handlers import events
 from handlers.envelopes import InvalidEvent
 from handlers.events import ExportEvent, decode, sent_timestamp
 from handlers.export import Status
@@ -103,6 +104,7 @@ BAD_FIELDS: list[tuple[dict[str, Any], str]] = [
     ),
     ({"status": "completed", "signedUrl": "\u00e9" * 4_097}, "signedUrl must have at most 8192 bytes"),
     ({"status": "failed", "error": ["x"]}, "error must be a JSON string"),
+    ({"status": "failed", "error": 5}, "error must be a JSON string"),
     ({"status": "failed", "signedUrl": SIGNED_URL}, "signedUrl is allowed only with status completed"),
     ({"status": "pending", "signedUrl": SIGNED_URL}, "signedUrl is allowed only with status completed"),
     ({"status": "completed", "error": "x"}, "error is allowed only with status failed"),
@@ -147,6 +149,12 @@ def test_whatever_the_fields_hold_a_reason_is_printable_short_and_quotes_nothing
     assert SECRET not in reason
     assert set(reason) <= PRINTABLE
     assert 0 < len(reason) <= 256
+
+
+def test_what_no_rule_has_words_for_is_not_valid() -> None:
+    with pytest.raises(ValidationError) as broken:
+        ExportEvent.model_validate(7)
+    assert events._sentence(broken.value) == "is not valid"
 
 
 def test_limits_are_inclusive() -> None:

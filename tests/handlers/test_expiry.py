@@ -132,6 +132,11 @@ def test_any_other_identity_is_a_deletion_with_the_actor_as_given(identity: dict
     }
 
 
+@pytest.mark.parametrize("identity", [{}, "dynamodb.amazonaws.com", [TTL]], ids=str)
+def test_an_identity_that_names_nobody_is_no_actor(identity: Any) -> None:
+    assert entry(record(identity=identity)) == entry(record(identity=None))
+
+
 @pytest.mark.parametrize("event", ["INSERT", "MODIFY"])
 def test_other_events_are_nothing_even_with_ttls_identity(event: str) -> None:
     assert audit_entry(record(event=event), source=SOURCE, read_at=READ_AT) is None
@@ -163,6 +168,14 @@ def test_a_record_without_a_time_is_dated_by_its_reading() -> None:
     assert entry(record(ApproximateCreationDateTime=None))["deletedAt"] == "2026-11-22T11:00:00.000Z"
 
 
+@pytest.mark.parametrize(
+    "when", [True, "soon", 1e20, float("nan"), datetime.max.replace(tzinfo=UTC)], ids=str
+)
+def test_a_time_that_is_no_instant_of_the_calendar_is_none(when: Any) -> None:
+    deleted = entry(record(ApproximateCreationDateTime=when))
+    assert deleted["deletedAt"] == "2026-11-22T11:00:00.000Z"
+
+
 def test_the_time_may_be_a_datetime_as_botos_parser_makes_it() -> None:
     parsed = datetime.fromtimestamp(DELETED, UTC)
     assert entry(record(ApproximateCreationDateTime=parsed)) == entry(record())
@@ -181,6 +194,9 @@ def test_the_time_may_be_a_datetime_as_botos_parser_makes_it() -> None:
         ("ttl", {"N": "12.5"}, "expiresAt"),
         ("fileName", {"M": {"a": {"L": [{"BS": ["AA=="]}]}}}, "fileName"),
         ("error", {"B": "AAAA"}, "error"),
+        ("createdAt", {"S": 1795341600}, "createdAt"),
+        ("updatedAt", "2026-11-22T09:45:07.250Z", "updatedAt"),
+        ("status", "completed", "lastStatus"),
     ],
 )
 def test_what_cannot_be_read_is_null(attribute: str, value: dict[str, Any], field: str) -> None:
@@ -224,6 +240,9 @@ def test_a_signed_url_anywhere_loses_its_query() -> None:
         ),
         ({"requestId": {"S": "Ünïcode \U0001f600"}}, "Ünïcode \U0001f600"),
         ({"requestId": {"S": "half \ud800"}}, "half ?"),
+        ({"requestId": {"S": "k"}}, "k"),
+        ({"requestId": {"S": "k" * 256}}, "k" * 256),
+        ({"id": {"B": b"\x00"}}, '{"id":{"B":"b\'\\\\x00\'"}}'),
     ],
 )
 def test_a_key_of_any_form_names_its_item(keys: dict[str, Any], request_id: str) -> None:
@@ -242,6 +261,14 @@ def test_long_keys_that_differ_only_at_their_end_stay_apart() -> None:
     assert first.startswith("kkkk")
 
 
+def test_long_keys_of_lone_surrogates_stay_apart() -> None:
+    first, second = (
+        entry(record(Keys={"requestId": {"S": half * 300}}))["requestId"] for half in ("\ud800", "\ud801")
+    )
+    assert first != second
+    assert first.startswith("???")
+
+
 def test_a_key_that_is_nothing_but_a_credential_still_names_its_item() -> None:
     made = entry(record(Keys={"requestId": {"S": f"X-Amz-Signature={SECRET}"}}))
     assert made["requestId"].startswith("sha256:")
@@ -258,6 +285,18 @@ def test_the_longest_text_of_the_contract_is_kept_whole() -> None:
     error, name = "Ursache: " + "ü" * 2_000, "\U0001f600" * 1_024
     made = entry(record(image(status={"S": "failed"}, error={"S": error}, fileName={"S": name})))
     assert (made["error"], made["fileName"]) == (error, name)
+
+
+def test_a_longer_text_than_the_contract_s_is_cut_to_its_length() -> None:
+    made = entry(record(image(error={"S": "e" * 5_000}, fileName={"S": "f" * 2_000})))
+    assert (made["error"], made["fileName"]) == ("e" * 4_096, "f" * 1_024)
+
+
+@pytest.mark.parametrize("char", ["p", "\u00fc", '"', "\n", "\x00", "\U0001f600"], ids=ascii)
+def test_a_foreign_name_may_take_512_bytes_of_json_and_no_more(char: str) -> None:
+    size = len(json.dumps(char, ensure_ascii=False).encode()) - 2
+    whole = entry(record(identity={"type": char * (512 // size), "principalId": char * (512 // size + 1)}))
+    assert whole["actor"] == {"type": char * (512 // size), "principalId": char * (512 // size)}
 
 
 @pytest.mark.parametrize("text", ["x" * 400_000, "\x00" * 400_000, "\U0001f600" * 100_000, '"\\' * 200_000])

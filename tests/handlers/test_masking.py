@@ -50,6 +50,8 @@ BASE, _, QUERY = SIGNED_URL.partition("?")
         f"https://account.blob.core.windows.net/c/b?sv=2024&sig={SECRET}",
         f"https://b.s3.amazonaws.com/o?AWSAccessKeyId=AK&Signature={SECRET}&Expires=1",
         f"https://host/p?q=\u00e9\U0001f600&key={SECRET}",
+        f"https://host/p?{SECRET}",
+        f"X-Amz-Signature={SECRET}",
     ],
 )
 def test_no_secret_part_of_a_signed_url_is_left(text: str) -> None:
@@ -61,6 +63,7 @@ def test_no_secret_part_of_a_signed_url_is_left(text: str) -> None:
 def test_a_url_keeps_everything_before_its_question_mark() -> None:
     assert mask_urls(f"see {SIGNED_URL} for more") == f"see {BASE} for more"
     assert mask_urls(f'{{"a":"{SIGNED_URL}","b":1}}') == f'{{"a":"{BASE}","b":1}}'
+    assert mask_urls("is it there?https://host/p?token") == "is it there?https://host/p"
 
 
 @pytest.mark.parametrize(

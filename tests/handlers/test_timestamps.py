@@ -1,5 +1,7 @@
 """Timestamps: RFC 3339 in, UTC milliseconds out, truncated before anything is compared."""
 
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -51,6 +53,7 @@ def test_any_rfc_3339_form_is_read_and_truncated_to_milliseconds(text: str, mean
         "1763805600",
         "\uff12\uff10\uff12\uff16-11-22T10:00:00Z",
         "2026-13-01T00:00:00Z",
+        "2026-02-29T00:00:00.000Z",
         "2026-02-29T00:00:00Z",
         "0000-01-01T00:00:00Z",
         "0001-01-01T00:00:00+00:01",
@@ -77,6 +80,23 @@ def test_what_isoformat_writes_is_read_as_the_same_instant_cut_to_milliseconds(i
     assert parse_timestamp(format_timestamp(instant)) == parsed
 
 
+@pytest.fixture
+def far_from_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine whose own time is nine hours ahead."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "JST-9")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("far_from_utc")
+def test_the_machine_s_own_time_zone_has_no_say() -> None:
+    parsed = parse_timestamp("2026-11-22T12:00:00.250+02:00")
+    assert (parsed, parsed.tzinfo) == (datetime(2026, 11, 22, 10, 0, 0, 250_000, tzinfo=UTC), UTC)
+    assert format_timestamp(parsed) == "2026-11-22T10:00:00.250Z"
+
+
 @given(st.lists(st.datetimes(timezones=st.just(UTC)), min_size=2, max_size=2))
 def test_formatted_timestamps_sort_as_their_instants(pair: list[datetime]) -> None:
     first, second = (parse_timestamp(format_timestamp(instant)) for instant in pair)
@@ -86,5 +106,5 @@ def test_formatted_timestamps_sort_as_their_instants(pair: list[datetime]) -> No
 def test_unix_seconds_outside_the_calendar_are_a_value_error() -> None:
     assert from_epoch_seconds(0.25) == datetime(1970, 1, 1, microsecond=250_000, tzinfo=UTC)
     for seconds in (1e12, -1e12, float("inf"), float("nan")):
-        with pytest.raises(ValueError, match="between the years 1 and 9999"):
+        with pytest.raises(ValueError, match=r"^must be Unix seconds between the years 1 and 9999$"):
             from_epoch_seconds(seconds)

@@ -1,5 +1,6 @@
 """The condition of a write says what `decide` says, and a fill-in changes nothing else."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +11,14 @@ from hypothesis import strategies as st
 from handlers.events import ExportEvent
 from handlers.export import Item
 from handlers.transitions import Outcome, decide, fold
-from handlers.writes import fill_in_arguments, statement, update_arguments
+from handlers.writes import (
+    Statement,
+    fill_in_arguments,
+    probe_arguments,
+    probe_statement,
+    statement,
+    update_arguments,
+)
 from tests.handlers.making import CREATED, SIGNED_URL, TTL_SECONDS, at, event, item, text_at
 from tests.handlers.model_table import ConditionRefused, ModelTable
 
@@ -121,6 +129,11 @@ def test_a_first_event_creates_the_whole_item() -> None:
     }
 
 
+def test_a_refused_write_answers_with_the_item_that_refused_it() -> None:
+    _, change = fold([event("completed")], TTL_SECONDS)
+    assert update_arguments(change, at(60))["ReturnValuesOnConditionCheckFailure"] == "ALL_OLD"
+
+
 @pytest.mark.parametrize(
     ("stored", "fields", "filled"),
     [
@@ -166,3 +179,77 @@ def test_a_statement_states_values_as_parameters_only() -> None:
     made = statement(fold([hostile], TTL_SECONDS)[1], "status-table", CREATED)
     assert not any(text in made.text for text in ("OR 'a'", 'x" = ?', "DROP"))
     assert made.text.count("?") == len(made.parameters)
+
+
+def test_an_export_begins_with_an_insert() -> None:
+    _, change = fold([event("pending", createdAt=text_at(0), fileName="f")], TTL_SECONDS)
+    assert statement(change, "status-table", at(60)) == Statement(
+        "INSERT INTO \"status-table\" VALUE {'status': ?, 'updatedAt': ?, 'fileName': ?, 'requestId': ?,"
+        " 'createdAt': ?, 'ttl': ?}",
+        (
+            {"S": "pending"},
+            {"S": text_at(1)},
+            {"S": "f"},
+            {"S": "req-1"},
+            {"S": text_at(0)},
+            item()["ttl"],
+        ),
+    )
+
+
+def test_a_first_change_without_the_time_of_the_request_is_no_statement() -> None:
+    _, change = fold([event("pending")], TTL_SECONDS)
+    with pytest.raises(ValueError, match=r"^a change that begins an export must say when it was requested$"):
+        statement(replace(change, created_at=None, ttl=None), "status-table", at(60))
+
+
+def test_an_export_moves_on_by_an_update_that_keeps_a_file_name() -> None:
+    _, change = fold([event("completed", fileName="f", signedUrl=SIGNED_URL)], TTL_SECONDS)
+    assert statement(change, "status-table", at(60.75)) == Statement(
+        'UPDATE "status-table" SET "status" = ? SET "updatedAt" = ? SET "fileName" = ? SET "signedUrl" = ?'
+        ' WHERE "requestId" = ? AND "status" IN (\'pending\', \'processing\') AND "ttl" > ?'
+        " AND \"createdAt\" BETWEEN '0001' AND '9999~' AND \"updatedAt\" BETWEEN '0001' AND '9999~'"
+        ' AND "signedUrl" IS MISSING AND "error" IS MISSING'
+        ' AND ("fileName" IS MISSING OR "fileName" = ?)',
+        (
+            {"S": "completed"},
+            {"S": text_at(1)},
+            {"S": "f"},
+            {"S": SIGNED_URL},
+            {"S": "req-1"},
+            {"N": str(int(at(60).timestamp()))},
+            {"S": "f"},
+        ),
+    )
+
+
+def test_a_change_without_a_file_name_leaves_any_that_is_a_text() -> None:
+    _, change = fold([event("failed", error="disk full")], TTL_SECONDS)
+    assert statement(change, "status-table", at(60)) == Statement(
+        'UPDATE "status-table" SET "status" = ? SET "updatedAt" = ? SET "error" = ?'
+        ' WHERE "requestId" = ? AND "status" IN (\'pending\', \'processing\') AND "ttl" > ?'
+        " AND \"createdAt\" BETWEEN '0001' AND '9999~' AND \"updatedAt\" BETWEEN '0001' AND '9999~'"
+        ' AND "signedUrl" IS MISSING AND "error" IS MISSING'
+        ' AND ("fileName" IS MISSING OR attribute_type("fileName", \'S\'))',
+        (
+            {"S": "failed"},
+            {"S": text_at(1)},
+            {"S": "disk full"},
+            {"S": "req-1"},
+            {"N": str(int(at(60).timestamp()))},
+        ),
+    )
+
+
+def test_the_probes_ask_for_what_no_item_has() -> None:
+    assert probe_arguments("nobody") == {
+        "Key": {"requestId": {"S": "nobody"}},
+        "UpdateExpression": "SET #status = :status",
+        "ConditionExpression": "attribute_exists(requestId) AND #status = :status",
+        "ExpressionAttributeNames": {"#status": "status"},
+        "ExpressionAttributeValues": {":status": {"S": "probe"}},
+    }
+    assert probe_statement("nobody", "status-table") == Statement(
+        'UPDATE "status-table" SET "status" = ? WHERE "requestId" = ? AND "status" IN (?) AND "ttl" > ?',
+        ({"S": "probe"}, {"S": "nobody"}, {"S": "probe"}, {"N": "0"}),
+    )
