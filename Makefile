@@ -9,7 +9,7 @@ ARGS ?=
 TEST_PROCESSES ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo local test check lint format types imports lock engines dynamodb-local ministack bench faults soak infra-audit audit clean
+.PHONY: help demo local test check lint format types imports lock engines dynamodb-local ministack bench faults soak mutants infra-audit audit clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ lock: ## Renew the locks (needs uv)
 	  --no-annotate --no-header --group dev -c requirements.lock --extra demo pyproject.toml -o requirements-dev.lock
 	echo ministack==1.5.33 | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-annotate --no-header - -o tests/engines/ministack.lock
+	printf '%s\n' mutmut==3.8.1 hypothesis jsonschema pydantic pytest | uv pip compile --quiet --universal \
+	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	  -c requirements-dev.lock - -o tests/infra/locks/mutmut.lock
 
 engines: dynamodb-local ministack ## Install the emulators that tests use into .cache
 
@@ -77,6 +80,9 @@ faults: $(READY) ## Run twelve seeded schedules of faults, kills and standstills
 
 soak: $(READY) ## Run for ten minutes with faults on: throughput, latency, memory, files, threads (needs the engines)
 	@$(BIN)/python -m tests.soak $(ARGS)
+
+mutants: $(READY) ## Change handlers/ in one place at a time: which changes does no test notice? (mutmut)
+	@$(BIN)/python -m tests.mutation $(ARGS)
 
 infra-audit: $(READY) ## Look for weak spots in the templates (checkov)
 	@"$$($(BIN)/python -m tests.infra.tool_venvs checkov)/checkov" --config-file infra/checkov.yaml

@@ -127,6 +127,11 @@ def test_a_first_event_creates_the_whole_item() -> None:
         "fileName": {"S": "f"},
         "error": {"S": "disk full"},
     }
+    _, change = fold([event("completed", createdAt=text_at(0), signedUrl=SIGNED_URL)], TTL_SECONDS)
+    assert written(None, update_arguments(change, at(60))) == {
+        **item("completed"),
+        "signedUrl": {"S": SIGNED_URL},
+    }
 
 
 def test_a_refused_write_answers_with_the_item_that_refused_it() -> None:
