@@ -68,6 +68,12 @@ def _copy() -> None:
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy2(source, target)
+    # Imported before a mutant is at work: what a test module makes for its parameters must not break it, or
+    # none of its tests is found.
+    modules = [
+        f"tests.handlers.{path.stem}" for path in sorted((ROOT / "tests" / "handlers").glob("test_*.py"))
+    ]
+    (COPY / "preload.txt").write_text("\n".join(["tests.mutation.profile", *modules]), encoding="utf-8")
 
 
 def _by_fate() -> dict[Fate, list[str]]:
