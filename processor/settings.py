@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from handlers.export import DEFAULT_TTL_SECONDS
 
 SINK_NAMES = ("log", "kinesis")
+MAX_TTL_SECONDS = 31_536_000  # a year
 MAX_POLL_SECONDS = 20  # SQS long polling, "ReceiveMessage"
 DEFAULT_HEALTH_FILE = "/tmp/export-status.health"  # noqa: S108 - the contract's path, one service a container
 _DOTENV = ".env"
@@ -121,7 +122,7 @@ class Settings(BaseSettings):
     )
     audit_stream: Name | None = Field(None, validation_alias="KINESIS_EXPORT_AUDIT_STREAM")
     ttl_seconds: int = Field(
-        DEFAULT_TTL_SECONDS, ge=1, le=31_536_000, validation_alias="EXPORT_STATUS_TTL_SECONDS"
+        DEFAULT_TTL_SECONDS, ge=1, le=MAX_TTL_SECONDS, validation_alias="EXPORT_STATUS_TTL_SECONDS"
     )
     receivers: int = Field(8, ge=1, le=64, validation_alias="EXPORT_RECEIVERS")
     write_mode: Literal["auto", "batch", "single"] = Field("auto", validation_alias="EXPORT_WRITE_MODE")
@@ -132,9 +133,7 @@ class Settings(BaseSettings):
     health_file: Annotated[Path, BeforeValidator(_file)] = Field(
         Path(DEFAULT_HEALTH_FILE), validation_alias="EXPORT_HEALTH_FILE"
     )
-    log_level: Annotated[
-        Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)
-    ] = Field("INFO", validation_alias="LOG_LEVEL")
+    log_level: LogLevel = Field("INFO", validation_alias="LOG_LEVEL")
     log_format: Literal["json", "console"] | None = Field(None, validation_alias="LOG_FORMAT")
     region: Region | None = Field(None, validation_alias="AWS_REGION")
     endpoint_url: Url | None = Field(None, validation_alias="AWS_ENDPOINT_URL")

@@ -1,25 +1,27 @@
 """The command line: one module a command, imported when the command is used.
 
-Exit status: 0 fine, 1 failed, 2 wrong usage or settings (contract section 6). Errors are one line on
-standard error.
+Exit status: 0 fine, 1 failed, 2 wrong usage or settings (contract section 6), 130 interrupted, as shells report
+Ctrl-C. Errors are one line on standard error.
 """
 
 import importlib
 import os
 import sys
 from importlib.metadata import version
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 from typer.main import get_command as click_command_of
 
+from handlers.masking import mask_urls
+from processor.cli.usage import usage_line
 from processor.settings import SettingsError
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
-_EXIT_INTERRUPTED = 130  # as shells report Ctrl-C
+EXIT_INTERRUPTED = 130
 
 # Importing them all would cost every health check a second of CPU.
 _COMMANDS = {
@@ -90,38 +92,45 @@ def export_status(
 def main() -> None:
     """The entry point: runs a command and turns what it raises into one line and an exit status."""
     try:
-        sys.exit(app(standalone_mode=False) or 0)
+        sys.exit(app(standalone_mode=False, prog_name="export-status") or 0)
     except TyperException as wrong:
-        message = wrong.format_message()
-        if not message.strip():  # no command was named: its help has been shown instead
+        if not wrong.format_message().strip():  # no command was named: its help has been shown instead
             sys.exit(wrong.exit_code)
-        _leave(f"{message.rstrip('.')} (see {_asked_command()} --help)", wrong.exit_code)
+        _leave(usage_line(wrong), wrong.exit_code)
     except typer.Abort:
-        sys.exit(_EXIT_INTERRUPTED)
+        sys.exit(EXIT_INTERRUPTED)
     except SettingsError as wrong:
         _leave(str(wrong), EXIT_USAGE)
     except CommandFailed as failed:
         _leave(str(failed), EXIT_FAILED)
     except KeyboardInterrupt:
-        sys.exit(_EXIT_INTERRUPTED)
+        sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:
-        _forget_output()
+        _forget(sys.stdout)
         sys.exit(EXIT_FAILED)
     except OSError as failed:  # a full disk behind standard output
-        _forget_output()
+        _forget(sys.stdout)
         _leave(f"input or output failed: {failed.strerror or type(failed).__name__}", EXIT_FAILED)
 
 
-def _asked_command() -> str:
-    asked = sys.argv[1] if len(sys.argv) > 1 and sys.argv[1] in _COMMANDS else ""
-    return f"export-status {asked}".strip()
+def complain(problem: str) -> None:
+    """Says what is wrong as one line on standard error, its URLs without their secrets.
+
+    Where standard error is closed or full, the exit status alone says it.
+    """
+    if sys.stderr is None:  # print would take standard output instead
+        return
+    try:
+        print(f"export-status: {' '.join(mask_urls(problem).split())}", file=sys.stderr, flush=True)
+    except OSError:
+        _forget(sys.stderr)
 
 
-def _forget_output() -> None:
-    """Who should have taken our output does not; the interpreter must not fail once more while it flushes."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _leave(line: str, status: int) -> None:
-    print(f"export-status: {' '.join(line.split())}", file=sys.stderr)
+def _leave(problem: str, status: int) -> None:
+    complain(problem)
     sys.exit(status)
+
+
+def _forget(stream: TextIO) -> None:
+    """Who should have taken our output does not; the interpreter must not fail once more while it flushes."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -13,6 +13,7 @@ from processor.embedded.demonstration import Demonstration, DemonstrationError
 from processor.embedded.embedded_aws import EmbeddedAwsError
 from processor.embedded.scenario import MIN_TTL_SECONDS
 from processor.embedded.service_process import ServiceProcessError
+from processor.settings import MAX_TTL_SECONDS
 
 DEFAULT_EXPORTS, FAST_EXPORTS = 50, 20
 DEFAULT_TTL_SECONDS, FAST_TTL_SECONDS = 12, 8
@@ -32,6 +33,7 @@ def demo(
         typer.Option(
             metavar="S",
             min=MIN_TTL_SECONDS,
+            max=MAX_TTL_SECONDS,
             help="how long an export lives after its request",
             show_default=str(DEFAULT_TTL_SECONDS),
         ),

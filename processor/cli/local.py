@@ -9,6 +9,7 @@ from handlers.export import DEFAULT_TTL_SECONDS
 from processor.cli import CommandFailed
 from processor.cli.interruption import interrupt_on_signals
 from processor.embedded.embedded_aws import CALLERS_VARIABLES, EmbeddedAws, EmbeddedAwsError
+from processor.settings import MAX_TTL_SECONDS
 
 
 def local(
@@ -17,7 +18,10 @@ def local(
         int, typer.Option(metavar="P", min=0, max=65_535, help="the port on 127.0.0.1; 0 takes a free one")
     ] = 0,
     ttl_seconds: Annotated[
-        int, typer.Option(metavar="S", min=1, help="how long an export lives after its request")
+        int,
+        typer.Option(
+            metavar="S", min=1, max=MAX_TTL_SECONDS, help="how long an export lives after its request"
+        ),
     ] = DEFAULT_TTL_SECONDS,
 ) -> None:
     """Run an AWS of your own on 127.0.0.1, with queue, tables and streams, until Ctrl-C.
@@ -30,7 +34,9 @@ def local(
     interrupt_on_signals()
     try:
         with EmbeddedAws(port=port, ttl_seconds=ttl_seconds) as aws:
-            lines = [f"export {name}={shlex.quote(value)}" for name, value in aws.environment().items()]
+            # As deployments have it: without the sink kinesis, `audit tail` would show nothing.
+            settings = aws.environment() | {"EXPORT_AUDIT_SINKS": "kinesis,log"}
+            lines = [f"export {name}={shlex.quote(value)}" for name, value in settings.items()]
             typer.echo("# Paste into another shell:")
             typer.echo("\n".join([f"unset {' '.join(CALLERS_VARIABLES)}", *lines]))
             typer.echo(f"# Ready at {aws.endpoint_url}. Ctrl-C ends it; nothing is kept.")

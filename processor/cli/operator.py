@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import typer
 
 from processor.aws import Aws, AwsError, Misconfigured, NotFound, Transient, call
-from processor.cli import EXIT_USAGE, CommandFailed
+from processor.cli import EXIT_USAGE, CommandFailed, complain
 from processor.cli.terminal import prepare_outputs
 from processor.log import LineOutput, configure_logging
 from processor.settings import AwsSettings, Settings, load_aws_settings, load_settings
@@ -92,7 +92,7 @@ def aws_errors(what: str) -> Iterator[None]:
 
 def usage_error(problem: str) -> typer.Exit:
     """Says what is wrong with an argument, in one line; to be raised, it ends the command with status 2."""
-    typer.echo(f"export-status: {problem}", err=True)
+    complain(problem)
     return typer.Exit(EXIT_USAGE)
 
 

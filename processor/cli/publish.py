@@ -13,7 +13,7 @@ import typer
 
 from handlers.envelopes import InvalidEvent
 from handlers.events import ExportEvent, decode
-from processor.cli import CommandFailed
+from processor.cli import CommandFailed, complain
 from processor.cli.operator import aws_errors, connect, usage_error
 from processor.cli.sending import Outgoing, batches, send_batch
 from processor.cli.terminal import progress
@@ -61,7 +61,7 @@ def publish(
     except CommandFailed as failed:
         raise CommandFailed(f"{failed}; {sent} of {len(lines)} events were sent") from None
     except KeyboardInterrupt:
-        typer.echo(f"export-status: interrupted; {sent} of {len(lines)} events were sent", err=True)
+        complain(f"interrupted; {sent} of {len(lines)} events were sent")
         raise
     typer.echo(f"published {sent} event{'' if sent == 1 else 's'}")
 
@@ -120,7 +120,7 @@ def _check(stream: BinaryIO, *, fifo: bool) -> list[Line]:
             bad.append(f"line {number}: {broken}")
     if bad:
         for complaint in bad[:SHOWN_BAD_LINES]:
-            typer.echo(f"export-status: {complaint}", err=True)
+            complain(complaint)
         count = "1 bad line" if len(bad) == 1 else f"{len(bad)} bad lines"
         raise usage_error(f"{count}, nothing was sent")
     return lines

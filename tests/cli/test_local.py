@@ -86,6 +86,8 @@ def test_the_pasted_lines_lead_a_shell_to_it_past_its_own_aws_settings() -> None
         pasted = variables(lines_until_ready(process))
         assert pasted["EXPORT_STATUS_TTL_SECONDS"] == "60"
         assert pasted["AWS_REGION"] == "us-east-1"
+        assert pasted["EXPORT_AUDIT_SINKS"] == "kinesis,log"  # else `audit tail` would show nothing
+        assert pasted["KINESIS_EXPORT_AUDIT_STREAM"]
         assert not {"AWS_PROFILE", "AWS_ENDPOINT_URL_SQS"} & set(pasted)
         program = (
             "import boto3, os; boto3.client('sqs', os.environ['AWS_REGION'])"
