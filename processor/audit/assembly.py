@@ -19,6 +19,29 @@ from processor.settings import Settings
 from processor.startup import check_audit_stream, check_leases_table, check_table, dead_letter_url, read_queue
 
 
+def make_sink(name: str, settings: Settings, aws: Aws, wait: Callable[[float], bool]) -> Sink:
+    """The sink of a name in `EXPORT_AUDIT_SINKS`.
+
+    Args:
+        name: one of `SINK_NAMES`.
+        settings: with the names of streams.
+        aws: the clients.
+        wait: waits so many seconds; true if the sink is to give up.
+
+    Raises:
+        SettingsError: if a setting that this sink needs is missing.
+        ValueError: if there is no sink of this name.
+    """
+    match name:
+        case "log":
+            return LogSink(stdout_lines(), lambda: datetime.now(UTC))
+        case "kinesis":
+            stream, buckets = settings.required_audit_stream(), settings.audit_buckets
+            return KinesisSink(aws.kinesis(), stream, buckets=buckets, wait=wait)
+        case _:
+            raise ValueError(f"no audit sink is called {name!r}")
+
+
 class AuditPart:
     """The table's stream to the sinks. `start` once; `stop` and `join` may be called at any time, and twice.
 
@@ -97,16 +120,9 @@ class AuditPart:
         return has_ended
 
     def _sink(self, name: str, cancelled: threading.Event) -> Sink:
-        if name == "log":
-            return LogSink(stdout_lines(), lambda: datetime.now(UTC))
-        stream, client = self._settings.required_audit_stream(), self._aws.kinesis()
-        check_audit_stream(client, stream, cancelled)
-        return KinesisSink(
-            client,
-            stream,
-            buckets=self._settings.audit_buckets,
-            wait=self._stopping.wait,
-        )
+        if name == "kinesis":
+            check_audit_stream(self._aws.kinesis(), self._settings.required_audit_stream(), cancelled)
+        return make_sink(name, self._settings, self._aws, self._stopping.wait)
 
     def _quarantine(self, cancelled: threading.Event) -> Quarantine | None:
         settings, sqs = self._settings, self._aws.settling()

@@ -78,6 +78,7 @@ class KinesisReader:
         since: datetime | None = None,
         wait: Callable[[float], object],
         clock: Callable[[], float] = time.monotonic,
+        on_retry: Callable[[Exception], object] = lambda _error: None,
     ) -> None:
         """A reader of one stream.
 
@@ -87,12 +88,14 @@ class KinesisReader:
             since: from when on, by arrival in the stream; None for all that the stream still holds.
             wait: waits so many seconds, for example `Event().wait`.
             clock: seconds, from any start.
+            on_retry: told of an error that came twice or more in a row, before it is tried again.
         """
         self._client = client
         self._stream = stream
         self._since = since
         self._wait = wait
         self._clock = clock
+        self._on_retry = on_retry
         self._shards: dict[str, _Shard] = {}
         self._next_listing = 0.0
 
@@ -140,10 +143,11 @@ class KinesisReader:
             shard.iterator = None
             shard.next_read = self._clock() + BUSY_SECONDS
             return []
-        except Transient:
+        except Transient as error:
             shard.failures += 1
             if shard.failures >= MAX_FAILURES:
                 raise
+            self._note_failure(shard.failures, error)
             shard.next_read = self._clock() + _delay(shard.failures)
             return []
         except NotFound:
@@ -208,7 +212,8 @@ class KinesisReader:
         for failures in range(1, MAX_FAILURES):
             try:
                 return self._ask(question)
-            except Transient:
+            except Transient as error:
+                self._note_failure(failures, error)
                 self._wait(_delay(failures))
         return self._ask(question)
 
@@ -216,6 +221,10 @@ class KinesisReader:
         answer: Mapping[str, Any] = call(self._client.list_shards, **question)
         member(answer, "Shards", "ListShards")
         return answer
+
+    def _note_failure(self, failures: int, error: Transient) -> None:
+        if failures > 1:  # throttling now and then is nothing to tell
+            self._on_retry(error)
 
 
 def _delay(failures: int) -> float:

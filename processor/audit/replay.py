@@ -77,6 +77,7 @@ class Replay:
         until: datetime,
         wait: Callable[[float], object],
         clock: Callable[[], float] = time.monotonic,
+        on_retry: Callable[[Exception], object] = lambda _error: None,
     ) -> None:
         """Takes what to read and where to put it.
 
@@ -88,6 +89,7 @@ class Replay:
             until: shards are read up to here; what comes later is the service's.
             wait: waits so many seconds, for example `Event().wait`.
             clock: seconds, from any start.
+            on_retry: told of an error that came twice or more in a row, before it is tried again.
         """
         self._api = api
         self._sinks = sinks
@@ -96,6 +98,7 @@ class Replay:
         self._until = until.timestamp()
         self._wait = wait
         self._clock = clock
+        self._on_retry = on_retry
 
     def pages(self) -> Iterator[Replayed]:
         """Replays page by page: older streams first, parents before children.
@@ -105,6 +108,7 @@ class Replay:
             AwsError: if a stream cannot be read, at once or after some minutes of transient failures.
             MalformedPage: likewise, where the answers make no sense.
             SinkUnavailable: if a sink takes nothing for some minutes.
+            OSError: at once, if standard output is the sink and fails: its reader has left, the disk is full.
         """
         arns, _ = self._patiently(lambda: self._api.list_streams(self._table))
         if not arns:
@@ -121,11 +125,17 @@ class Replay:
         while True:
             try:
                 return ask()
-            except Transient:
-                delay = back_off.failed()
-                if back_off.failures >= MAX_FAILURES:
-                    raise
-                self._wait(delay)
+            except Transient as error:
+                self._wait(self._delay(back_off, error))
+
+    def _delay(self, back_off: BackOff, error: Exception) -> float:
+        """Seconds to wait after one more failure; raises it if it was the last that is borne with."""
+        delay = back_off.failed()
+        if back_off.failures >= MAX_FAILURES:
+            raise error
+        if back_off.failures > 1:
+            self._on_retry(error)
+        return delay
 
     def _stream(self, listing: Listing) -> Iterator[Replayed]:
         readings = {shard.shard_id: _Reading(listing, shard) for shard in listing.shards.values()}
@@ -173,10 +183,7 @@ class Replay:
         return Replayed(len(entries), refused)
 
     def _failed(self, reading: _Reading, error: Exception) -> None:
-        delay = reading.back_off.failed()
-        if reading.back_off.failures >= MAX_FAILURES:
-            raise error
-        reading.next_read = self._clock() + delay
+        reading.next_read = self._clock() + self._delay(reading.back_off, error)
 
     def _entries(self, reading: _Reading, page: Page) -> list[AuditEntry]:
         read_at = datetime.now(UTC)
@@ -210,8 +217,8 @@ class Replay:
         while True:
             try:
                 return sink.put(entries, lambda: True)
-            except SinkUnavailable:
-                delay = back_off.failed()
-                if back_off.failures >= MAX_FAILURES:
-                    raise
-                self._wait(delay)
+            except SinkUnavailable as error:
+                output = error.__cause__
+                if isinstance(output, OSError) and not isinstance(output, BlockingIOError):
+                    raise output from None
+                self._wait(self._delay(back_off, error))

@@ -1,7 +1,7 @@
 """The command line: one module a command, imported when the command is used.
 
-Exit status: 0 fine, 1 failed, 2 wrong usage or settings (contract section 6), 130 interrupted, as shells report
-Ctrl-C. Errors are one line on standard error.
+Exit status: 0 fine, 1 failed, 2 wrong usage or settings (contract section 6); 130 interrupted, as shells
+report Ctrl-C. Errors are one line on standard error.
 """
 
 import importlib

@@ -70,7 +70,10 @@ def list_exports(
     settings, aws = connect()
     found: list[Export] = []
     read = foreign = 0
-    with aws_errors(f"the table {settings.table}"), progress("reading", None) as advance:
+    with (
+        aws_errors(f"the table {settings.table}"),
+        progress("reading", None, beside_lines=as_json) as advance,
+    ):
         for item in scanned(aws.dynamodb(), settings.table):
             read += 1
             advance(read)

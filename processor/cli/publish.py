@@ -14,6 +14,7 @@ import typer
 from handlers.envelopes import InvalidEvent
 from handlers.events import ExportEvent, decode
 from processor.cli import CommandFailed, complain
+from processor.cli.audit_lines import json_line
 from processor.cli.operator import aws_errors, connect, usage_error
 from processor.cli.sending import Outgoing, batches, send_batch
 from processor.cli.terminal import progress
@@ -39,6 +40,7 @@ class Line:
 def publish(
     *,
     file: Annotated[str, typer.Argument(metavar="FILE", help="JSON lines; - reads standard input")],
+    as_json: Annotated[bool, typer.Option("--json", help="the counts as one JSON line")] = False,
 ) -> None:
     """Send events from JSON lines to the event queue, in batches.
 
@@ -63,7 +65,11 @@ def publish(
     except KeyboardInterrupt:
         complain(f"interrupted; {sent} of {len(lines)} events were sent")
         raise
-    typer.echo(f"published {sent} event{'' if sent == 1 else 's'}")
+    finally:  # also of what was interrupted
+        if as_json:
+            typer.echo(json_line({"events": len(lines), "sent": sent}))
+    if not as_json:
+        typer.echo(f"published {sent} event{'' if sent == 1 else 's'}")
 
 
 def _send(client: "SQSClient", url: str, lines: Sequence[Line], *, fifo: bool) -> Iterator[int]:

@@ -62,17 +62,18 @@ def prepare_outputs() -> None:
 
 
 @contextmanager
-def progress(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
+def progress(label: str, total: int | None, *, beside_lines: bool = False) -> Iterator[Callable[[int], None]]:
     """A progress bar on standard error while the block runs, if that is a terminal.
 
     Args:
         label: what is going on.
         total: how many things there are; None where nobody knows.
+        beside_lines: whether the block writes to standard output, where a bar would come in between.
 
     Yields:
         A function that takes how many are done so far.
     """
-    if not sys.stderr.isatty():
+    if beside_lines or not sys.stderr.isatty():
         yield lambda _done: None
         return
     columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from handlers.export import Export, Status
 from processor.embedded.embedded_aws import EmbeddedAws
 from tests.cli.conftest import Command
+from tests.cli.processes import run_in_terminal
 from tests.cli.refusing_proxy import refusing_proxy
 from tests.resources import ClientFactory, status_table
 
@@ -80,6 +82,12 @@ def test_json_gives_attributes_but_never_the_url(table: Table, command: Command)
     assert "bucket.s3" not in ran.out + command("list", environment=table.environment).out
 
 
+def test_json_on_a_terminal_is_json_alone(table: Table, tmp_path: Path) -> None:
+    table.put("here")
+    status, shown = run_in_terminal(("list", "--json"), environment=table.environment, cwd=tmp_path)
+    assert (status, ids(shown.splitlines())) == (0, {"here"})
+
+
 def test_only_the_statuses_asked_for_are_shown(table: Table, command: Command) -> None:
     for status in Status:
         table.put(status.value, status)
@@ -135,7 +143,7 @@ def test_no_name_can_play_with_the_terminal(table: Table, command: Command) -> N
         (("--older-than", "soon"), "--older-than must be a duration such as 15m, 2h or 1d"),
         (("--older-than", "2999-01-01T00:00:00Z"), "--older-than must not lie in the future"),
         (("--older-than", "999999d"), "--older-than must be a duration"),
-        (("--status", "done"), "'--status'"),
+        (("--status", "done"), "--status must be one of pending, processing"),
     ],
 )
 def test_nonsense_is_exit_2(table: Table, command: Command, arguments: tuple[str, ...], said: str) -> None:

@@ -54,6 +54,20 @@ def test_a_file_is_sent_line_by_line(
     assert bodies == {each.decode().strip() for each in lines}
 
 
+def test_json_gives_the_counts_also_of_what_was_not_finished(
+    environment: dict[str, str], command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = command("publish", "-", "--json", environment=environment, stdin=line("a") + line("b"))
+    assert (ran.status, json.loads(ran.out), ran.err) == (0, {"events": 2, "sent": 2}, "")
+
+    def interrupt(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("processor.cli.publish.send_batch", interrupt)
+    ran = command("publish", "-", "--json", environment=environment, stdin=line("a"))
+    assert (ran.status, json.loads(ran.out)) == (130, {"events": 1, "sent": 0})
+
+
 def test_standard_input_is_read_and_empty_lines_and_a_byte_order_mark_do_no_harm(
     embedded_aws: EmbeddedAws, environment: dict[str, str], command: Command
 ) -> None:

@@ -1,5 +1,6 @@
 """`audit replay` puts every entry that the stream still holds again: in order, same ids, leases untouched."""
 
+import errno
 import itertools
 import json
 import subprocess
@@ -260,6 +261,33 @@ def test_a_sink_that_stays_down_ends_it() -> None:
     world.sink.failures = 100
     with pytest.raises(SinkUnavailable):
         world.replay()
+
+
+@pytest.mark.parametrize(
+    ("problem", "waits"),
+    [
+        (BrokenPipeError(), False),
+        (OSError(errno.ENOSPC, "full"), False),
+        (BlockingIOError(), True),
+        (None, True),
+    ],
+    ids=repr,
+)
+def test_a_standard_output_that_fails_ends_it_at_once_and_a_busy_one_is_waited_for(
+    problem: OSError | None, *, waits: bool
+) -> None:
+    world = World()
+    world.table.write("req-1")
+
+    class Output(Sink):
+        def put(self, entries: Sequence[AuditEntry], may_continue: Any) -> Sequence[Refusal]:
+            raise SinkUnavailable("standard output takes no lines") from problem
+
+    world.sink = Output()
+    before = world.clock.now()
+    with pytest.raises(SinkUnavailable if waits else OSError):
+        world.replay()
+    assert (world.clock.now() > before) is waits
 
 
 @pytest.mark.parametrize(
