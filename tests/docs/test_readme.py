@@ -1,13 +1,18 @@
 """What the README says is what the code does."""
 
+import itertools
 import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer import Context
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from handlers.transitions import DISPOSALS, Disposal, Outcome
 from processor import cli
@@ -63,6 +68,44 @@ def test_the_outcome_table_says_what_happens_to_the_message() -> None:
 def test_the_command_table_names_every_command() -> None:
     named = {shown.split()[0] for row in table(README, "| command | does |") for shown in codes(row[0])}
     assert named == set(cli._COMMANDS)
+
+
+def options_of(command: Any, path: str = "") -> dict[str, set[str]]:
+    """The long options of a command or, by their paths, of those below it."""
+    if isinstance(command, TyperGroup):
+        context = Context(command)
+        below = {name: command.get_command(context, name) for name in command.list_commands(context)}
+        found: dict[str, set[str]] = {}
+        for name, each in below.items():
+            found |= options_of(each, f"{path} {name}".strip())
+        return found
+    names = {name for parameter in command.params for name in parameter.opts if name.startswith("--")}
+    return {path: names - {"--help"}}
+
+
+def test_the_command_table_names_every_option_of_every_command_and_no_other() -> None:
+    built = options_of(get_command(cli.app))
+    documented: dict[str, set[str]] = {}
+    for row in table(README, "| command | does |"):
+        for shown in codes(row[0]):
+            path = " ".join(
+                itertools.takewhile(lambda word: word.isalpha() and word.islower(), shown.split())
+            )
+            documented[path] = set(re.findall(r"--[a-z-]+", shown))
+    assert documented == built
+
+
+def test_the_exit_statuses_are_those_of_the_code() -> None:
+    sentence = re.search(r"Exit status: (.*?)\.\n", README, re.DOTALL)
+    assert sentence is not None
+    parts = [part.split(maxsplit=1) for part in sentence[1].split(";")]
+    meanings = {int(status): meaning.split()[0] for status, meaning in parts}
+    assert meanings == {
+        0: "fine",
+        cli.EXIT_FAILED: "failed",
+        cli.EXIT_USAGE: "wrong",
+        cli.EXIT_INTERRUPTED: "interrupted",
+    }
 
 
 def test_the_log_table_names_every_event_that_the_code_writes() -> None:
