@@ -347,11 +347,18 @@ def refuse_foreign_answers(client: Any) -> None:
     botocore takes a page of HTML with status 200, as proxies send them, for an answer without members: a
     write would count as done. Error answers of that kind are left to their status.
     """
-    if client.meta.service_model.resolved_protocol != "json":
-        return
+    is_json = client.meta.service_model.resolved_protocol == "json"
 
     def look(operation_model: Any, response_dict: dict[str, Any], **_: Any) -> None:
-        if response_dict["body"].startswith(b"{") or operation_model.output_shape is None:
+        shape = operation_model.output_shape
+        if shape is None:
+            return
+        if not is_json:  # XML: another document's root would be a KeyError in botocore
+            wrapper = f"<{shape.serialization.get('resultWrapper', '')}".encode()
+            if response_dict["status_code"] < 300 and wrapper not in response_dict["body"]:
+                raise ResponseParserError("the answer is not this operation's")
+            return
+        if response_dict["body"].startswith(b"{"):
             return
         if response_dict["status_code"] < 300:
             raise ResponseParserError("the answer is no JSON object")

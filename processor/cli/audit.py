@@ -16,11 +16,10 @@ from processor.audit.sink import SinkUnavailable
 from processor.audit.streams import MalformedPage, StreamApi
 from processor.aws import AwsError
 from processor.cli import EXIT_FAILED, CommandFailed, complain
-from processor.cli.audit_lines import json_line
 from processor.cli.audit_output import EntryOutput
 from processor.cli.durations import moment
 from processor.cli.operator import aws_errors, connect, usage_error
-from processor.cli.terminal import progress
+from processor.cli.terminal import json_line, progress
 
 audit_app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 

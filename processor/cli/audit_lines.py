@@ -1,21 +1,15 @@
-"""How `audit tail` shows an entry: a JSON line for a program, a row of a table for a person."""
+"""How `audit tail` shows an entry to a person: a row of a table."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
+from processor.cli.styles import STATUS_STYLES
 from processor.cli.terminal import brief_seconds, safe
 
 HEADER = f"{'DELETED (UTC)':<19}  {'ACTION':<7}  {'LAST STATUS':<11}  {'LAG':>5}  REQUEST"
-_STATUS_STYLES = {"completed": "green", "failed": "red", "processing": "yellow", "pending": "yellow"}
-
-
-def json_line(entry: Mapping[str, Any]) -> str:
-    """The entry as one line of JSON, in ASCII so that any terminal and any locale can take it."""
-    return json.dumps(entry, separators=(",", ":"))
 
 
 def row(entry: Mapping[str, Any]) -> Text:
@@ -25,7 +19,7 @@ def row(entry: Mapping[str, Any]) -> Text:
     text = Text()
     text.append(f"{_plain(entry.get('deletedAt'))[:19].replace('T', ' '):<19}", "dim")
     text.append(f"  {action[:7]:<7}", "magenta" if action == "deleted" else "")
-    text.append(f"  {status[:11]:<11}", _STATUS_STYLES.get(status, ""))
+    text.append(f"  {status[:11]:<11}", STATUS_STYLES.get(status, ""))
     text.append(f"  {_lag(entry.get('deletionLagSeconds')):>5}")
     text.append(f"  {_plain(entry.get('requestId'))}", "bold")
     if entry.get("finished") is False:

@@ -12,8 +12,8 @@ from rich.text import Text
 from handlers.masking import mask_urls
 from processor.audit.aggregation import BrokenAggregate, UserRecord, read_record
 from processor.audit.kinesis_reader import KinesisRecord
-from processor.cli.audit_lines import HEADER, json_line, render, row
-from processor.cli.terminal import console
+from processor.cli.audit_lines import HEADER, render, row
+from processor.cli.terminal import console, json_line
 
 WINDOW_ENTRIES = 100_000
 """How many entries back a repeat is known as one. Repeats come from pages that were put again, which are at

@@ -9,14 +9,13 @@ from rich.text import Text
 
 from processor.aws import AwsError
 from processor.cli import EXIT_FAILED
-from processor.cli.audit_lines import json_line
 from processor.cli.checks.facts import read_facts
 from processor.cli.checks.finding import Finding, Verdict
 from processor.cli.checks.judgement import judge_place, judge_resources, nothing_is_told
 from processor.cli.checks.permissions import judge_permissions, try_permissions
 from processor.cli.checks.place import Place
 from processor.cli.operator import aws_settings, connect
-from processor.cli.terminal import console, safe
+from processor.cli.terminal import console, json_line, safe
 
 MARKS: Mapping[Verdict, tuple[str, str]] = {
     Verdict.FINE: ("✓", "green"),
@@ -25,7 +24,7 @@ MARKS: Mapping[Verdict, tuple[str, str]] = {
 }
 
 
-class Part(Enum):
+class Scope(Enum):
     """What can be checked alone: an operator may look at resources, the service's role may use them."""
 
     RESOURCES = "resources"
@@ -34,7 +33,7 @@ class Part(Enum):
 
 def check(
     *,
-    only: Annotated[Part | None, typer.Option(help="check one of the two alone")] = None,
+    only: Annotated[Scope | None, typer.Option(help="check one of the two alone")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON line for each finding")] = False,
 ) -> None:
     """Compare tables, queues, streams and permissions with what the service needs. Nothing is changed.
@@ -59,7 +58,7 @@ def check(
         raise typer.Exit(EXIT_FAILED)
 
 
-def findings(only: Part | None) -> Iterator[Finding]:
+def findings(only: Scope | None) -> Iterator[Finding]:
     """Asks and judges.
 
     Raises:
@@ -72,14 +71,14 @@ def findings(only: Part | None) -> Iterator[Finding]:
     endpoints = aws_settings(settings).endpoints
     facts = read_facts(aws, settings, ask_identity=not endpoints or "sts" in endpoints)
     identity = facts.identity
-    caller = None if identity is None or isinstance(identity, AwsError) else str(identity.get("Arn"))
+    caller = None if identity is None or isinstance(identity, AwsError) else identity.get("Arn")
     place = Place(aws.region, endpoints, caller)
     yield from judge_place(identity, place)
     if nothing_is_told(facts):
         return
-    if only is not Part.PERMISSIONS:
+    if only is not Scope.PERMISSIONS:
         yield from judge_resources(settings, facts, place)
-    if only is not Part.RESOURCES:
+    if only is not Scope.RESOURCES:
         yield from judge_permissions(try_permissions(aws, settings, facts, place), place)
 
 

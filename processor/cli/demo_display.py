@@ -10,19 +10,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from processor.cli.styles import OUTCOME_STYLES, STATUS_STYLES
 from processor.embedded.board import ExportView, View
 
-STATUS_STYLES = {"pending": "yellow", "processing": "cyan", "completed": "green", "failed": "red"}
-OUTCOME_STYLES = {
-    "applied": "green",
-    "duplicate": "dim",
-    "stale": "dim",
-    "early": "yellow",
-    "retry": "yellow",
-    "expired": "magenta",
-    "conflict": "red",
-    "invalid": "red",
-}
 _GLYPHS = {"pending": "○", "processing": "◐", "completed": "●", "failed": "✖"}
 _GONE, _GONE_AND_AUDITED = "◌", "·"
 _BARS = " ▁▂▃▄▅▆▇█"
@@ -89,7 +79,7 @@ class PlainDisplay:
             self._print(f"{change.item['requestId']}  {status:<10}  {file_name}")
         self._changes = len(view.changes)
         for entry in view.audit_entries[self._entries :]:
-            self._print(f"{entry['requestId']}  audited     {_audit_text(entry)}")
+            self._print(f"{entry['requestId']}  audited     as {_end_of(entry)}")
         self._entries = len(view.audit_entries)
 
     def _print(self, text: str) -> None:
@@ -234,13 +224,16 @@ def _ticker(entries: Sequence[Mapping[str, Any]]) -> Sequence[Text]:
     for entry in entries[-_TICKER_ROWS:]:
         style = STATUS_STYLES.get(str(entry.get("lastStatus")), "")
         line = Text.assemble(
-            f"{entry['requestId']}  ", (_audit_text(entry), style), no_wrap=True, overflow="ellipsis"
+            f"{entry['requestId']}  ",
+            (f"expired as {_end_of(entry)}", style),
+            no_wrap=True,
+            overflow="ellipsis",
         )
         lines.append(line)
     return lines + [Text()] * (_TICKER_ROWS + 1 - len(lines))
 
 
-def _audit_text(entry: Mapping[str, Any]) -> str:
-    finished = "" if entry.get("finished") else ", never finished"
-    lag = entry.get("deletionLagSeconds")
-    return f"expired as {entry.get('lastStatus')}{finished}, {lag} s late"
+def _end_of(entry: Mapping[str, Any]) -> str:
+    """In at most 41 characters: a plain line has room for them."""
+    unfinished = "" if entry.get("finished") else ", unfinished"
+    return f"{entry.get('lastStatus')}{unfinished}, {entry.get('deletionLagSeconds')} s late"

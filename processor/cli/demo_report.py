@@ -1,13 +1,14 @@
 """The demo's last word: what came of the exports, and whether everything was right."""
 
 from collections import Counter
+from collections.abc import Mapping
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from processor.cli.demo_display import OUTCOME_STYLES, STATUS_STYLES
+from processor.cli.styles import OUTCOME_STYLES, STATUS_STYLES
 from processor.embedded.demonstration import Judgement
 
 _MAX_EXAMPLES = 5
@@ -59,7 +60,7 @@ def print_report(judgement: Judgement) -> None:
         console.print(Text(f"The demo failed: {failed} of {len(judgement.checks)} checks.", "bold red"))
 
 
-def _counted(counts: Counter[str], styles: dict[str, str]) -> Text:
+def _counted(counts: Counter[str], styles: Mapping[str, str]) -> Text:
     text = Text()
     for name, style in styles.items():
         if counts[name]:

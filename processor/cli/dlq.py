@@ -13,12 +13,12 @@ from handlers.transitions import DISPOSALS, Disposal, Outcome
 from processor.audit.quarantine import OUTCOME as QUARANTINED
 from processor.aws import Aws
 from processor.cli import EXIT_FAILED, CommandFailed
-from processor.cli.audit_lines import json_line
 from processor.cli.dlq_letters import UNMARKED, Letter
-from processor.cli.dlq_redrive import STAYS, Fate, Redrive, Wanted
+from processor.cli.dlq_redrive import STAYS, Fate, Redrive, RedriveOptions
 from processor.cli.dlq_walk import Walk
 from processor.cli.operator import aws_errors, connect, ended_like_ctrl_c, patiently, usage_error
-from processor.cli.terminal import brief_seconds, console, plain, progress, shortened
+from processor.cli.styles import OUTCOME_STYLES
+from processor.cli.terminal import brief_seconds, console, json_line, plain, progress, shortened
 from processor.settings import Settings
 from processor.startup import StartError, dead_letter_url
 
@@ -31,7 +31,7 @@ OUTCOMES = (
 )
 """What the letters that can go back are marked with; a refused audit entry cannot."""
 
-_OUTCOME_STYLES = {Outcome.INVALID.value: "red", Outcome.CONFLICT.value: "magenta", QUARANTINED: "cyan"}
+_STYLES = {**OUTCOME_STYLES, QUARANTINED: "cyan"}
 SHOWN_BODY_CHARS = 1_000  # for people; --json has all
 _INDENT = " " * 6
 _OUT_OF_REACH = "the others are in somebody's hands, or behind ten of their FIFO group; try again"
@@ -85,8 +85,9 @@ def list_letters(
     if walk.seen < walk.expected:
         rest = "--limit shows more" if walk.seen == limit else _OUT_OF_REACH
         typer.echo(f"{walk.seen} of about {_messages(walk.expected)}: {rest}", err=True)
-    elif not walk.seen:
+    elif not walk.seen and not walk.hidden:
         typer.echo("the dead-letter queue is empty", err=True)
+    _tell_hidden(walk)
 
 
 @dlq_app.command()
@@ -115,7 +116,7 @@ def redrive(
         raise usage_error(f"--outcome must be one of {', '.join(OUTCOMES)}")
     settings, aws = connect()
     queue_url = settings.required_queue_url()
-    wanted = Wanted(
+    options = RedriveOptions(
         outcomes=frozenset(outcome or ()),
         include_expired=include_expired,
         ttl_seconds=settings.ttl_seconds,
@@ -123,7 +124,7 @@ def redrive(
     )
     url = dlq_url(settings, aws)
     with ended_like_ctrl_c(), aws_errors("the dead-letter queue"), Walk(aws.sqs(), url) as walk:
-        redriving = Redrive(walk, aws.sqs(), queue_url, wanted, dry_run)
+        redriving = Redrive(walk, aws.sqs(), queue_url, options, dry_run)
         try:
             with progress("looking" if dry_run else "sending back", walk.expected) as advance:
                 for page in walk.pages():
@@ -133,6 +134,7 @@ def redrive(
             _report(redriving, as_json=as_json)
     if walk.seen < walk.expected:
         typer.echo(f"{walk.seen} of about {_messages(walk.expected)} seen: {_OUT_OF_REACH}", err=True)
+    _tell_hidden(walk)
     if any(redriving.counts[fate] for fate in STAYS):
         raise typer.Exit(EXIT_FAILED)
 
@@ -165,7 +167,7 @@ def dlq_url(settings: Settings, aws: Aws) -> str:
 def _show(out: Console, letter: Letter, now: datetime) -> None:
     age = letter.age_seconds(now)
     head = Text(f"{'?' if age is None else brief_seconds(age):>4}  ")
-    head.append(f"{plain(letter.outcome):<9}", _OUTCOME_STYLES.get(letter.outcome, "yellow"))
+    head.append(f"{plain(letter.outcome):<9}", _STYLES.get(letter.outcome, "yellow"))
     head.append(f"  {plain(letter.reason)}")
     out.print(head)
     out.print(Text(_INDENT + shortened(plain(letter.message.body), SHOWN_BODY_CHARS), "dim"))
@@ -182,6 +184,12 @@ def _report(redriving: Redrive, *, as_json: bool) -> None:
     for fate, text in _EXPLAINED.items():
         if counts[fate]:
             typer.echo(f"  {counts[fate]} {text}")
+
+
+def _tell_hidden(walk: Walk) -> None:
+    if walk.hidden:
+        hidden = f"about {_messages(walk.hidden)} in somebody's hands, such as another `dlq list`'s"
+        typer.echo(f"{hidden}; they come back: try again in a moment", err=True)
 
 
 def _messages(count: int) -> str:

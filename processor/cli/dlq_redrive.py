@@ -44,7 +44,7 @@ STAYS = frozenset({Fate.EXPIRED, Fate.AUDIT_ENTRY, Fate.REFUSED, Fate.NOT_TAKEN,
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RedriveOptions:
     """What the operator asked for. No outcomes: all of them."""
 
     outcomes: frozenset[str]
@@ -53,34 +53,34 @@ class Wanted:
     fifo: bool
 
 
-def fate(letter: Letter, wanted: Wanted, now: datetime) -> Fate:
+def fate(letter: Letter, options: RedriveOptions, now: datetime) -> Fate:
     """Whether a letter is to be sent, or why it stays.
 
     Args:
         letter: what the dead-letter queue holds.
-        wanted: what was asked for.
+        options: what was asked for.
         now: our clock.
 
     Returns:
         SENT, EXPIRED, AUDIT_ENTRY or NOT_ASKED_FOR.
     """
-    if wanted.outcomes and letter.outcome not in wanted.outcomes:
+    if options.outcomes and letter.outcome not in options.outcomes:
         return Fate.NOT_ASKED_FOR
     if letter.outcome == QUARANTINED:  # its body is no event
         return Fate.AUDIT_ENTRY
-    if not wanted.include_expired and _is_expired(letter, wanted, now):
+    if not options.include_expired and _is_expired(letter, options, now):
         return Fate.EXPIRED
     return Fate.SENT
 
 
-def _is_expired(letter: Letter, wanted: Wanted, now: datetime) -> bool:
+def _is_expired(letter: Letter, options: RedriveOptions, now: datetime) -> bool:
     """Whether the event could only end as `expired`. What is no event does not expire: the code that
     rejected it may have been wrong."""
     try:
-        event = decode(letter.message.body, now=now, sent_at=letter.message.sent_at, fifo=wanted.fifo)
+        event = decode(letter.message.body, now=now, sent_at=letter.message.sent_at, fifo=options.fifo)
     except InvalidEvent:
         return False
-    return decide(event, None, now=now, ttl_seconds=wanted.ttl_seconds) is Outcome.EXPIRED
+    return decide(event, None, now=now, ttl_seconds=options.ttl_seconds) is Outcome.EXPIRED
 
 
 def copy_key(letter: Letter) -> tuple[str, str]:
@@ -111,7 +111,7 @@ class Redrive:
     walk: Walk
     client: "SQSClient"
     queue_url: str
-    wanted: Wanted
+    options: RedriveOptions
     dry_run: bool
     counts: Counter[Fate] = field(default_factory=Counter)
     _sent_keys: set[tuple[str, str]] = field(default_factory=set)
@@ -129,7 +129,7 @@ class Redrive:
             if self._came_back(letter):
                 self.counts[Fate.CAME_BACK] += 1
                 continue
-            decided = fate(letter, self.wanted, now)
+            decided = fate(letter, self.options, now)
             if decided is not Fate.SENT:
                 self.counts[decided] += 1
             elif copy_key(letter) in self._sent_keys or copy_key(letter) in originals:
@@ -148,7 +148,7 @@ class Redrive:
     def _send(self, originals: Mapping[tuple[str, str], Letter]) -> None:
         letters = list(originals.values())
         start = 0
-        for batch in batches([outgoing(letter, fifo=self.wanted.fifo) for letter in letters]):
+        for batch in batches([outgoing(letter, fifo=self.options.fifo) for letter in letters]):
             of_batch = letters[start : start + len(batch)]
             start += len(batch)
             if self.dry_run:

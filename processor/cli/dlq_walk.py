@@ -33,6 +33,10 @@ class Walk:
         client: SQS.
         url: the dead-letter queue's URL.
         limit: how many letters to see at most; None for all.
+
+    Attributes:
+        expected: about how many letters the queue showed at the beginning.
+        hidden: about how many others had received by then, and not given back.
     """
 
     def __init__(self, client: "SQSClient", url: str, *, limit: int | None = None) -> None:
@@ -45,9 +49,12 @@ class Walk:
         self._held: dict[str, Message] = {}
         self._seen: set[str] = set()
         answer = patiently(
-            client.get_queue_attributes, QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"]
+            client.get_queue_attributes,
+            QueueUrl=url,
+            AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
         )
         self.expected = int(answer["Attributes"]["ApproximateNumberOfMessages"])
+        self.hidden = int(answer["Attributes"]["ApproximateNumberOfMessagesNotVisible"])
         to_see = self.expected if limit is None else min(limit, self.expected)
         self._hidden_seconds = min(
             MAX_HIDDEN_SECONDS, MIN_HIDDEN_SECONDS + int(to_see * HIDDEN_SECONDS_PER_MESSAGE)

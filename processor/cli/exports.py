@@ -2,16 +2,9 @@
 
 from datetime import datetime
 
-from handlers.export import Export, Item, Status, is_dead, stored_ttl
+from handlers.export import Export, Item, is_dead, stored_ttl
 from handlers.masking import mask_urls
 from handlers.timestamps import format_timestamp
-
-STATUS_STYLES = {
-    Status.PENDING: "yellow",
-    Status.PROCESSING: "cyan",
-    Status.COMPLETED: "green",
-    Status.FAILED: "red",
-}
 
 
 def living(item: Item, now: datetime) -> Export | None:

@@ -16,10 +16,10 @@ from handlers.timestamps import format_timestamp, from_epoch_seconds
 from handlers.transitions import is_terminal
 from processor.aws import Aws
 from processor.cli import CommandFailed
-from processor.cli.audit_lines import json_line
-from processor.cli.exports import STATUS_STYLES, attributes, living
+from processor.cli.exports import attributes, living
 from processor.cli.operator import aws_errors, connect, patiently, usage_error
-from processor.cli.terminal import brief_seconds, console, safe
+from processor.cli.styles import STATUS_STYLES
+from processor.cli.terminal import brief_seconds, console, json_line, safe
 
 WATCH_SECONDS = 1.0
 
@@ -140,7 +140,7 @@ def describe(export: Export, fields: dict[str, object], now: datetime) -> Text:
             case "ttl":
                 text = Text(f"{export.ttl} ({_end_of(export, now)})")
             case "status":
-                text = Text(str(value), STATUS_STYLES[export.status])
+                text = Text(str(value), STATUS_STYLES[export.status.value])
             case "hadSignedUrl":
                 text = Text("yes" if value else "no")
             case _:

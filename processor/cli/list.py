@@ -9,11 +9,11 @@ import typer
 from rich.text import Text
 
 from handlers.export import Export, Item, MalformedItem, Status
-from processor.cli.audit_lines import json_line
 from processor.cli.durations import moment
-from processor.cli.exports import STATUS_STYLES, attributes, living
+from processor.cli.exports import attributes, living
 from processor.cli.operator import aws_errors, connect, patiently, usage_error
-from processor.cli.terminal import brief_seconds, console, plain, progress, shortened
+from processor.cli.styles import STATUS_STYLES
+from processor.cli.terminal import brief_seconds, console, json_line, plain, progress, shortened
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -25,7 +25,7 @@ _HEADER = f"{'STATUS':<10}  {'SINCE':>5}  {'LEFT':>5}  REQUEST"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Filter:
     """Which exports to show: of these statuses (none: all), without a change since that time."""
 
     statuses: frozenset[Status]
@@ -66,7 +66,7 @@ def list_exports(
         since = None if older_than is None else moment(older_than, now)
     except ValueError as wrong:
         raise usage_error(f"--older-than {wrong}") from None
-    wanted = Wanted(frozenset(status or ()), since)
+    wanted = Filter(frozenset(status or ()), since)
     settings, aws = connect()
     found: list[Export] = []
     read = foreign = 0
@@ -123,7 +123,7 @@ def show_table(exports: list[Export], now: datetime) -> None:
         return
     out.print(Text(_HEADER, "bold"))
     for export in sorted(exports, key=lambda export: (export.ttl, export.request_id)):
-        row = Text().append(f"{export.status.value:<10}", STATUS_STYLES[export.status])
+        row = Text().append(f"{export.status.value:<10}", STATUS_STYLES[export.status.value])
         since = brief_seconds((now - export.updated_at).total_seconds())
         left = brief_seconds(export.ttl - now.timestamp())
         row.append(f"  {since:>5}  {left:>5}  ")

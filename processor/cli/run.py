@@ -13,7 +13,7 @@ from processor.settings import load_settings
 from processor.startup import StartError
 
 
-class Part(Enum):
+class Pipeline(Enum):
     """A pipeline that can run alone."""
 
     TRANSITIONS = "transitions"
@@ -22,7 +22,7 @@ class Part(Enum):
 
 def run(
     *,
-    only: Annotated[Part | None, typer.Option(help="run one of the two pipelines alone")] = None,
+    only: Annotated[Pipeline | None, typer.Option(help="run one of the two pipelines alone")] = None,
 ) -> None:
     """Apply events from the queue to the table, and audit what leaves it, until SIGTERM or Ctrl-C.
 
@@ -34,7 +34,7 @@ def run(
     settings = load_settings()
     log_format = settings.log_format or ("console" if sys.stdout.isatty() else "json")
     configure_logging(settings.log_level, log_format)
-    parts = (only.value,) if only else tuple(part.value for part in Part)
+    parts = (only.value,) if only else tuple(part.value for part in Pipeline)
     try:
         status = run_service(settings, parts)
     except StartError as missing:

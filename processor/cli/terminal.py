@@ -1,10 +1,12 @@
-"""What the commands write for people: text made safe for a terminal, colours, progress."""
+"""What the commands write: JSON lines for programs; for people safe text and progress."""
 
 import io
+import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -13,6 +15,11 @@ from handlers.masking import mask_urls
 
 _MAX_BRIEF_SECONDS = 1_000 * 86_400
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"))
+
+
+def json_line(fields: Mapping[str, Any]) -> str:
+    """The fields as one line of JSON, in ASCII so that any terminal and any locale can take it."""
+    return json.dumps(fields, separators=(",", ":"))
 
 
 def plain(text: str) -> str:

@@ -96,7 +96,7 @@ class Demonstration:
         """
         on_phase("starting an AWS on 127.0.0.1: moto's server, infra/data.yaml deployed")
         self._aws.start()
-        on_phase(f"starting the service against {self._aws.endpoint_url}: python -m processor run")
+        on_phase(f"starting the service, `run`, against {self._aws.endpoint_url}")
         self._service = ServiceProcess(
             self._aws.service_environment(), Path(self._directory.name), self._board.on_line
         )

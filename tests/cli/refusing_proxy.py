@@ -17,6 +17,7 @@ def refusing_proxy(
     status: int = 400,
     queries: tuple[str, ...] = (),
     times: int = 1_000_000,
+    xml: str | None = None,
 ) -> Iterator[str]:
     """The endpoint URL of a server that answers these operations with an error.
 
@@ -27,6 +28,7 @@ def refusing_proxy(
         status: HTTP's.
         queries: actions of the query protocol, such as `GetCallerIdentity`.
         times: how many calls it refuses; it passes on those that come after.
+        xml: what the query protocol's actions get in place of an error with that code.
     """
     upstream = urlsplit(endpoint_url)
     assert upstream.hostname is not None
@@ -42,7 +44,7 @@ def refusing_proxy(
                 return
             if any(f"Action={action}".encode() in body for action in queries):
                 error = f"<ErrorResponse><Error><Code>{code}</Code></Error></ErrorResponse>"
-                self._answer(status, error.encode(), "text/xml")
+                self._answer(status, (error if xml is None else xml).encode(), "text/xml")
                 return
             connection = HTTPConnection(upstream.hostname or "", upstream.port, timeout=30)
             try:

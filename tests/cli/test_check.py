@@ -393,6 +393,27 @@ def test_unknown_credentials_are_said_once(world: World, command: Command) -> No
     ]
 
 
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        ("<html><body>Welcome</body></html>", "STS does not answer (GetCallerIdentity: ResponseParserError)"),
+        (
+            "<GetCallerIdentityResponse><GetCallerIdentityResult/></GetCallerIdentityResponse>",
+            "STS does not say whose they are",
+        ),
+    ],
+)
+def test_an_sts_that_answers_something_else_is_one_line(
+    world: World, command: Command, answer: str, text: str
+) -> None:
+    endpoint = world.environment["AWS_ENDPOINT_URL"]
+    with refusing_proxy(endpoint, queries=("GetCallerIdentity",), status=200, xml=answer) as endpoint_url:
+        settings = world.environment | {"AWS_ENDPOINT_URL": endpoint_url}
+        ran = command("check", "--only", "resources", environment=settings)
+    assert (ran.status, ran.err) == (0, "")
+    assert ran.lines[1] == f"\N{EN DASH} credentials: {text}"
+
+
 def test_no_answer_is_wrong_too(world: World, command: Command) -> None:
     nowhere = {"AWS_ENDPOINT_URL_KINESIS": "http://127.0.0.1:1"}
     ran = command("check", "--json", environment=world.environment | nowhere)

@@ -100,6 +100,7 @@ def test_without_a_terminal_it_prints_plain_lines_and_checks_itself(tmp_path: Pa
     assert len(re.findall(r"export-\S+  expired\b", ran.stdout)) == 20
     assert len(re.findall(r"export-\S+  audited\b", ran.stdout)) == 20
     assert not re.search(r"[ \t]$", ran.stdout, re.MULTILINE)
+    assert max(map(len, ran.stdout.splitlines())) <= COLUMNS
     assert "X-Amz-Signature" not in ran.stdout
     assert descendants(tmp_path) == []
     assert [path.name for path in tmp_path.iterdir()] == [".env"]

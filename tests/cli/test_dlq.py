@@ -160,6 +160,21 @@ class TestList:
         ran = command("dlq", "list", environment=queues.environment)
         assert (ran.status, ran.out, ran.err) == (0, "", "the dead-letter queue is empty\n")
 
+    def test_a_queue_whose_letters_are_in_somebody_s_hands_is_not_called_empty(
+        self, queues: Queues, command: Command
+    ) -> None:
+        queues.reject(event("a"), "early")
+        queues.reject(event("b"), "early")
+        queues.sqs.receive_message(QueueUrl=queues.dlq_url, MaxNumberOfMessages=10, VisibilityTimeout=600)
+        told = (
+            "about 2 messages in somebody's hands, such as another `dlq list`'s;"
+            " they come back: try again in a moment\n"
+        )
+        ran = command("dlq", "list", environment=queues.environment)
+        assert (ran.status, ran.out, ran.err) == (0, "", told)
+        ran = command("dlq", "redrive", environment=queues.environment)
+        assert (ran.status, ran.out, ran.err) == (0, "sent back 0 messages\n", told)
+
     def test_messages_that_come_again_are_shown_once_and_end_it(
         self, queues: Queues, command: Command, monkeypatch: pytest.MonkeyPatch
     ) -> None:

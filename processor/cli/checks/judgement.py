@@ -22,8 +22,10 @@ def judge_place(identity: Answer | None, place: Place) -> Iterator[Finding]:
             yield wrong("credentials", f"refused ({identity})", "aws sts get-caller-identity")
         case AwsError():
             yield unknown("credentials", f"STS does not answer ({identity})")
+        case {"Arn": str(arn)}:
+            yield fine("credentials", arn)
         case _:
-            yield fine("credentials", str(identity["Arn"]))
+            yield unknown("credentials", "STS does not say whose they are")
 
 
 def nothing_is_told(facts: Facts) -> bool:
