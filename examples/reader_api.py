@@ -6,11 +6,12 @@ DynamoDB deletes expired items late, by minutes or days. Until then an item whos
 there, and counts as gone: a reader that does not compare `ttl` with its clock shows exports that are over.
 """
 
+import argparse
 import json
 import os
-import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 from wsgiref.simple_server import make_server
 
@@ -57,8 +58,13 @@ def main(table: str, port: int) -> None:
     dynamodb = boto3.client("dynamodb", region_name=os.environ.get("AWS_REGION"))
     with make_server("127.0.0.1", port, application(dynamodb, table)) as server:
         print(f"http://127.0.0.1:{server.server_port}", flush=True)
-        server.serve_forever()
+        with suppress(KeyboardInterrupt):
+            server.serve_forever()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    parser = argparse.ArgumentParser(prog="python -m examples.reader_api")
+    parser.add_argument("table", metavar="TABLE")
+    parser.add_argument("port", metavar="PORT", type=int)
+    arguments = parser.parse_args()
+    main(arguments.table, arguments.port)

@@ -3,8 +3,8 @@
 python -m examples.send_through_eventbridge BUS_NAME
 """
 
+import argparse
 import os
-import sys
 
 import boto3
 
@@ -34,4 +34,6 @@ def main(bus_name: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    parser = argparse.ArgumentParser(prog="python -m examples.send_through_eventbridge")
+    parser.add_argument("bus_name", metavar="BUS_NAME")
+    main(parser.parse_args().bus_name)

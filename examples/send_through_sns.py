@@ -5,8 +5,8 @@
 Raw message delivery may be on or off: the envelope is recognised.
 """
 
+import argparse
 import os
-import sys
 
 import boto3
 
@@ -23,4 +23,6 @@ def main(topic_arn: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    parser = argparse.ArgumentParser(prog="python -m examples.send_through_sns")
+    parser.add_argument("topic_arn", metavar="TOPIC_ARN")
+    main(parser.parse_args().topic_arn)

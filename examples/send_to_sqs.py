@@ -3,9 +3,9 @@
 python -m examples.send_to_sqs QUEUE_URL
 """
 
+import argparse
 import hashlib
 import os
-import sys
 from typing import Any
 
 import boto3
@@ -35,4 +35,6 @@ def main(queue_url: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    parser = argparse.ArgumentParser(prog="python -m examples.send_to_sqs")
+    parser.add_argument("queue_url", metavar="QUEUE_URL")
+    main(parser.parse_args().queue_url)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -167,3 +168,43 @@ def test_a_reader_does_not_see_an_export_past_its_ttl(
 def test_a_reader_finds_nothing_where_nothing_is(api: str, path: str) -> None:
     status, body, _ = answer_of(api, path)
     assert (status, body) == (404, {"error": "not found or expired"})
+
+
+def test_ctrl_c_ends_the_reader_without_a_traceback(environment: dict[str, str]) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "examples.reader_api", environment["DYNAMODB_EXPORT_STATUS_TABLE"], "0"],
+        cwd=ROOT,
+        env={**isolated_environment(), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        answer = answer_of(process.stdout.readline().strip(), "/exports/nobody")  # so that it serves
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert answer[0] == 404
+    assert (process.returncode, "Traceback" in err) == (0, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "usage"),
+    [
+        ("send_to_sqs", "QUEUE_URL"),
+        ("send_through_sns", "TOPIC_ARN"),
+        ("send_through_eventbridge", "BUS_NAME"),
+        ("reader_api", "TABLE PORT"),
+    ],
+)
+def test_without_its_arguments_an_example_says_how_it_is_run(name: str, usage: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", f"examples.{name}"],
+        cwd=ROOT,
+        env=isolated_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"usage: python -m examples.{name} [-h] {usage}\n")
