@@ -121,11 +121,6 @@ class HeldLease:
         return self._taken
 
     @property
-    def unwritten(self) -> bool:
-        """Whether the row still says less than has been taken."""
-        return self._taken.sequence_number != self._row.position.sequence_number
-
-    @property
     def over(self) -> bool:
         """Whether the tenure has ended: given up, or lost to another task."""
         return self._over.is_set()

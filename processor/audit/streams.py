@@ -50,11 +50,6 @@ class Page:
     next_iterator: str | None
     """None at the end of a closed shard; the records beside it are its last ones."""
 
-    @property
-    def is_full(self) -> bool:
-        """Whether there are most likely more records at once."""
-        return len(self.records) >= MAX_RECORDS
-
     def last_position(self) -> Position:
         """The position after the page's last record; the page must not be empty."""
         return position_of(self.records[-1])

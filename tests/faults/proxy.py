@@ -33,7 +33,6 @@ PATIENCE_SECONDS: Mapping[str, float] = {
 """How long the service's clients wait for an answer, by service."""
 
 LONGER_SECONDS = 0.5
-LONGEST_HEAD = 64 * 1024
 IDLE_CONNECTION_SECONDS = 5.0
 
 _SERVICES = {

@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-STOP_GRACE_SECONDS = 10.0
-
 
 class Task:
     """A service process whose output goes to a file."""

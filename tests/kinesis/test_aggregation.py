@@ -30,7 +30,6 @@ from processor.audit.aggregation import (
 )
 
 KEY = MAX_HASH_KEY // 2
-FRAME = 20  # magic number and digest
 
 partition_keys = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=256)
 records = st.builds(UserRecord, partition_keys, st.binary(min_size=1, max_size=300))
