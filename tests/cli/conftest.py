@@ -12,6 +12,10 @@ import pytest
 import structlog
 
 from processor.cli import main
+from processor.embedded.embedded_aws import EmbeddedAws
+from tests.cli.check_world import World
+from tests.cli.dead_letters import Queues
+from tests.resources import audit_stream, leases_table, queue_pair, status_table
 
 SETTINGS = ("AWS_", "EXPORT_", "SQS_", "DYNAMODB_", "KINESIS_", "LOG_")
 
@@ -64,3 +68,36 @@ def command(
     structlog.reset_defaults()
     logging.getLogger().handlers[:] = handlers
     logging.getLogger().setLevel(level)
+
+
+@pytest.fixture
+def queues(embedded_aws: EmbeddedAws) -> Queues:
+    return Queues(embedded_aws.client, embedded_aws.environment())
+
+
+@pytest.fixture
+def fifo_queues(embedded_aws: EmbeddedAws) -> Queues:
+    return Queues(embedded_aws.client, embedded_aws.environment(), fifo=True)
+
+
+@pytest.fixture
+def world(embedded_aws: EmbeddedAws) -> World:
+    clients = embedded_aws.client
+    table = status_table(clients, ttl=True)
+    dynamodb = clients("dynamodb")
+    dynamodb.update_continuous_backups(
+        TableName=table, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
+    )
+    queue_url, dlq_url = queue_pair(clients, attributes={"MaximumMessageSize": "262144"})
+    clients("sqs").set_queue_attributes(
+        QueueUrl=dlq_url,
+        Attributes={"MessageRetentionPeriod": "1209600", "MaximumMessageSize": "1048576"},
+    )
+    own = {
+        "DYNAMODB_EXPORT_STATUS_TABLE": table,
+        "DYNAMODB_EXPORT_LEASES_TABLE": leases_table(clients),
+        "SQS_EXPORT_EVENTS_QUEUE_URL": queue_url,
+        "SQS_EXPORT_EVENTS_DLQ_URL": dlq_url,
+        "KINESIS_EXPORT_AUDIT_STREAM": audit_stream(clients, shards=1),
+    }
+    return World(clients, embedded_aws.environment() | own)

@@ -1,0 +1,80 @@
+"""An event queue and its dead-letter queue of a test's own, and what the tests of `dlq` put there."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from handlers.timestamps import format_timestamp
+from tests.resources import ClientFactory, drained_messages, fresh_name, queue_pair
+
+SECRET = "X-Amz-Signature=c0ffee"
+EXPIRED = timedelta(hours=1)
+
+
+class Queues:
+    """An event queue with its dead-letter queue, and the settings that name them."""
+
+    def __init__(self, clients: ClientFactory, settings: Mapping[str, str], *, fifo: bool = False) -> None:
+        self.sqs = clients("sqs")
+        self.clients = clients
+        self.url, self.dlq_url = queue_pair(clients, fifo=fifo)
+        self.fifo = fifo
+        self.environment = {
+            **settings,
+            "SQS_EXPORT_EVENTS_QUEUE_URL": self.url,
+            "SQS_EXPORT_EVENTS_DLQ_URL": self.dlq_url,
+        }
+
+    def reject(
+        self,
+        body: str,
+        outcome: str | None = "invalid",
+        reason: str = "status must be pending, processing, completed or failed",
+        *,
+        source: str | None = None,
+        group: str = "g",
+        ago: timedelta = timedelta(minutes=5),
+    ) -> str:
+        """Puts a letter into the dead-letter queue as the service does; its message id."""
+        attributes = {}
+        if outcome is not None:
+            values = {
+                "rejectionOutcome": outcome,
+                "rejectionReason": reason,
+                "sourceMessageId": source or fresh_name("message"),
+                "rejectedAt": format_timestamp(datetime.now(UTC) - ago),
+            }
+            attributes = {
+                name: {"DataType": "String", "StringValue": value} for name, value in values.items()
+            } | {"receiveCount": {"DataType": "Number", "StringValue": "3"}}
+        fifo = {"MessageGroupId": group, "MessageDeduplicationId": fresh_name("d")} if self.fifo else {}
+        answer = self.sqs.send_message(
+            QueueUrl=self.dlq_url, MessageBody=body, MessageAttributes=attributes, **fifo
+        )
+        return str(answer["MessageId"])
+
+    def waiting(self, url: str) -> tuple[int, int]:
+        """How many messages are visible and how many are in somebody's hands."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        found = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+        return int(found[names[0]]), int(found[names[1]])
+
+    def sent_back(self) -> list[dict[str, Any]]:
+        """Takes what is in the event queue."""
+        return list(drained_messages(self.clients, self.url))
+
+    def left(self) -> list[str]:
+        """Takes what is in the dead-letter queue; the bodies."""
+        return [message["Body"] for message in drained_messages(self.clients, self.dlq_url)]
+
+
+def event(request_id: str = "req-1", *, age: timedelta = timedelta(seconds=5), **more: str) -> str:
+    """A pending event that occurred so long ago."""
+    occurred = format_timestamp(datetime.now(UTC) - age)
+    return json.dumps({"requestId": request_id, "status": "pending", "occurredAt": occurred, **more})
+
+
+def records(lines: Sequence[str]) -> list[dict[str, Any]]:
+    """What `dlq list --json` printed."""
+    return [json.loads(line) for line in lines]
