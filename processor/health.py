@@ -131,14 +131,14 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Diagnosis:
     """What the health file says: why the service is not healthy, and what else is not as it should be."""
 
     problems: tuple[str, ...]
     degraded: tuple[str, ...] = ()
 
 
-def check(path: Path, clock: Callable[[], float] = time.monotonic) -> Verdict:
+def check(path: Path, clock: Callable[[], float] = time.monotonic) -> Diagnosis:
     """Judges the service by its health file.
 
     Args:
@@ -146,7 +146,7 @@ def check(path: Path, clock: Callable[[], float] = time.monotonic) -> Verdict:
         clock: the one that the service writes by.
 
     Returns:
-        The verdict; the service is healthy if it holds no problems.
+        The diagnosis; the service is healthy if it holds no problems.
     """
     try:
         state = json.loads(path.read_text())
@@ -162,11 +162,11 @@ def check(path: Path, clock: Callable[[], float] = time.monotonic) -> Verdict:
             if silence > limit
         ]
     except FileNotFoundError:
-        return Verdict((f"no health file at {path}: the service is not running",))
+        return Diagnosis((f"no health file at {path}: the service is not running",))
     except OSError as error:
-        return Verdict((f"the health file {path} cannot be read: {error.strerror}",))
+        return Diagnosis((f"the health file {path} cannot be read: {error.strerror}",))
     except (ValueError, KeyError, TypeError, AttributeError):
-        return Verdict((f"{path} is not a health file",))
+        return Diagnosis((f"{path} is not a health file",))
     if age < 0:
         problems = [f"the health file {path} is from before this machine was started"]
     elif age > MAX_FILE_AGE_SECONDS:
@@ -175,7 +175,7 @@ def check(path: Path, clock: Callable[[], float] = time.monotonic) -> Verdict:
         ]
     elif not loops:
         problems = ["no loop is running"]
-    return Verdict(tuple(problems), degraded)
+    return Diagnosis(tuple(problems), degraded)
 
 
 def _replace(path: Path, text: str) -> None:

@@ -5,7 +5,7 @@ It reads one file and talks to nobody, so that a slow or throttling AWS cannot m
 
 import typer
 
-from processor.health import Verdict, check
+from processor.health import Diagnosis, check
 from processor.settings import SettingsError, health_file
 
 
@@ -15,10 +15,10 @@ def healthcheck() -> None:
     Example: export-status healthcheck && echo alive
     """
     try:
-        verdict = check(health_file())
+        diagnosis = check(health_file())
     except SettingsError as wrong:  # Docker keeps exit status 2 for itself
-        verdict = Verdict(problems=(str(wrong),))
-    if verdict.problems:
-        typer.echo(f"unhealthy: {'; '.join(verdict.problems)}", err=True)
+        diagnosis = Diagnosis(problems=(str(wrong),))
+    if diagnosis.problems:
+        typer.echo(f"unhealthy: {'; '.join(diagnosis.problems)}", err=True)
         raise typer.Exit(1)
-    typer.echo("healthy" if not verdict.degraded else f"healthy, degraded: {'; '.join(verdict.degraded)}")
+    typer.echo("healthy" if not diagnosis.degraded else f"healthy, degraded: {'; '.join(diagnosis.degraded)}")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from processor.health import MAX_FILE_AGE_SECONDS, Health, Verdict, check
+from processor.health import MAX_FILE_AGE_SECONDS, Diagnosis, Health, check
 from tests.waiting import eventually
 
 DEADLINE_SECONDS = 10
@@ -38,14 +38,14 @@ def health(path: Path) -> Health:
     return Health(path, pytest.fail)
 
 
-def verdict_of(health: Health, path: Path) -> Verdict:
+def diagnosis_of(health: Health, path: Path) -> Diagnosis:
     """What another process would say now."""
     health.write()
     return check(path)
 
 
 def wait_for_problems(health: Health, path: Path) -> tuple[str, ...]:
-    return eventually(lambda: verdict_of(health, path).problems, DEADLINE_SECONDS, every_seconds=0.01)
+    return eventually(lambda: diagnosis_of(health, path).problems, DEADLINE_SECONDS, every_seconds=0.01)
 
 
 @contextmanager
@@ -90,7 +90,7 @@ def test_a_loop_that_goes_on_is_healthy_again(health: Health, path: Path) -> Non
     heartbeat = health.loop("receiver-1", LIMIT_SECONDS)
     wait_for_problems(health, path)
     heartbeat.beat()
-    assert verdict_of(health, path).problems == ()
+    assert diagnosis_of(health, path).problems == ()
 
 
 def test_a_dead_thread_is_unhealthy_though_the_process_lives(health: Health, path: Path) -> None:
@@ -121,16 +121,16 @@ def test_a_loop_that_aws_throttles_stays_healthy_however_long_it_backs_off(
             heartbeat.wait(stopping, LIMIT_SECONDS * 2)
             waited.append(time.monotonic() - begun)
 
-    verdicts: list[Verdict] = []
+    diagnoses: list[Diagnosis] = []
 
     def waited_twice() -> bool:
-        verdicts.append(verdict_of(health, path))
+        diagnoses.append(diagnosis_of(health, path))
         return len(waited) >= 2
 
     with running(loop, release=stopping):
         eventually(waited_twice, DEADLINE_SECONDS, every_seconds=0.01)
     assert waited[0] > LIMIT_SECONDS * 1.5  # a wait longer than the limit
-    assert [verdict.problems for verdict in verdicts] == [()] * len(verdicts)
+    assert [diagnosis.problems for diagnosis in diagnoses] == [()] * len(diagnoses)
 
 
 def test_a_wait_ends_at_once_when_the_event_is_set(health: Health) -> None:
@@ -198,14 +198,14 @@ def test_a_jump_of_the_wall_clock_changes_nothing(
 def test_a_degraded_component_is_shown_and_healthy(health: Health, path: Path) -> None:
     health.loop("receiver-1", 60)
     health.report("sink kinesis", "down for 12 s: PutRecords ProvisionedThroughputExceededException")
-    verdict = verdict_of(health, path)
-    assert verdict == Verdict(
+    diagnosis = diagnosis_of(health, path)
+    assert diagnosis == Diagnosis(
         problems=(),
         degraded=("sink kinesis: down for 12 s: PutRecords ProvisionedThroughputExceededException",),
     )
     health.report("sink kinesis", None)
     health.report("sink kinesis", None)
-    assert verdict_of(health, path) == Verdict(problems=())
+    assert diagnosis_of(health, path) == Diagnosis(problems=())
 
 
 def test_a_service_that_was_stopped_or_killed_is_found_by_the_age_of_its_file(path: Path) -> None:
@@ -304,7 +304,7 @@ def test_a_file_that_becomes_writable_is_written(tmp_path: Path) -> None:
     health.loop("receiver-1", 60)
     health.write()
     path.parent.mkdir()
-    assert verdict_of(health, path).problems == ()
+    assert diagnosis_of(health, path).problems == ()
     assert len(warnings) == 1
 
 
