@@ -11,7 +11,7 @@ from botocore.exceptions import EndpointConnectionError
 
 from processor.aws import Aws
 from processor.embedded.embedded_aws import EmbeddedAws
-from processor.health import Verdict, check
+from processor.health import Diagnosis, check
 from processor.metrics import Metric
 from processor.settings import AwsSettings
 from tests.handlers.making import body, item, text_at
@@ -62,7 +62,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("processor.transitions.receiver.FIRST_BACK_OFF_SECONDS", 0.05)
 
 
-def health_of(service: Running) -> Verdict:
+def health_of(service: Running) -> Diagnosis:
     """What a health check would say now."""
     service.health.write()
     return check(service.health_file)
