@@ -17,17 +17,18 @@ from typing import Protocol
 from handlers.masking import mask_urls
 from processor.audit.assembly import AuditPart
 from processor.aws import Aws
-from processor.health import Health
+from processor.health import Health, Heartbeat
 from processor.log import get_logger, stdout_lines
 from processor.metrics import Metrics, MetricsWriter, Part
 from processor.settings import Settings, load_aws_settings
-from processor.startup import StartError
+from processor.startup import PATIENCE_SECONDS, StartError
 from processor.transitions.pipeline import TransitionsPipeline
 from processor.transitions.receiver import QueueUnusable
 
 EXIT_FINE = 0
 EXIT_FAILED = 1
 _STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
+_START_LIMIT_SECONDS = 6 * PATIENCE_SECONDS  # queue, dead-letter queue, tables and stream, each waited for
 _START_ENDS_SECONDS = 0.5  # how long a start in hand may take to notice that it is to end
 _CLOSING_SECONDS = 1.0  # of the drain budget, kept for the last metrics line and the health file
 
@@ -92,7 +93,11 @@ class Service:
         self._take_signals()
         started: list[Pipeline] = []
         # Its calls may take long, and a signal must not wait for them.
-        starter = threading.Thread(target=self._start, args=(pipelines, started), name="start", daemon=True)
+        # No other loop runs yet, and one that waits for a throttled AWS is not stuck.
+        heartbeat = health.loop("start", _START_LIMIT_SECONDS)
+        starter = threading.Thread(
+            target=self._start, args=(pipelines, started, heartbeat), name="start", daemon=True
+        )
         clean = False
         try:
             health.start()
@@ -111,7 +116,7 @@ class Service:
         log.info("service_stopped", exit_status=status, drained=clean)
         return status
 
-    def _start(self, pipelines: list[Pipeline], started: list[Pipeline]) -> None:
+    def _start(self, pipelines: list[Pipeline], started: list[Pipeline], heartbeat: Heartbeat) -> None:
         try:
             for pipeline in pipelines:
                 started.append(pipeline)  # before its start: a drain must reach it while that still runs
@@ -121,6 +126,7 @@ class Service:
             # What is there now stays: the collector would look at all of it with every page of records.
             gc.freeze()
             get_logger().info("service_started", parts=self._parts)
+            heartbeat.close()
         except BaseException as error:  # noqa: BLE001 - it is raised again where the service runs
             self._start_error = error
             self._wake.set()

@@ -12,6 +12,7 @@ import pytest
 
 from handlers.timestamps import format_timestamp, from_epoch_seconds
 from processor.embedded.embedded_aws import EmbeddedAws
+from processor.health import Diagnosis, check
 from tests.cli.refusing_proxy import refusing_proxy
 from tests.handlers.making import SECRET, SIGNED_URL, body
 from tests.processor.freezing_proxy import freezing_proxy
@@ -275,6 +276,16 @@ def test_a_signal_while_the_start_hangs_in_a_call_ends_it_with_exit_0_at_once(
     assert status == 0
     assert seconds < 2
     assert service.lines()[-1]["event"] == "service_stopped"
+
+
+def test_a_start_that_waits_for_aws_is_healthy(place: Place, tmp_path: Path) -> None:
+    with (
+        silent_server() as endpoint,
+        ServiceRun(place.settings(AWS_ENDPOINT_URL=endpoint), tmp_path / "run") as service,
+    ):
+        service.wait_for("service_starting")
+        eventually(service.health_file.exists)
+        assert check(service.health_file) == Diagnosis(())
 
 
 def test_two_signals_end_it_even_while_the_start_hangs_in_a_call(place: Place, tmp_path: Path) -> None:
