@@ -8,15 +8,17 @@ from urllib.parse import urlsplit
 
 
 @contextmanager
-def freezing_proxy(endpoint_url: str) -> Iterator[tuple[str, threading.Event]]:
-    """The endpoint URL of a server that passes all on to this endpoint, until the event is set."""
+def freezing_proxy(endpoint_url: str) -> Iterator[tuple[str, threading.Event, threading.Event]]:
+    """The endpoint URL of a server that passes all on to this endpoint until the first event is set; the
+    second one is set when something was held back."""
     upstream = urlsplit(endpoint_url)
-    frozen, over = threading.Event(), threading.Event()
+    frozen, held, over = threading.Event(), threading.Event(), threading.Event()
 
     def pass_on(source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):  # either side may go at any time
             while data := source.recv(65_536):
                 if frozen.is_set():
+                    held.set()
                     over.wait()
                     return
                 target.sendall(data)
@@ -34,7 +36,7 @@ def freezing_proxy(endpoint_url: str) -> Iterator[tuple[str, threading.Event]]:
     with ExitStack() as sockets, socket.create_server(("127.0.0.1", 0), backlog=64) as server:
         threading.Thread(target=accept, args=(server, sockets), daemon=True).start()
         try:
-            yield f"http://127.0.0.1:{server.getsockname()[1]}", frozen
+            yield f"http://127.0.0.1:{server.getsockname()[1]}", frozen, held
         finally:
             over.set()
             server.shutdown(socket.SHUT_RDWR)

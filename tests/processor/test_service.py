@@ -302,7 +302,7 @@ def test_two_signals_end_it_even_while_the_start_hangs_in_a_call(place: Place, t
 
 def test_a_poll_that_hangs_ends_the_drain_at_its_budget_with_exit_1(place: Place, tmp_path: Path) -> None:
     with (
-        freezing_proxy(place.aws.endpoint_url) as (endpoint, frozen),
+        freezing_proxy(place.aws.endpoint_url) as (endpoint, frozen, held),
         ServiceRun(
             place.settings(AWS_ENDPOINT_URL_SQS=endpoint, EXPORT_RECEIVERS="1"),
             tmp_path / "run",
@@ -311,7 +311,10 @@ def test_a_poll_that_hangs_ends_the_drain_at_its_budget_with_exit_1(place: Place
     ):
         place.send(fresh())
         eventually(lambda: place.item("req-1"), 60)
+        eventually(lambda: place.count() == 0)
         frozen.set()
+        place.send(fresh())  # so that a poll that was open is answered now
+        eventually(held.is_set)
         status, seconds = service.stop()
     assert status == 1
     assert DRAIN_SECONDS - 2 < seconds < DRAIN_SECONDS + 2
