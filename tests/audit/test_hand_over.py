@@ -7,7 +7,8 @@ import pytest
 
 from processor.audit.pipeline import worker_id
 from tests.audit.test_reading import assert_all_taken_once, expire, only_shard
-from tests.audit.world import FAILOVER_SECONDS, World
+from tests.audit.worker import FAILOVER_SECONDS
+from tests.audit.world import World
 
 NewWorld = Callable[[int], World]
 

@@ -9,7 +9,8 @@ from processor.audit.lag import Lag, LagReport
 from processor.health import Health
 from processor.metrics import Metrics
 from tests.audit.test_reading import expire, only_shard
-from tests.audit.world import EPOCH, World, values_of
+from tests.audit.worker import EPOCH
+from tests.audit.world import World, values_of
 
 HOUR = 3_600.0
 TRUSTED_SECONDS = 9.0  # of a failover time of ten

@@ -11,7 +11,8 @@ from processor.audit.shard_end import ShardEnd
 from processor.audit.shards import StreamState
 from processor.audit.streams import StreamApi
 from tests.audit.test_reading import assert_all_taken_once, expire, only_shard
-from tests.audit.world import Worker, World
+from tests.audit.worker import Worker
+from tests.audit.world import World
 from tests.simulated_stream.client import SimulatedStreamsClient
 
 

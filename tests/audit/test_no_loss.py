@@ -4,7 +4,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.audit.world import FAILOVER_SECONDS, Killed, Worker, World, watched
+from tests.audit.worker import FAILOVER_SECONDS, Worker
+from tests.audit.world import Killed, World, watched
 
 KEYS = st.sampled_from(["a", "b", "c", "d", "e", "poison"])
 SECONDS = st.floats(0.05, 14.0)

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.audit.world import FAILOVER_SECONDS, World, values_of
+from tests.audit.worker import FAILOVER_SECONDS
+from tests.audit.world import World, values_of
 
 HOUR = 3_600.0
 
