@@ -167,7 +167,7 @@ def test_a_stop_while_standard_output_takes_nothing_gives_every_lease_back(
         for number in range(2_000):
             account.table.write(f"export-{number}")
         eventually(lambda: len(account.streams.reads) == 4, 10)
-        reads = sum(map(len, account.streams.reads.values()))
+        reads = -1
 
         def stands_still() -> bool:
             nonlocal reads
