@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.markdown import fenced, read
 from tests.waiting import eventually
 
 COMMAND = [sys.executable, "-m", "processor", "demo", "--fast"]
@@ -104,6 +105,13 @@ def test_without_a_terminal_it_prints_plain_lines_and_checks_itself(tmp_path: Pa
     assert "X-Amz-Signature" not in ran.stdout
     assert descendants(tmp_path) == []
     assert [path.name for path in tmp_path.iterdir()] == [".env"]
+    assert checks_and_labels(ran.stdout) == checks_and_labels(fenced(read("README.md"), "capture: demo"))
+
+
+def checks_and_labels(output: str) -> list[str]:
+    """What the report says whatever the numbers are: its labels and the statements that it checks."""
+    found = re.findall(r"^(?:ok  .*|[a-z]+(?: [a-z]+)?(?=  +\S))", output, re.MULTILINE)
+    return [re.sub(r"\d+", "N", each) for each in found]
 
 
 def test_on_a_terminal_it_fits_80_columns_and_24_lines(tmp_path: Path) -> None:
