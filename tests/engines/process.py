@@ -4,6 +4,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Event
@@ -20,7 +21,7 @@ class EngineError(Exception):
     """The emulator is missing or did not start; the message says why."""
 
 
-class Engine:
+class Engine(ABC):
     """A context manager that runs one emulator. Subclasses say how to call it."""
 
     scheme = "http"
@@ -30,17 +31,17 @@ class Engine:
         self._directory: tempfile.TemporaryDirectory[str] | None = None
         self._port = 0
 
+    @abstractmethod
     def command(self, port: int) -> Sequence[str]:
         """The command line; the process must end when its standard input does."""
-        raise NotImplementedError
 
+    @abstractmethod
     def environment(self, port: int, directory: Path) -> Mapping[str, str]:
         """The whole environment of the process. What it writes belongs into the directory."""
-        raise NotImplementedError
 
+    @abstractmethod
     def missing(self) -> str | None:
         """What is not installed, as one line with the command that mends it, or None."""
-        raise NotImplementedError
 
     @property
     def endpoint_url(self) -> str:
