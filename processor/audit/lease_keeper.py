@@ -155,8 +155,8 @@ class LeaseKeeper:
                 self._take(lease)
         holders = {
             lease.key: lease.requested_by or lease.owner
-            if lease.owner == me or lease.key not in expired
-            else None
+            if lease.owner == me or (lease.owner is not None and lease.key not in expired)
+            else None  # also where it is asked for: a row without an owner is handed over by nobody
             for lease in ready.values()
         }
         wanted = plan(me, holders)

@@ -161,9 +161,12 @@ class LeaseTable:
         self._change(lease, sets=sets, removes=frozenset({"x_requestedBy"}))
 
     def free(self, lease: Lease) -> None:
-        """Takes the owner out of a row that nobody holds, unless it has changed meanwhile."""
+        """Takes the owner out of a row that nobody holds, unless it has changed meanwhile.
+
+        A request goes with it: nobody is left who could answer it.
+        """
         sets = {"leaseCounter": number(lease.counter + 1)}
-        self._change(lease, sets=sets, removes=frozenset({"leaseOwner"}))
+        self._change(lease, sets=sets, removes=frozenset({"leaseOwner", "x_requestedBy"}))
 
     def mark_gap_reported(self, lease: Lease) -> None:
         """Notes that the loss of this shard has been said, unless somebody has changed the row meanwhile."""

@@ -281,6 +281,30 @@ def test_who_asked_for_a_shard_and_is_stopped_costs_no_failover_time(
     assert_all_taken_once(world)
 
 
+def test_a_shard_that_is_asked_for_again_just_before_it_is_freed_is_read_on(new_world: NewWorld) -> None:
+    world = new_world(2)
+    first = world.start_worker()
+    world.run(5)
+    second = world.start_worker()
+    assert world.run(30, until=lambda: handed_over_to(world, second.name))
+    (handed,) = [row for row in world.rows.rows.values() if row["leaseOwner"] == {"S": second.name}]
+    handed["x_requestedBy"] = {"S": "a third one, stopped since"}
+    world.stop(second)
+    expire(world, 20)
+    assert world.run(4, until=lambda: len(world.emitted) == 20)
+    assert len(first.readers) == 2
+    assert_all_taken_once(world)
+
+
+def test_a_request_in_a_row_without_an_owner_keeps_nobody_from_taking_it(world: World) -> None:
+    first = world.start_worker()
+    world.run(5)
+    world.stop(first)
+    world.rows.rows[next(iter(world.rows.rows))]["x_requestedBy"] = {"S": "one that is gone"}
+    second = world.start_worker()
+    assert world.run(10, until=lambda: len(second.readers) == 1)
+
+
 def test_a_row_written_by_somebody_else_is_left_alone(world: World) -> None:
     foreign = {
         "leaseKey": {"S": "shardId-00000001541626099285-f35f62ef"},

@@ -140,8 +140,9 @@ def test_a_row_that_nobody_holds_is_freed_unless_it_has_changed(table: LeaseTabl
     )
     table.free(replace(handed, counter=0))
     assert table.scan() == (handed,)
+    assert table.request(handed, "b")
     table.free(handed)
-    assert table.scan() == (replace(handed, counter=2, owner=None),)
+    assert table.scan() == (replace(handed, counter=2, owner=None),), "and asked for by nobody"
 
 
 def test_a_row_that_cannot_be_read_is_told_once_and_left_out() -> None:
