@@ -32,8 +32,9 @@ RENEWING_THREADS = 4
 RELEASE_SECONDS = 2.0
 """What of the stop's budget is kept for writing checkpoints and releasing leases."""
 
-OVERDUE_RELEASE_SECONDS = 1.5
-"""So long before the stop's deadline the leases of readers whose call does not end are released for them."""
+OVERDUE_RELEASE_SECONDS = RELEASE_SECONDS - 0.5
+"""So long before the stop's deadline the leases of readers whose call does not end are released for them:
+later than the readers themselves begin to."""
 
 RELEASE_POLL_SECONDS = 0.1
 RENEWERS_END_SECONDS = 0.5
