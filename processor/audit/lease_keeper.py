@@ -60,9 +60,9 @@ class LeaseKeeper:
         self._held: dict[str, HeldLease] = {}
         self._scanning = BackOff(0.5, MAX_SCAN_SECONDS)
         self._is_taking = True
-        # Leases that a thread is writing just now, and when the last try of one failed: under the lock.
+        # Leases that a thread is writing just now, and when the last try began if it failed: under the lock.
         self._in_hand: set[HeldLease] = set()
-        self._failed_at: dict[HeldLease, float] = {}
+        self._tried_at: dict[HeldLease, float] = {}
         self.wake = threading.Event()
         """Set when the next scan should not wait any longer."""
 
@@ -87,23 +87,32 @@ class LeaseKeeper:
         To be called once, after the last scan: whoever hands a shard to a worker that is gone leaves it
         unread for a failover time. What cannot be taken back now costs just that.
         """
-        me = self._tenure.worker
         held = {lease.row.key for lease in self.held}
         try:
-            for lease in self._scan():
-                if lease.requested_by == me:
-                    self._table.withdraw(lease)
-                elif lease.owner == me and lease.key not in held:
-                    self._table.free(lease)
+            leases = self._scan()
         except AwsError as error:
             get_logger().warning("lease_scan_failed", error=str(error))
+            return
+        for lease in leases:
+            try:
+                self._let_go(lease, held)
+            except AwsError as error:
+                get_logger().warning("lease_withdrawal_failed", lease_key=lease.key, error=str(error))
+
+    def _let_go(self, lease: Lease, held: set[str]) -> None:
+        me = self._tenure.worker
+        row: Lease | None = lease
+        if lease.requested_by == me:
+            row = self._table.withdraw(lease.key, me)  # it may have been handed over since the scan
+        if row is not None and row.owner == me and row.key not in held:
+            self._table.free(row)
 
     def forget(self, lease: HeldLease) -> None:
         """Notes that a lease's reader is done with it."""
         with self._lock:
             if self._held.get(lease.row.key) is lease:
                 del self._held[lease.row.key]
-            self._failed_at.pop(lease, None)
+            self._tried_at.pop(lease, None)
         self.wake.set()
 
     def scan(self) -> float:
@@ -217,7 +226,7 @@ class LeaseKeeper:
                 if lease not in self._in_hand
                 and not (lease.over or lease.busy)
                 and lease.seconds_since_renewal() >= min_age_seconds
-                and self._failed_at.get(lease, retried_since) <= retried_since
+                and self._tried_at.get(lease, retried_since) <= retried_since
             ]
             lease = max(free, key=HeldLease.seconds_since_renewal, default=None)
             if lease is not None:
@@ -227,13 +236,15 @@ class LeaseKeeper:
     def _write(self, lease: HeldLease, write: Callable[[], None]) -> AwsError | LeaseLost | None:
         """Makes a claimed lease's write; returns why it failed, of several failures in a row the first."""
         failure: AwsError | LeaseLost | None = None
+        # From its start: a try that times out has used up the time until the next one.
+        started = self._clock()
         try:
             write()
         except (AwsError, LeaseLost) as error:
             failure = error
         with self._lock:
             self._in_hand.discard(lease)
-            is_news = self._failed_at.pop(lease, None) is None
+            is_news = self._tried_at.pop(lease, None) is None
             if failure is not None and self._held.get(lease.row.key) is lease:
-                self._failed_at[lease] = self._clock()
+                self._tried_at[lease] = started
         return failure if is_news or isinstance(failure, LeaseLost) else None

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from processor.audit.answers import member
 from processor.audit.leases import SHARD_END, Attributes, Lease, from_attributes, number, to_attributes
 from processor.aws import ConditionFailed, call
 from processor.log import get_logger
@@ -44,7 +45,7 @@ class LeaseTable:
         start: dict[str, Any] = {}
         while True:
             page = call(self._client.scan, TableName=self._table, ConsistentRead=True, **start)
-            for row in page.get("Items", ()):
+            for row in member(page, "Items", "Scan"):
                 try:
                     lease = from_attributes(row)
                 except ValueError:
@@ -128,11 +129,8 @@ class LeaseTable:
             ReturnValues="ALL_NEW",
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
-        row = answer["Attributes"]
-        try:
-            lease = from_attributes(row)
-        except ValueError:
-            lease = None
+        row: Attributes = member(answer, "Attributes", "UpdateItem")
+        lease = _read(row)
         if lease is None:
             raise ConditionFailed("UpdateItem", "UnreadableRow", row)
         return lease
@@ -155,10 +153,30 @@ class LeaseTable:
             return False
         return True
 
-    def withdraw(self, lease: Lease) -> None:
-        """Takes back what `request` asked for, unless the owner has changed the row meanwhile."""
-        sets = {"leaseCounter": number(lease.counter)}  # stays, so that the owner's own writes go on
-        self._change(lease, sets=sets, removes=frozenset({"x_requestedBy"}))
+    def withdraw(self, key: str, worker: str) -> Lease | None:
+        """Takes back what a worker has asked for with `request`, whatever else has changed in the row.
+
+        The counter stays, so the owner's own writes go on.
+
+        Returns:
+            The row as it is now, also where the worker does not ask for it any more; None if it is gone.
+        """
+        row: Attributes | None
+        try:
+            answer = call(
+                self._client.update_item,
+                TableName=self._table,
+                Key={"leaseKey": {"S": key}},
+                UpdateExpression="REMOVE x_requestedBy",
+                ConditionExpression="x_requestedBy = :worker",
+                ExpressionAttributeValues={":worker": {"S": worker}},
+                ReturnValues="ALL_NEW",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+            row = member(answer, "Attributes", "UpdateItem")
+        except ConditionFailed as refused:
+            row = refused.item
+        return _read(row or {})
 
     def free(self, lease: Lease) -> None:
         """Takes the owner out of a row that nobody holds, unless it has changed meanwhile.
@@ -201,3 +219,11 @@ class LeaseTable:
         news, self.unreadable = keys - self.unreadable, keys
         for key in sorted(news):
             get_logger().error("lease_row_unreadable", lease_key=key)
+
+
+def _read(row: Attributes) -> Lease | None:
+    """A row; None where it is none of ours or cannot be read."""
+    try:
+        return from_attributes(row)
+    except ValueError:
+        return None

@@ -262,6 +262,12 @@ def requested_by(world: World, name: str) -> bool:
     return any(lease.requested_by == name for lease in world.leases().values())
 
 
+def key_asked_for(world: World, name: str) -> str:
+    """The key of the one shard that this worker asks for."""
+    (key,) = [lease.key for lease in world.leases().values() if lease.requested_by == name]
+    return key
+
+
 @pytest.mark.parametrize("moment", [requested_by, handed_over_to])
 def test_who_asked_for_a_shard_and_is_stopped_costs_no_failover_time(
     new_world: NewWorld, moment: Callable[[World, str], bool]
@@ -271,6 +277,38 @@ def test_who_asked_for_a_shard_and_is_stopped_costs_no_failover_time(
     world.run(5)
     second = world.start_worker()
     assert world.run(30, until=lambda: moment(world, second.name))
+    world.stop(second)
+    assert not requested_by(world, second.name)
+    assert not handed_over_to(world, second.name)
+    expire(world, 20)
+    assert world.run(4, until=lambda: len(world.emitted) == 20)
+    world.run(30)
+    assert len(first.readers) == 2
+    assert_all_taken_once(world)
+
+
+@pytest.mark.parametrize("meanwhile", ["renewed", "handed over"])
+def test_a_request_is_taken_back_although_the_owner_writes_at_that_moment(
+    new_world: NewWorld, meanwhile: str
+) -> None:
+    world = new_world(2)
+    first = world.start_worker()
+    world.run(5)
+    second = world.start_worker()
+    assert world.run(30, until=lambda: requested_by(world, second.name))
+    (asked_for,) = [lease for lease in first.readers if lease.row.key == key_asked_for(world, second.name)]
+    scan = world.rows.scan
+
+    def write_after_the_scan(**arguments: Any) -> dict[str, Any]:
+        answer = scan(**arguments)
+        world.rows.scan = scan  # type: ignore[method-assign]
+        if meanwhile == "renewed":
+            asked_for.renew()
+        else:
+            asked_for.release(second.name)
+        return answer
+
+    world.rows.scan = write_after_the_scan  # type: ignore[method-assign]
     world.stop(second)
     assert not requested_by(world, second.name)
     assert not handed_over_to(world, second.name)

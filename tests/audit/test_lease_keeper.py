@@ -3,8 +3,11 @@
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
+import structlog
+from botocore.exceptions import ReadTimeoutError
 
 from processor.audit.held_lease import HeldLease, Tenure
 from processor.audit.lease_keeper import LeaseKeeper
@@ -47,6 +50,16 @@ class Bench:
         """Monotonic seconds."""
         return self.time
 
+    def time_out_after(self, seconds: float) -> None:
+        """The next update times out, without having happened."""
+
+        def wait(**_arguments: Any) -> NoReturn:
+            self.time += seconds
+            del self.rows.update_item  # type: ignore[method-assign]
+            raise ReadTimeoutError(endpoint_url="simulated")
+
+        self.rows.update_item = wait  # type: ignore[method-assign]
+
 
 @pytest.fixture
 def bench() -> Bench:
@@ -80,6 +93,15 @@ def test_a_renewal_that_failed_is_tried_again_ten_times_a_failover_time(bench: B
     assert not bench.keeper.renew_next()
     bench.time += RETRY_SECONDS
     assert bench.keeper.renew_next()
+    assert bench.lease.seconds_since_renewal() == 0
+
+
+def test_a_renewal_that_timed_out_is_tried_again_while_the_lease_is_still_trusted(bench: Bench) -> None:
+    bench.time += DUE_SECONDS
+    bench.time_out_after(5.0)
+    assert bench.keeper.renew_next()
+    assert bench.lease.trusted()
+    assert bench.keeper.renew_next(), "the time until the next try went by in the last one"
     assert bench.lease.seconds_since_renewal() == 0
 
 
@@ -142,3 +164,25 @@ def test_a_release_over_the_readers_head_is_tried_until_it_is_written(bench: Ben
     assert bench.keeper.release_next()
     assert not bench.keeper.release_next()
     assert "leaseOwner" not in bench.rows.rows[bench.lease.row.key]
+
+
+@pytest.mark.parametrize("requester", ["me", "another"])
+def test_what_cannot_be_taken_back_at_the_stop_is_told_and_the_rest_is_taken_back(
+    bench: Bench, requester: str
+) -> None:
+    table = LeaseTable(bench.rows, "leases")
+    for shard_id in ("shard-2", "shard-3"):
+        table.create(new_lease(ARN, shard_id, frozenset(), now=0.0, tracked_since=0.0))
+    first, second = (row for key, row in sorted(bench.rows.rows.items()) if key != bench.lease.row.key)
+    first |= {"leaseOwner": {"S": "another"}, "x_requestedBy": {"S": "me"}}
+    second |= {"leaseOwner": {"S": "me"}, "x_requestedBy": {"S": requester}}
+    bench.time_out_after(0.0)
+    with structlog.testing.capture_logs() as logs:
+        bench.keeper.withdraw()
+    assert [(line["event"], line["lease_key"]) for line in logs] == [
+        ("lease_withdrawal_failed", first["leaseKey"]["S"])
+    ]
+    left = bench.rows.rows[second["leaseKey"]["S"]]
+    assert not {"leaseOwner", "x_requestedBy"} & left.keys()
+    assert bench.keeper.held == [bench.lease], "those whose readers go on are not touched"
+    assert bench.rows.rows[bench.lease.row.key]["leaseOwner"] == {"S": "me"}

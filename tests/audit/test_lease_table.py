@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import structlog
 
 from processor.audit.lease_table import LeasesClient, LeaseTable
 from processor.audit.leases import Lease, new_lease
-from processor.aws import ConditionFailed
+from processor.aws import ConditionFailed, Transient
 from processor.embedded.embedded_aws import EmbeddedAws
 from tests.resources import ClientFactory, leases_table
 from tests.simulated_stream.rows import SimulatedRows
@@ -127,10 +128,27 @@ def test_a_request_that_is_withdrawn_leaves_the_row_to_its_owner(table: LeaseTab
         lease().key, counter=0, owner=None, sets={"leaseCounter": {"N": "1"}, "leaseOwner": {"S": "a"}}
     )
     assert table.request(held, "b")
-    table.withdraw(replace(held, counter=7))
-    assert table.scan() == (replace(held, requested_by="b"),), "it was another row that was seen"
-    table.withdraw(held)
+    asked_for = replace(held, requested_by="b")
+    assert table.withdraw(held.key, "c") == asked_for
+    assert table.scan() == (asked_for,), "it is another one's request"
+    assert table.withdraw(held.key, "b") == held
     assert table.scan() == (held,)
+
+
+def test_a_request_is_withdrawn_although_the_owner_has_written_since(table: LeaseTable) -> None:
+    table.create(lease())
+    held = table.update(
+        lease().key, counter=0, owner=None, sets={"leaseCounter": {"N": "1"}, "leaseOwner": {"S": "a"}}
+    )
+    assert table.request(held, "b")
+    table.update(held.key, counter=1, owner="a", sets={"leaseCounter": {"N": "2"}})
+    assert table.withdraw(held.key, "b") == replace(held, counter=2)
+    assert table.scan() == (replace(held, counter=2),)
+
+
+def test_a_withdrawal_makes_no_row(table: LeaseTable) -> None:
+    assert table.withdraw(lease().key, "b") is None
+    assert table.scan() == ()
 
 
 def test_a_row_that_nobody_holds_is_freed_unless_it_has_changed(table: LeaseTable) -> None:
@@ -143,6 +161,39 @@ def test_a_row_that_nobody_holds_is_freed_unless_it_has_changed(table: LeaseTabl
     assert table.request(handed, "b")
     table.free(handed)
     assert table.scan() == (replace(handed, counter=2, owner=None),), "and asked for by nobody"
+
+
+class EmptyAnswers(SimulatedRows):
+    """A leases table behind a proxy that loses the bodies of answers."""
+
+    def scan(self, **arguments: Any) -> dict[str, Any]:
+        """Scan."""
+        super().scan(**arguments)
+        return {}
+
+    def update_item(self, **arguments: Any) -> dict[str, Any]:
+        """UpdateItem."""
+        super().update_item(**arguments)
+        return {}
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        LeaseTable.scan,
+        lambda table: table.update(lease().key, counter=0, owner=None, sets={"leaseCounter": {"N": "1"}}),
+        lambda table: table.withdraw(lease().key, "a"),
+    ],
+)
+def test_an_answer_without_what_it_must_hold_is_a_failure_that_may_pass(
+    use: Callable[[LeaseTable], object],
+) -> None:
+    rows = EmptyAnswers()
+    table = LeaseTable(rows, "leases")
+    table.create(lease())
+    rows.rows[lease().key]["x_requestedBy"] = {"S": "a"}
+    with pytest.raises(Transient, match="IncompleteAnswer"):
+        use(table)
 
 
 def test_a_row_that_cannot_be_read_is_told_once_and_left_out() -> None:

@@ -53,18 +53,19 @@ class SimulatedRows:
         return self._write("PutItem", row["leaseKey"]["S"], arguments, lambda _old: row)
 
     def update_item(self, **arguments: Any) -> dict[str, Any]:
-        """UpdateItem with SET and REMOVE; without a condition it would create a row, as DynamoDB does."""
+        """UpdateItem with SET, REMOVE or both; without a condition it would make a row, as DynamoDB does."""
         key = arguments["Key"]["leaseKey"]["S"]
 
         def change(old: Row | None) -> Row:
             row = copy.deepcopy(old) or dict(arguments["Key"])
-            names, values = arguments["ExpressionAttributeNames"], arguments["ExpressionAttributeValues"]
-            sets, _, removes = arguments["UpdateExpression"].removeprefix("SET ").partition(" REMOVE ")
-            for part in sets.split(", "):
+            names = arguments.get("ExpressionAttributeNames", {})
+            values = arguments["ExpressionAttributeValues"]
+            sets, _, removes = arguments["UpdateExpression"].partition("REMOVE ")
+            for part in filter(None, sets.removeprefix("SET ").rstrip().split(", ")):
                 name, value = part.split(" = ")
-                row[names[name]] = copy.deepcopy(values[value])
+                row[names.get(name, name)] = copy.deepcopy(values[value])
             for name in filter(None, removes.split(", ")):
-                row.pop(names[name], None)
+                row.pop(names.get(name, name), None)
             return row
 
         return self._write("UpdateItem", key, arguments, change)
