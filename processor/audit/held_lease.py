@@ -182,7 +182,10 @@ class HeldLease:
             self._write({"checkpoint": {"S": SHARD_END}, "x_endedAt": number(now)}, next_owner=None)
 
     def release(self, to: str | None = None) -> None:
-        """Frees the lease, or hands it to the worker that asked for it; with a checkpoint if it is trusted.
+        """Frees the lease, or hands it to the worker that asks for it; with a checkpoint if it is trusted.
+
+        Args:
+            to: who was seen to ask for it. The row decides: a request that was withdrawn since counts no more.
 
         Also for another thread than the reader's: a call that the reader is in may still land, as a repeat
         of what the next owner begins with; no further one begins. A lease that is over stays as it is.
@@ -193,7 +196,7 @@ class HeldLease:
             if self._over.is_set():
                 return
             self._may_be_free = True  # from here on, whatever the answer says or does not say
-            self._write({}, next_owner=to or self._row.requested_by)
+            self._write({}, to or self._row.requested_by)
 
     def abandon(self) -> None:
         """Ends the tenure here without a write: the lease runs out by itself."""
@@ -209,12 +212,22 @@ class HeldLease:
             sets, removes = self._changes(before, taken, extra, next_owner)
             try:
                 row = self._table.update(
-                    before.key, counter=before.counter, owner=before.owner, sets=sets, removes=removes
+                    before.key,
+                    counter=before.counter,
+                    owner=before.owner,
+                    sets=sets,
+                    removes=removes,
+                    requester=next_owner or None,
                 )
             except ConditionFailed as refused:
                 since = started if self._unsure_since is None else self._unsure_since
                 row = self._seen(refused)
                 if not shows(refused.item or {}, sets, removes):
+                    is_unwritten = (row.counter, row.owner) == (before.counter, before.owner)
+                    if next_owner and is_unwritten and row.requested_by != next_owner:
+                        # Withdrawn: whoever asked is being stopped, and would not read the shard.
+                        self._row, next_owner = row, row.requested_by
+                        continue
                     # Nobody else raises the counter by one and leaves our name, or no name, in the row: a
                     # write of ours whose answer was lost did happen.
                     is_next = self._unsure_since is not None and row.counter == before.counter + 1

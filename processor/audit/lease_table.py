@@ -84,6 +84,7 @@ class LeaseTable:
         sets: Attributes,
         removes: frozenset[str] = frozenset(),
         absent: str | None = None,
+        requester: str | None = None,
     ) -> Lease:
         """Changes a row if its counter and owner are what the caller has seen.
 
@@ -94,6 +95,7 @@ class LeaseTable:
             sets: attributes to set.
             removes: attributes to remove.
             absent: an attribute that must not be there.
+            requester: who must still be asking for the lease, None if that does not matter.
 
         Returns:
             The row as it is now.
@@ -118,6 +120,9 @@ class LeaseTable:
             values[":seenOwner"] = {"S": owner}
         if absent is not None:
             condition += f" AND attribute_not_exists({absent})"
+        if requester is not None:
+            condition += " AND x_requestedBy = :requester"
+            values[":requester"] = {"S": requester}
         answer = call(
             self._client.update_item,
             TableName=self._table,

@@ -319,6 +319,24 @@ def test_a_request_is_taken_back_although_the_owner_writes_at_that_moment(
     assert_all_taken_once(world)
 
 
+def test_who_is_stopped_while_the_owner_finishes_its_page_is_handed_nothing(new_world: NewWorld) -> None:
+    world = new_world(2)
+    first = world.start_worker()
+    world.run(5)
+    world.sink_is_down = True
+    expire(world, 20)
+    world.run(2)
+    second = world.start_worker()
+    assert world.run(30, until=lambda: requested_by(world, second.name))
+    world.run(3)  # the owner has seen it, and holds the page
+    world.stop(second)
+    world.sink_is_down = False
+    expire(world, 10, start=20)
+    assert world.run(5, until=lambda: len(world.emitted) == 30)
+    assert len(first.readers) == 2
+    assert_all_taken_once(world)
+
+
 def test_a_shard_that_is_asked_for_again_just_before_it_is_freed_is_read_on(new_world: NewWorld) -> None:
     world = new_world(2)
     first = world.start_worker()

@@ -240,6 +240,35 @@ def test_a_lease_that_was_asked_for_is_handed_to_who_asked(bench: Bench) -> None
     assert bench.take("other").trusted()
 
 
+@pytest.mark.parametrize("asks_now", [None, "a third one"])
+def test_a_request_that_was_withdrawn_after_it_was_seen_is_not_honoured(
+    bench: Bench, asks_now: str | None
+) -> None:
+    held = bench.take()
+    held.advance(Position("41", 1.0))
+    assert bench.table.request(bench.seen(), "other")
+    held.renew()
+    assert held.row.requested_by == "other"
+    bench.table.withdraw(NEW.key, "other")
+    if asks_now is not None:
+        assert bench.table.request(bench.seen(), asks_now)
+    held.release("other")
+    assert held.over
+    seen = bench.seen()
+    assert (seen.owner, seen.requested_by, seen.position) == (asks_now, None, Position("41", 1.0))
+
+
+def test_a_hand_over_whose_answer_was_lost_is_recognised(bench: Bench) -> None:
+    held = bench.take()
+    assert bench.table.request(bench.seen(), "other")
+    bench.rows.lost_answers = 1
+    with pytest.raises(Transient):
+        held.release("other")
+    held.release("other")
+    assert held.over
+    assert bench.seen().owner == "other"
+
+
 def test_a_finished_lease_has_no_owner_and_says_when(bench: Bench) -> None:
     held = bench.take()
     held.advance(Position("41", 1.0))

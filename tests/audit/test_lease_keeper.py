@@ -55,7 +55,7 @@ class Bench:
 
         def wait(**_arguments: Any) -> NoReturn:
             self.time += seconds
-            del self.rows.update_item  # type: ignore[method-assign]
+            del self.rows.update_item
             raise ReadTimeoutError(endpoint_url="simulated")
 
         self.rows.update_item = wait  # type: ignore[method-assign]
