@@ -42,8 +42,12 @@ _MYSELF = ""
 """Stands for this worker as the row's next owner; no worker is named so."""
 
 
-class LeaseLost(Exception):
-    """Another task holds the lease now, or its row is gone: nothing more may be written."""
+class LeaseOver(Exception):
+    """The tenure has ended before: given up, finished, or found lost. Nothing more may be written."""
+
+
+class LeaseLost(LeaseOver):
+    """It turned out just now that another task holds the lease, or that its row is gone."""
 
 
 class LeaseNotTrusted(Exception):
@@ -166,6 +170,7 @@ class HeldLease:
 
         Raises:
             LeaseNotTrusted: nothing was written.
+            LeaseOver: nothing was written, for the tenure had ended.
             LeaseLost, AwsError: as `renew` does.
         """
         with self._writing:
@@ -184,11 +189,11 @@ class HeldLease:
     def release(self, to: str | None = None) -> None:
         """Frees the lease, or hands it to the worker that asks for it; with a checkpoint if it is trusted.
 
-        Args:
-            to: who was seen to ask for it. The row decides: a request that was withdrawn since counts no more.
-
         Also for another thread than the reader's: a call that the reader is in may still land, as a repeat
         of what the next owner begins with; no further one begins. A lease that is over stays as it is.
+
+        Args:
+            to: who was seen to ask for it. The row decides: a request withdrawn since then does not count.
 
         Raises as `renew` does.
         """
@@ -205,7 +210,7 @@ class HeldLease:
     def _write(self, extra: Attributes, next_owner: str | None = _MYSELF) -> None:
         """The one write of a held lease; the caller holds the lock."""
         if self._over.is_set():
-            raise LeaseLost(self._row.key)
+            raise LeaseOver(self._row.key)
         while True:
             before, started = self._row, self._tenure.clock()
             taken = self._taken if self._is_in_time() else before.position

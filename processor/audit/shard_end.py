@@ -35,13 +35,21 @@ class ShardEnd:
             How long to wait before the next step (seconds); None once SHARD_END is written.
 
         Raises:
-            LeaseLost, LeaseNotTrusted: the rest is for whoever holds the lease then.
+            LeaseOver, LeaseNotTrusted: the rest is for whoever holds the lease then, unless it is written.
             AwsError: the step is to be repeated after a back-off.
         """
-        if self._children is None:
-            wait = self._look(state)
-            if wait is not None:
-                return wait
+        if not self._lease.row.finished:  # else an earlier try did it, and its answer was lost
+            if self._children is None:
+                wait = self._look(state)
+                if wait is not None:
+                    return wait
+            self._write()
+        if not self._children:
+            row = self._lease.row
+            self._around.expect_children(row.stream_arn, row.shard_id)
+        return None
+
+    def _write(self) -> None:
         row, now = self._lease.row, self._around.now()
         for child in self._children or ():
             self._around.table.create(
@@ -51,11 +59,7 @@ class ShardEnd:
             )
         if self._children:
             self._lease.set_children(frozenset(child.shard_id for child in self._children))
-        if not self._lease.over:  # else an earlier try did it, and its answer was lost
-            self._lease.finish(now)
-        if not self._children:
-            self._around.expect_children(row.stream_arn, row.shard_id)
-        return None
+        self._lease.finish(now)
 
     def _look(self, state: StreamState | None) -> float | None:
         """Looks for children; how long to wait before the next look, None once there is no need for one.

@@ -14,7 +14,7 @@ from handlers.expiry import ShardSource, audit_entry
 from processor.audit.absence import AbsenceCheck, StreamMissing
 from processor.audit.back_off import BackOff
 from processor.audit.delivery import Batch
-from processor.audit.held_lease import HeldLease, LeaseLost, LeaseNotTrusted
+from processor.audit.held_lease import HeldLease, LeaseLost, LeaseNotTrusted, LeaseOver
 from processor.audit.leases import Position
 from processor.audit.progress import Progress
 from processor.audit.shard_end import ShardEnd
@@ -118,7 +118,7 @@ class ShardReader:
     def _next_step(self) -> float | None:
         try:
             if self.lease.over:
-                return None
+                return self._step_after_lease()
             if self._stop is not None:
                 return self._step_to_stop(self._stop)
             if not self.lease.trusted():
@@ -133,6 +133,8 @@ class ShardReader:
         except LeaseLost:
             get_logger().warning("lease_lost", lease_key=self.lease.row.key)
             return None
+        except LeaseOver:
+            return self._step_after_lease()
 
     def _wait_for_trust(self) -> float:
         """Nothing is read meanwhile, so the shard gets later, also where it was at its tip."""
@@ -291,6 +293,12 @@ class ShardReader:
         self._around.ended()
         return None
 
+    def _step_after_lease(self) -> float | None:
+        """The shard's end may be in the row although no answer said so; another write has seen it there."""
+        if self._end is not None and self.lease.row.finished:
+            return self._step_to_end(self._end)
+        return None
+
     def _step_to_stop(self, stop: _StopRequest) -> float | None:
         if self._hand is not None and self._may_continue():
             wait = self._deliver(self._hand)
@@ -301,7 +309,7 @@ class ShardReader:
         except AwsError as error:
             get_logger().warning("lease_release_failed", lease_key=self.lease.row.key, error=str(error))
             return min(self._ending.failed(), RELEASE_RETRY_SECONDS)
-        return None
+        return self._step_after_lease()
 
 
 def _no_beat() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from processor.audit import shard_end
 from processor.audit.pipeline import worker_id
 from tests.audit.test_reading import assert_all_taken_once, expire, only_shard
 from tests.audit.worker import FAILOVER_SECONDS
@@ -332,9 +333,61 @@ def test_who_is_stopped_while_the_owner_finishes_its_page_is_handed_nothing(new_
     world.stop(second)
     world.sink_is_down = False
     expire(world, 10, start=20)
-    assert world.run(5, until=lambda: len(world.emitted) == 30)
+    assert not world.run(30, until=lambda: handed_over_to(world, second.name))
     assert len(first.readers) == 2
+    assert len(world.emitted) == 30
     assert_all_taken_once(world)
+
+
+@pytest.mark.parametrize("child_is_listed", [True, False])
+def test_an_end_that_was_not_written_because_the_lease_was_released_meanwhile_is_neither_told_nor_a_loss(
+    world: World, monkeypatch: pytest.MonkeyPatch, child_is_listed: bool
+) -> None:
+    monkeypatch.setattr(shard_end, "LOOK_SECONDS", 0.0)  # the first look is the last
+    first = world.start_worker()
+    world.run(5)
+    parent, describe = only_shard(world), first.client.describe_stream
+    world.faults.child_delay_seconds = 0.0 if child_is_listed else 15.0
+    released: list[bool] = []
+
+    def look(**arguments: Any) -> dict[str, Any]:
+        answer = describe(**arguments)
+        if "ShardFilter" in arguments and not released:
+            released.append(first.keeper.release_next())
+        return answer
+
+    first.client.describe_stream = look  # type: ignore[method-assign]
+    world.table.roll(parent)
+    assert world.run(20, until=lambda: not first.readers)
+    assert released == [True], "in the call that looks for the children"
+    assert (world.leases()[parent].finished, world.leases()[parent].owner) == (False, None)
+    assert not [line for line in world.logs if line["event"] in {"shard_finished", "lease_lost"}]
+    assert world.run(60, until=lambda: world.leases()[parent].finished), "the next owner writes it"
+    assert [line["event"] for line in world.logs if line["event"] == "shard_finished"] == ["shard_finished"]
+
+
+@pytest.mark.parametrize("child_is_listed", [True, False])
+def test_an_end_whose_answer_was_lost_and_that_a_renewal_finds_written_is_told(
+    world: World, child_is_listed: bool
+) -> None:
+    worker = world.start_worker()
+    world.run(5)
+    (lease,), parent, check = worker.readers, only_shard(world), world.rows.after_write
+    world.faults.child_delay_seconds = 0.0 if child_is_listed else 15.0
+
+    def lose_the_answer_of_the_end(key: str, before: Any, after: Any) -> None:
+        check(key, before, after)
+        world.rows.lost_answers = int(after["checkpoint"]["S"] == "SHARD_END")
+
+    world.rows.after_write = lose_the_answer_of_the_end
+    (child,) = world.table.roll(parent)
+    assert world.run(20, until=lambda: world.leases()[parent].finished)
+    assert lease.trusted()
+    lease.renew()
+    assert lease.over
+    assert world.run(25, until=lambda: child in {lease.row.shard_id for lease in worker.readers})
+    finished = [line["lease_key"] for line in world.logs if line["event"] == "shard_finished"]
+    assert finished == [lease.row.key]
 
 
 def test_a_shard_that_is_asked_for_again_just_before_it_is_freed_is_read_on(new_world: NewWorld) -> None:
