@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from threading import Thread
 from typing import Any
 from wsgiref.simple_server import make_server
 
@@ -58,8 +59,12 @@ def main(table: str, port: int) -> None:
     dynamodb = boto3.client("dynamodb", region_name=os.environ.get("AWS_REGION"))
     with make_server("127.0.0.1", port, application(dynamodb, table)) as server:
         print(f"http://127.0.0.1:{server.server_port}", flush=True)
+        # In a thread of its own: a request in hand would take Ctrl-C for an error of its own.
+        serving = Thread(target=server.serve_forever)
+        serving.start()
         with suppress(KeyboardInterrupt):
-            server.serve_forever()
+            serving.join()
+        server.shutdown()
 
 
 if __name__ == "__main__":

@@ -181,8 +181,11 @@ def test_ctrl_c_ends_the_reader_without_a_traceback(environment: dict[str, str])
     ) as process:
         assert process.stdout is not None
         answer = answer_of(process.stdout.readline().strip(), "/exports/nobody")  # so that it serves
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        try:
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert answer[0] == 404
     assert (process.returncode, "Traceback" in err) == (0, False)
 

@@ -45,6 +45,10 @@ class HastyHealth(Health):
         return super().loop(name, limit_seconds / HASTE)
 
 
+class Defect(BaseException):
+    """What nothing on the way takes for an answer of AWS."""
+
+
 class Trouble:
     """What happens to the calls of some operations: nothing, no answer, a refusal, or a defect of ours."""
 
@@ -63,7 +67,7 @@ class Trouble:
         if self.breaks_once:
             self.breaks_once = False
             self.met.release()
-            raise RuntimeError("a defect")
+            raise Defect
         if not (self.hangs or self.throttles):
             return False
         self.met.release()

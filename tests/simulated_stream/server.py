@@ -35,6 +35,15 @@ class StatusTable:
         }
 
 
+class Queues:
+    """What the service asks of the dead-letter queue at its start: GetQueueAttributes."""
+
+    def get_queue_attributes(self, **arguments: Any) -> dict[str, Any]:
+        """GetQueueAttributes: every queue exists."""
+        name = arguments["QueueUrl"].rpartition("/")[2]
+        return {"Attributes": {"QueueArn": f"arn:aws:sqs:us-east-1:123456789012:{name}"}}
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
@@ -58,7 +67,7 @@ class SimulatedAws:
         targets: dict[str, list[Any]] = {
             "streams": [streams],
             "dynamodb": [rows, StatusTable()],
-            "sqs": [queue],
+            "sqs": [queue, Queues()],
             "kinesis": [kinesis],
         }
         self._server = _Server(("127.0.0.1", 0), _handler(targets))
