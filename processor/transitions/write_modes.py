@@ -8,13 +8,25 @@ from typing import Any
 
 from handlers.transitions import Change
 from handlers.writes import probe_statement
-from processor.aws import AwsError, Transient, call
+from processor.aws import AwsError, Rejected, call
 from processor.log import get_logger
 from processor.transitions.status_table import TRIES, Answer, StatusTable, absent_key
 from processor.transitions.writers import ACCESS_DENIED, BatchWriter, SingleWriter, Writer
 
 FIRST_PAUSE_SECONDS = 5.0
 MAX_PAUSE_SECONDS = 300.0
+# A statement's error codes that tell nothing about how the server does batches, without their suffix.
+_NO_ANSWERS = frozenset(
+    {
+        "Throttling",
+        "ThrottlingError",
+        "ProvisionedThroughputExceeded",
+        "RequestLimitExceeded",
+        "InternalServerError",
+        "TransactionConflict",
+    }
+)
+_NO_BATCHES = "UnknownOperationException"  # the call itself is unknown to the server
 _MISSING = "a permission is missing: dynamodb:PartiQLInsert and dynamodb:PartiQLUpdate are needed"
 
 
@@ -39,9 +51,9 @@ def choose_writer(mode: str, table: StatusTable) -> Writer:
 class AutoWriter:
     """Batches once the server has proved that it does them right; one UpdateItem a change until then.
 
-    The proof is a batched UPDATE of an item that does not exist: it must be refused. A time-out or throttling
-    is no answer, so it is asked again now and then. Any other answer, or a batch that is not allowed later,
-    means single writes for good, with one warning.
+    The proof is a batched UPDATE of an item that does not exist: it must be refused. A time-out, throttling
+    or refused credentials are no answer, so it is asked again now and then. Any other answer, or a batch
+    that is not allowed later, means single writes for good, with one warning.
 
     Args:
         table: the status table.
@@ -100,13 +112,16 @@ class AutoWriter:
                 self._table.client.batch_execute_statement,
                 Statements=[{"Statement": probe.text, "Parameters": probe.parameters}],
             )
-        except Transient:
+        except AwsError as error:
+            if error.code in ACCESS_DENIED:
+                self._turn_off(_MISSING)
+            elif isinstance(error, Rejected) or error.code == _NO_BATCHES:
+                self._turn_off(f"the server could not be tried ({error})")
             return
-        except AwsError as refused:
-            denied = refused.code in ACCESS_DENIED
-            self._turn_off(_MISSING if denied else f"the server could not be tried ({refused})")
+        code = _error_code(answer)
+        if code and code.removesuffix("Exception") in _NO_ANSWERS:
             return
-        problem = _problem(answer)
+        problem = _problem(code)
         if problem:
             self._turn_off(problem)
         else:
@@ -117,10 +132,15 @@ class AutoWriter:
         self._warning.give(problem)
 
 
-def _problem(answer: Mapping[str, Any]) -> str | None:
-    """What is wrong with the answer to the probe, None if it is right."""
+def _error_code(answer: Mapping[str, Any]) -> str | None:
+    """The error of the one statement, None if it has none or is not the only one."""
     responses: Sequence[Any] = answer.get("Responses", [])
-    code = responses[0].get("Error", {}).get("Code") if len(responses) == 1 else None
+    code: str | None = responses[0].get("Error", {}).get("Code") if len(responses) == 1 else None
+    return code
+
+
+def _problem(code: str | None) -> str | None:
+    """What is wrong with the answer to the probe, None if it is right."""
     if code == "ConditionalCheckFailed":
         return None
     if code in ACCESS_DENIED:

@@ -104,6 +104,10 @@ class Answering:
             [service_error("UnknownOperationException")],
             "the server could not be tried (BatchExecuteStatement: UnknownOperationException)",
         ),
+        (
+            [service_error("ValidationException")],
+            "the server could not be tried (BatchExecuteStatement: ValidationException)",
+        ),
     ],
     ids=lambda value: str(value)[:50],
 )
@@ -118,9 +122,36 @@ def test_auto_names_why_batches_are_not_used(
     writer.write([change()], -1.0)  # Answering has no further answer: it is not asked again
 
 
-def test_auto_tries_again_after_a_throttled_probe(clock: Clock, logged: list[Any]) -> None:
+NO_ANSWERS = [
+    service_error("ThrottlingException"),
+    service_error("InternalServerError", 500),
+    service_error("ExpiredTokenException"),
+    service_error("UnrecognizedClientException"),
+    service_error("RequestExpired"),
+    service_error("ResourceNotFoundException"),
+    *[
+        [{"Error": {"Code": code}}]
+        for code in (
+            "ThrottlingError",
+            "ThrottlingException",
+            "ProvisionedThroughputExceeded",
+            "ProvisionedThroughputExceededException",
+            "RequestLimitExceeded",
+            "RequestLimitExceededException",
+            "InternalServerError",
+            "TransactionConflict",
+            "TransactionConflictException",
+        )
+    ],
+]
+
+
+@pytest.mark.parametrize("no_answer", NO_ANSWERS, ids=lambda value: str(value)[:90])
+def test_auto_tries_again_after_a_probe_that_was_no_answer(
+    clock: Clock, logged: list[Any], no_answer: Any
+) -> None:
     right = [{"Error": {"Code": "ConditionalCheckFailed"}}]
-    answering = Answering(service_error("ThrottlingException"), right)
+    answering = Answering(no_answer, right)
     table = StatusTable(answering, "table", clock, NoWaiting())  # type: ignore[arg-type] # a double
     writer = choose_writer("auto", table)
     assert isinstance(writer, AutoWriter)
