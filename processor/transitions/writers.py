@@ -88,30 +88,41 @@ class BatchWriter:
         self._denied = denied
 
     def write(self, changes: Sequence[Change], deadline: float) -> list[Answer]:
-        """As `Writer.write`."""
+        """As `Writer.write`. Where batches get no answer UpdateItem tells whether the table is down."""
         answers: list[Answer | None] = []
         down: Failed | None = None
+        no_batches = False
         for chunk in chunks(changes, MAX_STATEMENTS):
             if down is None and not self._table.has_time(deadline):
                 down = Failed(NotTried("BatchExecuteStatement", "OutOfTime"))
-            written = [down] * len(chunk) if down else self._write_chunk(chunk, deadline)
-            down = down or next((a for a in written if isinstance(a, Failed)), None)
+            if down or no_batches:
+                answers += [down] * len(chunk)
+                continue
+            written, error = self._write_chunk(chunk, deadline)
+            if error and not self._table.has_time(deadline):
+                down = Failed(error)
+                written = [answer or down for answer in written]
+            no_batches = error is not None
             answers += written
         open_changes = [change for change, answer in zip(changes, answers, strict=True) if answer is None]
         settled = iter(self._single.write(open_changes, deadline))
         return [next(settled) if answer is None else answer for answer in answers]
 
-    def _write_chunk(self, changes: Sequence[Change], deadline: float) -> list[Answer | None]:
-        """Answers for what the batch settled; None for what UpdateItem has to."""
-        error: AwsError = NotTried("BatchExecuteStatement", "OutOfTime")
+    def _write_chunk(
+        self, changes: Sequence[Change], deadline: float
+    ) -> tuple[list[Answer | None], Transient | None]:
+        """Answers for what the batch settled, None for what UpdateItem has to; and the error if no try of
+        the batch was answered."""
+        error: Transient | None = None
+        answers: list[Answer | None] = []
         for attempt in range(TRIES):
             if attempt and not self._table.wait_to_try_again(attempt, deadline):
                 break
             now = self._table.clock()
-            answers: list[Answer | None] = [_late(change, now) for change in changes]
+            answers = [_late(change, now) for change in changes]
             timely = [index for index, answer in enumerate(answers) if answer is None]
             if not timely:
-                return answers
+                return answers, None
             statements = [statement(changes[index], self._table.name, now) for index in timely]
             try:
                 response = call(
@@ -131,15 +142,15 @@ class BatchWriter:
             except AwsError as refused:
                 if refused.code in ACCESS_DENIED:
                     self._denied()
-                return answers  # refused as a whole: UpdateItem tells what is wrong
+                return answers, None  # refused as a whole: UpdateItem tells what is wrong
             results = response.get("Responses", [])
             if len(results) == len(timely):  # else it answers something else: UpdateItem tells
                 for index, result in zip(timely, results, strict=True):
                     answers[index] = _answer(changes[index], result, now)
                 if any(answers[index] is None for index in timely):
                     self._look_for_denials(results)
-            return answers
-        return [Failed(error) for _ in changes]
+            return answers, None
+        return answers, error
 
     def _look_for_denials(self, results: Sequence[Mapping[str, Any]]) -> None:
         if any(result.get("Error", {}).get("Code") in ACCESS_DENIED for result in results):

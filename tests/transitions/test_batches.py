@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from handlers.transitions import Outcome
 from processor.embedded.embedded_aws import EmbeddedAws
 from processor.transitions.applier import Applier
-from processor.transitions.status_table import Failed, NotTried, StatusTable, Written
+from processor.transitions.status_table import Failed, Late, NotTried, StatusTable, Written
 from processor.transitions.write_modes import AutoWriter, choose_writer
 from processor.transitions.writers import BatchWriter, SingleWriter
 from tests.handlers.making import TTL_SECONDS, at, body, item, text_at
@@ -21,6 +22,7 @@ from tests.transitions.rig import (
     ModelDynamoDb,
     NoWaiting,
     applier_on,
+    delivery,
     service_error,
     timeout,
 )
@@ -265,6 +267,91 @@ def test_a_batch_is_not_tried_again_after_the_deadline(store: Store, clock: Cloc
     [answer] = BatchWriter(table, SingleWriter(table), lambda: None).write([change()], 7.0)
     assert isinstance(answer, Failed)
     assert answering.asked == 2
+
+
+@pytest.mark.parametrize("error", [timeout(), service_error("InternalServerError", 500)], ids=str)
+def test_while_batches_get_no_answer_and_update_item_works_every_event_is_applied(
+    clock: Clock, error: Exception
+) -> None:
+    model = ModelDynamoDb(clock)
+    answering = Answering(*[error] * 9, client=model)
+    applier = applier_on(answering, "t", clock, mode="batch")
+    bodies = [delivery(body(requestId=f"r{number}")) for number in range(60)]
+    verdicts, outage = applier.apply(bodies, FAR_DEADLINE)
+    assert [verdict.outcome for verdict in verdicts] == [Outcome.APPLIED] * 60
+    assert outage is None
+    assert answering.asked == 3, "one batch's tries, not each batch's"
+    assert model.updates == len(model.table.items) == 60
+
+
+def test_while_neither_batches_nor_update_item_get_an_answer_it_is_an_outage_after_a_few_calls(
+    clock: Clock,
+) -> None:
+    model = ModelDynamoDb(clock)
+    model.plan.extend([("before", timeout())] * 99)
+    answering = Answering(*[timeout()] * 9, client=model)
+    applier = applier_on(answering, "t", clock, mode="batch")
+    verdicts, outage = applier.apply(
+        [delivery(body(requestId=f"r{number}")) for number in range(60)], FAR_DEADLINE
+    )
+    assert [verdict.outcome for verdict in verdicts] == [Outcome.RETRY] * 60
+    assert str(outage) == "UpdateItem: ReadTimeoutError"
+    assert (answering.asked, model.updates) == (3, 3)
+
+
+def test_a_silent_table_costs_no_more_than_the_deadline_and_the_call_that_began_before_it(
+    clock: Clock,
+) -> None:
+    """A call that is not answered takes five seconds; the deadline is in twelve, then in seventeen."""
+    for deadline, batches, updates in ((12.0, 3, 0), (17.0, 3, 1)):
+        model = ModelDynamoDb(clock)
+        model.plan.extend([("before", timeout())] * 99)
+        answering = Answering(*[timeout()] * 9, client=model)
+        table = StatusTable(
+            answering,  # type: ignore[arg-type] # a double
+            "t",
+            clock,
+            NoWaiting(),
+            partial(seconds_spent, answering, model),
+        )
+        writer = BatchWriter(table, SingleWriter(table), lambda: None)
+        verdicts, outage = Applier(table, writer, clock, TTL_SECONDS).apply(
+            [delivery(body(requestId=f"r{number}")) for number in range(60)], deadline
+        )
+        assert [verdict.outcome for verdict in verdicts] == [Outcome.RETRY] * 60
+        assert outage is not None
+        assert outage.code == "ReadTimeoutError"
+        assert (answering.asked, model.updates) == (batches, updates)
+
+
+def seconds_spent(answering: Answering, model: ModelDynamoDb) -> float:
+    return 5.0 * (answering.asked + model.updates)
+
+
+def test_a_change_whose_end_comes_between_two_tries_of_a_batch_is_late_and_not_sent_again(
+    clock: Clock,
+) -> None:
+    model = ModelDynamoDb(clock)
+    sent: list[list[Any]] = []
+
+    class Passing(Answering):
+        """The first call is not answered, and meanwhile the end of the older export comes."""
+
+        def batch_execute_statement(self, **arguments: Any) -> Any:
+            sent.append(arguments["Statements"])
+            clock.seconds = 950
+            return super().batch_execute_statement(**arguments)
+
+    client = Passing(timeout(), [{"TableName": "t"}], client=model)
+    table = StatusTable(client, "t", clock, NoWaiting())  # type: ignore[arg-type] # a double
+    older = change(requestId="older", occurredAt=text_at(0))
+    younger = change(requestId="younger", occurredAt=text_at(100))
+    answers = BatchWriter(table, SingleWriter(table), lambda: None).write([older, younger], FAR_DEADLINE)
+    assert older.ttl is not None
+    assert answers == [Late(older.ttl), Written()]
+    assert [len(statements) for statements in sent] == [2, 1]
+    assert "younger" in str(sent[1])
+    assert model.updates == 0
 
 
 @pytest.mark.parametrize(
