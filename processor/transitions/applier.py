@@ -19,7 +19,7 @@ from processor.log import get_logger
 from processor.transitions.messages import Message, Verdict
 from processor.transitions.status_table import Failed, Late, NotTried, Refused, StatusTable, Written
 from processor.transitions.verdicts import conflict_reason, fill_in_failed, rejected, retry
-from processor.transitions.writers import Writer
+from processor.transitions.writers import Writer, of_one_item
 
 Delivery = tuple[Message, ExportEvent]
 LateDelivery = tuple[Message, ExportEvent, float]  # with how many seconds it came after the export's end
@@ -29,7 +29,7 @@ class Applier:
     """Turns events into verdicts; safe for many threads.
 
     Args:
-        table: for fill-ins and for what the log says of late events.
+        table: for fill-ins, for what the log says of late events, and to tell an outage from one item's trouble.
         writer: for the changes.
         clock: our clock.
         ttl_seconds: EXPORT_STATUS_TTL_SECONDS.
@@ -94,7 +94,21 @@ class Applier:
             told, error = self._expired(late, deadline, ask=_outage(failures, answered) is None)
             verdicts += told
             failures += [error] if error else []
-        return verdicts, _outage(failures, answered)
+        outage = _outage(failures, answered)
+        if outage and of_one_item(outage) and _tried(failures) == [outage]:
+            outage = self._outage_elsewhere(deadline)
+        return verdicts, outage
+
+    def _outage_elsewhere(self, deadline: float) -> AwsError | None:
+        """What a write of another key fails for, if it does. One export alone was throttled or in a conflict:
+        on FIFO a step may hold no other, and its item's trouble is not the table's."""
+        if not self._table.has_time(deadline):
+            return None
+        try:
+            self._table.probe()
+        except AwsError as error:
+            return error
+        return None
 
     def _judge(
         self, group: Sequence[Delivery], lead: int, answer: Written | Refused | Failed, deadline: float
@@ -182,6 +196,8 @@ class Applier:
             if ask and error is None and self._table.has_time(deadline):
                 try:
                     present = self._table.has_item(event.request_id)
+                except Rejected:
+                    present = None  # this key alone is none for DynamoDB: the others can be looked for
                 except AwsError as failed:
                     error = failed
             verdicts.append(
@@ -192,8 +208,12 @@ class Applier:
 
 
 def _outage(failures: Sequence[AwsError], answered: int) -> AwsError | None:
-    tried = [error for error in failures if not isinstance(error, NotTried)]
+    tried = _tried(failures)
     for error in tried:
         if isinstance(error, Misconfigured):
             return error
     return tried[0] if tried and not answered else None
+
+
+def _tried(failures: Sequence[AwsError]) -> list[AwsError]:
+    return [error for error in failures if not isinstance(error, NotTried)]

@@ -65,12 +65,14 @@ class SingleWriter:
                 failures = 0
                 continue
             failures += 1
-            of_one_item = isinstance(answer.error, Transient) and (
-                answer.error.throttled or answer.error.code == "TransactionConflictException"
-            )
-            if not of_one_item or failures == _MAX_FAILURES_IN_A_ROW:
+            if not of_one_item(answer.error) or failures == _MAX_FAILURES_IN_A_ROW:
                 given_up = answer
         return answers
+
+
+def of_one_item(error: AwsError) -> bool:
+    """Whether the error may concern one item alone: its partition is hot, or a transaction holds it."""
+    return isinstance(error, Transient) and (error.throttled or error.code == "TransactionConflictException")
 
 
 class BatchWriter:

@@ -128,6 +128,20 @@ def test_not_being_allowed_to_look_for_items_pauses_nothing(store: Store) -> Non
     assert client.calls.count("get_item") == 1
 
 
+def test_a_key_that_dynamodb_refuses_to_look_for_is_no_outage_and_the_others_are_looked_for(
+    store: Store,
+) -> None:
+    refused = ("before", service_error("ValidationException"))
+    client = Faulty(store.client, refused, calls="get_item")
+    verdicts, outage = applier_on(client, store.table, Clock(1_000)).apply(
+        expired_and_fresh()[:3], FAR_DEADLINE
+    )
+    assert [(verdict.outcome, verdict.item_present) for verdict in verdicts] == [
+        (Outcome.EXPIRED, present) for present in (None, False, False)
+    ]
+    assert outage is None
+
+
 def test_looking_for_the_item_of_an_expired_event_is_left_out_when_there_is_no_time(store: Store) -> None:
     client = Faulty(store.client)
     made = delivery(body("completed", createdAt=CREATED_AT), now=at(1_000))
@@ -328,6 +342,54 @@ def test_one_throttled_export_does_not_pause_polling_while_others_pass(store: St
     )
     assert [verdict.outcome for verdict in verdicts] == [Outcome.RETRY, Outcome.APPLIED, Outcome.APPLIED]
     assert outage is None
+
+
+ONE_ITEM = ["ProvisionedThroughputExceededException", "ThrottlingException", "TransactionConflictException"]
+
+
+@pytest.mark.parametrize("code", ONE_ITEM)
+def test_an_export_that_fails_alone_for_its_own_item_does_not_pause_polling(
+    store: Store, clock: Clock, code: str
+) -> None:
+    """As in a FIFO step, which may hold one export."""
+    client = Faulty(store.client, *[("before", service_error(code))] * 3)
+    pair = [delivery(body("pending")), delivery(body("processing"))]
+    verdicts, outage = applier_on(client, store.table, clock).apply(pair, FAR_DEADLINE)
+    assert [verdict.outcome for verdict in verdicts] == [Outcome.RETRY] * 2
+    assert outage is None
+    assert client.calls == ["update_item"] * 4, "three tries, and a probe of another key"
+
+
+@pytest.mark.parametrize("code", ONE_ITEM)
+def test_an_export_that_fails_alone_pauses_polling_where_another_key_fails_too(
+    store: Store, clock: Clock, code: str
+) -> None:
+    client = Faulty(
+        store.client,
+        *[("before", service_error(code))] * 3,
+        ("before", service_error("RequestLimitExceeded")),
+    )
+    _, outage = applier_on(client, store.table, clock).apply([delivery(body())], FAR_DEADLINE)
+    assert str(outage) == "UpdateItem: RequestLimitExceeded"
+
+
+def test_a_silent_table_pauses_polling_for_one_export_without_a_probe(store: Store, clock: Clock) -> None:
+    client = Faulty(store.client, *[("before", timeout())] * 9)
+    _, outage = applier_on(client, store.table, clock).apply([delivery(body())], FAR_DEADLINE)
+    assert str(outage) == "UpdateItem: ReadTimeoutError"
+    assert len(client.calls) == 3
+
+
+@pytest.mark.parametrize("code", ONE_ITEM)
+def test_two_exports_that_fail_so_with_no_other_answered_pause_polling(
+    store: Store, clock: Clock, code: str
+) -> None:
+    client = Faulty(store.client, *[("before", service_error(code))] * 6)
+    _, outage = applier_on(client, store.table, clock).apply(
+        [delivery(body(requestId=f"r{number}")) for number in range(2)], FAR_DEADLINE
+    )
+    assert isinstance(outage, Transient)
+    assert outage.code == code
 
 
 def test_what_cannot_begin_before_the_deadline_is_left_and_says_nothing_about_the_table(
