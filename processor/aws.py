@@ -14,6 +14,7 @@ import botocore.exceptions as bc
 from botocore.config import Config
 from botocore.parsers import ResponseParserError
 
+from processor.log import get_logger
 from processor.settings import AwsSettings, SettingsError
 from processor.stream_records import read_answer
 
@@ -149,6 +150,7 @@ _REJECTED = frozenset(
         "AWS.SimpleQueueService.MessageNotInflight",
     }
 )
+_EXPECTED_EXCEPTIONS = (bc.ClientError, bc.BotoCoreError, ResponseParserError, OSError, RuntimeError)
 _PERMANENT_EXCEPTIONS = (
     bc.NoRegionError,
     bc.UnauthorizedSSOTokenError,
@@ -221,6 +223,9 @@ def call(method: Callable[..., T], /, **arguments: Any) -> T:
         # refreshed credentials are still expired, OSError where a token file cannot be read, TypeError for
         # an answer of another shape. None of them may end the thread that called.
         name = "".join(part.capitalize() for part in method.__name__.split("_"))
+        if not isinstance(error, _EXPECTED_EXCEPTIONS):
+            # A defect, here or in botocore, that would look like an outage for ever.
+            get_logger().error("aws_call_defect", operation=name, exc_info=error)
         raise translate(error, name) from None
 
 

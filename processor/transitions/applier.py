@@ -29,7 +29,7 @@ class Applier:
     """Turns events into verdicts; safe for many threads.
 
     Args:
-        table: for fill-ins, for what the log says of late events, and to tell an outage from one item's trouble.
+        table: for fill-ins, probes and what the log says of late events.
         writer: for the changes.
         clock: our clock.
         ttl_seconds: EXPORT_STATUS_TTL_SECONDS.

@@ -13,6 +13,8 @@ from typing import Any
 
 import botocore.exceptions as bc
 import pytest
+import structlog
+from botocore.parsers import ResponseParserError
 
 from processor.aws import (
     SETTLE_CALL_SECONDS,
@@ -126,6 +128,43 @@ def test_whatever_a_client_raises_is_one_of_our_errors() -> None:
 
     with pytest.raises(Transient, match=r"^UpdateItem: RuntimeError$"):
         call(update_item)
+
+
+@pytest.mark.parametrize("error", [TypeError(SECRET), KeyError(SECRET), AttributeError(SECRET)], ids=repr)
+def test_what_no_aws_call_should_raise_is_logged_as_a_defect(error: Exception) -> None:
+    def update_item(**_: Any) -> None:
+        raise error
+
+    structlog.reset_defaults()
+    with (
+        structlog.testing.capture_logs() as logged,
+        pytest.raises(Transient, match=f"^UpdateItem: {type(error).__name__}$"),
+    ):
+        call(update_item)
+    assert logged == [
+        {"event": "aws_call_defect", "log_level": "error", "operation": "UpdateItem", "exc_info": error}
+    ]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        client_error("AccessDenied"),
+        bc.ReadTimeoutError(endpoint_url=URL),
+        ResponseParserError(),
+        ConnectionResetError(),
+        RuntimeError(),
+    ],
+    ids=repr,
+)
+def test_what_aws_calls_do_raise_is_no_defect(error: Exception) -> None:
+    def update_item(**_: Any) -> None:
+        raise error
+
+    structlog.reset_defaults()
+    with structlog.testing.capture_logs() as logged, pytest.raises(AwsError):
+        call(update_item)
+    assert logged == []
 
 
 # Clients
