@@ -212,7 +212,8 @@ class Receiver:
     ) -> list[Verdict]:
         """A verdict for each message, in no particular order."""
         if not self._gate.is_open:
-            return [paused(m, events.get(m.message_id)) for m in messages]
+            # What is no event needs no table: its outcome is known.
+            return [invalid.get(m.message_id) or paused(m, events.get(m.message_id)) for m in messages]
         if self._abandon.is_set() or self._monotonic() >= deadline:
             return [out_of_time(m, events.get(m.message_id)) for m in messages]
         deliveries = [(m, events[m.message_id]) for m in messages if m.message_id in events]

@@ -259,6 +259,27 @@ def test_what_the_polls_that_were_open_bring_while_the_table_is_down_is_backed_o
     assert {verdict.reason for verdict in world.verdicts} == {"the table takes no writes, so none was tried"}
 
 
+def test_while_the_table_is_down_what_is_no_event_is_dead_lettered_as_invalid_all_the_same() -> None:
+    no_json, event = message("no JSON", receive_count=60), message(body(), receive_count=60)
+    world = World([no_json, event])
+    world.is_open = False
+    world.receiver.run()
+    assert [(verdict.message, verdict.outcome) for verdict in world.verdicts] == [
+        (no_json, Outcome.INVALID),
+        (event, Outcome.RETRY),
+    ]
+    assert world.verdicts[0].reason == "the body must be JSON"
+    assert (world.applied, world.deleted, world.left) == ([], [no_json], [event])
+
+
+def test_on_fifo_what_is_no_event_does_not_overtake_what_waits_for_the_table() -> None:
+    before, event, after = (message(text, group_id="g") for text in ("no JSON", body(), "no JSON"))
+    world = World([before, event, after], fifo=True)
+    world.is_open = False
+    world.receiver.run()
+    assert (world.deleted, world.left) == ([before], [event, after])
+
+
 def test_on_fifo_an_outage_ends_the_writes_of_a_batch() -> None:
     messages = [message(body(requestId=f"r{index}"), group_id="g") for index in range(3)]
     world = World(messages, fifo=True)
