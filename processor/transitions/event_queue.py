@@ -94,9 +94,12 @@ class EventQueue:
             return {"Id": str(index), "ReceiptHandle": message.receipt_handle}
 
         method = self._settling.delete_message_batch
-        return self._batches(method, messages, entry, until, Metric.DELETES_RETRIED)
+        undone, _ = self._batches(method, messages, entry, until, Metric.DELETES_RETRIED)
+        return undone
 
-    def make_visible(self, messages: Sequence[tuple[Message, int]], until: float = math.inf) -> list[Message]:
+    def make_visible(
+        self, messages: Sequence[tuple[Message, int]], until: float = math.inf
+    ) -> tuple[list[Message], bool]:
         """Gives messages back to the queue, each to be received again after so many seconds.
 
         Args:
@@ -104,7 +107,8 @@ class EventQueue:
             until: as in `delete`.
 
         Returns:
-            The messages that come back only after their visibility timeout.
+            The messages that come back only after their visibility timeout; and whether SQS answered the
+            last call, be it with a refusal.
         """
 
         def entry(index: int, pair: tuple[Message, int]) -> dict[str, Any]:
@@ -112,8 +116,8 @@ class EventQueue:
             return {"Id": str(index), "ReceiptHandle": message.receipt_handle, "VisibilityTimeout": seconds}
 
         method = self._settling.change_message_visibility_batch
-        undone = self._batches(method, messages, entry, until, None)
-        return [message for message, _ in undone]
+        undone, answered = self._batches(method, messages, entry, until, None)
+        return [message for message, _ in undone], answered
 
     def _batches(
         self,
@@ -122,7 +126,7 @@ class EventQueue:
         entry: Callable[[int, T], dict[str, Any]],
         until: float,
         retried: Metric | None,
-    ) -> list[T]:
+    ) -> tuple[list[T], bool]:
         undone: list[T] = []
         answered = True
         for chunk in chunks(things, SQS_MAX_BATCH):
@@ -132,7 +136,7 @@ class EventQueue:
             tries = _TRIES if answered else 1  # a silent SQS costs a time-out for each call
             left, answered = self._batch(method, chunk, entry, until=until, tries=tries, retried=retried)
             undone += left
-        return undone
+        return undone, answered
 
     def _batch(
         self,
@@ -162,6 +166,7 @@ class EventQueue:
                 answer = call(method, QueueUrl=self._url, Entries=entries)
                 done, refused = done_and_refused("Batch", answer)
             except Misconfigured:
+                answered = True
                 break
             except AwsError:
                 continue

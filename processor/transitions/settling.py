@@ -84,17 +84,19 @@ class Settler:
             get_logger().warning("delete_failed", messages=len(undone), consequence="they come back")
 
     def _give_back(self, settled: Settled, until: float) -> bool:
-        """Whether SQS took any of it, or there was nothing to give back."""
+        """Whether SQS answers: it took or refused something, or there was nothing to give back."""
         pairs = [(message, back_off_seconds(message.receive_count)) for message in settled.left]
         pairs += [(message, 0) for message in settled.untried]
-        undone = self._queue.make_visible(pairs, until) if pairs else []
+        if not pairs:
+            return True
+        undone, answered = self._queue.make_visible(pairs, until)
         if undone:
             get_logger().warning(
                 "release_failed",
                 messages=len(undone),
                 consequence="they come back after the visibility timeout",
             )
-        return not undone or len(undone) < len(pairs)
+        return answered or len(undone) < len(pairs)
 
     def _copy(self, doomed: Sequence[Verdict], settled: Settled, until: float) -> None:
         sent = self._dead_letters.send(

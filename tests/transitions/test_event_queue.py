@@ -147,7 +147,7 @@ def test_no_call_begins_after_the_deadline() -> None:
     batch = messages(50)
     assert queue.delete(batch, until=7.0) == batch
     assert len(client.batches) == 3
-    assert queue.make_visible([(batch[0], 0)], until=7.0) == batch[:1]
+    assert queue.make_visible([(batch[0], 0)], until=7.0) == (batch[:1], False)
     assert len(client.batches) == 3
 
 
@@ -172,9 +172,27 @@ def test_a_call_that_nobody_allows_is_not_repeated() -> None:
 def test_each_message_gets_its_own_visibility_and_failures_are_told() -> None:
     client = BatchClient(*[fail("h1")] * 3)
     batch = messages(3)
-    assert queue_on(client).make_visible([(batch[0], 0), (batch[1], 4), (batch[2], 60)]) == [batch[1]]
+    pairs = [(batch[0], 0), (batch[1], 4), (batch[2], 60)]
+    assert queue_on(client).make_visible(pairs) == ([batch[1]], True)
     assert [entry["VisibilityTimeout"] for entry in client.batches[0]] == [0, 4, 60]
     assert client.sizes == [3, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("answer", "answered"),
+    [
+        (service_error("AccessDeniedException"), True),
+        (fail("h0", code="ReceiptHandleIsInvalid", sender=True), True),
+        (timeout(), False),
+        (service_error("ServiceUnavailable", 503), False),
+    ],
+    ids=["not allowed", "refused", "silent", "down"],
+)
+def test_a_refusal_to_give_back_is_told_from_silence(answer: Any, *, answered: bool) -> None:
+    queue = queue_on(BatchClient(answer))
+    queue._abandon.set()
+    [held] = messages(1)
+    assert queue.make_visible([(held, 0)]) == ([held], answered)
 
 
 def test_once_a_drain_ends_no_try_is_repeated() -> None:

@@ -22,10 +22,11 @@ UNTIL = 7.0
 
 
 class World:
-    """Both queues; SQS answers unless it is silent."""
+    """Both queues; SQS answers unless it is silent, and may refuse to take messages back."""
 
     def __init__(self) -> None:
         self.silent = False
+        self.refuses = False
         self.calls: list[tuple[str, Any]] = []
         self.letters: list[DeadLetter] = []
         collaborators: Any = self
@@ -41,10 +42,11 @@ class World:
         self.calls.append(("delete", list(messages)))
         return list(messages) if self.silent else []
 
-    def make_visible(self, pairs: Sequence[tuple[Message, int]], until: float) -> list[Message]:
+    def make_visible(self, pairs: Sequence[tuple[Message, int]], until: float) -> tuple[list[Message], bool]:
         assert until == UNTIL
         self.calls.append(("make_visible", list(pairs)))
-        return [each for each, _ in pairs] if self.silent else []
+        undone = [each for each, _ in pairs] if self.silent or self.refuses else []
+        return undone, not self.silent
 
 
 @pytest.fixture
@@ -128,3 +130,13 @@ def test_a_drain_s_last_seconds_wait_for_a_silent_queue_once(world: World) -> No
     world.calls.clear()
     world.settler.settle(Settled(durable=[message("{}")]), UNTIL, giving_back_first=True)
     assert [name for name, _ in world.calls] == ["delete"]
+
+
+def test_a_drain_s_last_seconds_delete_although_giving_back_is_refused(
+    world: World, logged: list[Any]
+) -> None:
+    world.refuses = True
+    settled = Settled(durable=[message("{}")], untried=[message("{}")])
+    world.settler.settle(settled, UNTIL, giving_back_first=True)
+    assert world.calls[1:] == [("delete", settled.durable)]
+    assert [line["event"] for line in logged] == ["release_failed"]
