@@ -222,11 +222,16 @@ def call(method: Callable[..., T], /, **arguments: Any) -> T:
     except Exception as error:  # noqa: BLE001 - botocore raises more than its own types: RuntimeError where
         # refreshed credentials are still expired, OSError where a token file cannot be read, TypeError for
         # an answer of another shape. None of them may end the thread that called.
-        name = "".join(part.capitalize() for part in method.__name__.split("_"))
+        name = _operation(method.__name__)
         if not isinstance(error, _EXPECTED_EXCEPTIONS):
             # A defect, here or in botocore, that would look like an outage for ever.
             get_logger().error("aws_call_defect", operation=name, exc_info=error)
         raise translate(error, name) from None
+
+
+def _operation(method: str) -> str:
+    """The API's name of a client's method."""
+    return "".join(part.capitalize() for part in method.split("_"))
 
 
 class Aws:
@@ -318,13 +323,20 @@ class Aws:
         read: int = ANSWER_SECONDS,
         prepare: Callable[[Any], None] | None = None,
     ) -> Any:
-        with self._lock:
-            if key not in self._clients:
-                self._clients[key] = self._make(service, read, attempts)
-                refuse_foreign_answers(self._clients[key])
-                if prepare:
-                    prepare(self._clients[key])
-            return self._clients[key]
+        def find_or_make() -> Any:
+            with self._lock:
+                if key not in self._clients:
+                    client = self._make(service, read, attempts)
+                    refuse_foreign_answers(client)
+                    if prepare:
+                        prepare(client)
+                    self._clients[key] = client
+                return self._clients[key]
+
+        try:
+            return find_or_make()
+        except bc.CredentialRetrievalError:  # from making it, which asks a container's endpoint
+            return _ClientToCome(find_or_make)
 
     def _make(self, service: str, read_seconds: int, attempts: int) -> Any:
         config = Config(
@@ -342,8 +354,25 @@ class Aws:
         endpoint_url = self._settings.endpoints.get(service, self._settings.endpoint_url)
         try:
             return make(service, endpoint_url=endpoint_url, config=config)
+        except bc.CredentialRetrievalError:
+            raise
         except (bc.BotoCoreError, ValueError) as wrong:  # ValueError: "Invalid endpoint"
             raise SettingsError(f"a setting of the AWS SDK is wrong: {wrong}") from None
+
+
+class _ClientToCome:
+    """Stands for a client that cannot be made before credentials are handed out: each use tries again, and
+    raises `Transient` as a call would."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            client = self._make()
+        except bc.CredentialRetrievalError as error:
+            raise translate(error, _operation(name)) from None
+        return getattr(client, name)
 
 
 def refuse_foreign_answers(client: Any) -> None:

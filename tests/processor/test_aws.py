@@ -5,10 +5,11 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 from typing import Any
 
 import botocore.exceptions as bc
@@ -33,6 +34,7 @@ from processor.aws import (
     translate,
 )
 from processor.settings import AwsSettings
+from processor.startup import StartError, read_queue
 from tests.handlers.making import SECRET, SIGNED_URL
 
 URL = "http://127.0.0.1:1"
@@ -376,3 +378,49 @@ def test_credentials_that_change_are_used_by_the_next_call_and_stale_ones_end_no
         assert code_of_a_call() == code
     ids = [each.partition("Credential=")[2].partition("/")[0] for each in signed]
     assert ids == ["first", "second", "third"]
+
+
+@pytest.fixture
+def hand_out(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """At first nobody listens where credentials are handed out; once it is called, somebody does."""
+    monkeypatch.setattr("botocore.utils.ContainerMetadataFetcher.SLEEP_TIME", 0)
+    living = os.environ["AWS_CONTAINER_CREDENTIALS_FULL_URI"]
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"http://127.0.0.1:{port}/keys")
+    return lambda: monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", living)
+
+
+def test_credentials_that_are_not_handed_out_yet_are_asked_for_again_by_each_call(
+    hand_out: Callable[[], None],
+) -> None:
+    aws = Aws(AwsSettings(region="us-east-1", endpoint_url=URL))
+    client = aws.dynamodb()
+    for _ in range(2):
+        with pytest.raises(Transient, match=r"^DescribeTable: CredentialRetrievalError$"):
+            call(client.describe_table, TableName="t")
+    hand_out()
+    with pytest.raises(Transient, match=r"^DescribeTable: EndpointConnectionError$"):
+        call(client.describe_table, TableName="t")
+    assert client.meta.config is aws.dynamodb().meta.config
+
+
+@pytest.mark.usefixtures("hand_out")
+def test_a_start_without_an_answer_of_the_credentials_endpoint_fails_after_patience_as_with_a_silent_aws(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waits: list[float] = []
+
+    class Stop(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waits.append(timeout or 0)
+            return False
+
+    monkeypatch.setattr("processor.startup.time", SimpleNamespace(monotonic=lambda: sum(waits)))
+    client = Aws(AwsSettings(region="us-east-1", endpoint_url=URL)).settling()
+    with pytest.raises(
+        StartError,
+        match=r"^the event queue cannot be reached \(GetQueueAttributes: CredentialRetrievalError\)$",
+    ):
+        read_queue(client, f"{URL}/q", Stop())
+    assert 45 < sum(waits) <= 60
