@@ -222,16 +222,11 @@ def call(method: Callable[..., T], /, **arguments: Any) -> T:
     except Exception as error:  # noqa: BLE001 - botocore raises more than its own types: RuntimeError where
         # refreshed credentials are still expired, OSError where a token file cannot be read, TypeError for
         # an answer of another shape. None of them may end the thread that called.
-        name = _operation(method.__name__)
+        name = "".join(part.capitalize() for part in method.__name__.split("_"))
         if not isinstance(error, _EXPECTED_EXCEPTIONS):
             # A defect, here or in botocore, that would look like an outage for ever.
             get_logger().error("aws_call_defect", operation=name, exc_info=error)
         raise translate(error, name) from None
-
-
-def _operation(method: str) -> str:
-    """The API's name of a client's method."""
-    return "".join(part.capitalize() for part in method.split("_"))
 
 
 class Aws:
@@ -361,18 +356,17 @@ class Aws:
 
 
 class _ClientToCome:
-    """Stands for a client that cannot be made before credentials are handed out: each use tries again, and
-    raises `Transient` as a call would."""
+    """Stands for a client that cannot be made before credentials are handed out: each call tries again."""
 
     def __init__(self, make: Callable[[], Any]) -> None:
         self._make = make
 
     def __getattr__(self, name: str) -> Any:
-        try:
-            client = self._make()
-        except bc.CredentialRetrievalError as error:
-            raise translate(error, _operation(name)) from None
-        return getattr(client, name)
+        def method(**arguments: Any) -> Any:
+            return getattr(self._make(), name)(**arguments)
+
+        method.__name__ = name
+        return method
 
 
 def refuse_foreign_answers(client: Any) -> None:

@@ -402,7 +402,7 @@ def test_credentials_that_are_not_handed_out_yet_are_asked_for_again_by_each_cal
     hand_out()
     with pytest.raises(Transient, match=r"^DescribeTable: EndpointConnectionError$"):
         call(client.describe_table, TableName="t")
-    assert client.meta.config is aws.dynamodb().meta.config
+    assert aws.dynamodb() is aws.dynamodb() is not client
 
 
 @pytest.mark.usefixtures("hand_out")
