@@ -1,12 +1,7 @@
-"""boto3 clients with explicit timeouts and retries; botocore's errors become the few that we act on.
-
-Errors are named for their consequence: `Transient` (the same call may work later), `Rejected` (this
-content is refused), `Misconfigured` (nothing works until an operator acts). Only this module looks at
-error codes.
-"""
+"""boto3 clients with explicit timeouts and retries; what botocore raises becomes one of `aws_errors`."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import boto3
@@ -14,6 +9,17 @@ import botocore.exceptions as bc
 from botocore.config import Config
 from botocore.parsers import ResponseParserError
 
+from processor.aws_errors import (
+    AwsError,
+    ConditionFailed,
+    IteratorExpired,
+    Misconfigured,
+    NoCredentials,
+    Rejected,
+    Transient,
+    Trimmed,
+    error_for,
+)
 from processor.log import get_logger
 from processor.settings import AwsSettings, SettingsError
 from processor.stream_records import read_answer
@@ -35,121 +41,6 @@ SETTLE_CALL_SECONDS = CONNECT_SECONDS + SETTLE_ANSWER_SECONDS  # one call at wor
 T = TypeVar("T")
 
 
-class AwsError(Exception):
-    """An AWS call failed. `operation` and `code` are safe to log; AWS's message is not kept, for it may
-    quote values.
-
-    Attributes:
-        operation: the API's name of the call, such as `UpdateItem`.
-        code: AWS's error code, or the type of botocore's exception.
-    """
-
-    def __init__(self, operation: str, code: str) -> None:
-        super().__init__(f"{operation}: {code}")
-        self.operation = operation
-        self.code = code
-
-
-class Transient(AwsError):
-    """Throttled, failed or timed out: the same call may work later."""
-
-    @property
-    def throttled(self) -> bool:
-        """Whether AWS asked for fewer calls, rather than failing."""
-        return self.code in _THROTTLED
-
-
-class Rejected(AwsError):
-    """Refused for what this very request holds; other requests are unaffected."""
-
-
-class Misconfigured(AwsError):
-    """Access denied, bad credentials, unknown endpoint: nothing works until an operator acts."""
-
-
-class NoCredentials(Misconfigured):
-    """No credentials are configured, or only a part of them."""
-
-
-class NotFound(Misconfigured):
-    """The table, queue, stream or shard does not exist."""
-
-
-class ConditionFailed(AwsError):
-    """A conditional write was refused; `item` is the item as it was, None where there is none."""
-
-    def __init__(self, operation: str, code: str, item: Mapping[str, Mapping[str, Any]] | None) -> None:
-        super().__init__(operation, code)
-        self.item = item
-
-
-class IteratorExpired(AwsError):
-    """A shard iterator is older than AWS keeps it."""
-
-
-class Trimmed(AwsError):
-    """The position lies before the oldest record that the stream still holds."""
-
-
-_THROTTLED = frozenset(
-    {
-        "Throttling",
-        "ThrottlingException",
-        "ThrottledException",
-        "TooManyRequestsException",
-        "RequestThrottled",
-        "RequestThrottledException",
-        "RequestLimitExceeded",
-        "LimitExceededException",
-        "ProvisionedThroughputExceededException",
-        "BandwidthLimitExceeded",
-        "SlowDown",
-        "OverLimit",
-        "KmsThrottled",
-        "KMSThrottlingException",
-    }
-)
-_TRANSIENT = _THROTTLED | {
-    "InternalServerError",
-    "InternalFailure",
-    "InternalFailureException",
-    "InternalError",
-    "ServiceUnavailable",
-    "ServiceUnavailableException",
-    "RequestTimeout",
-    "RequestTimeoutException",
-    "TransactionConflictException",
-    "TransactionInProgressException",
-    "ReplicatedWriteConflictException",
-    "ResourceInUseException",
-}
-_NOT_FOUND = frozenset(
-    {
-        "ResourceNotFoundException",
-        "TableNotFoundException",
-        "QueueDoesNotExist",
-        "AWS.SimpleQueueService.NonExistentQueue",
-    }
-)
-_REJECTED = frozenset(
-    {
-        "ValidationException",
-        "SerializationException",
-        "ItemCollectionSizeLimitExceededException",
-        "InvalidParameterValue",
-        "InvalidParameterValueException",
-        "InvalidParameterCombination",
-        "InvalidArgumentException",
-        "InvalidMessageContents",
-        "InvalidAttributeValue",
-        "MessageTooLong",
-        "AWS.SimpleQueueService.BatchRequestTooLong",
-        "BatchRequestTooLong",
-        "ReceiptHandleIsInvalid",
-        "MessageNotInflight",
-        "AWS.SimpleQueueService.MessageNotInflight",
-    }
-)
 _EXPECTED_EXCEPTIONS = (bc.ClientError, bc.BotoCoreError, ResponseParserError, OSError, RuntimeError)
 _PERMANENT_EXCEPTIONS = (
     bc.NoRegionError,
@@ -158,21 +49,6 @@ _PERMANENT_EXCEPTIONS = (
     bc.ProfileNotFound,
     bc.ConfigParseError,
 )
-
-
-def error_for(operation: str, code: str, http_status: int = 400) -> AwsError:
-    """The error for an AWS error code, also for one listed in the answer of a batch.
-
-    An unknown code of the 4xx family counts as `Misconfigured`: it is not known to be the request's
-    fault, so nothing may be thrown away for it.
-    """
-    if code in _TRANSIENT or http_status >= 500 or http_status == 429:
-        return Transient(operation, code)
-    if code in _NOT_FOUND:
-        return NotFound(operation, code)
-    if code in _REJECTED:
-        return Rejected(operation, code)
-    return Misconfigured(operation, code)
 
 
 def translate(error: Exception, operation: str) -> AwsError:

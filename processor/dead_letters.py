@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from handlers.timestamps import format_timestamp
-from processor.aws import AwsError, Misconfigured, Rejected, call
+from processor.aws import call
+from processor.aws_errors import AwsError, Misconfigured, Rejected
 from processor.sqs_batches import done_and_refused
 
 if TYPE_CHECKING:

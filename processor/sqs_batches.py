@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from processor.aws import Transient
+from processor.aws_errors import Transient
 
 
 def done_and_refused(operation: str, answer: Mapping[str, Any]) -> tuple[set[int], set[int]]:

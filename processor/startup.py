@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from processor.aws import AwsError, Misconfigured, NoCredentials, NotFound, Rejected, call
+from processor.aws import call
+from processor.aws_errors import AwsError, Misconfigured, NoCredentials, NotFound, Rejected
 from processor.log import get_logger
 from processor.settings import SettingsError
 

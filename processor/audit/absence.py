@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from processor.audit.shards import Shard
 from processor.audit.streams import StreamApi
-from processor.aws import NotFound
+from processor.aws_errors import NotFound
 
 
 @dataclass(frozen=True, slots=True)

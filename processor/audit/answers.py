@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from processor.aws import Transient
+from processor.aws_errors import Transient
 
 INCOMPLETE = "IncompleteAnswer"
 

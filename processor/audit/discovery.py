@@ -18,7 +18,7 @@ from processor.audit.lineage import parents_first, removable, streams_that_wait
 from processor.audit.pacer import Pacer
 from processor.audit.shards import StreamName, Streams, StreamState, StreamStatus, by_age
 from processor.audit.streams import StreamApi
-from processor.aws import AwsError, NotFound
+from processor.aws_errors import AwsError, NotFound
 from processor.health import Health
 from processor.log import get_logger
 from processor.metrics import Metrics

@@ -23,7 +23,7 @@ from processor.audit.leases import (
     position_attributes,
     shows,
 )
-from processor.aws import AwsError, ConditionFailed
+from processor.aws_errors import AwsError, ConditionFailed
 
 TRUST_MARGIN = 0.1
 """Share of the failover time that a holder stops early: for clocks that run at different speeds, and for

@@ -12,7 +12,8 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from processor.audit.answers import member
-from processor.aws import IteratorExpired, NotFound, Transient, call
+from processor.aws import call
+from processor.aws_errors import IteratorExpired, NotFound, Transient
 
 PAGE_RECORDS = 1_000
 BUSY_SECONDS = 0.25

@@ -21,7 +21,8 @@ from handlers.audit import AuditEntry
 from processor.audit.aggregation import MAX_RECORD_BYTES, UserRecord, aggregate, fits_alone
 from processor.audit.answers import INCOMPLETE
 from processor.audit.sink import Refusal, SinkInterrupted, SinkUnavailable
-from processor.aws import AwsError, Misconfigured, Rejected, call
+from processor.aws import call
+from processor.aws_errors import AwsError, Misconfigured, Rejected
 
 PUT_RECORDS_MAX_RECORDS = 500
 """Amazon Kinesis Data Streams API Reference: PutRecords."""

@@ -13,7 +13,7 @@ from processor.audit.lease_table import LeaseTable
 from processor.audit.leases import Lease
 from processor.audit.lineage import ready_leases
 from processor.audit.shards import Streams
-from processor.aws import AwsError
+from processor.aws_errors import AwsError
 from processor.health import Health
 from processor.log import get_logger
 

@@ -5,7 +5,8 @@ from typing import Any, Protocol
 
 from processor.audit.answers import member
 from processor.audit.leases import SHARD_END, Attributes, Lease, from_attributes, number, to_attributes
-from processor.aws import ConditionFailed, call
+from processor.aws import call
+from processor.aws_errors import ConditionFailed
 from processor.log import get_logger
 
 

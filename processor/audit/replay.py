@@ -19,7 +19,7 @@ from processor.audit.leases import Position
 from processor.audit.shards import Listing, Shard, StreamName, began_at, by_age
 from processor.audit.sink import Refusal, Sink, SinkUnavailable
 from processor.audit.streams import MalformedPage, Page, StreamApi, written_at
-from processor.aws import IteratorExpired, NotFound, Transient, Trimmed
+from processor.aws_errors import IteratorExpired, NotFound, Transient, Trimmed
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from processor.audit.held_lease import HeldLease
 from processor.audit.leases import new_lease
 from processor.audit.shards import Shard, StreamState, StreamStatus
 from processor.audit.surroundings import Surroundings
-from processor.aws import AwsError
+from processor.aws_errors import AwsError
 
 LOOK_SECONDS = 3.0
 """A child may be listed a little after its parent's end was read: so long it is looked for here."""

@@ -22,7 +22,15 @@ from processor.audit.shards import StreamName
 from processor.audit.sink import SinkInterrupted, SinkUnavailable
 from processor.audit.streams import MalformedPage, Page
 from processor.audit.surroundings import Surroundings
-from processor.aws import AwsError, IteratorExpired, Misconfigured, NotFound, Rejected, Transient, Trimmed
+from processor.aws_errors import (
+    AwsError,
+    IteratorExpired,
+    Misconfigured,
+    NotFound,
+    Rejected,
+    Transient,
+    Trimmed,
+)
 from processor.log import get_logger
 
 MIN_POLL_SECONDS = 0.25

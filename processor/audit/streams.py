@@ -9,7 +9,8 @@ from handlers.expiry import StreamRecord
 from processor.audit.answers import member
 from processor.audit.leases import Position
 from processor.audit.shards import Listing, Shard, StreamStatus
-from processor.aws import Rejected, call
+from processor.aws import call
+from processor.aws_errors import Rejected
 
 MAX_RECORDS = 1_000
 """GetRecords, Amazon DynamoDB Streams API Reference: at most 1,000 records or 1 MB."""

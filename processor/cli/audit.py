@@ -14,7 +14,7 @@ from processor.audit.replay import Replay, Replayed
 from processor.audit.shards import RETENTION_HOURS
 from processor.audit.sink import SinkUnavailable
 from processor.audit.streams import MalformedPage, StreamApi
-from processor.aws import AwsError
+from processor.aws_errors import AwsError
 from processor.cli import EXIT_FAILED, CommandFailed, complain
 from processor.cli.audit_output import EntryOutput
 from processor.cli.durations import moment

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from processor.aws import AwsError
+from processor.aws_errors import AwsError
 from processor.cli import EXIT_FAILED
 from processor.cli.checks.facts import read_facts
 from processor.cli.checks.finding import Finding, Verdict

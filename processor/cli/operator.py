@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 import typer
 
-from processor.aws import Aws, AwsError, Misconfigured, NotFound, Transient, call
+from processor.aws import Aws, call
+from processor.aws_errors import AwsError, Misconfigured, NotFound, Transient
 from processor.cli import EXIT_USAGE, CommandFailed, complain
 from processor.cli.terminal import prepare_outputs
 from processor.log import LineOutput, configure_logging

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from processor.aws import Rejected
+from processor.aws_errors import Rejected
 from processor.cli.operator import TRIES, patiently, pause
 from processor.dead_letters import SQS_MAX_BATCH, SQS_MAX_BATCH_BYTES
 

@@ -14,7 +14,7 @@ from handlers.transitions import (
     missing_fields,
     seconds_past,
 )
-from processor.aws import AwsError, Misconfigured, NotFound, Rejected
+from processor.aws_errors import AwsError, Misconfigured, NotFound, Rejected
 from processor.log import get_logger
 from processor.transitions.messages import Message, Verdict
 from processor.transitions.status_table import Failed, Late, NotTried, Refused, StatusTable, Written

@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from processor.aws import AwsError, Misconfigured, Transient, call
+from processor.aws import call
+from processor.aws_errors import AwsError, Misconfigured, Transient
 from processor.metrics import Metric, Metrics
 from processor.sqs_batches import done_and_refused
 from processor.transitions.messages import Message

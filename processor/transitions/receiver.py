@@ -14,7 +14,8 @@ from datetime import datetime
 from handlers.envelopes import InvalidEvent
 from handlers.events import ExportEvent, decode
 from handlers.transitions import Outcome
-from processor.aws import SETTLE_CALL_SECONDS, AwsError, Misconfigured
+from processor.aws import SETTLE_CALL_SECONDS
+from processor.aws_errors import AwsError, Misconfigured
 from processor.health import Heartbeat
 from processor.log import get_logger
 from processor.metrics import Metric, Metrics

@@ -4,7 +4,7 @@ import random
 import threading
 from collections.abc import Callable
 
-from processor.aws import AwsError
+from processor.aws_errors import AwsError
 from processor.health import Health, Heartbeat
 from processor.log import get_logger
 from processor.metrics import Metric, Metrics

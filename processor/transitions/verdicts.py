@@ -3,7 +3,7 @@
 from handlers.events import ExportEvent
 from handlers.export import Export, Item, MalformedItem
 from handlers.transitions import Outcome
-from processor.aws import AwsError, Rejected
+from processor.aws_errors import AwsError, Rejected
 from processor.transitions.messages import Message, Verdict
 from processor.transitions.status_table import NotTried
 

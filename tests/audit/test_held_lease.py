@@ -10,7 +10,7 @@ import pytest
 from processor.audit.held_lease import HeldLease, LeaseLost, LeaseNotTrusted, Tenure, acquire
 from processor.audit.lease_table import LeaseTable
 from processor.audit.leases import Lease, Position, new_lease
-from processor.aws import Transient
+from processor.aws_errors import Transient
 from tests.simulated_stream.rows import SimulatedRows
 
 ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/export-status/stream/2026-11-22T10:00:00.000"

@@ -9,7 +9,7 @@ import structlog
 
 from processor.audit.lease_table import LeasesClient, LeaseTable
 from processor.audit.leases import Lease, new_lease
-from processor.aws import ConditionFailed, Transient
+from processor.aws_errors import ConditionFailed, Transient
 from processor.embedded.embedded_aws import EmbeddedAws
 from tests.resources import ClientFactory, leases_table
 from tests.simulated_stream.rows import SimulatedRows

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from processor.aws import Misconfigured, NotFound, Transient
+from processor.aws_errors import Misconfigured, NotFound, Transient
 from processor.cli.checks import queues
 from processor.cli.checks.facts import Answer, Facts, QueueFacts, TableFacts
 from processor.cli.checks.finding import Finding, Verdict

@@ -9,7 +9,8 @@ import pytest
 from processor.audit.leases import Position
 from processor.audit.shards import StreamName, StreamStatus
 from processor.audit.streams import StreamApi, position_of
-from processor.aws import AwsError, call
+from processor.aws import call
+from processor.aws_errors import AwsError
 from tests.conformance.conftest import Stand
 from tests.resources import leases_table, status_table
 from tests.waiting import eventually

@@ -11,7 +11,7 @@ from botocore.exceptions import ReadTimeoutError
 from processor.audit.held_lease import HeldLease, LeaseLost, Tenure, acquire
 from processor.audit.lease_table import LeaseTable
 from processor.audit.leases import Lease, Position, new_lease
-from processor.aws import AwsError, Transient
+from processor.aws_errors import AwsError, Transient
 from tests.conformance.conftest import Stand
 from tests.resources import leases_table
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from processor.aws import Aws, IteratorExpired, Transient, call
+from processor.aws import Aws, call
+from processor.aws_errors import IteratorExpired, Transient
 from processor.settings import AwsSettings
 from tests.faults.fault_plan import Episode, Fault, FaultPlan
 from tests.faults.proxy_process import ProxyProcess

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processor.audit.kinesis_reader import MAX_FAILURES, KinesisReader, KinesisRecord
-from processor.aws import Misconfigured, NotFound, Transient
+from processor.aws_errors import Misconfigured, NotFound, Transient
 from tests.kinesis.fake_kinesis import client_error
 from tests.kinesis.kcl_oracle import LAST_HASH_KEY
 from tests.kinesis.sharded_stream import START, ShardedStream

@@ -18,7 +18,7 @@ from handlers.audit import AuditEntry
 from processor.audit.replay import MAX_FAILURES, Replay, Replayed
 from processor.audit.sink import Refusal, SinkUnavailable
 from processor.audit.streams import StreamApi
-from processor.aws import AwsError, NotFound, Transient
+from processor.aws_errors import AwsError, NotFound, Transient
 from processor.embedded.embedded_aws import EmbeddedAws
 from tests.resources import audit_stream, leases_table, status_table, stream_records
 from tests.simulated_stream.client import SimulatedStreamsClient

@@ -17,9 +17,8 @@ import pytest
 import structlog
 from botocore.parsers import ResponseParserError
 
-from processor.aws import (
-    SETTLE_CALL_SECONDS,
-    Aws,
+from processor.aws import SETTLE_CALL_SECONDS, Aws, call, translate
+from processor.aws_errors import (
     AwsError,
     ConditionFailed,
     IteratorExpired,
@@ -29,9 +28,7 @@ from processor.aws import (
     Rejected,
     Transient,
     Trimmed,
-    call,
     error_for,
-    translate,
 )
 from processor.settings import AwsSettings
 from processor.startup import StartError, read_queue

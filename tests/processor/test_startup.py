@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from processor import startup
-from processor.aws import Misconfigured, NoCredentials, NotFound, Transient
+from processor.aws_errors import Misconfigured, NoCredentials, NotFound, Transient
 from processor.settings import SettingsError
 from processor.startup import StartError, insist
 

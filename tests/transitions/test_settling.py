@@ -7,7 +7,7 @@ import pytest
 
 from handlers.events import decode
 from handlers.transitions import Outcome
-from processor.aws import Transient
+from processor.aws_errors import Transient
 from processor.dead_letters import DeadLetter, Sent
 from processor.metrics import Metrics
 from processor.transitions.messages import Message, Settled, Verdict

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from processor.aws import Misconfigured, Transient
+from processor.aws_errors import Misconfigured, Transient
 from processor.health import Health, check
 from processor.metrics import Metric, Metrics
 from processor.transitions.store_gate import FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS, StoreGate

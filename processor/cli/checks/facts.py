@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from processor.aws import Aws, AwsError, Transient, call
+from processor.aws import Aws, call
+from processor.aws_errors import AwsError, Transient
 from processor.cli.operator import pause
 from processor.settings import Settings
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from processor.aws import AwsError, Misconfigured, NotFound
+from processor.aws_errors import AwsError, Misconfigured, NotFound
 from processor.cli.checks.facts import Answer, Facts
 from processor.cli.checks.finding import Finding, fine, unknown, wrong
 from processor.cli.checks.place import Place

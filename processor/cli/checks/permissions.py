@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from handlers.writes import probe_arguments, probe_statement
-from processor.aws import Aws, AwsError, ConditionFailed, NotFound, Transient, error_for
+from processor.aws import Aws
+from processor.aws_errors import AwsError, ConditionFailed, NotFound, Transient, error_for
 from processor.cli.checks.facts import Facts, TableFacts, ask
 from processor.cli.checks.finding import Finding, fine, unknown, wrong
 from processor.cli.checks.place import Place

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from handlers.events import CLOCK_TOLERANCE
-from processor.aws import AwsError, NotFound
+from processor.aws_errors import AwsError, NotFound
 from processor.cli.checks.facts import Facts, QueueFacts, redrive_policy
 from processor.cli.checks.finding import Finding, fine, wrong
 from processor.cli.checks.place import Place

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from processor.aws import AwsError, NotFound
+from processor.aws_errors import AwsError, NotFound
 from processor.cli.checks.facts import Answer, TableFacts
 from processor.cli.checks.finding import Finding, fine, unknown, wrong
 from processor.cli.checks.place import Place

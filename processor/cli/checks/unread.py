@@ -1,6 +1,6 @@
 """What `check` says where a question was not answered."""
 
-from processor.aws import AwsError, Misconfigured, Transient
+from processor.aws_errors import AwsError, Misconfigured, Transient
 from processor.cli.checks.finding import Finding, unknown, wrong
 from processor.cli.checks.place import Place
 
