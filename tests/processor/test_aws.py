@@ -129,6 +129,16 @@ def test_whatever_a_client_raises_is_one_of_our_errors() -> None:
         call(update_item)
 
 
+def test_a_broken_assertion_is_no_answer_and_not_tried_again() -> None:
+    """What stands in for AWS in tests says so where a law is broken."""
+
+    def update_item(**_: Any) -> None:
+        raise AssertionError("two records of one bucket in flight")
+
+    with pytest.raises(AssertionError, match="in flight"):
+        call(update_item)
+
+
 @pytest.mark.parametrize("error", [TypeError(SECRET), KeyError(SECRET), AttributeError(SECRET)], ids=repr)
 def test_what_no_aws_call_should_raise_is_logged_as_a_defect(error: Exception) -> None:
     def update_item(**_: Any) -> None:
