@@ -24,12 +24,13 @@ class AuditMachine(RuleBasedStateMachine):
         self.world.start_worker()
         self._vanished: set[str] = set()
 
-    @rule(keys=st.lists(KEYS, min_size=1, max_size=12), rest=st.booleans())
-    def exports_expire(self, keys: list[str], rest: bool) -> None:
+    @rule(keys=st.lists(KEYS, min_size=1, max_size=12), rest=st.booleans(), seconds=st.floats(0.0, 6.0))
+    def exports_expire(self, keys: list[str], rest: bool, seconds: float) -> None:
         for key in keys:
             if rest:
                 self.world.table.write(key, "MODIFY")
             self.world.table.write(key)
+        self.world.run(seconds)
 
     @rule(seconds=SECONDS)
     def time_passes(self, seconds: float) -> None:
@@ -104,7 +105,7 @@ class AuditMachine(RuleBasedStateMachine):
         if why == "no leases table":
             world.rows.lost_requests = 10_000
             world.run(FAILOVER_SECONDS + 5.0)
-        self.exports_expire(keys, rest=False)
+        self.exports_expire(keys, rest=False, seconds=0.0)
         world.time += hours * 3_600
         world.trim()
         if why == "no access":
@@ -197,6 +198,14 @@ class AuditMachine(RuleBasedStateMachine):
     @rule(down=st.booleans())
     def the_sink_fails_or_recovers(self, down: bool) -> None:
         self.world.sink_is_down = down
+
+    @rule(keys=st.lists(KEYS, min_size=1, max_size=6), seconds=SECONDS, recovers=st.booleans())
+    def the_sink_fails_while_exports_expire(self, keys: list[str], seconds: float, recovers: bool) -> None:
+        self.world.sink_is_down = True
+        for key in keys:
+            self.world.table.write(key)
+        self.world.run(seconds)
+        self.world.sink_is_down = not recovers
 
     @rule(down=st.booleans())
     def the_dead_letter_queue_fails_or_recovers(self, down: bool) -> None:
@@ -326,7 +335,7 @@ def _kill() -> None:
 
 TestNoLoss = AuditMachine.TestCase
 TestNoLoss.settings = settings(
-    max_examples=100,
+    max_examples=250,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,  # the same histories at each run; `tests.audit.explore` looks at others
