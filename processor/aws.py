@@ -92,12 +92,12 @@ def call(method: Callable[..., T], /, **arguments: Any) -> T:
 
     Raises:
         AwsError: one of its kinds, for everything that botocore raises.
-        AssertionError: as it is.
+        AssertionError, SettingsError: as they are.
     """
     try:
         return method(**arguments)
-    except AssertionError:
-        raise  # says that something here is impossible: a second try must not hide it
+    except (AssertionError, SettingsError):
+        raise  # something here is impossible, or an operator's to mend: a second try must not hide it
     except Exception as error:  # noqa: BLE001 - botocore raises more than its own types: RuntimeError where
         # refreshed credentials are still expired, OSError where a token file cannot be read, TypeError for
         # an answer of another shape. None of them may end the thread that called.

@@ -8,7 +8,7 @@ from processor.audit.back_off import BackOff
 from processor.audit.balance import plan
 from processor.audit.discovery import belongs_to
 from processor.audit.expiry_watch import ExpiryWatch
-from processor.audit.held_lease import HeldLease, LeaseLost, Tenure, acquire
+from processor.audit.held_lease import HeldLease, LeaseLost, LeaseOver, Tenure, acquire
 from processor.audit.lease_table import LeaseTable
 from processor.audit.leases import Lease
 from processor.audit.lineage import ready_leases
@@ -25,6 +25,9 @@ TRIES_PER_FAILOVER = 10
 """A renewal that failed is tried again so often, until the lease is lost or renewed."""
 
 RELEASE_RETRY_SECONDS = 0.25
+WITHDRAWAL_SECONDS = 4.0
+"""After so long without an answer of the leases table no further request is taken back."""
+
 _COMPONENT = "audit leases"
 _ROWS = "audit lease rows"
 
@@ -87,7 +90,7 @@ class LeaseKeeper:
         To be called once, after the last scan: whoever hands a shard to a worker that is gone leaves it
         unread for a failover time. What cannot be taken back now costs just that.
         """
-        held = {lease.row.key for lease in self.held}
+        held, started = {lease.row.key for lease in self.held}, self._clock()
         try:
             leases = self._scan()
         except AwsError as error:
@@ -98,6 +101,8 @@ class LeaseKeeper:
                 self._let_go(lease, held)
             except AwsError as error:
                 get_logger().warning("lease_withdrawal_failed", lease_key=lease.key, error=str(error))
+                if self._clock() - started >= WITHDRAWAL_SECONDS:
+                    return  # the next row would cost one more time-out of the stop's budget
 
     def _let_go(self, lease: Lease, held: set[str]) -> None:
         me = self._tenure.worker
@@ -197,7 +202,7 @@ class LeaseKeeper:
         error = self._write(lease, lambda: lease.renew(age))
         if isinstance(error, LeaseLost):
             get_logger().warning("lease_lost", lease_key=lease.row.key)
-        elif error is not None:
+        elif isinstance(error, AwsError):
             get_logger().warning("lease_renewal_failed", lease_key=lease.row.key, error=str(error))
         return True
 
@@ -233,14 +238,17 @@ class LeaseKeeper:
                 self._in_hand.add(lease)
         return lease
 
-    def _write(self, lease: HeldLease, write: Callable[[], None]) -> AwsError | LeaseLost | None:
-        """Makes a claimed lease's write; returns why it failed, of several failures in a row the first."""
-        failure: AwsError | LeaseLost | None = None
+    def _write(self, lease: HeldLease, write: Callable[[], None]) -> AwsError | LeaseOver | None:
+        """Makes a claimed lease's write; returns why it failed, of several failures in a row the first.
+
+        Its reader may have ended the tenure just before.
+        """
+        failure: AwsError | LeaseOver | None = None
         # From its start: a try that times out has used up the time until the next one.
         started = self._clock()
         try:
             write()
-        except (AwsError, LeaseLost) as error:
+        except (AwsError, LeaseOver) as error:
             failure = error
         with self._lock:
             self._in_hand.discard(lease)

@@ -186,3 +186,32 @@ def test_what_cannot_be_taken_back_at_the_stop_is_told_and_the_rest_is_taken_bac
     assert not {"leaseOwner", "x_requestedBy"} & left.keys()
     assert bench.keeper.held == [bench.lease], "those whose readers go on are not touched"
     assert bench.rows.rows[bench.lease.row.key]["leaseOwner"] == {"S": "me"}
+
+
+def test_a_leases_table_that_does_not_answer_costs_the_stop_one_time_out(bench: Bench) -> None:
+    table = LeaseTable(bench.rows, "leases")
+    for shard_id in ("shard-2", "shard-3"):
+        table.create(new_lease(ARN, shard_id, frozenset(), now=0.0, tracked_since=0.0))
+        bench.rows.rows[f"{bench.lease.row.key[:-1]}{shard_id[-1]}"] |= {"x_requestedBy": {"S": "me"}}
+    bench.time_out_after(5.0)
+    with structlog.testing.capture_logs() as logs:
+        bench.keeper.withdraw()
+    assert [line["event"] for line in logs] == ["lease_withdrawal_failed"]
+    assert sum("x_requestedBy" in row for row in bench.rows.rows.values()) == 2
+
+
+def test_a_reader_that_gives_a_lease_up_at_that_moment_ends_no_renewing_thread(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.time += DUE_SECONDS
+    write = bench.lease._write
+
+    def given_up_before(*arguments: Any) -> None:
+        bench.lease.abandon()
+        write(*arguments)
+
+    monkeypatch.setattr(bench.lease, "_write", given_up_before)
+    with structlog.testing.capture_logs() as logs:
+        assert bench.keeper.renew_next()
+    assert logs == []
+    assert not bench.keeper.renew_next()

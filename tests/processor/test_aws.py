@@ -30,7 +30,7 @@ from processor.aws_errors import (
     Trimmed,
     error_for,
 )
-from processor.settings import AwsSettings
+from processor.settings import AwsSettings, SettingsError
 from processor.startup import StartError, read_queue
 from tests.handlers.making import SECRET, SIGNED_URL
 
@@ -129,13 +129,16 @@ def test_whatever_a_client_raises_is_one_of_our_errors() -> None:
         call(update_item)
 
 
-def test_a_broken_assertion_is_no_answer_and_not_tried_again() -> None:
-    """What stands in for AWS in tests says so where a law is broken."""
+@pytest.mark.parametrize(
+    "error", [AssertionError("two records in flight"), SettingsError("AWS_PROFILE must")]
+)
+def test_a_broken_assertion_or_a_wrong_setting_is_no_answer_and_not_tried_again(error: Exception) -> None:
+    """What stands in for AWS in tests says so where a law is broken; a client is made by its first call."""
 
     def update_item(**_: Any) -> None:
-        raise AssertionError("two records of one bucket in flight")
+        raise error
 
-    with pytest.raises(AssertionError, match="in flight"):
+    with pytest.raises(type(error), match=str(error)):
         call(update_item)
 
 
