@@ -175,7 +175,7 @@ class Aws:
     def streams(self) -> DynamoDBStreamsClient:
         """DynamoDB Streams, its GetRecords records as DynamoDB's own JSON (see `keep_raw_records`)."""
         client: DynamoDBStreamsClient = self._client(
-            "streams", "dynamodbstreams", read=10, attempts=1, prepare=keep_raw_records
+            "streams", "dynamodbstreams", attempts=1, prepare=keep_raw_records
         )
         return client
 

@@ -130,10 +130,8 @@ class AuditPipeline:
             expect_children=self._discovery.expect_children,
             ended=self._look_at_leases,
         )
-        self._finders = [
-            self._loop("audit-discovery", self._discovery.step, self._discovery.wake),
-            self._loop("audit-leases", self._scan, self._keeper.wake, self._keeper.withdraw),
-        ]
+        self._discovering = self._loop("audit-discovery", self._discovery.step, self._discovery.wake)
+        self._taking = self._loop("audit-leases", self._scan, self._keeper.wake, self._keeper.withdraw)
         self._renewers = [
             self._loop(f"audit-renewals-{number}", self._renew) for number in range(RENEWING_THREADS)
         ]
@@ -141,7 +139,7 @@ class AuditPipeline:
     def start(self) -> None:
         """Starts the threads; reading begins as soon as a shard is found and its lease taken."""
         self._was_started = True
-        for loop in (*self._renewers, *self._finders):
+        for loop in (*self._renewers, self._discovering, self._taking):
             loop.start()
 
     def stop(self, deadline: float) -> None:
@@ -155,7 +153,7 @@ class AuditPipeline:
                 where a call does not end: the lease is released over the reader's head.
         """
         self._keeper.stop_taking()
-        for loop in self._finders:
+        for loop in (self._discovering, self._taking):
             loop.stop()
         with self._lock:
             self._stop_at = deadline if self._stop_at is None else min(deadline, self._stop_at)
@@ -177,11 +175,11 @@ class AuditPipeline:
             if self._was_started:
                 raise RuntimeError("stop comes before join")
             return True
-        # The finders first: a lease that was being taken when the stop came has its reader by then.
-        _join(self._finders, stop_at)
+        # First: a lease that was being taken when the stop came has its reader by then.
+        _join([self._taking], stop_at)
         with self._lock:
             reading = {lease: loop for lease, (_, loop) in self._readers.items()}
-        _join(reading.values(), stop_at)
+        _join([*reading.values(), self._discovering], stop_at)
         for loop in self._renewers:
             loop.stop()
         _join(self._renewers, max(stop_at, time.monotonic() + RENEWERS_END_SECONDS))
@@ -189,9 +187,11 @@ class AuditPipeline:
         for lease in left:
             if lease.over:
                 get_logger().warning("shard_reader_hangs", lease_key=lease.row.key)
-        finding = any(loop.is_alive for loop in self._finders)
-        self.hangs = finding or bool(left) or any(loop.is_alive for loop in self._renewers)
-        return not finding and all(lease.over for lease in left) and self._is_clean
+        is_taking = self._taking.is_alive
+        # A look at the streams that gets no answer holds nothing that others wait for.
+        others = any(loop.is_alive for loop in (self._discovering, *self._renewers))
+        self.hangs = is_taking or bool(left) or others
+        return not is_taking and all(lease.over for lease in left) and self._is_clean
 
     def _loop(
         self,

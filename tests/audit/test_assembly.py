@@ -123,6 +123,7 @@ def test_calls_of_the_audit_end_while_there_is_time_left(settings: Settings) -> 
     leases: Any = aws.leases().meta.config
     assert leases.retries["total_max_attempts"] == 1
     assert leases.connect_timeout + leases.read_timeout < SHORTEST_FAILOVER_HOLD, "a renewal is tried twice"
-    kinesis: Any = aws.kinesis().meta.config
-    assert kinesis.retries["total_max_attempts"] == 1
-    assert kinesis.connect_timeout + kinesis.read_timeout <= settings.drain_seconds / 3
+    clients: list[Any] = [aws.kinesis(), aws.streams()]
+    for config in (client.meta.config for client in clients):
+        assert config.retries["total_max_attempts"] == 1
+        assert config.connect_timeout + config.read_timeout <= settings.drain_seconds / 3

@@ -73,13 +73,22 @@ class HangingRows(SimulatedRows):
 
 
 class HangingStreams(SimulatedStreamsClient):
-    """A stream whose reads do not answer once they are told to hang."""
+    """A stream whose reads or listings do not answer once they are told to hang."""
 
     hangs = False
+    listing_hangs = False
 
     def __init__(self, table: SimulatedTable) -> None:
         super().__init__(table)
         self.let_go = threading.Event()
+        self.listing = threading.Event()
+
+    def list_streams(self, **arguments: Any) -> dict[str, Any]:
+        """ListStreams."""
+        if self.listing_hangs:
+            self.listing.set()
+            self.let_go.wait(30)
+        return super().list_streams(**arguments)
 
     def get_records(self, **arguments: Any) -> dict[str, Any]:
         """GetRecords."""
@@ -236,6 +245,19 @@ def test_a_call_that_never_returns_costs_the_budget_and_leaves_the_lease_to_the_
     bench.streams.let_go.set()
     eventually(lambda: not audit_threads())
     assert bench.shelf.kept == [], "no further put, once the lease was given up"
+
+
+def test_a_look_at_the_streams_that_never_ends_is_left_behind(bench: Bench) -> None:
+    bench.pipeline.start()
+    eventually(lambda: bench.owned() == 3)
+    bench.streams.listing_hangs = True
+    bench.pipeline._discovery.wake.set()
+    assert bench.streams.listing.wait(10)
+    started = time.monotonic()
+    assert bench.end(2)
+    assert time.monotonic() - started < 2.5
+    assert bench.owned() == 0
+    assert bench.pipeline.hangs
 
 
 def test_a_lease_whose_write_never_answers_is_not_given_up_and_the_rest_is(bench: Bench) -> None:
