@@ -47,8 +47,7 @@ def parse_timestamp(text: str) -> datetime:
 
 def format_timestamp(instant: datetime) -> str:
     """The contract's form of an aware datetime: `2026-11-22T10:00:00.000Z`, truncated to milliseconds."""
-    in_utc = instant if instant.tzinfo is UTC else instant.astimezone(UTC)
-    return in_utc.isoformat(timespec="milliseconds")[: -len("+00:00")] + "Z"
+    return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def normalize_timestamp(text: str) -> str:
