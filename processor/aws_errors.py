@@ -1,7 +1,7 @@
 """AWS's errors as the few that we act on, named for their consequence.
 
 `Transient` (the same call may work later), `Rejected` (this content is refused), `Misconfigured` (nothing
-works until an operator acts). Only this module and `aws`, which makes them, look at error codes.
+works until an operator acts). Only this module and `aws` turn error codes into them.
 """
 
 from collections.abc import Mapping

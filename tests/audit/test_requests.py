@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.audit.test_reading import assert_all_taken_once, expire
+from tests.audit.worker import Worker
 from tests.audit.world import World
 
 NewWorld = Callable[[int], World]
@@ -28,6 +29,18 @@ def key_asked_for(world: World, name: str) -> str:
     return key
 
 
+def stop_that_costs_nothing(world: World, leaves: Worker, *, stays: Worker) -> None:
+    """Stops a worker that asked for one of two shards; the other reads both on at once, without a repeat."""
+    world.stop(leaves)
+    assert not requested_by(world, leaves.name)
+    assert not handed_over_to(world, leaves.name)
+    expire(world, 20)
+    assert world.run(4, until=lambda: len(world.emitted) == 20)
+    world.run(30)
+    assert len(stays.readers) == 2
+    assert_all_taken_once(world)
+
+
 @pytest.mark.parametrize("moment", [requested_by, handed_over_to])
 def test_who_asked_for_a_shard_and_is_stopped_costs_no_failover_time(
     new_world: NewWorld, moment: Callable[[World, str], bool]
@@ -37,14 +50,7 @@ def test_who_asked_for_a_shard_and_is_stopped_costs_no_failover_time(
     world.run(5)
     second = world.start_worker()
     assert world.run(30, until=lambda: moment(world, second.name))
-    world.stop(second)
-    assert not requested_by(world, second.name)
-    assert not handed_over_to(world, second.name)
-    expire(world, 20)
-    assert world.run(4, until=lambda: len(world.emitted) == 20)
-    world.run(30)
-    assert len(first.readers) == 2
-    assert_all_taken_once(world)
+    stop_that_costs_nothing(world, second, stays=first)
 
 
 @pytest.mark.parametrize("meanwhile", ["renewed", "handed over"])
@@ -69,14 +75,7 @@ def test_a_request_is_taken_back_although_the_owner_writes_at_that_moment(
         return answer
 
     world.rows.scan = write_after_the_scan  # type: ignore[method-assign]
-    world.stop(second)
-    assert not requested_by(world, second.name)
-    assert not handed_over_to(world, second.name)
-    expire(world, 20)
-    assert world.run(4, until=lambda: len(world.emitted) == 20)
-    world.run(30)
-    assert len(first.readers) == 2
-    assert_all_taken_once(world)
+    stop_that_costs_nothing(world, second, stays=first)
 
 
 def test_who_is_stopped_while_the_owner_finishes_its_page_is_handed_nothing(new_world: NewWorld) -> None:

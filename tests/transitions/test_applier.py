@@ -392,9 +392,7 @@ def test_two_exports_that_fail_so_with_no_other_answered_pause_polling(
     assert outage.code == code
 
 
-def test_what_cannot_begin_before_the_deadline_is_left_and_says_nothing_about_the_table(
-    store: Store, clock: Clock
-) -> None:
+def test_what_cannot_begin_before_the_deadline_says_nothing_of_the_table(store: Store, clock: Clock) -> None:
     client = Faulty(store.client)
     verdicts, outage = applier_on(client, store.table, clock).apply([delivery(body())], -1.0)
     assert [(verdict.outcome, verdict.untried) for verdict in verdicts] == [(Outcome.RETRY, True)]
