@@ -10,9 +10,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from handlers.timestamps import format_timestamp
-from processor.aws import call
-from processor.aws_errors import AwsError, Misconfigured, Rejected
-from processor.sqs_batches import done_and_refused
+from processor.aws.clients import call
+from processor.aws.errors import AwsError, Misconfigured, Rejected
+from processor.aws.sqs import done_and_refused
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient

@@ -15,13 +15,13 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from handlers.masking import mask_urls
-from processor.audit.assembly import AuditPart
-from processor.aws import Aws
-from processor.health import Health, Heartbeat
-from processor.log import get_logger, stdout_lines
-from processor.metrics import Metrics, MetricsWriter, Part
+from processor.audit.pipeline import AuditPart
+from processor.aws.clients import Aws
+from processor.observability.health import Health, Heartbeat
+from processor.observability.log import get_logger, stdout_lines
+from processor.observability.metrics import Metrics, MetricsWriter, Part
 from processor.settings import Settings, load_aws_settings
-from processor.startup import PATIENCE_SECONDS, StartError
+from processor.startup_checks import PATIENCE_SECONDS, StartError
 from processor.transitions.pipeline import TransitionsPipeline
 from processor.transitions.receiver import QueueUnusable
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from processor.embedded.clients import emulator_client
-from processor.embedded.embedded_aws import EmbeddedAws
+from processor.localaws.clients import emulator_client
+from processor.localaws.embedded_aws import EmbeddedAws
 from tests.engines.dynamodb_local import DynamoDbLocal
 from tests.engines.ministack import Ministack
 from tests.engines.process import Engine

@@ -5,7 +5,7 @@ from typing import Any
 
 import jsonschema
 
-from processor.metrics import CLOUDWATCH_MAX_VALUE, EMF_MAX_VALUES
+from processor.observability.metrics import CLOUDWATCH_MAX_VALUE, EMF_MAX_VALUES
 
 # The facts of "Specification: Embedded metric format" and "MetricDatum" (CloudWatch). The members
 # that a directive names are checked in code, since JSON Schema cannot follow a name.

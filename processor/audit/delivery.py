@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 
 from handlers.audit import AuditEntry
 from processor.audit.quarantine import OUTCOME, Quarantine
-from processor.audit.sink import Refusal, Sink, SinkInterrupted, SinkUnavailable
-from processor.health import Health
-from processor.log import get_logger
-from processor.metrics import Metric, Metrics
+from processor.audit.sinks.base import Refusal, Sink, SinkInterrupted, SinkUnavailable
+from processor.observability.health import Health
+from processor.observability.log import get_logger
+from processor.observability.metrics import Metric, Metrics
 
 QUARANTINE = "quarantine"
 

@@ -6,7 +6,7 @@ import re
 
 from handlers.audit import AuditEntry
 from handlers.masking import mask_urls
-from processor.audit.sink import Refusal, SinkUnavailable
+from processor.audit.sinks.base import Refusal, SinkUnavailable
 from processor.dead_letters import DeadLetter, DeadLetterQueue
 
 OUTCOME = "audit_quarantined"

@@ -14,12 +14,12 @@ from typing import TypeVar
 
 from handlers.audit import AuditEntry
 from handlers.expiry import ShardSource, audit_entry
-from processor.audit.back_off import BackOff
-from processor.audit.leases import Position
-from processor.audit.shards import Listing, Shard, StreamName, began_at, by_age
-from processor.audit.sink import Refusal, Sink, SinkUnavailable
-from processor.audit.streams import MalformedPage, Page, StreamApi, written_at
-from processor.aws_errors import IteratorExpired, NotFound, Transient, Trimmed
+from processor.audit.sinks.base import Refusal, Sink, SinkUnavailable
+from processor.aws.errors import IteratorExpired, NotFound, Transient, Trimmed
+from processor.backoff import BackOff
+from processor.streams.api import MalformedPage, Page, StreamApi, written_at
+from processor.streams.leases.lease import Position
+from processor.streams.shards import Listing, Shard, StreamName, began_at, by_age
 
 T = TypeVar("T")
 

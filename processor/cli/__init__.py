@@ -27,13 +27,13 @@ EXIT_INTERRUPTED = 130
 _COMMANDS = {
     "run": "run:run",
     "local": "local:local",
-    "demo": "demo:demo",
-    "check": "check:check",
+    "demo": "demo.command:demo",
+    "check": "check.command:check",
     "publish": "publish:publish",
     "get": "get:get",
     "list": "list:list_exports",
-    "audit": "audit:audit_app",
-    "dlq": "dlq:dlq_app",
+    "audit": "audit.command:audit_app",
+    "dlq": "dlq.command:dlq_app",
     "schema": "schema:schema_app",
     "healthcheck": "healthcheck:healthcheck",
 }

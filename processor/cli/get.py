@@ -14,12 +14,12 @@ from rich.text import Text
 from handlers.export import MAX_REQUEST_ID_CHARS, Export, MalformedItem
 from handlers.timestamps import format_timestamp, from_epoch_seconds
 from handlers.transitions import is_terminal
-from processor.aws import Aws
+from processor.aws.clients import Aws
 from processor.cli import CommandFailed
 from processor.cli.exports import attributes, living
-from processor.cli.operator import aws_errors, connect, patiently, usage_error
+from processor.cli.output import brief_seconds, console, json_line, safe
+from processor.cli.session import aws_errors, connect, patiently, usage_error
 from processor.cli.styles import STATUS_STYLES
-from processor.cli.terminal import brief_seconds, console, json_line, safe
 
 WATCH_SECONDS = 1.0
 

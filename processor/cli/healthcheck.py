@@ -5,7 +5,7 @@ It reads one file and talks to nobody, so that a slow or throttling AWS cannot m
 
 import typer
 
-from processor.health import Diagnosis, check
+from processor.observability.health import Diagnosis, check
 from processor.settings import SettingsError, health_file
 
 

@@ -11,9 +11,9 @@ from rich.text import Text
 from handlers.export import Export, Item, MalformedItem, Status
 from processor.cli.durations import moment
 from processor.cli.exports import attributes, living
-from processor.cli.operator import aws_errors, connect, patiently, usage_error
+from processor.cli.output import brief_seconds, console, json_line, plain, progress, shortened
+from processor.cli.session import aws_errors, connect, patiently, usage_error
 from processor.cli.styles import STATUS_STYLES
-from processor.cli.terminal import brief_seconds, console, json_line, plain, progress, shortened
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient

@@ -7,8 +7,8 @@ import typer
 
 from handlers.export import DEFAULT_TTL_SECONDS
 from processor.cli import CommandFailed
-from processor.cli.interruption import interrupt_on_signals
-from processor.embedded.embedded_aws import CALLERS_VARIABLES, EmbeddedAws, EmbeddedAwsError
+from processor.cli.signals import interrupt_on_signals
+from processor.localaws.embedded_aws import CALLERS_VARIABLES, EmbeddedAws, EmbeddedAwsError
 from processor.settings import MAX_TTL_SECONDS
 
 

@@ -14,9 +14,9 @@ import typer
 from handlers.envelopes import InvalidEvent
 from handlers.events import ExportEvent, decode
 from processor.cli import CommandFailed, complain
-from processor.cli.operator import aws_errors, connect, usage_error
+from processor.cli.output import json_line, progress
 from processor.cli.sending import Outgoing, batches, send_batch
-from processor.cli.terminal import json_line, progress
+from processor.cli.session import aws_errors, connect, usage_error
 from processor.dead_letters import SQS_MAX_BATCH_BYTES
 
 if TYPE_CHECKING:

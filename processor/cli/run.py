@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from processor.cli import CommandFailed
-from processor.log import configure_logging
+from processor.observability.log import configure_logging
 from processor.service import run_service
 from processor.settings import load_settings
-from processor.startup import StartError
+from processor.startup_checks import StartError
 
 
 class Pipeline(Enum):

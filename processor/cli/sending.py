@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from processor.aws_errors import Rejected
-from processor.cli.operator import TRIES, patiently, pause
+from processor.aws.errors import Rejected
+from processor.cli.session import TRIES, patiently, pause
 from processor.dead_letters import SQS_MAX_BATCH, SQS_MAX_BATCH_BYTES
 
 if TYPE_CHECKING:

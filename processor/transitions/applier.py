@@ -14,11 +14,11 @@ from handlers.transitions import (
     missing_fields,
     seconds_past,
 )
-from processor.aws_errors import AwsError, Misconfigured, NotFound, Rejected
-from processor.log import get_logger
+from processor.aws.errors import AwsError, Misconfigured, NotFound, Rejected
+from processor.observability.log import get_logger
 from processor.transitions.messages import Message, Verdict
+from processor.transitions.results import conflict_reason, fill_in_failed, rejected, retry
 from processor.transitions.status_table import Failed, Late, NotTried, Refused, StatusTable, Written
-from processor.transitions.verdicts import conflict_reason, fill_in_failed, rejected, retry
 from processor.transitions.writers import Writer, of_one_item
 
 Delivery = tuple[Message, ExportEvent]

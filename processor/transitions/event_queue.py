@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from processor.aws import call
-from processor.aws_errors import AwsError, Misconfigured, Transient
-from processor.metrics import Metric, Metrics
-from processor.sqs_batches import done_and_refused
+from processor.aws.clients import call
+from processor.aws.errors import AwsError, Misconfigured, Transient
+from processor.aws.sqs import done_and_refused
+from processor.observability.metrics import Metric, Metrics
 from processor.transitions.messages import Message
 
 if TYPE_CHECKING:

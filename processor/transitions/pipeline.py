@@ -7,19 +7,19 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 
-from processor.aws import Aws
+from processor.aws.clients import Aws
 from processor.dead_letters import DeadLetterQueue
-from processor.health import Health
-from processor.log import get_logger
-from processor.metrics import Metrics
+from processor.observability.health import Health
+from processor.observability.log import get_logger
+from processor.observability.metrics import Metrics
 from processor.settings import Settings, SettingsError
-from processor.startup import check_table, dead_letter_url, read_queue
+from processor.startup_checks import check_table, dead_letter_url, read_queue
 from processor.transitions.applier import Applier
+from processor.transitions.circuit_breaker import StoreGate
 from processor.transitions.event_queue import EventQueue
 from processor.transitions.receiver import Receiver
-from processor.transitions.settling import Settler
+from processor.transitions.settlement import Settler
 from processor.transitions.status_table import StatusTable
-from processor.transitions.store_gate import StoreGate
 from processor.transitions.write_modes import choose_writer
 
 RELEASE_SECONDS = 6.0  # of the drain budget, kept for a call that does not answer and for giving back

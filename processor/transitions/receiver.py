@@ -14,17 +14,17 @@ from datetime import datetime
 from handlers.envelopes import InvalidEvent
 from handlers.events import ExportEvent, decode
 from handlers.transitions import Outcome
-from processor.aws import SETTLE_CALL_SECONDS
-from processor.aws_errors import AwsError, Misconfigured
-from processor.health import Heartbeat
-from processor.log import get_logger
-from processor.metrics import Metric, Metrics
+from processor.aws.clients import SETTLE_CALL_SECONDS
+from processor.aws.errors import AwsError, Misconfigured
+from processor.observability.health import Heartbeat
+from processor.observability.log import get_logger
+from processor.observability.metrics import Metric, Metrics
 from processor.transitions.applier import Applier
+from processor.transitions.circuit_breaker import StoreGate
 from processor.transitions.event_queue import SQS_MAX_BATCH, EventQueue
 from processor.transitions.messages import Message, Settled, Verdict, newest_handles, waves
-from processor.transitions.settling import Settler
-from processor.transitions.store_gate import StoreGate
-from processor.transitions.verdicts import out_of_time, paused
+from processor.transitions.results import out_of_time, paused
+from processor.transitions.settlement import Settler
 
 MAX_IN_HAND = 50
 SETTLE_SECONDS = 13.0  # kept of a visibility timeout: the write in hand (5 s at worst), then settling

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from handlers.export import Item, is_dead
 from handlers.transitions import Change
 from handlers.writes import fill_in_arguments, probe_arguments, update_arguments
-from processor.aws import call
-from processor.aws_errors import AwsError, ConditionFailed, Transient
+from processor.aws.clients import call
+from processor.aws.errors import AwsError, ConditionFailed, Transient
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient

@@ -8,9 +8,9 @@ from typing import Any
 
 from handlers.transitions import Change
 from handlers.writes import probe_statement
-from processor.aws import call
-from processor.aws_errors import AwsError, Rejected
-from processor.log import get_logger
+from processor.aws.clients import call
+from processor.aws.errors import AwsError, Rejected
+from processor.observability.log import get_logger
 from processor.transitions.status_table import TRIES, Answer, StatusTable, absent_key
 from processor.transitions.writers import ACCESS_DENIED, BatchWriter, SingleWriter, Writer
 

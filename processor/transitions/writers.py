@@ -11,8 +11,8 @@ from typing import Any, Protocol
 from handlers.export import is_dead
 from handlers.transitions import Change
 from handlers.writes import statement
-from processor.aws import call
-from processor.aws_errors import AwsError, Rejected, Transient
+from processor.aws.clients import call
+from processor.aws.errors import AwsError, Rejected, Transient
 from processor.transitions.event_queue import chunks
 from processor.transitions.status_table import (
     TRIES,

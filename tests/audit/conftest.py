@@ -1,21 +1,5 @@
-"""Fixtures of the audit pipeline's tests."""
+"""The simulated world of the stream's readers, for the tests of what the audit makes of records."""
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from tests.streams.conftest import new_world, world
 
-import pytest
-
-from tests.audit.world import World, watched
-
-
-@pytest.fixture
-def new_world() -> Iterator[Callable[[int], World]]:
-    """`new_world(shards)`: a simulated world whose log lines are collected."""
-    with ExitStack() as worlds:
-        yield lambda shards: worlds.enter_context(watched(World(shards=shards)))
-
-
-@pytest.fixture
-def world(new_world: Callable[[int], World]) -> World:
-    """A world with one shard."""
-    return new_world(1)
+__all__ = ["new_world", "world"]

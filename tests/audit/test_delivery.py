@@ -13,16 +13,16 @@ import structlog
 from handlers.audit import AuditEntry
 from handlers.expiry import audit_entry
 from processor.audit.delivery import Delivery
-from processor.audit.log_sink import LogSink
 from processor.audit.quarantine import Quarantine
-from processor.audit.sink import Refusal, SinkInterrupted, SinkUnavailable
+from processor.audit.sinks.base import Refusal, SinkInterrupted, SinkUnavailable
+from processor.audit.sinks.log import LogSink
 from processor.dead_letters import DeadLetter, Sent
-from processor.health import Health
-from processor.log import LineOutput
-from processor.metrics import Metrics
-from tests.audit.test_reading import assert_all_taken_once, expire
-from tests.audit.world import World, values_of
+from processor.observability.health import Health
+from processor.observability.log import LineOutput
+from processor.observability.metrics import Metrics
 from tests.handlers.test_expiry import SIGNED, SOURCE, image, record
+from tests.streams.test_shard_reader import assert_all_taken_once, expire
+from tests.streams.world import World, values_of
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 

@@ -1,345 +1,129 @@
-"""The audit pipeline's threads: they start, stop within their budget, and none dies silently."""
+"""The audit part in the service: its start and stop in any order, its clients' patience, what hangs."""
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from handlers.audit import AuditEntry
-from processor.audit.pipeline import RENEWERS_END_SECONDS, AuditPipeline
-from processor.audit.sink import Refusal, SinkInterrupted, SinkUnavailable
-from processor.health import Health
-from processor.metrics import Metrics
-from tests.audit.tasks import TABLE
-from tests.simulated_stream.client import SimulatedStreamsClient
-from tests.simulated_stream.model import SimulatedTable
-from tests.simulated_stream.rows import SimulatedRows
-from tests.waiting import eventually
+from processor import service
+from processor.audit import pipeline
+from processor.audit.pipeline import AuditPart
+from processor.aws.clients import Aws
+from processor.observability.health import Health
+from processor.observability.metrics import Metrics
+from processor.settings import Settings, load_aws_settings, load_settings
 
-WORKER = "this-worker"
-
-
-class Shelf:
-    """A sink that keeps entries; it can be down, break, or block until it is let go."""
-
-    name = "shelf"
-
-    def __init__(self) -> None:
-        self.kept: list[str] = []
-        self.refused: set[str] = set()
-        self.is_down = False
-        self.breaks = False
-        self.blocks = threading.Event()
-        self.let_go = threading.Event()
-
-    def put(self, entries: Sequence[AuditEntry], may_continue: Callable[[], bool]) -> Sequence[Refusal]:
-        """Takes the entries as things are."""
-        if self.breaks:
-            raise ZeroDivisionError
-        if self.is_down:
-            self.refused |= {entry.request_id for entry in entries}
-            raise SinkUnavailable("down")
-        if self.blocks.is_set():
-            self.let_go.wait(30)
-        for entry in entries:
-            if not may_continue():
-                raise SinkInterrupted
-            self.kept.append(entry.request_id)
-        return ()
-
-
-class HangingRows(SimulatedRows):
-    """A leases table that lets updates wait: of one row, or of all."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.hangs_for: Callable[[str], bool] = lambda _key: False
-        self.hung = threading.Event()
-        self.let_go = threading.Event()
-
-    def update_item(self, **arguments: Any) -> dict[str, Any]:
-        """UpdateItem."""
-        if self.hangs_for(arguments["Key"]["leaseKey"]["S"]) and not self.let_go.is_set():
-            self.hung.set()
-            self.let_go.wait(30)
-        return super().update_item(**arguments)
-
-    def counters(self) -> dict[str, int]:
-        """Each row's counter, which every write moves."""
-        return {key: int(row["leaseCounter"]["N"]) for key, row in list(self.rows.items())}
-
-
-class HangingStreams(SimulatedStreamsClient):
-    """A stream whose reads or listings do not answer once they are told to hang."""
-
-    hangs = False
-    listing_hangs = False
-
-    def __init__(self, table: SimulatedTable) -> None:
-        super().__init__(table)
-        self.let_go = threading.Event()
-        self.listing = threading.Event()
-
-    def list_streams(self, **arguments: Any) -> dict[str, Any]:
-        """ListStreams."""
-        if self.listing_hangs:
-            self.listing.set()
-            self.let_go.wait(30)
-        return super().list_streams(**arguments)
-
-    def get_records(self, **arguments: Any) -> dict[str, Any]:
-        """GetRecords."""
-        if self.hangs:
-            self.let_go.wait(30)
-        return super().get_records(**arguments)
-
-
-class Bench:
-    """A pipeline over a simulated stream, in this process."""
-
-    def __init__(self, health_file: Path, *, shards: int = 3) -> None:
-        self.table = SimulatedTable(TABLE, time.time, shards=shards)
-        self.rows = HangingRows()
-        self.streams = HangingStreams(self.table)
-        self.shelf = Shelf()
-        self.deaths: list[tuple[str, str]] = []
-        self.health = Health(health_file, warn=lambda _problem: None)
-        self.pipeline = AuditPipeline(
-            streams=self.streams,
-            leases=self.rows,
-            status_table=TABLE,
-            leases_table="leases",
-            sinks=[self.shelf],
-            quarantine=None,
-            failover_seconds=2.0,
-            metrics=Metrics(),
-            health=self.health,
-            on_death=lambda name, error: self.deaths.append((name, type(error).__name__)),
-            worker=WORKER,
-        )
-
-    def expire(self, count: int) -> None:
-        """So many exports leave the table."""
-        for number in range(count):
-            self.table.write(f"export-{number}")
-
-    def owned(self) -> int:
-        """How many leases have an owner."""
-        return sum("leaseOwner" in row for row in self.rows.rows.values())
-
-    def end(self, seconds: float = 10.0) -> bool:
-        """Stops and joins."""
-        self.pipeline.stop(time.monotonic() + seconds)
-        return self.pipeline.join()
-
-
-def audit_threads() -> list[str]:
-    """The names of the pipeline's threads that run."""
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("audit-")]
+SHORTEST_FAILOVER_HOLD = 10 * 2 / 3 - 0.1 * 10
+"""Between a renewal that is due and the end of trust, with the default failover time of 10 s (seconds)."""
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    """A pipeline that is not started; nothing of it is left behind."""
-    made = Bench(tmp_path / "health")
-    yield made
-    close(made)
+def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
+    """What an audit-only task needs, on an endpoint where nobody answers."""
+    monkeypatch.chdir(tmp_path)
+    for name, value in {
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "x",
+        "AWS_SECRET_ACCESS_KEY": "x",
+        "EXPORT_AUDIT_SINKS": "log",
+        "EXPORT_HEALTH_FILE": str(tmp_path / "health"),
+        "EXPORT_METRICS_SECONDS": "0",
+    }.items():
+        monkeypatch.setenv(name, value)
+    return load_settings()
 
 
-def close(bench: Bench) -> None:
-    """Lets everything go that hangs, and ends the pipeline."""
-    for held_up in (bench.shelf, bench.rows, bench.streams):
-        held_up.let_go.set()
-    bench.shelf.breaks = bench.shelf.is_down = False
-    bench.end(5)
-    eventually(lambda: not audit_threads(), 10)
+@pytest.fixture
+def make_part(settings: Settings, tmp_path: Path) -> Callable[[Callable[[], None]], AuditPart]:
+    """`make_part(on_hang)`: a part that is not started."""
 
-
-def test_it_reads_every_shard_and_after_the_stop_no_thread_and_no_owner_is_left(bench: Bench) -> None:
-    bench.expire(30)
-    bench.pipeline.start()
-    eventually(lambda: len(bench.shelf.kept) == 30)
-    assert bench.owned() == 3
-    assert bench.end()
-    assert audit_threads() == []
-    assert bench.owned() == 0
-    assert bench.deaths == []
-    assert all(row["checkpoint"]["S"].isdigit() for row in bench.rows.rows.values())
-
-
-def test_its_threads_have_names_that_say_what_they_do(bench: Bench) -> None:
-    bench.pipeline.start()
-    eventually(lambda: bench.owned() == 3)
-    names = audit_threads()
-    assert {"audit-discovery", "audit-leases", "audit-renewals-0"} <= set(names)
-    assert sum(name.startswith("audit-shardId-") for name in names) == 3
-
-
-def test_stop_may_come_before_start_and_twice(bench: Bench) -> None:
-    started = time.monotonic()
-    assert bench.end()
-    assert bench.end()
-    assert time.monotonic() - started < 2
-
-
-def test_a_start_after_the_stop_reads_nothing(bench: Bench) -> None:
-    bench.expire(3)
-    bench.pipeline.stop(time.monotonic() + 5)
-    bench.pipeline.start()
-    assert bench.pipeline.join()
-    assert bench.shelf.kept == []
-    assert bench.owned() == 0
-
-
-def test_a_stop_waits_for_a_sink_that_recovers(bench: Bench) -> None:
-    bench.shelf.is_down = True
-    bench.expire(9)
-    bench.pipeline.start()
-    eventually(lambda: len(bench.shelf.refused) == 9)  # each shard has its page in hand
-    bench.pipeline.stop(time.monotonic() + 20)
-    bench.shelf.is_down = False
-    assert bench.pipeline.join()
-    assert len(bench.shelf.kept) == 9
-
-
-def test_a_stop_with_a_sink_that_stays_down_ends_in_time_with_the_leases_released(bench: Bench) -> None:
-    bench.shelf.is_down = True
-    bench.expire(9)
-    bench.pipeline.start()
-    eventually(lambda: bench.health._degraded.get("audit shelf"))
-    started = time.monotonic()
-    assert bench.end(4)
-    assert time.monotonic() - started < 4.5
-    assert bench.owned() == 0
-    assert {row["checkpoint"]["S"] for row in bench.rows.rows.values()} == {"TRIM_HORIZON"}
-
-
-def hang_in_a_put(bench: Bench) -> None:
-    """The sink does not return."""
-    bench.shelf.blocks.set()
-    bench.expire(9)
-
-
-def hang_in_a_read(bench: Bench) -> None:
-    """The stream does not answer."""
-    bench.streams.hangs = True
-
-
-@pytest.mark.parametrize("hang", [hang_in_a_put, hang_in_a_read])
-def test_a_call_that_never_returns_costs_the_budget_and_leaves_the_lease_to_the_next_task(
-    bench: Bench, hang: Callable[[Bench], None]
-) -> None:
-    hang(bench)
-    bench.pipeline.start()
-    eventually(lambda: bench.owned() == 3)
-    started = time.monotonic()
-    assert bench.end(3)
-    assert time.monotonic() - started < 3.5
-    assert bench.owned() == 0
-    assert bench.pipeline.hangs
-    assert {row["checkpoint"]["S"] for row in bench.rows.rows.values()} == {"TRIM_HORIZON"}
-    bench.shelf.let_go.set()
-    bench.streams.let_go.set()
-    eventually(lambda: not audit_threads())
-    assert bench.shelf.kept == [], "no further put, once the lease was given up"
-
-
-def test_a_look_at_the_streams_that_never_ends_is_left_behind(bench: Bench) -> None:
-    bench.pipeline.start()
-    eventually(lambda: bench.owned() == 3)
-    bench.streams.listing_hangs = True
-    bench.pipeline._discovery.wake.set()
-    assert bench.streams.listing.wait(10)
-    started = time.monotonic()
-    assert bench.end(2)
-    assert time.monotonic() - started < 2.5
-    assert bench.owned() == 0
-    assert bench.pipeline.hangs
-
-
-def test_a_lease_whose_write_never_answers_is_not_given_up_and_the_rest_is(bench: Bench) -> None:
-    bench.pipeline.start()
-    eventually(lambda: bench.owned() == 3)
-    stuck = min(bench.rows.rows)
-    bench.rows.hangs_for = lambda key: key == stuck
-    assert bench.rows.hung.wait(10)
-    started = time.monotonic()
-    assert not bench.end(3)
-    assert time.monotonic() - started < 3 + RENEWERS_END_SECONDS + 0.5
-    assert [key for key, row in bench.rows.rows.items() if "leaseOwner" in row] == [stuck]
-
-
-def test_renewals_that_hang_at_the_deadline_are_waited_for_all_together(bench: Bench) -> None:
-    bench.pipeline.start()
-    eventually(lambda: bench.owned() == 3)
-    bench.rows.hangs_for = lambda _key: True
-    assert bench.rows.hung.wait(10)
-    started = time.monotonic()
-    assert not bench.end(2)
-    assert time.monotonic() - started < 2 + RENEWERS_END_SECONDS + 0.5
-    assert bench.pipeline.hangs
-
-
-def test_one_renewal_that_hangs_costs_no_other_lease(tmp_path: Path) -> None:
-    bench = Bench(tmp_path / "health", shards=12)
-    try:
-        bench.pipeline.start()
-        eventually(lambda: bench.owned() == 12)
-        stuck = min(bench.rows.rows)
-        bench.rows.hangs_for = lambda key: key == stuck
-        assert bench.rows.hung.wait(10)
-        before = bench.rows.counters()
-        others = [lease for lease in bench.pipeline._keeper.held if lease.row.key != stuck]
-
-        def all_are_renewed_again_and_again() -> bool:
-            assert all(lease.trusted() for lease in others)
-            counters = bench.rows.counters()
-            return all(counters[key] - before[key] >= 6 for key in before if key != stuck)
-
-        eventually(all_are_renewed_again_and_again, 20, every_seconds=0.02)
-        assert bench.rows.counters()[stuck] == before[stuck], "it hung all the while"
-    finally:
-        close(bench)
-
-
-def test_a_pipeline_that_was_never_started_has_ended(bench: Bench) -> None:
-    assert bench.pipeline.join()
-
-
-def test_a_stop_takes_back_what_was_asked_of_others(bench: Bench) -> None:
-    bench.pipeline.start()
-    eventually(lambda: bench.owned() == 3)
-    row = dict(bench.rows.rows[min(bench.rows.rows)])
-    key = row["leaseKey"]["S"] + "-of-another"
-    asked = {"leaseKey": {"S": key}, "leaseOwner": {"S": "another"}, "x_requestedBy": {"S": WORKER}}
-    bench.rows.rows[key] = row | asked
-    assert bench.end()
-    assert bench.rows.rows[key] == {
-        name: value for name, value in (row | asked).items() if name != "x_requestedBy"
-    }
-
-
-def test_a_thread_that_dies_is_told_with_its_name_and_error(bench: Bench) -> None:
-    bench.shelf.breaks = True
-    bench.table.write("export-1")
-    shard = bench.table.shard_of("export-1")
-    bench.pipeline.start()
-    eventually(lambda: bench.deaths)
-    assert bench.deaths == [(f"audit-{shard.shard_id}", "ZeroDivisionError")]
-
-
-def test_every_loop_shows_that_it_goes_on(bench: Bench) -> None:
-    bench.pipeline.start()
-    eventually(lambda: bench.owned() == 3)
-    beats = {heartbeat.name: heartbeat.last for heartbeat in bench.health._loops}
-    assert len(beats) == 1 + 1 + 4 + 3
-    eventually(
-        lambda: all(
-            heartbeat.last > beats[heartbeat.name]
-            for heartbeat in bench.health._loops
-            if heartbeat.name != "audit-discovery"
+    def make(on_hang: Callable[[], None]) -> AuditPart:
+        return AuditPart(
+            settings=settings,
+            aws=Aws(load_aws_settings(settings)),
+            metrics=Metrics(),
+            health=Health(tmp_path / "health", pytest.fail),
+            on_death=lambda name, _: pytest.fail(name),
+            on_hang=on_hang,
         )
-    )
+
+    return make
+
+
+def test_a_stop_in_the_middle_of_the_start_ends_it_cleanly(
+    make_part: Callable[[Callable[[], None]], AuditPart], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = make_part(lambda: pytest.fail("nothing hangs"))
+    monkeypatch.setattr(pipeline, "check_table", lambda *_: None)
+    # The stop finds no pipeline yet; the start goes on to make one, and then sees that it is to end.
+    monkeypatch.setattr(pipeline, "check_leases_table", lambda *_: part.stop(time.monotonic() + 5))
+    part.start(threading.Event())
+    assert part.join()
+
+
+@pytest.mark.parametrize("hangs", [True, False])
+def test_a_thread_that_is_left_behind_is_told_whatever_else_ended(
+    make_part: Callable[[Callable[[], None]], AuditPart], hangs: bool
+) -> None:
+    told: list[str] = []
+    part = make_part(lambda: told.append("hangs"))
+
+    class Joined:
+        """A pipeline at its end."""
+
+        def __init__(self) -> None:
+            self.hangs = hangs
+
+        def join(self) -> bool:
+            """Every lease was given up."""
+            return True
+
+    pipeline: Any = Joined()
+    part._pipeline = pipeline
+    assert part.join()
+    assert told == ["hangs"] * hangs
+
+
+def test_the_service_leaves_the_process_at_once_when_a_thread_hangs_although_all_is_well(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class HangingPart:
+        """Asks for the end as soon as it is started, and leaves a thread behind."""
+
+        def __init__(self, *, on_hang: Callable[[], None], **_others: object) -> None:
+            self._on_hang = on_hang
+
+        def start(self, cancelled: threading.Event) -> None:
+            """Sets what a signal sets."""
+            cancelled.set()
+
+        def stop(self, deadline: float) -> None:
+            """Has nothing to stop."""
+
+        def join(self) -> bool:
+            """Every lease was given up."""
+            self._on_hang()
+            return True
+
+    monkeypatch.setattr(service, "AuditPart", HangingPart)
+    left: list[int] = []
+    # Not in the main thread, whose signals are to stay as they are.
+    thread = threading.Thread(target=service.run_service, args=(settings, ("audit",), left.append))
+    thread.start()
+    thread.join(20)
+    assert left == [service.EXIT_FINE]
+
+
+def test_calls_of_the_audit_end_while_there_is_time_left(settings: Settings) -> None:
+    aws = Aws(load_aws_settings(settings))
+    leases: Any = aws.leases().meta.config
+    assert leases.retries["total_max_attempts"] == 1
+    assert leases.connect_timeout + leases.read_timeout < SHORTEST_FAILOVER_HOLD, "a renewal is tried twice"
+    clients: list[Any] = [aws.kinesis(), aws.streams()]
+    for config in (client.meta.config for client in clients):
+        assert config.retries["total_max_attempts"] == 1
+        assert config.connect_timeout + config.read_timeout <= settings.drain_seconds / 3

@@ -17,8 +17,8 @@ from dataclasses import astuple, dataclass
 from typing import Any
 
 from handlers.audit import AuditEntry, AuditSource
-from processor.audit.kinesis_sink import KinesisSink
-from processor.aws import Aws, call
+from processor.audit.sinks.kinesis import KinesisSink
+from processor.aws.clients import Aws, call
 from processor.settings import AwsSettings
 from tests.benchmarks.measuring import StandIn
 from tests.benchmarks.standin_table import REGION

@@ -12,9 +12,9 @@ import pytest
 import structlog
 
 from processor.cli import main
-from processor.embedded.embedded_aws import EmbeddedAws
-from tests.cli.check_world import World
-from tests.cli.dead_letters import Queues
+from processor.localaws.embedded_aws import EmbeddedAws
+from tests.cli.check.world import World
+from tests.cli.dlq.dead_letters import Queues
 from tests.resources import audit_stream, leases_table, queue_pair, status_table
 
 SETTINGS = ("AWS_", "EXPORT_", "SQS_", "DYNAMODB_", "KINESIS_", "LOG_")

@@ -12,7 +12,7 @@ import pytest
 
 from handlers.export import Export, Status
 from processor.cli import get as get_module
-from processor.embedded.embedded_aws import EmbeddedAws
+from processor.localaws.embedded_aws import EmbeddedAws
 from tests.cli.conftest import Command
 from tests.cli.processes import run_in_terminal
 from tests.cli.refusing_proxy import refusing_proxy

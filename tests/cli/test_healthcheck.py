@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from processor.health import Health
+from processor.observability.health import Health
 from tests.waiting import eventually
 
 LIMIT_SECONDS = 0.3

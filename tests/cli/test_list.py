@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from handlers.export import Export, Status
-from processor.embedded.embedded_aws import EmbeddedAws
+from processor.localaws.embedded_aws import EmbeddedAws
 from tests.cli.conftest import Command
 from tests.cli.processes import run_in_terminal
 from tests.cli.refusing_proxy import refusing_proxy

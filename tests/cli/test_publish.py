@@ -10,9 +10,9 @@ import pytest
 
 from handlers.timestamps import format_timestamp
 from processor.cli import sending
-from processor.cli.operator import TRIES
 from processor.cli.sending import Outgoing, batches, send_batch
-from processor.embedded.embedded_aws import EmbeddedAws
+from processor.cli.session import TRIES
+from processor.localaws.embedded_aws import EmbeddedAws
 from tests.cli.conftest import Command
 from tests.cli.processes import run_in_terminal
 from tests.cli.refusing_proxy import refusing_proxy

@@ -7,9 +7,9 @@ from rich.console import Console
 
 from handlers.export import Status
 from handlers.transitions import Outcome
-from processor.cli.demo_display import PlainDisplay
+from processor.cli.demo.display import PlainDisplay
 from processor.cli.styles import OUTCOME_STYLES, STATUS_STYLES
-from processor.embedded.board import View
+from processor.demo.board import View
 
 COLUMNS = 80
 

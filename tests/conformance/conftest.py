@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from processor.aws import Aws
-from processor.embedded.clients import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
-from processor.embedded.embedded_aws import EmbeddedAws
+from processor.aws.clients import Aws
+from processor.localaws.clients import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
+from processor.localaws.embedded_aws import EmbeddedAws
 from processor.settings import AwsSettings
 from tests.resources import ClientFactory
 

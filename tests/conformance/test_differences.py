@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from processor.audit.leases import Position
-from processor.audit.shards import StreamName, StreamStatus
-from processor.audit.streams import StreamApi, position_of
-from processor.aws import call
-from processor.aws_errors import AwsError
+from processor.aws.clients import call
+from processor.aws.errors import AwsError
+from processor.streams.api import StreamApi, position_of
+from processor.streams.leases.lease import Position
+from processor.streams.shards import StreamName, StreamStatus
 from tests.conformance.conftest import Stand
 from tests.resources import leases_table, status_table
 from tests.waiting import eventually

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from processor.embedded.clients import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
-from processor.embedded.embedded_aws import EmbeddedAws, isolated_environment
+from processor.localaws.clients import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
+from processor.localaws.embedded_aws import EmbeddedAws, isolated_environment
 from tests.faults.checker import Delivered, Observed, check
 from tests.faults.expected import Sent
 from tests.faults.task import Task

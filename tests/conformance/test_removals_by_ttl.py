@@ -7,9 +7,9 @@ import pytest
 
 from handlers.expiry import ShardSource, StreamRecord, audit_entry
 from handlers.timestamps import from_epoch_seconds
-from processor.audit.leases import Position
-from processor.audit.shards import StreamName
-from processor.audit.streams import StreamApi
+from processor.streams.api import StreamApi
+from processor.streams.leases.lease import Position
+from processor.streams.shards import StreamName
 from tests.conformance.conftest import Stand
 from tests.resources import status_table
 from tests.waiting import eventually

@@ -7,9 +7,9 @@ import pytest
 
 from handlers.expiry import ShardSource, audit_entry
 from handlers.timestamps import from_epoch_seconds
-from processor.audit.leases import Position
-from processor.audit.shards import Shard, StreamName, StreamStatus
-from processor.audit.streams import Page, StreamApi, position_of
+from processor.streams.api import Page, StreamApi, position_of
+from processor.streams.leases.lease import Position
+from processor.streams.shards import Shard, StreamName, StreamStatus
 from tests.conformance.conftest import Stand
 from tests.resources import status_table
 from tests.waiting import eventually

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
-from processor.audit.held_lease import HeldLease, LeaseLost, Tenure, acquire
-from processor.audit.lease_table import LeaseTable
-from processor.audit.leases import Lease, Position, new_lease
-from processor.aws_errors import AwsError, Transient
+from processor.aws.errors import AwsError, Transient
+from processor.streams.leases.held import HeldLease, LeaseLost, Tenure, acquire
+from processor.streams.leases.lease import Lease, Position, new_lease
+from processor.streams.leases.table import LeaseTable
 from tests.conformance.conftest import Stand
 from tests.resources import leases_table
 

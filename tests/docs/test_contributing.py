@@ -4,11 +4,11 @@ import tomllib
 
 from tests.docs.markdown import ROOT, read
 
-KNOW_BOTO3 = {"processor.aws", "processor.embedded"}
+KNOW_BOTO3 = {"processor.aws", "processor.localaws", "processor.demo"}
 
 
 def test_every_module_but_the_two_that_know_boto3_is_kept_from_it() -> None:
-    assert "only `processor/aws.py` and `processor/embedded/` know boto3" in read("CONTRIBUTING.md")
+    assert "only `processor/aws/` and `processor/localaws/` know boto3" in read("CONTRIBUTING.md")
     contracts = tomllib.loads(read("pyproject.toml"))["tool"]["importlinter"]["contracts"]
     (kept,) = [
         each for each in contracts if {"boto3", "botocore", "moto"} == set(each.get("forbidden_modules", ()))

@@ -16,7 +16,7 @@ from typer.main import get_command
 
 from handlers.transitions import DISPOSALS, Disposal, Outcome
 from processor import cli
-from processor.embedded.embedded_aws import EmbeddedAws
+from processor.localaws.embedded_aws import EmbeddedAws
 from processor.settings import Settings
 from tests.docs.markdown import ROOT, codes, fenced, read, table
 from tests.docs.state_diagram import state_diagram
@@ -112,7 +112,7 @@ def test_the_log_table_names_every_event_that_the_code_writes() -> None:
     source = "\n".join(
         path.read_text(encoding="utf-8")
         for path in sorted((ROOT / "processor").rglob("*.py"))
-        if not {"cli", "embedded"} & set(path.relative_to(ROOT / "processor").parts)
+        if not {"cli", "demo", "localaws"} & set(path.relative_to(ROOT / "processor").parts)
     )
     written = set(re.findall(r"\.(?:debug|info|warning|error|critical)\(\s*\"([a-z_]+)\"", source))
     named = {name for row in table(README, "| event | means |") for name in codes(row[0])}

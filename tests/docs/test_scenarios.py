@@ -11,8 +11,8 @@ from tests.docs.markdown import ROOT, codes, read
 
 SCENARIOS = {
     "tests/transitions/SCENARIOS.md": set(range(1, 50)),
-    "tests/audit/SCENARIOS.md": {*range(1, 52), *range(59, 64)},
-    "tests/kinesis/SCENARIOS.md": {*range(52, 63)} - {60},  # of one poisonous record the audit's map tells
+    "tests/streams/SCENARIOS.md": {*range(1, 52), *range(59, 64)},
+    "tests/audit/SCENARIOS.md": {*range(52, 63)} - {60},  # of one poisonous record the audit's map tells
 }
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from handlers.timestamps import format_timestamp
-from processor.embedded.embedded_aws import EmbeddedAws
+from processor.localaws.embedded_aws import EmbeddedAws
 from tests.docs.markdown import fenced, read
 from tests.waiting import eventually
 

@@ -18,7 +18,7 @@ import pytest
 
 from handlers.events import decode
 from handlers.export import Export, Status
-from processor.embedded.embedded_aws import EmbeddedAws, isolated_environment
+from processor.localaws.embedded_aws import EmbeddedAws, isolated_environment
 from tests.infra.service_process import running_service
 from tests.infra.tool_venvs import commands_of
 from tests.resources import drained_messages, item_of, queue_pair, status_table

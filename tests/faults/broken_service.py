@@ -10,12 +10,12 @@ from datetime import datetime
 from typing import Any
 
 from handlers import writes
-from processor.audit import lease_keeper
-from processor.audit.leases import Lease
-from processor.audit.lineage import ready_leases
-from processor.audit.shard_reader import ShardReader
-from processor.audit.streams import Page
 from processor.cli import main
+from processor.streams import lease_keeper
+from processor.streams.api import Page
+from processor.streams.leases.lease import Lease
+from processor.streams.lineage import ready_leases
+from processor.streams.shard_reader import ShardReader
 from processor.transitions.event_queue import EventQueue
 from processor.transitions.messages import Message
 

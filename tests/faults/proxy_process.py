@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from processor.embedded.embedded_aws import isolated_environment
+from processor.localaws.embedded_aws import isolated_environment
 from tests.faults.fault_plan import FaultPlan
 
 REPOSITORY = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from processor.embedded.clients import emulator_client
+from processor.localaws.clients import emulator_client
 from tests.faults.aws_answers import Answer
 from tests.simulated_stream.client import SimulatedStreamsClient
 from tests.simulated_stream.model import TTL_IDENTITY, SimulatedTable

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from processor.aws import Aws, call
-from processor.aws_errors import IteratorExpired, Transient
+from processor.aws.clients import Aws, call
+from processor.aws.errors import IteratorExpired, Transient
 from processor.settings import AwsSettings
 from tests.faults.fault_plan import Episode, Fault, FaultPlan
 from tests.faults.proxy_process import ProxyProcess

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from processor.embedded.embedded_aws import EmbeddedAws
+from processor.localaws.embedded_aws import EmbeddedAws
 from tests.faults.backends import Backends
 from tests.faults.checker import Report
 from tests.faults.fault_plan import Episode, Fault, FaultPlan

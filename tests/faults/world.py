@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from processor.embedded.clients import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, emulator_client
-from processor.embedded.embedded_aws import isolated_environment
+from processor.localaws.clients import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, emulator_client
+from processor.localaws.embedded_aws import isolated_environment
+from tests.audit.kcl_oracle import Shard, accepted
 from tests.faults.backends import Backends
 from tests.faults.checker import DeadLetter, Delivered, Item
 from tests.faults.proxy_process import REPOSITORY, ProxyProcess
 from tests.faults.traffic import TTL_SECONDS
-from tests.kinesis.kcl_oracle import Shard, accepted
 from tests.resources import (
     ClientFactory,
     audit_stream,

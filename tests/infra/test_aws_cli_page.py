@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from processor.embedded.clients import emulator_client
+from processor.localaws.clients import emulator_client
 from tests.infra.cloudformation import INFRA, load, resources
 from tests.infra.moto_server import moto_server
 from tests.infra.pages import blocks, run

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import pytest
 
-from processor.embedded.embedded_aws import EmbeddedAws
+from processor.localaws.embedded_aws import EmbeddedAws
 from tests.infra.cloudformation import of_type
 from tests.infra.dockerfile import DOCKERFILE, ROOT, Replay, context_files, instructions, last
 from tests.waiting import eventually

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from processor.metrics import Metric
+from processor.observability.metrics import Metric
 from processor.settings import Settings, load_settings
 from tests.infra.cloudformation import INFRA, load, of_type
 from tests.infra.pages import blocks, run

@@ -21,7 +21,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from processor.embedded.embedded_aws import isolated_environment
+from processor.localaws.embedded_aws import isolated_environment
 from tests.engines.ministack import ROOT_KEY, Ministack
 from tests.infra.cloudformation import INFRA
 from tests.infra.iam_account import (

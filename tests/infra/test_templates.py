@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from handlers.export import DEFAULT_TTL_SECONDS, Export, Status, stored_ttl, ttl_of
-from processor.cli.checks.queues import receives_needed
+from processor.cli.check.queues import receives_needed
 from processor.settings import MAX_POLL_SECONDS, Settings
-from processor.startup import MIN_VISIBILITY_SECONDS
+from processor.startup_checks import MIN_VISIBILITY_SECONDS
 from tests.infra.cloudformation import INFRA, TEMPLATES, load, of_type, resources
 from tests.infra.policies import actions, policy
 from tests.infra.terraform import Module

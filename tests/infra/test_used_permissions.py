@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 import pytest
 
 from handlers.export import Export, Status, ttl_of
-from processor.audit.leases import SHARD_END, lease_key, new_lease, number, to_attributes
-from processor.embedded.embedded_aws import EmbeddedAws
+from processor.localaws.embedded_aws import EmbeddedAws
+from processor.streams.leases.lease import SHARD_END, lease_key, new_lease, number, to_attributes
 from tests.infra.policies import actions, policy
 from tests.infra.recording_proxy import Permission, recording_proxy
 from tests.infra.service_process import event, running_service

@@ -7,7 +7,7 @@ import pytest
 
 from handlers.export import DEFAULT_TTL_SECONDS
 from handlers.transitions import Outcome
-from processor.metrics import NAMESPACE, SERVICE, Metric
+from processor.observability.metrics import NAMESPACE, SERVICE, Metric
 from tests.infra.cloudformation import of_type
 
 OWN_METRICS = {metric.value for metric in Metric}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from processor.embedded.embedded_aws import EmbeddedAws
+from processor.localaws.embedded_aws import EmbeddedAws
 from tests.processor.service_run import ServiceRun
 from tests.processor.test_service import Place, fresh, now_text
 from tests.resources import drained_messages

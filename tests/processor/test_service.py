@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from handlers.timestamps import format_timestamp, from_epoch_seconds
-from processor.embedded.embedded_aws import EmbeddedAws
-from processor.health import Diagnosis, check
+from processor.localaws.embedded_aws import EmbeddedAws
+from processor.observability.health import Diagnosis, check
 from tests.cli.refusing_proxy import refusing_proxy
 from tests.handlers.making import SECRET, SIGNED_URL, body
 from tests.processor.freezing_proxy import freezing_proxy

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from processor.aws import Aws
+from processor.aws.clients import Aws
 from processor.settings import (
     AwsSettings,
     Settings,

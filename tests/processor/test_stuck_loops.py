@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 
-from processor.audit.pipeline import AuditPipeline
-from processor.aws import Aws
-from processor.health import Health, Heartbeat, check
-from processor.metrics import Metrics
+from processor.aws.clients import Aws
+from processor.observability.health import Health, Heartbeat, check
+from processor.observability.metrics import Metrics
 from processor.settings import load_aws_settings, load_settings
+from processor.streams.consumer import AuditPipeline
 from processor.transitions.pipeline import TransitionsPipeline
 from tests.benchmarks.standin_table import ACCOUNT, REGION, TABLE
 from tests.benchmarks.standin_world import QUEUE, World

@@ -16,7 +16,7 @@ from typing import NoReturn
 from rich.console import Console
 from rich.status import Status
 
-from processor.cli.interruption import interrupt_on_signals
+from processor.cli.signals import interrupt_on_signals
 from tests.engines.process import EngineError
 from tests.faults.backends import Backends, backends
 from tests.soak.course import Course

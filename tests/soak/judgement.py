@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from processor.metrics import Metric
+from processor.observability.metrics import Metric
 from tests.faults.checker import Report
 from tests.soak.sampling import Sample
 

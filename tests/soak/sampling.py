@@ -13,7 +13,7 @@ from itertools import chain, pairwise
 from statistics import fmean
 from typing import Any
 
-from processor.metrics import Metric
+from processor.observability.metrics import Metric
 from tests.benchmarks.measuring import cpu_seconds, resident_mib
 from tests.faults.task import Task
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from processor.metrics import Metric
+from processor.observability.metrics import Metric
 from tests.faults.checker import Report
 from tests.soak.judgement import (
     MAX_GROWTH_MIB,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from processor.embedded.embedded_aws import EmbeddedAws
+from processor.localaws.embedded_aws import EmbeddedAws
 from tests.faults.backends import Backends
 from tests.soak.__main__ import main
 

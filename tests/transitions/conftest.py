@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import structlog
 
-from processor.embedded.embedded_aws import EmbeddedAws
+from processor.localaws.embedded_aws import EmbeddedAws
 from tests.resources import ClientFactory, status_table
 from tests.transitions.rig import Clock
 from tests.transitions.stores import Store

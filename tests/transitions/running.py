@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from processor.embedded.embedded_aws import EmbeddedAws
-from processor.health import Health
-from processor.metrics import Metrics
+from processor.localaws.embedded_aws import EmbeddedAws
+from processor.observability.health import Health
+from processor.observability.metrics import Metrics
 from processor.settings import Settings
 from processor.transitions.pipeline import TransitionsPipeline
 from tests.handlers.making import at
@@ -49,7 +49,7 @@ class Hooked:
 
 
 class HookedAws:
-    """Stands in for `processor.aws.Aws`."""
+    """Stands in for `processor.aws.clients.Aws`."""
 
     def __init__(self, embedded: EmbeddedAws, store: ClientFactory, hooks: Mapping[str, Hook]) -> None:
         self.calls: list[tuple[str, dict[str, Any]]] = []

@@ -10,7 +10,7 @@ import pytest
 
 from handlers.events import ExportEvent
 from handlers.transitions import Outcome
-from processor.aws_errors import Misconfigured, Transient
+from processor.aws.errors import Misconfigured, Transient
 from processor.transitions.applier import Applier
 from processor.transitions.messages import Message
 from processor.transitions.status_table import StatusTable

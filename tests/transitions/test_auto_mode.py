@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from handlers.transitions import Outcome
-from processor.embedded.embedded_aws import EmbeddedAws
+from processor.localaws.embedded_aws import EmbeddedAws
 from processor.transitions.applier import Applier
 from processor.transitions.status_table import StatusTable, Written
 from processor.transitions.write_modes import AutoWriter, choose_writer

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from processor.embedded.embedded_aws import EmbeddedAws
+from processor.localaws.embedded_aws import EmbeddedAws
 from tests.transitions.rig import service_error, timeout
 from tests.transitions.running import Running, running
 from tests.transitions.test_outages import Switch, bodies_of

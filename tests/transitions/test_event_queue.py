@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.aws_errors import Transient
-from processor.metrics import Metric, Metrics
+from processor.aws.errors import Transient
+from processor.observability.metrics import Metric, Metrics
 from processor.transitions.event_queue import EventQueue, back_off_seconds, chunks
 from processor.transitions.messages import Message, newest_handles, waves
 from tests.handlers.making import at

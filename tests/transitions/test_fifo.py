@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from processor.embedded.embedded_aws import EmbeddedAws
+from processor.localaws.embedded_aws import EmbeddedAws
 from tests.handlers.making import body, item, text_at
 from tests.transitions.rig import service_error
 from tests.transitions.running import running

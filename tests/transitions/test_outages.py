@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from processor.aws import Aws
-from processor.embedded.embedded_aws import EmbeddedAws
-from processor.health import Diagnosis, check
-from processor.metrics import Metric
+from processor.aws.clients import Aws
+from processor.localaws.embedded_aws import EmbeddedAws
+from processor.observability.health import Diagnosis, check
+from processor.observability.metrics import Metric
 from processor.settings import AwsSettings
 from tests.handlers.making import body, item, text_at
 from tests.transitions.rig import service_error, timeout
@@ -56,9 +56,9 @@ def bodies_of(number: int) -> list[str]:
 @pytest.fixture
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Outages of tests are short, so the pauses between probes are."""
-    monkeypatch.setattr("processor.transitions.store_gate.FIRST_PAUSE_SECONDS", 0.05)
-    monkeypatch.setattr("processor.transitions.store_gate.MAX_PAUSE_SECONDS", 0.2)
-    monkeypatch.setattr("processor.transitions.store_gate._LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("processor.transitions.circuit_breaker.FIRST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr("processor.transitions.circuit_breaker.MAX_PAUSE_SECONDS", 0.2)
+    monkeypatch.setattr("processor.transitions.circuit_breaker._LOOK_SECONDS", 0.05)
     monkeypatch.setattr("processor.transitions.receiver.FIRST_BACK_OFF_SECONDS", 0.05)
 
 
@@ -236,7 +236,7 @@ def test_while_no_delete_works_the_service_goes_on_and_then_recovers(
 def silent_sqs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The service's own client for short calls, with a tenth of its time-out, on a server that takes
     connections and never answers."""
-    monkeypatch.setattr("processor.aws.SETTLE_ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr("processor.aws.clients.SETTLE_ANSWER_SECONDS", 0.3)
     with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
         yield Aws(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from processor.embedded.embedded_aws import EmbeddedAws
+from processor.localaws.embedded_aws import EmbeddedAws
 from tests.handlers.making import SECRET, SIGNED_URL, body, fields, item, text_at
 from tests.handlers.test_envelopes import event_bridge, sns
 from tests.transitions.running import Running, running

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from handlers.transitions import Outcome
-from processor.aws import CONNECT_SECONDS, SETTLE_CALL_SECONDS, WRITE_ANSWER_SECONDS
-from processor.aws_errors import AwsError, Misconfigured, NotFound, Transient
-from processor.metrics import Metric, Metrics
+from processor.aws.clients import CONNECT_SECONDS, SETTLE_CALL_SECONDS, WRITE_ANSWER_SECONDS
+from processor.aws.errors import AwsError, Misconfigured, NotFound, Transient
+from processor.observability.metrics import Metric, Metrics
 from processor.transitions.messages import Message, Settled, Verdict
 from processor.transitions.receiver import MAX_BACK_OFF_SECONDS, QueueUnusable, Receiver
 from tests.handlers.making import body

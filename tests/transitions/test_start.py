@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from processor.embedded.embedded_aws import EmbeddedAws
+from processor.localaws.embedded_aws import EmbeddedAws
 from processor.settings import SettingsError
-from processor.startup import StartError
+from processor.startup_checks import StartError
 from tests.resources import fresh_name
 from tests.transitions.rig import service_error
 from tests.transitions.running import Running, running
@@ -20,8 +20,8 @@ from tests.transitions.test_outages import REFUSED, Switch, bodies_of
 @pytest.fixture
 def few_tries(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tries at the start follow each other quickly, and patience ends soon."""
-    monkeypatch.setattr("processor.startup._FIRST_WAIT_SECONDS", 0.01)
-    monkeypatch.setattr("processor.startup.PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr("processor.startup_checks._FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr("processor.startup_checks.PATIENCE_SECONDS", 0.3)
 
 
 @pytest.mark.usefixtures("few_tries")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from processor.aws_errors import Misconfigured, NotFound, Rejected, Transient
+from processor.aws.errors import Misconfigured, NotFound, Rejected, Transient
 from processor.transitions.status_table import Failed, Late, Refused, StatusTable, Written
 from tests.handlers.making import SIGNED_URL, at, item, text_at
 from tests.resources import fresh_name

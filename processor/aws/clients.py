@@ -1,0 +1,294 @@
+"""boto3 clients with explicit timeouts and retries; what botocore raises becomes one of `aws_errors`."""
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import boto3
+import botocore.exceptions as bc
+from botocore.config import Config
+from botocore.parsers import ResponseParserError
+
+from processor.aws.errors import (
+    AwsError,
+    ConditionFailed,
+    IteratorExpired,
+    Misconfigured,
+    NoCredentials,
+    Rejected,
+    Transient,
+    Trimmed,
+    error_for,
+)
+from processor.aws.stream_records import read_answer
+from processor.observability.log import get_logger
+from processor.settings import AwsSettings, SettingsError
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+    from types_boto3_dynamodbstreams import DynamoDBStreamsClient
+    from types_boto3_kinesis import KinesisClient
+    from types_boto3_sqs import SQSClient
+else:
+    DynamoDBClient = DynamoDBStreamsClient = KinesisClient = SQSClient = object
+
+CONNECT_SECONDS = 2
+ANSWER_SECONDS = 5
+WRITE_ANSWER_SECONDS = 3  # with CONNECT_SECONDS: one attempt of a status write ends within 5 s
+SETTLE_ANSWER_SECONDS = 3  # a delete or a copy that is sent twice does no harm, a receiver that waits does
+SETTLE_CALL_SECONDS = CONNECT_SECONDS + SETTLE_ANSWER_SECONDS  # one call at worst
+
+T = TypeVar("T")
+
+
+_EXPECTED_EXCEPTIONS = (bc.ClientError, bc.BotoCoreError, ResponseParserError, OSError, RuntimeError)
+_PERMANENT_EXCEPTIONS = (
+    bc.NoRegionError,
+    bc.UnauthorizedSSOTokenError,
+    bc.TokenRetrievalError,
+    bc.ProfileNotFound,
+    bc.ConfigParseError,
+)
+
+
+def translate(error: Exception, operation: str) -> AwsError:
+    """Turns what botocore raises into one of our errors.
+
+    Args:
+        error: a ClientError, another BotoCoreError, or what else came out of a client's method.
+        operation: the API's name of the call.
+    """
+    if isinstance(error, bc.ClientError):
+        details: Any = error.response
+        code = str(details.get("Error", {}).get("Code", "Unknown"))
+        status = int(details.get("ResponseMetadata", {}).get("HTTPStatusCode", 400))
+        match code:
+            case "ConditionalCheckFailedException":
+                return ConditionFailed(operation, code, details.get("Item") or None)
+            case "ExpiredIteratorException":
+                return IteratorExpired(operation, code)
+            case "TrimmedDataAccessException":
+                return Trimmed(operation, code)
+        return error_for(operation, code, status)
+    name = type(error).__name__
+    if isinstance(error, bc.ParamValidationError):
+        return Rejected(operation, name)
+    if isinstance(error, bc.NoCredentialsError | bc.PartialCredentialsError):
+        return NoCredentials(operation, name)
+    if isinstance(error, _PERMANENT_EXCEPTIONS):
+        return Misconfigured(operation, name)
+    return Transient(operation, name)
+
+
+def call(method: Callable[..., T], /, **arguments: Any) -> T:
+    """Calls a client's method.
+
+    Args:
+        method: such as `client.update_item`.
+        arguments: its parameters.
+
+    Returns:
+        The answer.
+
+    Raises:
+        AwsError: one of its kinds, for everything that botocore raises.
+        AssertionError, SettingsError: as they are.
+    """
+    try:
+        return method(**arguments)
+    except (AssertionError, SettingsError):
+        raise  # something here is impossible, or an operator's to mend: a second try must not hide it
+    except Exception as error:  # noqa: BLE001 - botocore raises more than its own types: RuntimeError where
+        # refreshed credentials are still expired, OSError where a token file cannot be read, TypeError for
+        # an answer of another shape. None of them may end the thread that called.
+        name = "".join(part.capitalize() for part in method.__name__.split("_"))
+        if not isinstance(error, _EXPECTED_EXCEPTIONS):
+            # A defect, here or in botocore, that would look like an outage for ever.
+            get_logger().error("aws_call_defect", operation=name, exc_info=error)
+        raise translate(error, name) from None
+
+
+class Aws:
+    """Makes each client once; clients are thread-safe, making them is not, so that is under a lock.
+
+    Args:
+        settings: region, endpoints and credentials.
+        threads: how many threads call at the same time; each pool has a connection for each.
+        poll_seconds: how long a receive waits, for its read timeout.
+
+    Raises:
+        SettingsError: if no region is known or the profile does not exist.
+    """
+
+    def __init__(self, settings: AwsSettings, *, threads: int = 8, poll_seconds: int = 20) -> None:
+        try:
+            self._session = boto3.Session(
+                region_name=settings.region,
+                profile_name=settings.profile,
+                aws_access_key_id=settings.access_key_id,
+                aws_secret_access_key=settings.secret_access_key,
+                aws_session_token=settings.session_token,
+            )
+        except (bc.ProfileNotFound, bc.ConfigParseError):
+            raise SettingsError("AWS_PROFILE must name a profile of a readable AWS configuration") from None
+        if not self._session.region_name:
+            raise SettingsError("AWS_REGION must be set to the region of the table, such as us-east-1")
+        self._settings = settings
+        self._threads = threads
+        self._poll_seconds = poll_seconds
+        self._clients: dict[str, Any] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def region(self) -> str:
+        """The region in use."""
+        return str(self._session.region_name)
+
+    def receiving(self) -> SQSClient:
+        """SQS for ReceiveMessage: outlives a long poll, no retries inside, for the loop has its own."""
+        client: SQSClient = self._client("receiving", "sqs", read=self._poll_seconds + 10, attempts=1)
+        return client
+
+    def settling(self) -> SQSClient:
+        """SQS for the short calls of the service, without retries inside: who calls repeats them, and knows
+        for how long."""
+        client: SQSClient = self._client("settling", "sqs", read=SETTLE_ANSWER_SECONDS, attempts=1)
+        return client
+
+    def sqs(self) -> SQSClient:
+        """SQS for the operator's commands."""
+        client: SQSClient = self._client("sqs", "sqs", attempts=3)
+        return client
+
+    def dynamodb(self) -> DynamoDBClient:
+        """DynamoDB for the status table, without retries inside: the caller reads the clock again before
+        each attempt, so that no late retry writes what has expired meanwhile."""
+        client: DynamoDBClient = self._client("dynamodb", "dynamodb", read=WRITE_ANSWER_SECONDS, attempts=1)
+        return client
+
+    def leases(self) -> DynamoDBClient:
+        """DynamoDB for the leases table, without retries inside: a renewal that gets no answer must end while
+        its lease can still be renewed. Whoever calls it tries again."""
+        client: DynamoDBClient = self._client("leases", "dynamodb", read=WRITE_ANSWER_SECONDS, attempts=1)
+        return client
+
+    def streams(self) -> DynamoDBStreamsClient:
+        """DynamoDB Streams, its GetRecords records as DynamoDB's own JSON (see `keep_raw_records`)."""
+        client: DynamoDBStreamsClient = self._client(
+            "streams", "dynamodbstreams", attempts=1, prepare=keep_raw_records
+        )
+        return client
+
+    def kinesis(self) -> KinesisClient:
+        """Kinesis, without retries inside: a retry must keep the order of a bucket."""
+        client: KinesisClient = self._client("kinesis", "kinesis", attempts=1)
+        return client
+
+    def other(self, service: str) -> Any:
+        """A client of another service, for the operator's commands."""
+        return self._client(f"other {service}", service, read=20, attempts=3)
+
+    def _client(
+        self,
+        key: str,
+        service: str,
+        *,
+        attempts: int,
+        read: int = ANSWER_SECONDS,
+        prepare: Callable[[Any], None] | None = None,
+    ) -> Any:
+        def find_or_make() -> Any:
+            with self._lock:
+                if key not in self._clients:
+                    client = self._make(service, read, attempts)
+                    refuse_foreign_answers(client)
+                    if prepare:
+                        prepare(client)
+                    self._clients[key] = client
+                return self._clients[key]
+
+        try:
+            return find_or_make()
+        except bc.CredentialRetrievalError:  # from making it, which asks a container's endpoint
+            return _ClientToCome(find_or_make)
+
+    def _make(self, service: str, read_seconds: int, attempts: int) -> Any:
+        config = Config(
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=read_seconds,
+            retries={"mode": "standard", "total_max_attempts": attempts},
+            tcp_keepalive=True,
+            max_pool_connections=self._threads + 4,
+            # Both cost CPU for each call, a sixth of all together: the parameters here are built by our own
+            # code, and a whole user agent is not assembled anew each time.
+            parameter_validation=False,
+            user_agent=f"export-status boto3/{boto3.__version__}",
+        )
+        make: Any = self._session.client
+        endpoint_url = self._settings.endpoints.get(service, self._settings.endpoint_url)
+        try:
+            return make(service, endpoint_url=endpoint_url, config=config)
+        except bc.CredentialRetrievalError:
+            raise
+        except (bc.BotoCoreError, ValueError) as wrong:  # ValueError: "Invalid endpoint"
+            raise SettingsError(f"a setting of the AWS SDK is wrong: {wrong}") from None
+
+
+class _ClientToCome:
+    """Stands for a client that cannot be made before credentials are handed out: each call tries again."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+
+    def __getattr__(self, name: str) -> Any:
+        def method(**arguments: Any) -> Any:
+            return getattr(self._make(), name)(**arguments)
+
+        method.__name__ = name
+        return method
+
+
+def refuse_foreign_answers(client: Any) -> None:
+    """Turns a success that AWS cannot have sent into a failure.
+
+    botocore takes a page of HTML with status 200, as proxies send them, for an answer without members: a
+    write would count as done. Error answers of that kind are left to their status.
+    """
+    is_json = client.meta.service_model.resolved_protocol == "json"
+
+    def look(operation_model: Any, response_dict: dict[str, Any], **_: Any) -> None:
+        shape = operation_model.output_shape
+        if shape is None:
+            return
+        if not is_json:  # XML: another document's root would be a KeyError in botocore
+            wrapper = f"<{shape.serialization.get('resultWrapper', '')}".encode()
+            if response_dict["status_code"] < 300 and wrapper not in response_dict["body"]:
+                raise ResponseParserError("the answer is not this operation's")
+            return
+        if response_dict["body"].startswith(b"{"):
+            return
+        if response_dict["status_code"] < 300:
+            raise ResponseParserError("the answer is no JSON object")
+        response_dict["body"] = b""
+
+    client.meta.events.register(f"before-parse.{client.meta.service_model.service_id.hyphenize()}", look)
+
+
+def keep_raw_records(client: Any) -> None:
+    """Lets GetRecords hand over the records as `stream_records.read_answer` reads them.
+
+    botocore's parser walks the shape of every record, which costs many times what reading the JSON does.
+    """
+
+    def take_records(
+        response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any
+    ) -> None:
+        if response_dict["status_code"] != 200:
+            return
+        try:
+            customized_response_dict.update(read_answer(response_dict["body"]))
+        except ValueError as broken:
+            raise ResponseParserError("the answer is not a JSON object") from broken
+        response_dict["body"] = b"{}"
+
+    client.meta.events.register("before-parse.dynamodb-streams.GetRecords", take_records)

@@ -1,0 +1,189 @@
+"""The command group `audit`: looks at the audit trail in the Kinesis stream, and repeats it."""
+
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from threading import Event
+from typing import Annotated
+
+import typer
+
+from processor.audit.pipeline import make_sink
+from processor.audit.replay import Replay, Replayed
+from processor.audit.sinks.base import SinkUnavailable
+from processor.audit.tail import KinesisReader
+from processor.aws.errors import AwsError
+from processor.cli import EXIT_FAILED, CommandFailed, complain
+from processor.cli.audit.output import EntryOutput
+from processor.cli.durations import moment
+from processor.cli.output import json_line, progress
+from processor.cli.session import aws_errors, connect, usage_error
+from processor.streams.api import MalformedPage, StreamApi
+from processor.streams.shards import RETENTION_HOURS
+
+audit_app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@audit_app.callback()
+def audit() -> None:
+    """Look at the audit trail, and repeat it."""
+
+
+@audit_app.command()
+def tail(
+    *,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="wait for new entries, until Ctrl-C")
+    ] = False,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="from when on: 15m, 2h, 1d ago or 2026-11-22T10:00:00Z; all if not given"
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="JSON lines also on a terminal; they are the default elsewhere")
+    ] = False,
+) -> None:
+    """Print the audit entries of the stream KINESIS_EXPORT_AUDIT_STREAM, each once.
+
+    Entries of one export come in order. A record that cannot be read is named on standard error, the rest is
+    printed, and the exit status is 1.
+
+    Example: export-status audit tail --since 1h | jq 'select(.finished | not)'
+    """
+    started = datetime.now(UTC)
+    try:
+        start = None if since is None else moment(since, started)
+    except ValueError as wrong:
+        raise usage_error(f"--since {wrong}") from None
+    settings, aws = connect()
+    stream = settings.required_audit_stream()
+    reader = KinesisReader(aws.kinesis(), stream, since=start, wait=Event().wait, on_retry=RetryNotice())
+    shown = EntryOutput(as_json=as_json or not sys.stdout.isatty())
+    try:
+        with aws_errors(f"the audit stream {stream} (KINESIS_EXPORT_AUDIT_STREAM)"):
+            for page in reader.pages(None if follow else started):
+                for record in page:
+                    shown.show(record)
+                sys.stdout.flush()
+    except KeyboardInterrupt:
+        if not follow:
+            raise
+    raise typer.Exit(EXIT_FAILED if shown.bad_records else 0)
+
+
+@audit_app.command()
+def replay(
+    *,
+    since: Annotated[
+        str,
+        typer.Option(metavar="TIME", help="removals from when on: 15m, 2h, 1d ago or 2026-11-22T10:00:00Z"),
+    ],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only count the entries")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="the counts as one JSON line, the last of standard output")
+    ] = False,
+) -> None:
+    """Put the audit entries of what left the table since TIME once more, to the sinks of EXPORT_AUDIT_SINKS.
+
+    They come from the table's stream, which holds 24 hours, and keep their auditId. Leases and checkpoints
+    are not touched; the service may run meanwhile. The sink `log` is this command's standard output.
+
+    Example: export-status audit replay --since 2h --dry-run
+    """
+    started = datetime.now(UTC)
+    try:
+        start = moment(since, started)
+    except ValueError as wrong:
+        raise usage_error(f"--since {wrong}") from None
+    settings, aws = connect()
+    names = () if dry_run else settings.audit_sinks
+    sinks = [make_sink(name, settings, aws, Event().wait) for name in names]
+    if started - start > timedelta(hours=RETENTION_HOURS):
+        typer.echo(f"the stream holds {RETENTION_HOURS:.0f} hours; what is older is gone", err=True)
+    run = Replay(
+        StreamApi(aws.streams()),
+        sinks,
+        table=settings.table,
+        since=start,
+        until=started,
+        wait=Event().wait,
+        on_retry=RetryNotice(),
+    )
+    tally = Tally(dry_run)
+    try:
+        with (
+            aws_errors(f"the stream of the table {settings.table}"),
+            progress("replaying", None, beside_lines="log" in names) as advance,
+        ):
+            for page in run.pages():
+                tally.add(page)
+                advance(tally.entries)
+    except (SinkUnavailable, MalformedPage) as error:
+        problem = str(error) or "the stream's answers make no sense"
+        raise CommandFailed(f"{problem}; {tally.so_far()}, run it again") from None
+    except CommandFailed as failed:
+        raise CommandFailed(f"{failed}; {tally.so_far()}") from None
+    except KeyboardInterrupt:
+        complain(f"interrupted; {tally.so_far()}")
+        raise
+    finally:  # also of what was interrupted
+        if as_json:
+            typer.echo(json_line(tally.fields()))
+    if tally.trimmed:
+        typer.echo("some records were trimmed before they could be read", err=True)
+    if not as_json:
+        done = "would be put" if dry_run else "were put"
+        typer.echo(
+            f"{tally.entries} entries {done} again, {tally.refused} of them refused by a sink", err=True
+        )
+    raise typer.Exit(EXIT_FAILED if tally.refused else 0)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a replay has done so far."""
+
+    dry_run: bool
+    entries: int = 0
+    refused: int = 0
+    trimmed: bool = False
+
+    def add(self, page: Replayed) -> None:
+        """Counts a page and names what was refused of it."""
+        self.entries += page.entries
+        self.trimmed = self.trimmed or page.trimmed
+        for name, refusal in page.refused:
+            self.refused += 1
+            typer.echo(f"audit replay: {name} refuses {refusal.entry.audit_id}: {refusal.reason}", err=True)
+
+    def so_far(self) -> str:
+        """For a replay that did not come to its end; a page may have been put in part."""
+        if self.dry_run:
+            return f"{self.entries} entries were counted"
+        return f"at least {self.entries} entries were put"
+
+    def fields(self) -> dict[str, object]:
+        """What `--json` says."""
+        return {
+            "dryRun": self.dry_run,
+            "put": self.entries,
+            "refused": self.refused,
+            "trimmed": self.trimmed,
+        }
+
+
+class RetryNotice:
+    """Says once that something fails and is tried again: it explains a long silence."""
+
+    def __init__(self) -> None:
+        self._said = False
+
+    def __call__(self, error: Exception) -> None:
+        """To be called with each error that is tried again."""
+        if self._said:
+            return
+        self._said = True
+        problem = f"AWS does not answer as it should ({error})" if isinstance(error, AwsError) else str(error)
+        complain(f"{problem or 'an answer makes no sense'}; trying again for a minute or two")

@@ -1,0 +1,91 @@
+"""What `audit tail` writes: each entry once to standard output, what is wrong to standard error."""
+
+import json
+import sys
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+import typer
+from rich.text import Text
+
+from handlers.masking import mask_urls
+from processor.audit.kpl import BrokenAggregate, UserRecord, read_record
+from processor.audit.tail import KinesisRecord
+from processor.cli.audit.lines import HEADER, render, row
+from processor.cli.output import console, json_line
+
+WINDOW_ENTRIES = 100_000
+"""How many entries back a repeat is known as one. Repeats come from pages that were put again, which are at
+most 1,000 entries old for each shard of the table's stream."""
+
+
+class EntryOutput:
+    """Writes entries to standard output, repeats left out, and what is wrong to standard error."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.bad_records = 0
+        self._console = None if as_json else console()
+        self._seen: OrderedDict[str, None] = OrderedDict()
+        if self._console is not None:
+            sys.stdout.write(render(self._console, Text(HEADER, "bold")) + "\n")
+
+    def show(self, record: KinesisRecord) -> None:
+        """Writes the entries of a record that are new."""
+        for entry in self._entries(record):
+            if self._is_repeat(entry["auditId"]):
+                continue
+            line = json_line(entry) if self._console is None else render(self._console, row(entry))
+            sys.stdout.write(line + "\n")
+
+    def _entries(self, record: KinesisRecord) -> Iterator[dict[str, Any]]:
+        try:
+            sub_records = read_record(record.partition_key, record.data)
+        except BrokenAggregate as broken:
+            self._complain(record, str(broken))
+            return
+        for number, sub_record in enumerate(sub_records):
+            entry = _entry(sub_record)
+            if entry is None:
+                self._complain(record, f"record {number + 1} of {len(sub_records)} must be an audit entry")
+            else:
+                yield entry
+
+    def _complain(self, record: KinesisRecord, problem: str) -> None:
+        self.bad_records += 1
+        typer.echo(f"audit tail: {record.shard_id} {record.sequence_number}: {problem}", err=True)
+
+    def _is_repeat(self, audit_id: str) -> bool:
+        repeat = audit_id in self._seen
+        self._seen[audit_id] = None
+        self._seen.move_to_end(audit_id)
+        if len(self._seen) > WINDOW_ENTRIES:
+            self._seen.popitem(last=False)
+        return repeat
+
+
+def _entry(record: UserRecord) -> dict[str, Any] | None:
+    """The entry as its producer wrote it, with fields of later versions, masked; None if it is none."""
+    try:
+        entry = _masked(json.loads(record.data, parse_constant=_no_constant))
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(entry, dict) or not isinstance(entry.get("auditId"), str):
+        return None
+    return entry
+
+
+def _no_constant(_name: str) -> NoReturn:
+    raise ValueError("NaN and Infinity are not JSON")
+
+
+def _masked(value: Any) -> Any:
+    match value:
+        case str():
+            return mask_urls(value)
+        case dict():
+            return {mask_urls(key): _masked(inner) for key, inner in value.items()}
+        case list():
+            return [_masked(inner) for inner in value]
+        case _:
+            return value

@@ -1,0 +1,152 @@
+"""Tries what the task's policy allows, as far as trying does no harm, and judges the answers.
+
+A conditional write that is always refused shows that writing is allowed. Receiving a message or putting an
+audit entry cannot be tried like that, and is named instead.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from handlers.writes import probe_arguments, probe_statement
+from processor.aws.clients import Aws
+from processor.aws.errors import AwsError, ConditionFailed, NotFound, Transient, error_for
+from processor.cli.check.finding import Finding, fine, unknown, wrong
+from processor.cli.check.probe import Facts, TableFacts, ask
+from processor.cli.check.target import Place
+from processor.cli.check.unread import refused, unread
+from processor.settings import Settings
+from processor.transitions.status_table import absent_key
+
+UNTRIABLE = (
+    *("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:SendMessage"),
+    *("dynamodb:PartiQLInsert", "kinesis:PutRecords"),
+)
+"""What cannot be tried without taking, sending or writing something."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One action that was tried. `error` is what AWS said to it, None if it was allowed."""
+
+    action: str
+    resource: str  # its name, for people
+    arn: str
+    error: AwsError | None
+
+
+def try_permissions(aws: Aws, settings: Settings, facts: Facts, place: Place) -> list[Trial]:
+    """Tries the actions on the tables and the stream that are there; what is missing has its own finding."""
+    trials: list[Trial] = []
+    if not isinstance(facts.table, NotFound):
+        trials += _on_status_table(aws, settings, place.arn("dynamodb", f"table/{settings.table}"))
+    if isinstance(facts.table, TableFacts) and "LatestStreamArn" in facts.table.description:
+        trials += _on_stream(aws, settings.table, str(facts.table.description["LatestStreamArn"]))
+    if not isinstance(facts.leases, NotFound):
+        arn = place.arn("dynamodb", f"table/{settings.leases_table}")
+        trials += _on_leases(aws, settings.leases_table, arn)
+    return trials
+
+
+def _on_status_table(aws: Aws, settings: Settings, arn: str) -> Iterator[Trial]:
+    client, table = aws.dynamodb(), settings.table
+    name = f"table {table}"
+    update = ask(client.update_item, TableName=table, **probe_arguments(absent_key()))
+    yield Trial("dynamodb:UpdateItem", name, arn, _error(update))
+    get = ask(client.get_item, TableName=table, Key={"requestId": {"S": absent_key()}})
+    yield Trial("dynamodb:GetItem", name, arn, _error(get))
+    if settings.write_mode != "single":
+        yield Trial("dynamodb:PartiQLUpdate", name, arn, _batch_error(client.batch_execute_statement, table))
+
+
+def _batch_error(batch_execute_statement: Callable[..., Any], table: str) -> AwsError | None:
+    """What AWS says to a statement that a right server refuses with ConditionalCheckFailed."""
+    probe = probe_statement(absent_key(), table)
+    answer = ask(
+        batch_execute_statement, Statements=[{"Statement": probe.text, "Parameters": probe.parameters}]
+    )
+    if isinstance(answer, AwsError):
+        return answer
+    code = answer["Responses"][0].get("Error", {}).get("Code", "Success")
+    return None if code == "ConditionalCheckFailed" else error_for("BatchExecuteStatement", code)
+
+
+def _on_stream(aws: Aws, table: str, arn: str) -> Iterator[Trial]:
+    client, name = aws.streams(), f"stream of {table}"
+    yield Trial("dynamodb:ListStreams", name, "*", _error(ask(client.list_streams, TableName=table, Limit=1)))
+    stream = ask(client.describe_stream, "StreamDescription", StreamArn=arn, Limit=1)
+    yield Trial("dynamodb:DescribeStream", name, arn, _error(stream))
+    if isinstance(stream, AwsError) or not stream.get("Shards"):
+        return
+    shard = stream["Shards"][0]["ShardId"]
+    position = ask(client.get_shard_iterator, StreamArn=arn, ShardId=shard, ShardIteratorType="TRIM_HORIZON")
+    yield Trial("dynamodb:GetShardIterator", name, arn, _error(position))
+    if not isinstance(position, AwsError):
+        records = ask(client.get_records, ShardIterator=position["ShardIterator"], Limit=1)
+        yield Trial("dynamodb:GetRecords", name, arn, _error(records))
+
+
+def _on_leases(aws: Aws, table: str, arn: str) -> Iterator[Trial]:
+    client, name = aws.leases(), f"table {table}"
+    key = {"leaseKey": {"S": absent_key()}}
+    never = {"TableName": table, "ConditionExpression": "attribute_exists(leaseKey)"}
+    tries: tuple[tuple[str, Callable[..., Any], dict[str, Any]], ...] = (
+        ("PutItem", client.put_item, {"Item": key, **never}),
+        ("GetItem", client.get_item, {"TableName": table, "Key": key}),
+        (
+            "UpdateItem",
+            client.update_item,
+            {
+                "Key": key,
+                "UpdateExpression": "SET leaseCounter = :none",
+                "ExpressionAttributeValues": {":none": {"N": "0"}},
+                **never,
+            },
+        ),
+        ("DeleteItem", client.delete_item, {"Key": key, **never}),
+        ("Scan", client.scan, {"TableName": table, "Limit": 1}),
+    )
+    for action, method, arguments in tries:
+        yield Trial(f"dynamodb:{action}", name, arn, _error(ask(method, **arguments)))
+
+
+def _error(answer: object) -> AwsError | None:
+    """A refused condition is the answer that was hoped for."""
+    return answer if isinstance(answer, AwsError) and not isinstance(answer, ConditionFailed) else None
+
+
+def judge_permissions(trials: Sequence[Trial], place: Place) -> Iterator[Finding]:
+    """For each resource what is allowed, what is refused, and what could not be told."""
+    for resource in dict.fromkeys(trial.resource for trial in trials):
+        of_resource = [trial for trial in trials if trial.resource == resource]
+        subject = f"permissions on {resource}"
+        allowed = [trial for trial in of_resource if trial.error is None]
+        if allowed:
+            yield fine(subject, ", ".join(_short(trial) for trial in allowed))
+        for arn in dict.fromkeys(trial.arn for trial in of_resource):
+            denied = [
+                trial
+                for trial in of_resource
+                if trial.arn == arn and trial.error is not None and refused(trial.error, place, "dynamodb")
+            ]
+            if denied:
+                actions = tuple(trial.action for trial in denied)
+                yield wrong(
+                    subject,
+                    f"{', '.join(_short(trial) for trial in denied)} refused ({denied[0].error})",
+                    place.allow(actions, arn),
+                )
+        for trial in of_resource:
+            if trial.error is not None and not refused(trial.error, place, "dynamodb"):
+                yield _not_told(subject, trial, trial.error, place)
+    yield unknown("permissions", f"not tried, for trying would do harm: {', '.join(UNTRIABLE)}")
+
+
+def _not_told(subject: str, trial: Trial, error: AwsError, place: Place) -> Finding:
+    if isinstance(error, Transient):
+        return unread(subject, error, place, trial.action, trial.arn)
+    return unknown(subject, f"{_short(trial)} could not be tried ({error})")
+
+
+def _short(trial: Trial) -> str:
+    return trial.action.partition(":")[2]

@@ -1,0 +1,229 @@
+"""Judges the event queue and the dead-letter queue (contract section 3)."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from handlers.events import CLOCK_TOLERANCE
+from processor.aws.errors import AwsError, NotFound
+from processor.cli.check.finding import Finding, fine, wrong
+from processor.cli.check.probe import Facts, QueueFacts, redrive_policy
+from processor.cli.check.target import Place
+from processor.cli.check.unread import unread
+from processor.settings import Settings
+from processor.startup_checks import MIN_VISIBILITY_SECONDS
+from processor.transitions.event_queue import BACK_OFF_FIRST_SECONDS, BACK_OFF_MAX_SECONDS
+
+USUAL_RECEIVES = 60  # contract section 3
+SQS_MAX_RECEIVES = 1_000  # maxReceiveCount ("SetQueueAttributes")
+EVENT_QUEUE: Mapping[str, str] = {
+    "VisibilityTimeout": "120",
+    "ReceiveMessageWaitTimeSeconds": "20",
+    "MessageRetentionPeriod": "345600",  # 4 days
+    "MaximumMessageSize": "262144",
+    "SqsManagedSseEnabled": "true",
+}
+DEAD_LETTER_QUEUE: Mapping[str, str] = {
+    "MessageRetentionPeriod": "1209600",  # 14 days, the most
+    "MaximumMessageSize": "1048576",  # 1 MiB, the most
+    "SqsManagedSseEnabled": "true",
+}
+"""What `infra/data.yaml` gives the queues; a test holds the two together."""
+
+COPY_OVERHEAD_BYTES = 1_024
+"""What a dead-letter copy is longer than its message: five attributes, the longest of 256 characters."""
+
+_REGION_OF_URL = re.compile(r"https://(?:sqs|queue)\.([a-z]{2}-[a-z0-9-]+-\d)\.amazonaws\.")
+
+
+def shortest_wait_seconds(receives: int) -> int:
+    """How long a message that nobody can use yet waits at least until its last receive: the back-offs of
+    contract section 3 with all the luck of their jitter missing."""
+    wholes = (
+        min(BACK_OFF_MAX_SECONDS, BACK_OFF_FIRST_SECONDS * 2 ** min(receive - 1, 10))
+        for receive in range(1, receives)
+    )
+    return sum(max(1, whole // 2) for whole in wholes)
+
+
+def receives_needed(ttl_seconds: int) -> int:
+    """The least maxReceiveCount with which an `early` event outwaits its export's life, as far as SQS
+    allows. A producer's clock may be ahead by as much as events may lie in the future."""
+    must_wait = ttl_seconds + CLOCK_TOLERANCE.total_seconds()
+    return next(
+        (count for count in range(1, SQS_MAX_RECEIVES) if shortest_wait_seconds(count) > must_wait),
+        SQS_MAX_RECEIVES,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A queue that could be looked at."""
+
+    url: str
+    attributes: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Its name, with `.fifo` where it is FIFO."""
+        return _name(self.url)
+
+    @property
+    def arn(self) -> str:
+        """Its ARN."""
+        return str(self.attributes["QueueArn"])
+
+    def number(self, attribute: str) -> int:
+        """An attribute that is a number; 0 where the server leaves it out."""
+        return int(self.attributes.get(attribute, 0))
+
+
+def judge_queues(settings: Settings, facts: Facts, place: Place) -> Iterator[Finding]:
+    """Both queues, and what leads from one to the other."""
+    events = _seen(facts.queue)
+    if (region := _REGION_OF_URL.match(facts.queue.url)) and region[1] != place.region:
+        yield wrong(
+            f"queue {_name(facts.queue.url)}",
+            f"SQS_EXPORT_EVENTS_QUEUE_URL is of {region[1]}, but AWS_REGION is {place.region}",
+            f"export AWS_REGION={region[1]}",
+        )
+    if isinstance(events, AwsError):
+        yield _not_there(_name(facts.queue.url), events, EVENT_QUEUE, place)
+        return
+    yield _visibility(events, settings, place)
+    letters = _seen(facts.dlq) if isinstance(facts.dlq, QueueFacts) else facts.dlq
+    yield _redrive(events, letters if isinstance(letters, Queue) else None, settings, place)
+    if isinstance(letters, Queue):
+        yield _retention(events, letters, place)
+        yield _room(events, letters, place)
+        yield _permission(events, letters, place)
+    elif letters is not None:
+        known = facts.dlq.url if isinstance(facts.dlq, QueueFacts) else redrive_policy(events.attributes).arn
+        yield _not_there(_name(known or ""), letters, DEAD_LETTER_QUEUE, place)
+
+
+def _seen(facts: QueueFacts) -> Queue | AwsError:
+    return facts.attributes if isinstance(facts.attributes, AwsError) else Queue(facts.url, facts.attributes)
+
+
+def _not_there(name: str, error: AwsError, attributes: Mapping[str, str], place: Place) -> Finding:
+    if isinstance(error, NotFound):
+        create = _create(place, name, attributes)
+        return wrong(f"queue {name}", "does not exist in this region and account", create)
+    return unread(f"queue {name}", error, place, f"sqs:{error.operation}", place.arn("sqs", name))
+
+
+def _visibility(events: Queue, settings: Settings, place: Place) -> Finding:
+    subject = f"queue {events.name} visibility timeout"
+    seconds = events.number("VisibilityTimeout")
+    if seconds < MIN_VISIBILITY_SECONDS:
+        return wrong(
+            subject,
+            f"must be at least {MIN_VISIBILITY_SECONDS} s for a batch to be settled in, is {seconds} s",
+            _set(place, events.url, {"VisibilityTimeout": EVENT_QUEUE["VisibilityTimeout"]}),
+        )
+    return fine(
+        subject,
+        f"{seconds} s; a poll waits {settings.poll_seconds} s of the {settings.drain_seconds} s of a drain",
+    )
+
+
+def _redrive(events: Queue, letters: Queue | None, settings: Settings, place: Place) -> Finding:
+    subject = f"queue {events.name} redrive policy"
+    policy = redrive_policy(events.attributes)
+    needed = receives_needed(settings.ttl_seconds)
+    usual = max(USUAL_RECEIVES, needed)
+    if letters is not None and policy.arn != letters.arn:
+        found = "missing" if policy.arn is None else f"leads to {_name(policy.arn)}"
+        return wrong(
+            subject,
+            f"{found}, must lead to {letters.name}, the SQS_EXPORT_EVENTS_DLQ_URL",
+            _redrive_to(place, events.url, letters.arn, usual),
+        )
+    if policy.arn is None:
+        name = f"{events.name.removesuffix('.fifo')}-dlq{'.fifo' if events.name.endswith('.fifo') else ''}"
+        create = _create(place, name, DEAD_LETTER_QUEUE)
+        arn = f"{events.arn.rpartition(':')[0]}:{name}"
+        return wrong(subject, "missing", f"{create} && {_redrive_to(place, events.url, arn, usual)}")
+    count = policy.max_receive_count or 0
+    waits = f"maxReceiveCount {count}: an early event waits {shortest_wait_seconds(count)} s at least"
+    if count >= needed:
+        return fine(subject, waits)
+    return wrong(
+        subject,
+        f"{waits}, which must be more than the TTL of {settings.ttl_seconds} s and"
+        f" {CLOCK_TOLERANCE.seconds} s for clocks that differ",
+        _redrive_to(place, events.url, policy.arn, usual),
+    )
+
+
+def _retention(events: Queue, letters: Queue, place: Place) -> Finding:
+    attribute = "MessageRetentionPeriod"
+    subject = f"queue {letters.name} retention"
+    of_events, of_letters = events.number(attribute), letters.number(attribute)
+    if of_letters > of_events:
+        return fine(subject, f"{of_letters} s, longer than the event queue's {of_events} s")
+    mend = _set(place, letters.url, {attribute: DEAD_LETTER_QUEUE[attribute]})
+    if of_events >= int(DEAD_LETTER_QUEUE[attribute]):
+        mend = f"{mend} && {_set(place, events.url, {attribute: EVENT_QUEUE[attribute]})}"
+    return wrong(
+        subject,
+        f"must be longer than the event queue's {of_events} s, for the clock of a message that SQS moves runs"
+        f" on; is {of_letters} s",
+        mend,
+    )
+
+
+def _room(events: Queue, letters: Queue, place: Place) -> Finding:
+    attribute = "MaximumMessageSize"
+    subject = f"queue {letters.name} message size"
+    of_events, of_letters = events.number(attribute), letters.number(attribute)
+    if of_letters >= of_events + COPY_OVERHEAD_BYTES:
+        return fine(subject, f"{of_letters} bytes, a copy with its attributes fits")
+    mend = _set(place, letters.url, {attribute: DEAD_LETTER_QUEUE[attribute]})
+    if of_events + COPY_OVERHEAD_BYTES > int(DEAD_LETTER_QUEUE[attribute]):
+        mend = f"{mend} && {_set(place, events.url, {attribute: EVENT_QUEUE[attribute]})}"
+    return wrong(
+        subject,
+        f"must be {COPY_OVERHEAD_BYTES} bytes more than the event queue's {of_events}, is {of_letters}",
+        mend,
+    )
+
+
+def _permission(events: Queue, letters: Queue, place: Place) -> Finding:
+    subject = f"queue {letters.name} redrive permission"
+    policy: dict[str, Any] = json.loads(letters.attributes.get("RedriveAllowPolicy") or "{}")
+    sources = policy.get("sourceQueueArns", [])
+    match policy.get("redrivePermission", "allowAll"):
+        case "allowAll":
+            return fine(subject, "for every queue")
+        case "byQueue" if events.arn in sources:
+            return fine(subject, "for the event queue")
+    allowed = {"redrivePermission": "byQueue", "sourceQueueArns": [*sources, events.arn]}
+    return wrong(
+        subject,
+        "not for the event queue",
+        _set(place, letters.url, {"RedriveAllowPolicy": json.dumps(allowed)}),
+    )
+
+
+def _name(url_or_arn: str) -> str:
+    return re.split("[/:]", url_or_arn)[-1]
+
+
+def _create(place: Place, name: str, attributes: Mapping[str, str]) -> str:
+    fifo = {"FifoQueue": "true"} if name.endswith(".fifo") else {}
+    words = ("--queue-name", name, "--attributes", json.dumps({**attributes, **fifo}))
+    return place.aws("sqs", "create-queue", *words)
+
+
+def _set(place: Place, url: str, attributes: Mapping[str, str]) -> str:
+    words = ("--queue-url", url, "--attributes", json.dumps(attributes))
+    return place.aws("sqs", "set-queue-attributes", *words)
+
+
+def _redrive_to(place: Place, url: str, arn: str, receives: int) -> str:
+    policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": str(receives)})
+    return _set(place, url, {"RedrivePolicy": policy})

@@ -1,0 +1,123 @@
+"""Goes through a dead-letter queue once and leaves it as it was, but for what was deleted on the way.
+
+SQS has no call that looks at messages without taking them: each is received, hidden from others for a
+short while, and made visible again at the end. Only its receive count grows.
+"""
+
+from collections.abc import Iterable, Iterator
+from threading import Event
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from processor.cli.dlq.letters import Letter
+from processor.cli.session import patiently
+from processor.dead_letters import SQS_MAX_BATCH
+from processor.observability.metrics import Metrics
+from processor.transitions.event_queue import EventQueue
+from processor.transitions.messages import Message
+
+if TYPE_CHECKING:
+    from types_boto3_sqs import SQSClient
+
+WAIT_SECONDS = 1  # any long poll asks all of SQS's servers, so an empty answer means an empty queue
+MIN_HIDDEN_SECONDS = 30
+MAX_HIDDEN_SECONDS = 900
+HIDDEN_SECONDS_PER_MESSAGE = 0.02  # a page of ten takes about a tenth of a second, receive to delete
+MAX_PAGES_OF_REPEATS = 3
+
+
+class Walk:
+    """One way through the queue; a context manager that makes visible again what it holds.
+
+    Args:
+        client: SQS.
+        url: the dead-letter queue's URL.
+        limit: how many letters to see at most; None for all.
+
+    Attributes:
+        expected: about how many letters the queue showed at the beginning.
+        hidden: about how many others had received by then, and not given back.
+    """
+
+    def __init__(self, client: "SQSClient", url: str, *, limit: int | None = None) -> None:
+        self._client = client
+        self._url = url
+        self._limit = limit
+        self._queue = EventQueue(
+            receiving=client, settling=client, url=url, abandon=Event(), metrics=Metrics()
+        )
+        self._held: dict[str, Message] = {}
+        self._seen: set[str] = set()
+        answer = patiently(
+            client.get_queue_attributes,
+            QueueUrl=url,
+            AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
+        )
+        self.expected = int(answer["Attributes"]["ApproximateNumberOfMessages"])
+        self.hidden = int(answer["Attributes"]["ApproximateNumberOfMessagesNotVisible"])
+        to_see = self.expected if limit is None else min(limit, self.expected)
+        self._hidden_seconds = min(
+            MAX_HIDDEN_SECONDS, MIN_HIDDEN_SECONDS + int(to_see * HIDDEN_SECONDS_PER_MESSAGE)
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # What cannot be given back now comes back by itself when its time is over.
+        self._queue.make_visible([(message, 0) for message in self._held.values()])
+
+    @property
+    def seen(self) -> int:
+        """How many different letters were received so far."""
+        return len(self._seen)
+
+    def pages(self) -> Iterator[list[Letter]]:
+        """Yields letters as they are received, each once, until the queue shows nothing new.
+
+        Raises:
+            AwsError: if the queue cannot be read.
+        """
+        pages_of_repeats = 0
+        while (room := self._room()) and pages_of_repeats < MAX_PAGES_OF_REPEATS:
+            received = self._receive(room)
+            if not received:
+                return
+            new = [letter for letter in received if letter.message.message_id not in self._seen]
+            self._seen |= {letter.message.message_id for letter in new}
+            pages_of_repeats = 0 if new else pages_of_repeats + 1
+            if new:
+                yield new
+
+    def delete(self, letters: Iterable[Letter]) -> set[str]:
+        """Deletes letters.
+
+        Returns:
+            The message ids of those that may still be there.
+        """
+        messages = [self._held[letter.message.message_id] for letter in letters]
+        undone = {message.message_id for message in self._queue.delete(messages)}
+        for message in messages:
+            if message.message_id not in undone:
+                del self._held[message.message_id]
+        return undone
+
+    def _room(self) -> int:
+        return SQS_MAX_BATCH if self._limit is None else min(SQS_MAX_BATCH, self._limit - len(self._seen))
+
+    def _receive(self, most: int) -> list[Letter]:
+        answer: Any = patiently(
+            self._client.receive_message,
+            QueueUrl=self._url,
+            MaxNumberOfMessages=most,
+            WaitTimeSeconds=WAIT_SECONDS,
+            VisibilityTimeout=self._hidden_seconds,
+            MessageAttributeNames=["All"],
+            MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp", "MessageGroupId"],
+        )
+        letters = {raw["MessageId"]: Letter.from_sqs(raw) for raw in answer.get("Messages", [])}
+        # A letter received again has a new handle, and only that one counts.
+        self._held |= {message_id: letter.message for message_id, letter in letters.items()}
+        return list(letters.values())

@@ -1,0 +1,158 @@
+"""What has happened so far in the demo, gathered from several threads and shown by one."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from processor.demo.expectations import Sent
+from processor.demo.observer import Change
+from processor.demo.verdict import SIGNATURE
+
+THROUGHPUT_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class ExportView:
+    """One export as the table's stream shows it."""
+
+    request_id: str
+    status: str
+    ttl: int
+    file_name: str | None
+    removed: bool
+    audited: bool
+    changed_at: float
+    """By `time.monotonic`."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A moment of the demo."""
+
+    exports: Sequence[ExportView]
+    """In the order in which they appeared."""
+    changes: Sequence[Change]
+    """Everything that happened to the table, oldest first."""
+    audit_entries: Sequence[Mapping[str, Any]]
+    """The audit entries, repeats left out, oldest first."""
+    outcomes: Mapping[str, int]
+    throughput: Sequence[int]
+    """Events handled in each second, the last one still running."""
+    sent: int
+    planned: int
+    rejected: int
+
+
+class Board:
+    """Thread-safe; every method may be called by any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._started = time.monotonic()
+        self._planned = 0
+        self._sent: list[Sent] = []
+        self._changes: list[Change] = []
+        self._exports: dict[str, ExportView] = {}
+        self._audit_lines: list[Mapping[str, Any]] = []
+        self._audited: set[str] = set()
+        self._audit_entries: list[Mapping[str, Any]] = []
+        self._outcomes: Counter[str] = Counter()
+        self._handled: Counter[int] = Counter()
+        self._leaking_lines = 0
+        self._rejected = 0
+
+    def begin(self, planned: int) -> None:
+        """Starts the clock; so many messages will be sent."""
+        with self._lock:
+            self._started = time.monotonic()
+            self._planned = planned
+
+    def on_sent(self, batch: Sequence[Sent]) -> None:
+        """The queue has taken these messages."""
+        with self._lock:
+            self._sent += batch
+
+    def on_change(self, change: Change) -> None:
+        """The table has changed."""
+        request_id = str(change.item["requestId"])
+        with self._lock:
+            self._changes.append(change)
+            self._exports[request_id] = ExportView(
+                request_id=request_id,
+                status=str(change.item.get("status", "")),
+                ttl=int(change.item.get("ttl", 0)),
+                file_name=None if "fileName" not in change.item else str(change.item["fileName"]),
+                removed=change.removed,
+                audited=request_id in self._audited,
+                changed_at=time.monotonic(),
+            )
+
+    def on_line(self, text: str, fields: Mapping[str, Any]) -> None:
+        """The service has printed a line."""
+        with self._lock:
+            self._leaking_lines += SIGNATURE in text
+            match fields.get("event"):
+                case "audit":
+                    self._audit_lines.append(fields)
+                    self._note_audit(fields)
+                case "event_outcome":
+                    self._outcomes[str(fields.get("outcome"))] += 1
+                    self._handled[int(time.monotonic() - self._started)] += 1
+
+    def on_rejected(self, count: int) -> None:
+        """The dead-letter queue holds so many messages."""
+        with self._lock:
+            self._rejected = count
+
+    def view(self) -> View:
+        """This moment."""
+        with self._lock:
+            elapsed = time.monotonic() - self._started
+            seconds = range(max(0, int(elapsed) - THROUGHPUT_SECONDS + 1), int(elapsed) + 1)
+            return View(
+                exports=tuple(self._exports.values()),
+                changes=tuple(self._changes),
+                audit_entries=tuple(self._audit_entries),
+                outcomes=dict(self._outcomes),
+                throughput=[self._handled[second] for second in seconds],
+                sent=len(self._sent),
+                planned=self._planned,
+                rejected=self._rejected,
+            )
+
+    @property
+    def sent(self) -> Sequence[Sent]:
+        """What was sent so far."""
+        with self._lock:
+            return tuple(self._sent)
+
+    @property
+    def changes(self) -> Sequence[Change]:
+        """The table's changes so far."""
+        with self._lock:
+            return tuple(self._changes)
+
+    @property
+    def audit_lines(self) -> Sequence[Mapping[str, Any]]:
+        """The audit entries that the service printed so far, repeats included."""
+        with self._lock:
+            return tuple(self._audit_lines)
+
+    @property
+    def leaking_lines(self) -> int:
+        """How many lines of the service held a signed URL."""
+        with self._lock:
+            return self._leaking_lines
+
+    def _note_audit(self, entry: Mapping[str, Any]) -> None:
+        request_id = str(entry.get("requestId"))
+        if request_id in self._audited:
+            return
+        self._audited.add(request_id)
+        self._audit_entries.append(entry)
+        known = self._exports.get(request_id)
+        if known is not None:
+            self._exports[request_id] = replace(known, audited=True)

@@ -1,0 +1,112 @@
+"""What must come of the events that were sent: worked out from the list of them alone.
+
+Deliberately not with the service's own rules: it is what the service is measured against. It can be simple,
+because the scenario leaves seconds between the events whose order matters.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from processor.demo.scenario import Event, Sending
+
+SAFE_SECONDS = 2.0
+"""An event sent closer to the end of its export may come in time or too late: nothing can be said of it."""
+
+_RANK = {"pending": 0, "processing": 1, "completed": 2, "failed": 2}
+_QUERY = re.compile(r"\?\S*")
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A message that the queue has taken, and when."""
+
+    sending: Sending
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How one export must end."""
+
+    item: Mapping[str, str | int]
+    """All attributes of the last item."""
+
+    @property
+    def expires(self) -> int:
+        """The item's ttl, in Unix seconds."""
+        return int(self.item["ttl"])
+
+    def audit_fields(self) -> dict[str, Any]:
+        """The fields of the audit entry that follow from the item (contract section 4)."""
+        error = self.item.get("error")
+        return {
+            "schemaVersion": 1,
+            "action": "export.expired",
+            "requestId": self.item["requestId"],
+            "lastStatus": self.item["status"],
+            "finished": _RANK[str(self.item["status"])] == _RANK["completed"],
+            "createdAt": self.item["createdAt"],
+            "updatedAt": self.item["updatedAt"],
+            "expiresAt": f"{datetime.fromtimestamp(self.expires, UTC):%Y-%m-%dT%H:%M:%S}.000Z",
+            "fileName": self.item.get("fileName"),
+            "error": None if error is None else _QUERY.sub("", str(error)),
+            "hadSignedUrl": "signedUrl" in self.item,
+            "actor": {"type": "Service", "principalId": "dynamodb.amazonaws.com"},
+        }
+
+
+def expected_endings(sent: Iterable[Sent], ttl_seconds: int) -> Mapping[str, Ending]:
+    """How each export must end, by request id."""
+    by_export: dict[str, list[tuple[datetime, Event]]] = defaultdict(list)
+    for message in sorted(sent, key=lambda each: each.at):
+        if message.sending.event is not None:
+            by_export[message.sending.event["requestId"]].append((message.at, message.sending.event))
+    return {request_id: _ending(events, ttl_seconds) for request_id, events in by_export.items()}
+
+
+def expected_rejections(sent: Iterable[Sent]) -> Sequence[tuple[str, str]]:
+    """Body and outcome of every message that the dead-letter queue must hold, sorted."""
+    return sorted(
+        (each.sending.body, each.sending.rejected_as) for each in sent if each.sending.rejected_as is not None
+    )
+
+
+def sent_too_close_to_the_end(sent: Iterable[Sent], endings: Mapping[str, Ending]) -> int:
+    """How many events went out so late that nothing can be said of them: the machine did not keep up."""
+    count = 0
+    for message in sent:
+        if message.sending.event is not None:
+            left = endings[message.sending.event["requestId"]].expires - message.at.timestamp()
+            count += 0 <= left < SAFE_SECONDS
+    return count
+
+
+def _ending(events: Sequence[tuple[datetime, Event]], ttl_seconds: int) -> Ending:
+    created = next(event.get("createdAt") or event["occurredAt"] for _, event in events if _knows(event))
+    expires = int(datetime.fromisoformat(created).timestamp()) + ttl_seconds
+    timely = [event for at, event in events if at.timestamp() < expires]
+    # max() keeps the first of equals: the first of two terminal events stands.
+    last = max(timely, key=lambda event: _RANK[event["status"]])
+    item: dict[str, str | int] = {
+        "requestId": last["requestId"],
+        "status": last["status"],
+        "createdAt": created,
+        "updatedAt": last["occurredAt"],
+        "ttl": expires,
+    }
+    # A later contradiction names the same file, so which event it is taken from makes no difference.
+    for event in timely:
+        if "fileName" in event:
+            item["fileName"] = event["fileName"]
+    for name in ("signedUrl", "error"):
+        if name in last:
+            item[name] = last[name]
+    return Ending(item)
+
+
+def _knows(event: Event) -> bool:
+    return "createdAt" in event or event["status"] == "pending"

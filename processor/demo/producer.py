@@ -1,0 +1,60 @@
+"""Sends the scenario's messages when their time has come."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from threading import Event
+from typing import Any
+
+from processor.demo.expectations import Sent
+from processor.demo.scenario import Sending
+
+SQS_MAX_BATCH = 10  # SendMessageBatch
+
+
+def send_all(
+    sqs: Any,
+    queue_url: str,
+    sendings: Sequence[Sending],
+    *,
+    start: datetime,
+    stop: Event,
+    on_sent: Callable[[Sequence[Sent]], None],
+) -> None:
+    """Sends every message at its time; returns when all are sent or `stop` is set.
+
+    Args:
+        sqs: a boto3 client.
+        queue_url: the event queue.
+        sendings: in the order of their times.
+        start: what their times count from.
+        stop: ends it early.
+        on_sent: told of each batch that the queue has taken.
+
+    Raises:
+        RuntimeError: if the queue refuses a message.
+        botocore.exceptions.ClientError: if it refuses a whole batch.
+    """
+    for batch in _batches(sendings):
+        # The last of a batch sets its time, so none is sent before the moment it tells of.
+        due = start.timestamp() + batch[-1].after_seconds
+        if stop.wait(max(0.0, due - time.time())):
+            return
+        entries = [{"Id": str(number), "MessageBody": each.body} for number, each in enumerate(batch)]
+        answer = sqs.send_message_batch(QueueUrl=queue_url, Entries=entries)
+        if answer.get("Failed"):
+            raise RuntimeError(f"the queue refused a message: {answer['Failed'][0]['Code']}")
+        now = datetime.now(UTC)
+        on_sent([Sent(each, now) for each in batch])
+
+
+def _batches(sendings: Sequence[Sending]) -> Iterator[Sequence[Sending]]:
+    """Neighbours at most a tenth of a second apart, up to ten."""
+    batch: list[Sending] = []
+    for sending in sendings:
+        if batch and (len(batch) == SQS_MAX_BATCH or sending.after_seconds - batch[0].after_seconds > 0.1):
+            yield batch
+            batch = []
+        batch.append(sending)
+    if batch:
+        yield batch

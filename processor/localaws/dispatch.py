@@ -1,0 +1,34 @@
+"""Finds moto's part for a request.
+
+moto's own search matches the request against every service it knows, which takes longer than the answer.
+"""
+
+from collections.abc import Iterable
+from typing import Literal
+
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+from processor.localaws.http import Application, Environ
+
+_SERVICES: dict[str, Literal["dynamodb", "dynamodbstreams", "sqs", "kinesis"]] = {
+    "DynamoDB_20120810": "dynamodb",
+    "DynamoDBStreams_20120810": "dynamodbstreams",
+    "AmazonSQS": "sqs",
+    "Kinesis_20131202": "kinesis",
+}
+"""The beginning of `X-Amz-Target` and moto's name of the service."""
+
+
+class MotoApplication:
+    """moto as one WSGI application: a short way to the project's four services, moto's to the rest."""
+
+    def __init__(self) -> None:
+        self._applications: dict[str, Application] = {
+            target: create_backend_app(service) for target, service in _SERVICES.items()
+        }
+        self._rest: Application = DomainDispatcherApplication(create_backend_app)
+
+    def __call__(self, environ: Environ, start_response: object) -> Iterable[bytes]:
+        """Answers a request, as WSGI has it."""
+        target = str(environ.get("HTTP_X_AMZ_TARGET")).partition(".")[0]
+        return self._applications.get(target, self._rest)(environ, start_response)

@@ -1,0 +1,183 @@
+"""Starts and stops the embedded AWS, a process of its own: it shares no interpreter with its users."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from importlib.util import find_spec
+from types import TracebackType
+from typing import Any, Self
+
+from handlers.export import DEFAULT_TTL_SECONDS
+from processor.localaws.clients import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, emulator_client
+from processor.localaws.deployed import Deployment
+
+START_LIMIT_SECONDS = 60.0
+
+CALLERS_VARIABLES = (
+    "AWS_PROFILE",
+    "AWS_SESSION_TOKEN",
+    "AWS_ENDPOINT_URL_SQS",
+    "AWS_ENDPOINT_URL_DYNAMODB",
+    "AWS_ENDPOINT_URL_DYNAMODB_STREAMS",
+    "AWS_ENDPOINT_URL_KINESIS",
+)
+"""What may stand in a caller's environment and would lead a client away from the embedded AWS."""
+
+
+class EmbeddedAwsError(Exception):
+    """The embedded AWS did not start; the message is one line that says why."""
+
+
+class EmbeddedAws:
+    """moto's server on 127.0.0.1 with `infra/data.yaml` deployed and a TTL that deletes within seconds.
+
+    A context manager; `start` and `stop` do the same by hand. Any number of processes may use it.
+    """
+
+    def __init__(
+        self, *, port: int = 0, ttl_seconds: int = DEFAULT_TTL_SECONDS, reap_seconds: float = 0.5
+    ) -> None:
+        """Takes a port (0: a free one), the TTL for `environment`, and the pause between rounds of TTL."""
+        self._port = port
+        self._ttl_seconds = ttl_seconds
+        self._reap_seconds = reap_seconds
+        self._process: subprocess.Popen[str] | None = None
+        self._endpoint_url = ""
+        self._deployment: Deployment | None = None
+        self._clients: dict[str, Any] = {}
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Returns when every resource is there.
+
+        Raises:
+            EmbeddedAwsError: if the extra `demo` is missing, the port is taken, or the start fails.
+        """
+        if find_spec("moto") is None or find_spec("flask") is None:
+            raise EmbeddedAwsError(
+                "the embedded AWS needs the extra `demo`: pip install 'export-status[demo]'"
+            )
+        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            [
+                sys.executable,
+                "-m",
+                "processor.localaws.server",
+                f"--port={self._port}",
+                f"--reap-seconds={self._reap_seconds}",
+            ],
+            stdin=subprocess.PIPE,  # its end tells the server to stop, also when this process is killed
+            stdout=subprocess.PIPE,
+            env=isolated_environment(),
+            start_new_session=True,  # Ctrl-C is for the one who started it, who stops it last
+            text=True,
+        )
+        try:
+            answer = self._read_answer(self._process)
+        except BaseException:
+            self.stop()
+            raise
+        self._endpoint_url = answer.pop("endpoint_url")
+        self._clients.clear()
+        self._deployment = Deployment(**answer)
+
+    def stop(self) -> None:
+        """Ends the server. May be called twice, and before `start`."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.kill()  # it has nothing to save
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+    def wait(self) -> None:
+        """Blocks until the server ends by itself, which it should not.
+
+        Raises:
+            EmbeddedAwsError: when it has ended.
+        """
+        if self._process is not None:
+            self._process.wait()
+        raise EmbeddedAwsError("the embedded AWS has ended unexpectedly")
+
+    def end_together(self, pid: int) -> None:
+        """Has the server end another process, too, should this one be killed before it can."""
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.write(f"{pid}\n")
+            self._process.stdin.flush()
+
+    @property
+    def endpoint_url(self) -> str:
+        """Where it listens, for example `http://127.0.0.1:40123`."""
+        return self._endpoint_url
+
+    @property
+    def deployment(self) -> Deployment:
+        """Names and addresses of the resources; only after `start`."""
+        if self._deployment is None:
+            raise EmbeddedAwsError("the embedded AWS is not running")
+        return self._deployment
+
+    def client(self, service: str) -> Any:
+        """The boto3 client of one service of this AWS, for example of `sqs`."""
+        if service not in self._clients:
+            self._clients[service] = emulator_client(service, self._endpoint_url)
+        return self._clients[service]
+
+    def environment(self) -> dict[str, str]:
+        """The settings that lead a service, or any AWS SDK, to this AWS (contract section 5)."""
+        deployment = self.deployment
+        return {
+            "AWS_ENDPOINT_URL": self._endpoint_url,
+            "AWS_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
+            "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
+            "DYNAMODB_EXPORT_STATUS_TABLE": deployment.table,
+            "DYNAMODB_EXPORT_LEASES_TABLE": deployment.leases_table,
+            "SQS_EXPORT_EVENTS_QUEUE_URL": deployment.queue_url,
+            "SQS_EXPORT_EVENTS_DLQ_URL": deployment.dlq_url,
+            "KINESIS_EXPORT_AUDIT_STREAM": deployment.audit_stream,
+            "EXPORT_STATUS_TTL_SECONDS": str(self._ttl_seconds),
+            "EXPORT_WRITE_MODE": "single",  # moto's PartiQL ignores conditions
+        }
+
+    def service_environment(self) -> dict[str, str]:
+        """The whole environment for a child process that is to see this AWS and nothing of the caller's."""
+        return isolated_environment() | self.environment()
+
+    def _read_answer(self, process: "subprocess.Popen[str]") -> dict[str, str]:
+        assert process.stdout is not None  # noqa: S101 - it was asked for
+        late = threading.Timer(START_LIMIT_SECONDS, process.kill)
+        late.start()
+        try:
+            line = process.stdout.readline()
+        finally:
+            late.cancel()
+        if not line:
+            raise EmbeddedAwsError("the embedded AWS ended before it was ready; see the lines above")
+        answer: dict[str, str] = json.loads(line)
+        if "error" in answer:
+            raise EmbeddedAwsError(answer["error"])
+        return answer
+
+
+def isolated_environment() -> dict[str, str]:
+    """An environment without the caller's AWS settings: no profile, no configuration file, no metadata."""
+    return {
+        "PATH": os.defpath,
+        "PYTHONUTF8": "1",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }

@@ -1,0 +1,291 @@
+"""Metrics of the running service, written as CloudWatch embedded metric format (EMF).
+
+One JSON line for each interval holds everything that happened in it. The names, units and meanings are
+the members of `Metric`. The limits come from "Specification: Embedded metric format" (CloudWatch User
+Guide): at most 100 metrics in a directive; a metric is a number or an array of at most 100 numbers.
+"""
+
+import json
+import math
+import random
+import threading
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Protocol, Self
+
+from handlers.timestamps import format_timestamp
+
+NAMESPACE = "ExportStatus"
+SERVICE = "export-status"
+EMF_MAX_VALUES = 100
+# "MetricDatum" (CloudWatch API Reference): NaN, infinity and values beyond 2^360 either way are refused.
+CLOUDWATCH_MAX_VALUE = 2.0**360
+SAMPLE_SIZE = 1_000
+LAST_LINE_SECONDS = 1.0  # how long a stop waits for a standard output that blocks
+
+
+class Kind(Enum):
+    """How the values of one interval become what the line says."""
+
+    COUNTER = "sum of the interval; 0 if nothing happened"
+    STATE = "highest since the last line; stands until it is set again"
+    PEAK = "highest of the interval; 0 if nobody said anything"
+    HIGHEST = "highest of the interval; left out if nobody said anything"
+    LOWEST = "lowest of the interval; left out if nobody said anything"
+    DISTRIBUTION = "up to 100 values that stand for all of the interval"
+
+
+class Part(Enum):
+    """Who speaks of a metric. Counters of a part that runs are always sent, so missing means not running."""
+
+    TRANSITIONS = "transitions"
+    AUDIT = "audit"
+    SERVICE = "service as a whole"
+
+
+COUNTER, STATE, PEAK, HIGHEST, LOWEST, DISTRIBUTION = Kind
+TRANSITIONS, AUDIT, ALL = Part
+
+
+class Metric(Enum):
+    """Every metric: its EMF name (the member's value), unit, kind, who speaks of it, and what it means."""
+
+    _value_: str
+    unit: str
+    kind: Kind
+    part: Part
+    meaning: str
+
+    # One for each outcome of contract section 3, under the outcome's own name.
+    APPLIED = "Applied", "Count", COUNTER, TRANSITIONS, "events that moved their export forward"
+    DUPLICATE = "Duplicate", "Count", COUNTER, TRANSITIONS, "events whose status was there already"
+    STALE = "Stale", "Count", COUNTER, TRANSITIONS, "events whose export was further on"
+    CONFLICT = "Conflict", "Count", COUNTER, TRANSITIONS, "second terminal statuses; events of broken items"
+    INVALID = "Invalid", "Count", COUNTER, TRANSITIONS, "events that break the contract"
+    EXPIRED = "Expired", "Count", COUNTER, TRANSITIONS, "events that came after the end of their export"
+    EARLY = "Early", "Count", COUNTER, TRANSITIONS, "receives of events that wait for their first one"
+    RETRY = "Retry", "Count", COUNTER, TRANSITIONS, "receives that AWS's state sent back to the queue"
+
+    RECEIVE_TO_APPLIED = (
+        "ReceiveToApplied",
+        "Milliseconds",
+        DISTRIBUTION,
+        TRANSITIONS,
+        "from the receive of an event to the answer of its write",
+    )
+    OLDEST_MESSAGE_AGE = (
+        "OldestMessageAge",
+        "Seconds",
+        PEAK,
+        TRANSITIONS,
+        "since the oldest message in hand was sent; 0 with nothing in hand",
+    )
+    BATCH_FILL = "BatchFill", "Count", DISTRIBUTION, TRANSITIONS, "messages handled together, of at most 50"
+    DELETES_RETRIED = "DeletesRetried", "Count", COUNTER, TRANSITIONS, "messages whose delete was tried again"
+    STORE_PAUSED = "StorePaused", "None", STATE, TRANSITIONS, "1 while polling pauses for the table, else 0"
+    RECEIVE_ERRORS = "ReceiveErrors", "Count", COUNTER, TRANSITIONS, "receives that failed"
+    DEAD_LETTERED = "DeadLettered", "Count", COUNTER, TRANSITIONS, "copies that the dead-letter queue took"
+
+    AUDIT_EXPIRED = "AuditExpired", "Count", COUNTER, AUDIT, "export.expired entries that every sink took"
+    AUDIT_DELETED = "AuditDeleted", "Count", COUNTER, AUDIT, "export.deleted entries that every sink took"
+    UNFINISHED_EXPIRIES = (
+        "UnfinishedExpiries",
+        "Count",
+        COUNTER,
+        AUDIT,
+        "exports that expired with neither completed nor failed recorded",
+    )
+    STREAM_LAG = "StreamLag", "Seconds", HIGHEST, AUDIT, "how late the slowest shard here is; 0 when idle"
+    HOURS_TO_TRIM = "HoursToTrim", "None", LOWEST, AUDIT, "hours left before unread records are trimmed"
+    GAPS = "AuditGaps", "Count", COUNTER, AUDIT, "stretches of the stream that were trimmed unread"
+    QUARANTINED = "Quarantined", "Count", COUNTER, AUDIT, "entries that a sink refused for their own sake"
+    LEASES_HELD = "LeasesHeld", "Count", STATE, AUDIT, "shards that this task reads"
+    SINK_ERRORS = "SinkErrors", "Count", COUNTER, AUDIT, "puts that a sink could not take"
+    SINKS_DOWN = "SinksDown", "Count", STATE, AUDIT, "sinks that take nothing at the moment"
+
+    LOG_LINES_LOST = "LogLinesLost", "Count", COUNTER, ALL, "lines that standard output did not take"
+    METRICS_REFUSED = "MetricsRefused", "Count", COUNTER, ALL, "values that cannot be sent: a defect here"
+
+    def __new__(cls, name: str, unit: str, kind: Kind, part: Part, meaning: str) -> Self:
+        """A member whose value is the EMF name alone."""
+        member = object.__new__(cls)
+        member._value_ = name
+        member.unit, member.kind, member.part, member.meaning = unit, kind, part, meaning
+        return member
+
+
+class Sample:
+    """A uniform sample of any number of values in bounded memory (Vitter's algorithm R), both ends exact."""
+
+    def __init__(self) -> None:
+        self._seen = 0
+        self._kept: list[float] = []
+        self._smallest = math.inf
+        self._largest = -math.inf
+
+    def add(self, value: float) -> None:
+        """Takes one finite value."""
+        self._seen += 1
+        self._smallest = min(self._smallest, value)
+        self._largest = max(self._largest, value)
+        if len(self._kept) < SAMPLE_SIZE:
+            self._kept.append(value)
+        elif (place := int(random.random() * self._seen)) < SAMPLE_SIZE:
+            self._kept[place] = value
+
+    def values(self) -> list[float]:
+        """At most 100 values in rising order: all that came, or evenly spaced ranks between both ends."""
+        ordered = sorted(self._kept)
+        if len(ordered) <= EMF_MAX_VALUES:
+            return ordered
+        step = (len(ordered) - 1) / (EMF_MAX_VALUES - 1)
+        ranks = [ordered[round(step * rank)] for rank in range(1, EMF_MAX_VALUES - 1)]
+        return [self._smallest, *ranks, self._largest]
+
+
+class Metrics:
+    """Collects values from any thread and gives them out as one EMF line.
+
+    `count`, `gauge` and `observe` never raise: a value that CloudWatch would refuse is left out and counted
+    as MetricsRefused, so that no metric can change what becomes of a message.
+    """
+
+    def __init__(self, parts: Iterable[Part] = Part) -> None:
+        """Takes the parts that run here; of the others only what somebody sets is sent."""
+        here = {*parts, Part.SERVICE}
+        running = [metric for metric in Metric if metric.part in here]
+        self._lock = threading.Lock()
+        self._zeros: dict[Metric, float] = {metric: 0 for metric in running if metric.kind is COUNTER}
+        self._states: dict[Metric, float] = {metric: 0 for metric in running if metric.kind is STATE}
+        self._quiet: dict[Metric, float] = {metric: 0 for metric in running if metric.kind is PEAK}
+        self._counts = dict(self._zeros)
+        self._flushed: dict[Metric, float] = {}
+        self._gauges = self._states | self._quiet
+        self._samples: dict[Metric, Sample] = {}
+
+    def count(self, metric: Metric, n: float = 1) -> None:
+        """Adds to a counter."""
+        with self._lock:
+            if self._is_sendable(n):
+                self._counts[metric] = self._counts.get(metric, 0) + n
+
+    def gauge(self, metric: Metric, value: float) -> None:
+        """Says how something is now; what of it reaches the line is the metric's kind."""
+        with self._lock:
+            if not self._is_sendable(value):
+                return
+            if metric.kind is STATE:
+                self._states[metric] = value
+            known = self._gauges.get(metric, value)
+            self._gauges[metric] = min(known, value) if metric.kind is LOWEST else max(known, value)
+
+    def observe(self, metric: Metric, *values: float) -> None:
+        """Adds values to a distribution; a whole batch costs one call."""
+        with self._lock:
+            sample = self._samples.setdefault(metric, Sample())
+            for value in values:
+                if self._is_sendable(value):
+                    sample.add(value)
+
+    def flush(self, now: datetime) -> str:
+        """The interval's EMF line, without a line end; a new interval begins.
+
+        Args:
+            now: the end of the interval, an aware datetime.
+        """
+        with self._lock:
+            counts, gauges, samples = self._counts, self._gauges, self._samples
+            self._flushed = counts
+            self._counts, self._gauges, self._samples = dict(self._zeros), self._states | self._quiet, {}
+        members: dict[Metric, float | list[float]] = {**counts}
+        members |= {metric: round(value, 3) for metric, value in gauges.items()}
+        members |= {
+            metric: [round(value, 3) for value in values]
+            for metric, sample in samples.items()
+            if (values := sample.values())
+        }
+        definitions = [{"Name": metric.value, "Unit": metric.unit} for metric in members]
+        directive = {"Namespace": NAMESPACE, "Dimensions": [["Service"]], "Metrics": definitions}
+        line = {
+            "timestamp": format_timestamp(now),
+            "level": "info",
+            "event": "metrics",
+            "_aws": {"Timestamp": math.floor(now.timestamp() * 1_000), "CloudWatchMetrics": [directive]},
+            "Service": SERVICE,
+            **{metric.value: value for metric, value in members.items()},
+        }
+        return json.dumps(line, allow_nan=False, separators=(",", ":"))
+
+    def put_back(self) -> None:
+        """The last line was not written: its counters are added to the next one."""
+        with self._lock:
+            for metric, n in self._flushed.items():
+                self._counts[metric] = self._counts.get(metric, 0) + n
+            self._flushed = {}
+
+    def _is_sendable(self, value: object) -> bool:
+        if isinstance(value, (int, float)) and -CLOUDWATCH_MAX_VALUE <= value <= CLOUDWATCH_MAX_VALUE:
+            return True
+        self._counts[Metric.METRICS_REFUSED] += 1
+        return False
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Lines(Protocol):
+    """Where lines go: `processor.observability.log.LineOutput`."""
+
+    @property
+    def lost_lines(self) -> int:
+        """How many log lines could not be written since the start."""
+
+    def write_line(self, line: str) -> None:
+        """Writes one whole line, or raises OSError."""
+
+
+class MetricsWriter:
+    """A thread that writes one line each interval, and a last one at the stop. It needs no AWS permission."""
+
+    def __init__(
+        self, metrics: Metrics, lines: Lines, seconds: float, clock: Callable[[], datetime] = _utc_now
+    ) -> None:
+        """Takes the interval in seconds (0: write nothing) and the clock that stamps the lines."""
+        self._metrics = metrics
+        self._lines = lines
+        self._seconds = seconds
+        self._clock = clock
+        self._lost_before = 0
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
+
+    def start(self) -> None:
+        """Begins the first interval."""
+        if self._seconds > 0:
+            self._thread.start()
+
+    def stop(self, timeout_seconds: float = LAST_LINE_SECONDS) -> None:
+        """Returns when the last line is written, or after the timeout if standard output blocks.
+
+        May be called twice, and before `start`.
+        """
+        self._stopping.set()
+        if self._thread.ident is not None:
+            self._thread.join(timeout_seconds)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._seconds):
+            self._write()
+        self._write()
+
+    def _write(self) -> None:
+        lost = self._lines.lost_lines
+        self._metrics.count(Metric.LOG_LINES_LOST, lost - self._lost_before)
+        self._lost_before = lost
+        try:
+            self._lines.write_line(self._metrics.flush(self._clock()))
+        except OSError:  # standard output is full, broken or closed; the next line that passes says so
+            self._metrics.put_back()
+            self._metrics.count(Metric.LOG_LINES_LOST)

@@ -1,0 +1,212 @@
+"""What has to be known of queues, tables and the audit stream before the pipelines start.
+
+A missing one is tried a few times, and one that does not answer for a minute; then the start fails. A probe
+that is refused is a warning, not the end: the service may do its work with fewer permissions than looking
+at itself takes.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from processor.aws.clients import call
+from processor.aws.errors import AwsError, Misconfigured, NoCredentials, NotFound, Rejected
+from processor.observability.log import get_logger
+from processor.settings import SettingsError
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+    from types_boto3_kinesis import KinesisClient
+    from types_boto3_sqs import SQSClient
+
+MIN_VISIBILITY_SECONDS = 30  # a write's tries (15 s at worst), deletes and dead letters have to fit in
+DEFAULT_VISIBILITY_SECONDS = 30  # SQS's own, where the queue's cannot be read
+PATIENCE_SECONDS = 60.0  # with throttling, time-outs and 5xx: a rolling deployment may meet them
+_TRIES = 5  # of what does not exist
+_FIRST_WAIT_SECONDS = 0.5
+_MAX_WAIT_SECONDS = 8.0
+
+T = TypeVar("T")
+
+
+class StartError(Exception):
+    """The service cannot start: a queue or table is missing or wrong. One clear line; exit status 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFacts:
+    """What the queue's attributes say."""
+
+    visibility_seconds: int
+    max_receive_count: int | None
+    dead_letter_arn: str | None
+
+
+def read_queue(client: "SQSClient", url: str, stop: threading.Event) -> QueueFacts:
+    """Reads the event queue's attributes.
+
+    Raises:
+        StartError: if the queue is missing or SQS does not answer.
+        SettingsError: if its visibility timeout is too short for a batch.
+    """
+    attributes: Mapping[Any, str] = {}
+    try:
+        answer = insist(
+            "the event queue",
+            stop,
+            lambda: call(
+                client.get_queue_attributes,
+                QueueUrl=url,
+                AttributeNames=["VisibilityTimeout", "RedrivePolicy"],
+            ),
+        )
+        attributes = answer.get("Attributes", {})
+    except Misconfigured as refused:
+        get_logger().warning(
+            "queue_attributes_unknown", error=str(refused), consequence="defaults are assumed"
+        )
+    visibility = int(attributes.get("VisibilityTimeout", DEFAULT_VISIBILITY_SECONDS))
+    if visibility < MIN_VISIBILITY_SECONDS:
+        raise SettingsError(
+            f"SQS_EXPORT_EVENTS_QUEUE_URL must name a queue whose VisibilityTimeout is at least"
+            f" {MIN_VISIBILITY_SECONDS} seconds (it is {visibility})"
+        )
+    redrive: dict[str, Any] = json.loads(attributes.get("RedrivePolicy") or "{}")
+    count = redrive.get("maxReceiveCount")
+    return QueueFacts(
+        visibility, int(count) if count is not None else None, redrive.get("deadLetterTargetArn")
+    )
+
+
+def dead_letter_url(
+    client: "SQSClient", configured: str | None, arn: str | None, stop: threading.Event
+) -> str:
+    """The dead-letter queue's URL: the setting, else the queue of the redrive policy.
+
+    Raises:
+        SettingsError: if there is neither.
+        StartError: if that queue does not exist.
+    """
+    if configured:
+        try:
+            insist(
+                "the dead-letter queue",
+                stop,
+                lambda: call(client.get_queue_attributes, QueueUrl=configured, AttributeNames=["QueueArn"]),
+            )
+        except Misconfigured as refused:
+            get_logger().warning(
+                "dead_letter_queue_not_read", error=str(refused), consequence="it is not checked"
+            )
+        return configured
+    if not arn:
+        raise SettingsError(
+            "SQS_EXPORT_EVENTS_DLQ_URL must be set to the dead-letter queue's URL,"
+            " because the event queue has no redrive policy that names one"
+        )
+    account, name = arn.split(":")[-2:]
+    try:
+        return insist(
+            "the dead-letter queue",
+            stop,
+            lambda: call(client.get_queue_url, QueueName=name, QueueOwnerAWSAccountId=account)["QueueUrl"],
+        )
+    except Misconfigured as refused:
+        raise SettingsError(
+            f"SQS_EXPORT_EVENTS_DLQ_URL must be set, because looking the queue up is refused ({refused})"
+        ) from None
+
+
+def check_table(client: "DynamoDBClient", table: str, stop: threading.Event) -> None:
+    """Makes sure that the table exists and has the right key: with a wrong one DynamoDB would refuse every
+    item for its own sake, and good events would be dead-lettered.
+
+    Raises:
+        StartError: if it is missing or its key is another.
+    """
+    try:
+        answer = insist(f"the table {table}", stop, lambda: call(client.describe_table, TableName=table))
+    except Misconfigured as refused:
+        get_logger().warning("table_not_described", error=str(refused), consequence="its key is not checked")
+        return
+    description = answer["Table"]
+    types = {each["AttributeName"]: each["AttributeType"] for each in description["AttributeDefinitions"]}
+    keys = [(each["AttributeName"], each["KeyType"]) for each in description["KeySchema"]]
+    if keys != [("requestId", "HASH")] or types.get("requestId") != "S":
+        raise StartError(f"the table {table} must have the partition key requestId (S) and no sort key")
+
+
+def check_leases_table(client: "DynamoDBClient", table: str, stop: threading.Event) -> None:
+    """Makes sure that the leases table exists and can be read by its key.
+
+    Raises:
+        StartError: if it is missing or its key is another.
+    """
+    key = {"leaseKey": {"S": "start-up-check"}}
+    try:
+        insist(
+            f"the table {table}",
+            stop,
+            lambda: call(client.get_item, TableName=table, Key=key, ConsistentRead=True),
+            rejected="must have the partition key leaseKey (S) and no sort key",
+        )
+    except Misconfigured as refused:
+        get_logger().warning(
+            "table_not_read", table=table, error=str(refused), consequence="no lease is taken"
+        )
+
+
+def check_audit_stream(client: "KinesisClient", stream: str, stop: threading.Event) -> None:
+    """Makes sure that the audit stream exists.
+
+    Raises:
+        StartError: if it is missing.
+    """
+    try:
+        insist(
+            f"the audit stream {stream}",
+            stop,
+            lambda: call(client.describe_stream_summary, StreamName=stream),
+        )
+    except Misconfigured as refused:
+        get_logger().warning(
+            "audit_stream_not_described", error=str(refused), consequence="it is not checked"
+        )
+
+
+def insist(what: str, stop: threading.Event, attempt: Callable[[], T], rejected: str = "") -> T:
+    """Makes a call a few times before the thing counts as missing, and for a minute before it counts as
+    unreachable, with growing waits.
+
+    Raises:
+        StartError: if the thing is missing, AWS does not answer or refuses what the call holds
+            (`rejected` says then what is wrong with the thing), or the service is told to stop.
+        SettingsError: at once, if there are no credentials.
+        Misconfigured: at once, if the call itself is refused.
+    """
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
+    wait = _FIRST_WAIT_SECONDS
+    missing = 0
+    while True:
+        try:
+            return attempt()
+        except NotFound as absent:
+            missing += 1
+            if missing == _TRIES or stop.wait(wait):
+                raise StartError(f"{what} does not exist in this region and account ({absent})") from None
+        except NoCredentials as nobody:
+            raise SettingsError(
+                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or a role must give credentials"
+                f" ({nobody})"
+            ) from None
+        except Misconfigured:
+            raise
+        except Rejected as refused:
+            raise StartError(f"{what} {rejected or 'has a name that AWS refuses'} ({refused})") from None
+        except AwsError as failed:
+            if time.monotonic() + wait > give_up_at or stop.wait(wait):
+                raise StartError(f"{what} cannot be reached ({failed})") from None
+        wait = min(_MAX_WAIT_SECONDS, wait * 2)

@@ -1,0 +1,34 @@
+"""What all shard readers of a task share."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from processor.audit.delivery import Delivery
+from processor.observability.health import Health
+from processor.observability.metrics import Metrics
+from processor.streams.api import StreamApi
+from processor.streams.leases.table import LeaseTable
+from processor.streams.rate_limiter import Pacer
+from processor.streams.shards import StreamState
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """The API, the tables and the places to tell things to."""
+
+    api: StreamApi
+    table: LeaseTable
+    delivery: Delivery
+    metrics: Metrics
+    health: Health
+    failover_seconds: float
+    listings: Pacer
+    """Turns for DescribeStream, shared with the discovery."""
+    stream_state: Callable[[str], StreamState | None]
+    expect_children: Callable[[str, str], None]
+    """Told the stream and the shard whose children are not found yet: a listing is wanted soon."""
+    ended: Callable[[], None]
+    """Told when SHARD_END is written: other shards may start now."""
+    clock: Callable[[], float] = time.monotonic
+    now: Callable[[], float] = time.time

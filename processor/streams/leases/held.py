@@ -1,0 +1,288 @@
+"""One lease while this task holds it: the one place that writes its row, and how long it may be trusted.
+
+Every write raises the counter under the condition that nobody else has, and so renews the lease too. An
+answer that got lost leaves open whether the write happened; the row says so at the next one. The lease is
+trusted from the *start* of the write that others can have seen first, less a margin, on a clock that counts
+the time in which the machine was suspended.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from processor.aws.errors import AwsError, ConditionFailed
+from processor.streams.leases.lease import (
+    SHARD_END,
+    Attributes,
+    Lease,
+    Position,
+    from_attributes,
+    number,
+    position_attributes,
+    shows,
+)
+from processor.streams.leases.table import LeaseTable
+
+TRUST_MARGIN = 0.1
+"""Share of the failover time that a holder stops early: for clocks that run at different speeds, and for
+what lies between the question whether the lease is trusted and the call that follows."""
+
+TrustClock = Callable[[], float]
+
+
+def suspend_aware_clock() -> float:
+    """Seconds on a clock that never jumps and, where the system has one, goes on during suspension."""
+    boot_clock: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if boot_clock is None else time.clock_gettime(boot_clock)
+
+
+_MYSELF = ""
+"""Stands for this worker as the row's next owner; no worker is named so."""
+
+
+class LeaseOver(Exception):
+    """The tenure has ended before: given up, finished, or found lost. Nothing more may be written."""
+
+
+class LeaseLost(LeaseOver):
+    """It turned out just now that another task holds the lease, or that its row is gone."""
+
+
+class LeaseNotTrusted(Exception):
+    """The lease was not renewed in time: it may be another task's already, so this must wait (law 7)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tenure:
+    """Who holds leases here: a worker's name, unique to this start of the process, and the failover time."""
+
+    worker: str
+    failover_seconds: float
+    clock: TrustClock = suspend_aware_clock
+
+    def trusted_until(self, write_started: float) -> float:
+        """Until when a lease may be trusted whose winning write started then."""
+        return write_started + self.failover_seconds * (1 - TRUST_MARGIN)
+
+
+def acquire(table: LeaseTable, lease: Lease, tenure: Tenure) -> "HeldLease | None":
+    """Takes a lease that is free, has run out, or was handed to this worker.
+
+    Returns:
+        The held lease, or None if another task was first.
+
+    Raises:
+        AwsError: if the table could not be written; the next scan shows whether it was.
+    """
+    started = tenure.clock()
+    sets: Attributes = {
+        "leaseCounter": number(lease.counter + 1),
+        "leaseOwner": {"S": tenure.worker},
+        "ownerSwitchesSinceCheckpoint": number(lease.owner_switches + 1),
+    }
+    removes = frozenset({"x_requestedBy"})
+    try:
+        row = table.update(lease.key, counter=lease.counter, owner=lease.owner, sets=sets, removes=removes)
+    except ConditionFailed as refused:
+        if refused.item is None or not shows(refused.item, sets, removes):
+            return None
+        row = replace(
+            lease,
+            counter=lease.counter + 1,
+            owner=tenure.worker,
+            owner_switches=lease.owner_switches + 1,
+            requested_by=None,
+        )
+    return HeldLease(table, row, tenure, won_at=started)
+
+
+class HeldLease:
+    """A lease of this task. Methods may be called from any thread; writes happen one after the other."""
+
+    def __init__(self, table: LeaseTable, row: Lease, tenure: Tenure, *, won_at: float) -> None:
+        """Takes the row as this worker's winning write left it, and when that write started."""
+        self._table = table
+        self._tenure = tenure
+        self._writing = threading.Lock()
+        self._row = row
+        self._renewed_at = won_at
+        # Start of the earliest write whose outcome is unknown: others may have seen the counter move then.
+        self._unsure_since: float | None = None
+        self._taken = row.position
+        self._may_be_free = False
+        self._over = threading.Event()
+
+    @property
+    def row(self) -> Lease:
+        """The row as this task last knew it."""
+        return self._row
+
+    @property
+    def taken(self) -> Position:
+        """The last record whose entries, and all before it, were taken; the row may still say less."""
+        return self._taken
+
+    @property
+    def over(self) -> bool:
+        """Whether the tenure has ended: given up, or lost to another task."""
+        return self._over.is_set()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a write of it is under way: another one would have to wait for its answer."""
+        return self._writing.locked()
+
+    def trusted(self) -> bool:
+        """Whether it is certain that no other task holds the lease at this moment."""
+        return self._is_in_time() and not (self._may_be_free or self._over.is_set())
+
+    def _is_in_time(self) -> bool:
+        return self._tenure.clock() < self._tenure.trusted_until(self._renewed_at)
+
+    def seconds_since_renewal(self) -> float:
+        """How long ago the write started that the trust rests on."""
+        return self._tenure.clock() - self._renewed_at
+
+    def advance(self, position: Position) -> None:
+        """Notes that every entry up to here was taken; the next write of any kind carries it into the row."""
+        self._taken = position
+
+    def renew(self, min_age_seconds: float = 0.0) -> None:
+        """Renews the lease and, if it is still trusted, writes what has been taken so far as its checkpoint.
+
+        A lease that was not renewed in time and that nobody took meanwhile is trusted again afterwards.
+
+        Args:
+            min_age_seconds: nothing is written if another write has renewed the lease since.
+
+        Raises:
+            LeaseLost: it just turned out that the lease is lost, for good.
+            AwsError: it may or may not have been written.
+        """
+        with self._writing:
+            if not self._over.is_set() and self.seconds_since_renewal() >= min_age_seconds:
+                self._write({})
+
+    def set_children(self, children: frozenset[str]) -> None:
+        """Names the shard's children in its row.
+
+        Raises:
+            LeaseNotTrusted: nothing was written.
+            LeaseOver: nothing was written, for the tenure had ended.
+            LeaseLost, AwsError: as `renew` does.
+        """
+        with self._writing:
+            self._require_trust()
+            self._write({"childShardIds": {"SS": sorted(children)}})
+
+    def finish(self, now: float) -> None:
+        """Writes that the shard is read to its end (at `now`, Unix seconds) and gives the lease up.
+
+        Raises as `set_children` does.
+        """
+        with self._writing:
+            self._require_trust()
+            self._write({"checkpoint": {"S": SHARD_END}, "x_endedAt": number(now)}, next_owner=None)
+
+    def release(self, to: str | None = None) -> None:
+        """Frees the lease, or hands it to the worker that asks for it; with a checkpoint if it is trusted.
+
+        Also for another thread than the reader's: a call that the reader is in may still land, as a repeat
+        of what the next owner begins with; no further one begins. A lease that is over stays as it is.
+
+        Args:
+            to: who was seen to ask for it. The row decides: a request withdrawn since then does not count.
+
+        Raises as `renew` does.
+        """
+        with self._writing:
+            if self._over.is_set():
+                return
+            self._may_be_free = True  # from here on, whatever the answer says or does not say
+            self._write({}, to or self._row.requested_by)
+
+    def abandon(self) -> None:
+        """Ends the tenure here without a write: the lease runs out by itself."""
+        self._over.set()
+
+    def _write(self, extra: Attributes, next_owner: str | None = _MYSELF) -> None:
+        """The one write of a held lease; the caller holds the lock."""
+        if self._over.is_set():
+            raise LeaseOver(self._row.key)
+        while True:
+            before, started = self._row, self._tenure.clock()
+            taken = self._taken if self._is_in_time() else before.position
+            sets, removes = self._changes(before, taken, extra, next_owner)
+            try:
+                row = self._table.update(
+                    before.key,
+                    counter=before.counter,
+                    owner=before.owner,
+                    sets=sets,
+                    removes=removes,
+                    requester=next_owner or None,
+                )
+            except ConditionFailed as refused:
+                since = started if self._unsure_since is None else self._unsure_since
+                row = self._seen(refused)
+                if not shows(refused.item or {}, sets, removes):
+                    is_unwritten = (row.counter, row.owner) == (before.counter, before.owner)
+                    if next_owner and is_unwritten and row.requested_by != next_owner:
+                        # Withdrawn: whoever asked is being stopped, and would not read the shard.
+                        self._row, next_owner = row, row.requested_by
+                        continue
+                    # Nobody else raises the counter by one and leaves our name, or no name, in the row: a
+                    # write of ours whose answer was lost did happen.
+                    is_next = self._unsure_since is not None and row.counter == before.counter + 1
+                    if not is_next or row.owner not in {before.owner, None}:
+                        self._over.set()
+                        raise LeaseLost(before.key) from None
+                    self._won(row, since)
+                    if row.owner is None:
+                        self._over.set()
+                        return
+                    continue
+                started = since
+            except AwsError:
+                if self._unsure_since is None:
+                    self._unsure_since = started
+                raise
+            self._won(row, started)
+            if next_owner is not _MYSELF:
+                self._over.set()
+            return
+
+    def _changes(
+        self, before: Lease, taken: Position, extra: Attributes, next_owner: str | None
+    ) -> tuple[Attributes, frozenset[str]]:
+        sets: dict[str, Mapping[str, Any]] = {"leaseCounter": number(before.counter + 1)}
+        if taken.sequence_number != before.position.sequence_number:
+            sets |= position_attributes(taken) | {"ownerSwitchesSinceCheckpoint": number(0)}
+        sets |= extra
+        if next_owner is _MYSELF:
+            return sets | {"leaseOwner": {"S": self._tenure.worker}}, frozenset()
+        if next_owner is None:
+            return sets, frozenset({"leaseOwner", "x_requestedBy"})
+        return sets | {"leaseOwner": {"S": next_owner}}, frozenset({"x_requestedBy"})
+
+    def _require_trust(self) -> None:
+        if not self._over.is_set() and not self.trusted():
+            raise LeaseNotTrusted(self._row.key)
+
+    def _won(self, row: Lease, write_started: float) -> None:
+        self._row = row
+        self._renewed_at = write_started
+        self._unsure_since = None
+
+    def _seen(self, refused: ConditionFailed) -> Lease:
+        """The row that refused a write; where it is gone or no lease any more, this tenure is over."""
+        try:
+            lease = from_attributes(refused.item or {})
+        except ValueError:
+            lease = None
+        if lease is None:
+            self._over.set()
+            raise LeaseLost(self._row.key) from None
+        return lease

@@ -1,0 +1,187 @@
+"""Which shard may be read when: parents before children, a table's earlier streams before its later ones.
+
+Pure decisions over lease rows and listings (laws 5 and 6).
+"""
+
+from collections.abc import Iterable, Mapping
+
+from processor.streams.leases.lease import Lease
+from processor.streams.shards import RETENTION_HOURS, Listing, Shard, Streams, StreamState, began_at, by_age
+
+KEEP_FINISHED_HOURS = 48.0
+"""Finished rows stay twice as long as records do, for listings have shown shards older than 24 hours."""
+
+MAX_SHARD_HOURS = 30 * 24.0
+"""Shards take records for some hours; an id that says more than this does not mean a time."""
+
+MARGIN_HOURS = 0.1
+"""DynamoDB trims when it suits it: so close to the end of retention a record may be gone already."""
+
+
+SETTLE_SECONDS = 60.0
+"""So long after its last shard's end a stream may still show children of that shard."""
+
+
+def ready_leases(
+    leases: Iterable[Lease], streams: Streams, first_seen: Mapping[str, float], now: float
+) -> tuple[Lease, ...]:
+    """The unfinished leases that may be read now.
+
+    Args:
+        leases: every row, as one consistent scan saw them.
+        streams: what is known about each stream.
+        first_seen: when this task first saw each row, on the clock of `Listing.started_at`.
+        now: Unix seconds.
+    """
+    rows = {(lease.stream_arn, lease.shard_id): lease for lease in leases}
+    waiting = streams_that_wait(rows.values(), streams, now)
+    return tuple(
+        lease
+        for lease in rows.values()
+        if not lease.finished
+        and _is_readable(lease, streams)
+        and lease.stream_arn not in waiting
+        and all(_parent_is_done(parent, lease, rows, streams, first_seen) for parent in lease.parents)
+    )
+
+
+def _parent_is_done(
+    parent: str,
+    child: Lease,
+    rows: Mapping[tuple[str, str], Lease],
+    streams: Streams,
+    first_seen: Mapping[str, float],
+) -> bool:
+    """Law 5: the parent's row says SHARD_END, or there is none and a complete listing lacks the parent.
+
+    A listing from before the child was known may lack the parent only because it is older than both, so
+    it counts only if it shows the child, or was started after the child's row was seen.
+    """
+    row = rows.get((child.stream_arn, parent))
+    if row is not None:
+        return row.finished
+    state = streams.get(child.stream_arn)
+    listing = state.listing if state else None
+    if listing is None or not listing.complete or parent in listing.shards:
+        return False
+    return child.shard_id in listing.shards or listing.started_at > first_seen.get(child.key, float("inf"))
+
+
+def streams_that_wait(leases: Iterable[Lease], streams: Streams, now: float) -> Mapping[str, str]:
+    """The streams behind one that is not read to its end yet, each with that one.
+
+    Args:
+        leases: every row.
+        streams: what is known about each stream.
+        now: Unix seconds.
+    """
+    rows: dict[str, list[Lease]] = {arn: [] for arn in streams}
+    for lease in leases:
+        rows.setdefault(lease.stream_arn, []).append(lease)
+    ordered = by_age(frozenset(rows))
+    for index, arn in enumerate(ordered):
+        if not is_drained(streams.get(arn), rows[arn], now):
+            return dict.fromkeys(ordered[index + 1 :], arn)
+    return {}
+
+
+def is_drained(state: StreamState | None, leases: Iterable[Lease], now: float) -> bool:
+    """Whether nothing more can come out of a stream at `now` (Unix seconds).
+
+    It is gone, or every shard of it is read to its end, the last one long enough ago. A finished row that
+    does not say since when was not finished by us: that was long enough ago.
+    """
+    if state is None or state.gone:
+        return state is not None
+    rows = {lease.shard_id: lease for lease in leases}
+    listing = state.listing
+    return (
+        listing is not None
+        and listing.complete
+        and listing.shards.keys() <= rows.keys()
+        and all(
+            row.finished and (row.ended_at is None or now - row.ended_at >= SETTLE_SECONDS)
+            for row in rows.values()
+        )
+    )
+
+
+def _is_readable(lease: Lease, streams: Streams) -> bool:
+    """Before a stream is known, an earlier one may be unknown as well."""
+    state = streams.get(lease.stream_arn)
+    return state is not None and not state.gone
+
+
+def parents_first(listing: Listing) -> list[Shard]:
+    """The listing's shards in an order in which no child comes before its parent."""
+    ordered: dict[str, Shard] = {}
+    for shard in listing.shards.values():
+        path: list[Shard] = []
+        step: Shard | None = shard
+        while step is not None and step.shard_id not in ordered and step not in path:
+            path.append(step)
+            step = listing.shards.get(step.parent_id) if step.parent_id is not None else None
+        ordered.update((each.shard_id, each) for each in reversed(path))
+    return list(ordered.values())
+
+
+def removable(leases: Iterable[Lease], streams: Streams, now: float) -> tuple[Lease, ...]:
+    """The rows that nobody needs any more: finished long ago, and their shard absent from a complete listing.
+
+    A row that was finished by another hand does not say when; then it is its own age that counts.
+
+    Args:
+        leases: every row.
+        streams: what is known about each stream.
+        now: Unix seconds.
+    """
+    return tuple(
+        lease
+        for lease in leases
+        if lease.finished
+        and hours(now - _finished_since(lease)) > KEEP_FINISHED_HOURS
+        and _is_unlisted(lease, streams)
+    )
+
+
+def _finished_since(lease: Lease) -> float:
+    return lease.created_at if lease.ended_at is None else lease.ended_at
+
+
+def _is_unlisted(lease: Lease, streams: Streams) -> bool:
+    state = streams.get(lease.stream_arn)
+    if state is None or state.gone:
+        return state is not None
+    listing = state.listing
+    return listing is not None and listing.complete and lease.shard_id not in listing.shards
+
+
+def start_may_be_trimmed(lease: Lease, now: float) -> bool:
+    """Whether a shard that was never read from may have lost its first records by now (Unix seconds).
+
+    TRIM_HORIZON gives the oldest record that is left and does not say what is missing. What was trimmed
+    before the table was first followed is not missed, everything after that is.
+    """
+    return (
+        lease.position.sequence_number is None
+        and outlives_retention(now - shard_began(lease))
+        and hours(now - lease.tracked_since) > MARGIN_HOURS
+    )
+
+
+def outlives_retention(seconds: float) -> bool:
+    """Whether a record that was written so long ago may be trimmed."""
+    return hours(seconds) > RETENTION_HOURS - MARGIN_HOURS
+
+
+def shard_began(lease: Lease) -> float:
+    """When a shard began (Unix seconds): by its id or, where that tells no time, by when its row was made."""
+    began = began_at(lease.shard_id)
+    if began is None or hours(lease.created_at - began) > MAX_SHARD_HOURS:
+        return lease.created_at
+    return began
+
+
+def hours(seconds: float) -> float:
+    """Seconds as hours."""
+    return seconds / 3_600

@@ -1,0 +1,93 @@
+"""How a shard stands between its reads: since when records may be unread, and which of them are lost."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from processor.observability.metrics import Metrics
+from processor.streams.api import Page, position_of
+from processor.streams.gaps import Gap, GapReason, report_gap
+from processor.streams.leases.held import HeldLease
+from processor.streams.leases.lease import Position
+from processor.streams.lineage import outlives_retention, shard_began, start_may_be_trimmed
+
+GAP_WAIT_SECONDS = 10.0
+"""So long a gap waits for the first record behind it, to name it; empty pages may come first."""
+
+
+class Progress:
+    """Told by the one reader of a shard what became of each read; says aloud what is lost."""
+
+    def __init__(self, lease: HeldLease, metrics: Metrics, now: Callable[[], float]) -> None:
+        """Takes the shard's lease, where gaps are counted, and the wall clock (Unix seconds)."""
+        self._lease = lease
+        self._metrics = metrics
+        self._now = now
+        self._behind_since: float | None = lease.row.position.written_at or lease.row.created_at
+        self._tip_at = now()
+        self._gap: Gap | None = None
+        # Since when this run of reads goes on (monotonic seconds), None before its first one.
+        self._reading_since: float | None = None
+
+    @property
+    def behind_since(self) -> float | None:
+        """Since when records may be unread (Unix seconds); None while the shard is read to its tip."""
+        return self._behind_since
+
+    def page_read(self, page: Page, *, from_oldest: bool, started: float, started_at: float) -> None:
+        """Takes in a page.
+
+        Args:
+            page: what the read gave.
+            from_oldest: whether an iterator made now would begin at the oldest record that is left, and so
+                would not say what is missing before it.
+            started: when the read began (monotonic seconds).
+            started_at: the same in Unix seconds.
+        """
+        if self._reading_since is None:
+            self._reading_since = started
+            if start_may_be_trimmed(self._lease.row, started_at):
+                self._open(GapReason.UNREAD, Position(None, shard_began(self._lease.row)))
+        elif from_oldest and outlives_retention(started_at - self._tip_at):
+            self._reading_since = started
+            self._open(GapReason.UNREAD, replace(self._lease.taken, written_at=self._tip_at))
+        if page.records:
+            first = position_of(page.records[0])
+            self._tell(first)
+            self._behind_since = first.written_at or started_at
+            return
+        if page.next_iterator is None or started - self._reading_since > GAP_WAIT_SECONDS:
+            self._tell(None)
+        self._behind_since, self._tip_at = None, started_at
+
+    def page_taken(self, page: Page) -> None:
+        """Notes that every entry of a page with records was taken."""
+        self._behind_since = page.last_position().written_at
+
+    def not_read(self) -> None:
+        """Notes that nothing can be read at the moment: what came since the tip was seen is unread."""
+        if self._behind_since is None:
+            self._behind_since = self._tip_at
+
+    def trimmed(self) -> None:
+        """Notes that the records behind the last one taken are gone, up to the oldest that is left."""
+        if self._lease.taken.sequence_number is not None:
+            self._open(GapReason.TRIMMED, self._lease.taken)
+        self._reading_since = None
+
+    def shard_gone(self) -> None:
+        """Says that everything behind the last record taken is lost, with the shard."""
+        self._open(GapReason.SHARD_GONE, self._lease.taken)
+        self._tell(None)
+
+    def over(self) -> None:
+        """Notes that this reader is done with the shard, which is not late on its account any more."""
+        self._behind_since = None
+
+    def _open(self, reason: GapReason, last: Position) -> None:
+        if self._gap is None:
+            self._gap = Gap(reason, self._lease.row, last)
+
+    def _tell(self, first: Position | None) -> None:
+        if self._gap is not None:
+            report_gap(replace(self._gap, first=first), self._metrics, self._now())
+            self._gap = None

@@ -1,0 +1,91 @@
+"""What happens at a shard's end, so that a crash anywhere in it loses no child and starts none too early.
+
+The order: the children's rows, the parent's list of them, the parent's SHARD_END. Children that are not
+listed yet are found by the next discovery, which is asked to hurry.
+"""
+
+import random
+
+from processor.aws.errors import AwsError
+from processor.streams.context import Surroundings
+from processor.streams.leases.held import HeldLease
+from processor.streams.leases.lease import new_lease
+from processor.streams.shards import Shard, StreamState, StreamStatus
+
+LOOK_SECONDS = 3.0
+"""A child may be listed a little after its parent's end was read: so long it is looked for here."""
+
+
+class ShardEnd:
+    """The end of one shard; `step` is called until it says that it is over."""
+
+    def __init__(
+        self, lease: HeldLease, around: Surroundings, children: tuple[Shard, ...] | None = None
+    ) -> None:
+        """Takes the children if they are known already, as from a complete listing; None looks for them."""
+        self._lease = lease
+        self._around = around
+        self._children = children
+        self._looking_since: float | None = None
+
+    def step(self, state: StreamState | None) -> float | None:
+        """Goes as far as it can.
+
+        Returns:
+            How long to wait before the next step (seconds); None once SHARD_END is written.
+
+        Raises:
+            LeaseOver, LeaseNotTrusted: the rest is for whoever holds the lease then, unless it is written.
+            AwsError: the step is to be repeated after a back-off.
+        """
+        if not self._lease.row.finished:  # else an earlier try did it, and its answer was lost
+            if self._children is None:
+                wait = self._look(state)
+                if wait is not None:
+                    return wait
+            self._write()
+        if not self._children:
+            row = self._lease.row
+            self._around.expect_children(row.stream_arn, row.shard_id)
+        return None
+
+    def _write(self) -> None:
+        row, now = self._lease.row, self._around.now()
+        for child in self._children or ():
+            self._around.table.create(
+                new_lease(
+                    row.stream_arn, child.shard_id, child.parents, now=now, tracked_since=row.tracked_since
+                )
+            )
+        if self._children:
+            self._lease.set_children(frozenset(child.shard_id for child in self._children))
+        self._lease.finish(now)
+
+    def _look(self, state: StreamState | None) -> float | None:
+        """Looks for children; how long to wait before the next look, None once there is no need for one.
+
+        Many shards may end at once, so calls take turns: whoever has none waits for a listing, which
+        serves all of them.
+        """
+        row, now = self._lease.row, self._around.clock()
+        if self._looking_since is None:
+            self._looking_since = now
+        listing = state.listing if state else None
+        found = listing.children_of(row.shard_id) if listing else ()
+        wait = 0.0 if found else self._around.listings.take()
+        if not found and wait == 0:
+            found = self._ask()
+        is_last = wait == 0 and listing is not None and listing.status is StreamStatus.DISABLED
+        if found or is_last or now - self._looking_since >= LOOK_SECONDS:
+            self._children = found
+            return None
+        self._around.expect_children(row.stream_arn, row.shard_id)
+        return wait + random.uniform(0.1, 0.5)  # a little later than the discovery, which is to go first
+
+    def _ask(self) -> tuple[Shard, ...]:
+        row = self._lease.row
+        try:
+            return self._around.api.children(row.stream_arn, row.shard_id)
+        except AwsError:
+            # The end was seen, so it is written all the same: discovery finds the children.
+            return ()

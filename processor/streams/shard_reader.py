@@ -1,0 +1,324 @@
+"""Reads one shard: pages of records, their entries to the sinks, the checkpoint behind them.
+
+A reader is a sequence of short steps, each of which says how long to wait before the next one; nothing in
+it waits. One page is in hand at a time, and the next is read when every sink has taken it, so memory is
+bounded and the position is always the last record taken.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from handlers.expiry import ShardSource, audit_entry
+from processor.audit.delivery import Batch
+from processor.audit.sinks.base import SinkInterrupted, SinkUnavailable
+from processor.aws.errors import (
+    AwsError,
+    IteratorExpired,
+    Misconfigured,
+    NotFound,
+    Rejected,
+    Transient,
+    Trimmed,
+)
+from processor.backoff import BackOff
+from processor.observability.log import get_logger
+from processor.streams.api import MalformedPage, Page
+from processor.streams.context import Surroundings
+from processor.streams.leases.held import HeldLease, LeaseLost, LeaseNotTrusted, LeaseOver
+from processor.streams.leases.lease import Position
+from processor.streams.missing_shard import AbsenceCheck, StreamMissing
+from processor.streams.progress import Progress
+from processor.streams.shard_end import ShardEnd
+from processor.streams.shards import StreamName
+
+MIN_POLL_SECONDS = 0.25
+"""Four reads a second a shard: DynamoDB allows five, and the next owner may be reading already."""
+
+IDLE_POLL_SECONDS = 1.0
+CHECKPOINT_SECONDS = 1.0
+"""Taken entries are written into the row at most this often; other positions with the next renewal."""
+
+UNTRUSTED_POLL_SECONDS = 0.2
+RELEASE_RETRY_SECONDS = 1.0
+"""A leases table that comes back before a stop's deadline is used; the deadline bounds the tries."""
+
+EXPECTED_FAILURES = 3
+"""Failures in a row before a shard's trouble is shown: throttling and resets are everyday."""
+
+
+@dataclass(frozen=True, slots=True)
+class _StopRequest:
+    give_up_at: float
+    """Until when a page in hand may still be brought to the sinks (monotonic seconds)."""
+    to: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _PageInHand:
+    page: Page
+    batch: Batch
+    has_entries: bool
+
+
+class ShardReader:
+    """Reads the shard of one held lease until its end, or until the lease is lost or given up.
+
+    `step` is for one thread; `request_stop` and `behind_since` are for any.
+    """
+
+    def __init__(self, lease: HeldLease, around: Surroundings) -> None:
+        row = lease.row
+        name = StreamName.of(row.stream_arn)
+        self.lease = lease
+        self.wake = threading.Event()
+        """Set when the next step should not wait any longer."""
+        self.beat: Callable[[], None] = _no_beat
+        """Called while a sink is at work, to show that it goes on."""
+        self._around = around
+        self._source = ShardSource(name.table, name.region, row.stream_arn, row.shard_id)
+        self._absence = AbsenceCheck(around.api, row.stream_arn, row.shard_id, around.failover_seconds)
+        self._iterator: str | None = None
+        self._hand: _PageInHand | None = None
+        self._end: ShardEnd | None = None
+        self._stop: _StopRequest | None = None
+        self._from_oldest = False
+        self._progress = Progress(lease, around.metrics, around.now)
+        self._next_read_at = around.clock()
+        self._idle_seconds = MIN_POLL_SECONDS
+        self._checkpoint_at = float("-inf")
+        self._has_unwritten_entries = False
+        self._reading = BackOff(0.5, 30.0)
+        self._sinking = BackOff(0.5, 30.0)
+        self._ending = BackOff(0.5, 30.0)
+        self._trouble = f"shard {row.shard_id}"
+
+    def request_stop(self, give_up_at: float, to: str | None = None) -> None:
+        """Asks the reader to finish the page in hand, write its checkpoint and give the lease up.
+
+        Args:
+            give_up_at: until when the sinks are waited for (monotonic seconds); then the page is left to
+                the next owner.
+            to: the worker to hand the lease to, if one asked for it.
+        """
+        before = self._stop
+        if before is None or give_up_at < before.give_up_at:
+            self._stop = _StopRequest(give_up_at, before.to if before and before.to else to)
+            self.wake.set()
+
+    def behind_since(self) -> float | None:
+        """Since when records may be unread (Unix seconds); None while the shard is read to its tip."""
+        return self._progress.behind_since
+
+    def step(self) -> float | None:
+        """Does the next thing.
+
+        Returns:
+            How long to wait before the next step (seconds), or None once this reader is done.
+        """
+        delay = self._next_step()
+        if delay is None:
+            self._progress.over()
+            self._around.health.report(self._trouble, None)
+        return delay
+
+    def _next_step(self) -> float | None:
+        try:
+            if self.lease.over:
+                return self._step_after_lease()
+            if self._stop is not None:
+                return self._step_to_stop(self._stop)
+            if not self.lease.trusted():
+                return self._wait_for_trust()
+            if self._hand is not None:
+                return self._deliver(self._hand)
+            if self._end is not None:
+                return self._step_to_end(self._end)
+            return self._read()
+        except LeaseNotTrusted:
+            return self._wait_for_trust()
+        except LeaseLost:
+            get_logger().warning("lease_lost", lease_key=self.lease.row.key)
+            return None
+        except LeaseOver:
+            return self._step_after_lease()
+
+    def _wait_for_trust(self) -> float:
+        """Nothing is read meanwhile, so the shard gets later, also where it was at its tip."""
+        self._progress.not_read()
+        return UNTRUSTED_POLL_SECONDS
+
+    def _read(self) -> float:
+        started = self._around.clock()
+        if started < self._next_read_at:
+            return self._next_read_at - started
+        started_at = self._around.now()
+        self._next_read_at = started + MIN_POLL_SECONDS
+        try:
+            if self._iterator is None:
+                self._iterator = self._open()
+            page = self._around.api.page(self._iterator)
+        except IteratorExpired:
+            self._iterator = None
+            return MIN_POLL_SECONDS
+        except Trimmed:
+            return self._restart_from_oldest()
+        except NotFound as error:
+            return self._look_for_shard(error)
+        except (AwsError, MalformedPage) as error:
+            return self._failed(error)
+        self._reading.worked()
+        self._absence.found()
+        self._around.health.report(self._trouble, None)
+        self._iterator = page.next_iterator
+        return self._take_in_hand(page, started, started_at)
+
+    def _open(self) -> str:
+        row = self.lease.row
+        return self._around.api.iterator(row.stream_arn, row.shard_id, self._position())
+
+    def _position(self) -> Position:
+        """Where an iterator made now begins."""
+        return Position() if self._from_oldest else self.lease.taken
+
+    def _take_in_hand(self, page: Page, started: float, started_at: float) -> float:
+        """Turns a page's REMOVE records into entries; the next step delivers them."""
+        from_oldest = self._position().sequence_number is None
+        self._progress.page_read(page, from_oldest=from_oldest, started=started, started_at=started_at)
+        if page.records:
+            self._idle_seconds = MIN_POLL_SECONDS
+        else:
+            self._next_read_at = started + self._idle_pause()
+        read_at = datetime.fromtimestamp(started_at, UTC)
+        entries = [
+            entry
+            for record in page.records
+            if record.get("eventName") == "REMOVE"
+            and (entry := audit_entry(record, source=self._source, read_at=read_at)) is not None
+        ]
+        self._hand = _PageInHand(page, self._around.delivery.batch(entries), bool(entries))
+        return 0.0
+
+    def _idle_pause(self) -> float:
+        """Longer with each empty page, except in a closed shard, whose empty stretches come to an end."""
+        row = self.lease.row
+        state = self._around.stream_state(row.stream_arn)
+        shard = state.listing.shards.get(row.shard_id) if state and state.listing else None
+        if shard is not None and shard.ending_sequence_number is not None:
+            return MIN_POLL_SECONDS
+        self._idle_seconds = min(IDLE_POLL_SECONDS, self._idle_seconds * 2)
+        return self._idle_seconds
+
+    def _deliver(self, hand: _PageInHand) -> float:
+        try:
+            hand.batch.deliver(self._may_continue)
+        except SinkInterrupted:
+            return UNTRUSTED_POLL_SECONDS
+        except SinkUnavailable:
+            return self._sinking.failed()
+        self._sinking.worked()
+        self._hand = None
+        if hand.page.records:
+            self.lease.advance(hand.page.last_position())
+            self._from_oldest = False
+            self._progress.page_taken(hand.page)
+        if hand.page.next_iterator is None:
+            self._end = ShardEnd(self.lease, self._around)
+            return 0.0
+        self._has_unwritten_entries |= hand.has_entries
+        if self._has_unwritten_entries:
+            self._checkpoint()
+        return max(0.0, self._next_read_at - self._around.clock())
+
+    def _may_continue(self) -> bool:
+        self.beat()
+        stop = self._stop
+        in_time = stop is None or self._around.clock() < stop.give_up_at
+        return in_time and self.lease.trusted()
+
+    def _checkpoint(self) -> None:
+        now = self._around.clock()
+        if now - self._checkpoint_at < CHECKPOINT_SECONDS or not self.lease.trusted():
+            return
+        self._checkpoint_at = now
+        try:
+            self.lease.renew()
+        except AwsError as error:
+            get_logger().warning("checkpoint_failed", lease_key=self.lease.row.key, error=str(error))
+        else:
+            self._has_unwritten_entries = False
+
+    def _restart_from_oldest(self) -> float:
+        """What comes after the position is trimmed: the oldest record that is left is next, and told."""
+        self._iterator = None
+        self._progress.trimmed()
+        self._from_oldest = True
+        return self._reading.failed()
+
+    def _look_for_shard(self, error: NotFound) -> float:
+        """The shard was not found: nothing is concluded from that alone (law 6)."""
+        self._iterator = None
+        if self._around.listings.take() > 0:
+            return min(self._failed(error), self._around.failover_seconds / 2)
+        try:
+            absent = self._absence.look()
+        except StreamMissing:
+            return self._failed(error)
+        except AwsError as unanswered:
+            return self._failed(unanswered)
+        if absent is None:
+            return min(self._failed(error), self._around.failover_seconds / 2)
+        self._progress.shard_gone()
+        self._end = ShardEnd(self.lease, self._around, absent.children)
+        return 0.0
+
+    def _failed(self, error: AwsError | MalformedPage) -> float:
+        """Backs off. What only an operator can mend is shown at once, the rest when it goes on."""
+        row = self.lease.row
+        self._progress.not_read()
+        if not isinstance(error, Transient):
+            self._iterator = None
+        is_news = self._reading.failures == 0
+        if isinstance(error, Misconfigured | Rejected) or self._reading.failures >= EXPECTED_FAILURES:
+            self._around.health.report(self._trouble, str(error) or type(error).__name__)
+        if is_news:
+            get_logger().warning(
+                "shard_read_failed", shard_id=row.shard_id, stream_arn=row.stream_arn, error=str(error)
+            )
+        return self._reading.failed()
+
+    def _step_to_end(self, end: ShardEnd) -> float | None:
+        try:
+            wait = end.step(self._around.stream_state(self.lease.row.stream_arn))
+        except AwsError as error:
+            if self._ending.failures == EXPECTED_FAILURES:
+                get_logger().warning("shard_end_failed", lease_key=self.lease.row.key, error=str(error))
+            return self._ending.failed()
+        if wait is not None:
+            return wait
+        get_logger().info("shard_finished", lease_key=self.lease.row.key)
+        self._around.ended()
+        return None
+
+    def _step_after_lease(self) -> float | None:
+        """The shard's end may be in the row although no answer said so; another write has seen it there."""
+        if self._end is not None and self.lease.row.finished:
+            return self._step_to_end(self._end)
+        return None
+
+    def _step_to_stop(self, stop: _StopRequest) -> float | None:
+        if self._hand is not None and self._may_continue():
+            wait = self._deliver(self._hand)
+            if self._hand is not None:
+                return min(wait, max(0.0, stop.give_up_at - self._around.clock()))
+        try:
+            self.lease.release(stop.to)
+        except AwsError as error:
+            get_logger().warning("lease_release_failed", lease_key=self.lease.row.key, error=str(error))
+            return min(self._ending.failed(), RELEASE_RETRY_SECONDS)
+        return self._step_after_lease()
+
+
+def _no_beat() -> None:
+    """A reader that nobody watches has nobody to show its progress to."""

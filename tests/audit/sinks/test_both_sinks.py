@@ -1,0 +1,167 @@
+"""The service with both sinks, as a process: the same entries in both, and a sink that is down is named."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from processor.demo.service_process import ServiceProcess
+from processor.localaws.embedded_aws import EmbeddedAws
+from tests.audit.kinesis_proxy import KinesisProxy, kinesis_proxy
+from tests.resources import audit_stream, leases_table, queue_pair, status_table
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.slow
+
+SECONDS = 60.0
+
+
+class Service:
+    """A running service on tables and queues of its own, and every line that it printed."""
+
+    def __init__(self, aws: EmbeddedAws, sinks: str, proxy: KinesisProxy) -> None:
+        queue, dlq = queue_pair(aws.client)
+        self.aws = aws
+        self.table = status_table(aws.client, ttl=True)
+        self.leases = leases_table(aws.client)
+        self.lines: list[Mapping[str, Any]] = []
+        self.environment = aws.service_environment() | {
+            "DYNAMODB_EXPORT_STATUS_TABLE": self.table,
+            "DYNAMODB_EXPORT_LEASES_TABLE": self.leases,
+            "SQS_EXPORT_EVENTS_QUEUE_URL": queue,
+            "SQS_EXPORT_EVENTS_DLQ_URL": dlq,
+            "KINESIS_EXPORT_AUDIT_STREAM": audit_stream(aws.client),
+            "AWS_ENDPOINT_URL_KINESIS": proxy.endpoint,
+            "EXPORT_AUDIT_SINKS": sinks,
+            "EXPORT_METRICS_SECONDS": "1",
+        }
+
+    def put_expired(self, count: int) -> set[str]:
+        """Items whose time is over, so that TTL takes them at once; their ids."""
+        client = self.aws.client("dynamodb")
+        ids = {f"req-{number}" for number in range(count)}
+        for request_id in ids:
+            stamp = {"S": "2026-11-22T10:00:00.000Z"}
+            item = {"requestId": {"S": request_id}, "status": {"S": "completed"}, "createdAt": stamp}
+            ttl = {"ttl": {"N": str(int(time.time()) - 5)}, "updatedAt": stamp}
+            client.put_item(TableName=self.table, Item=item | ttl)
+        return ids
+
+    def logged(self, event: str) -> list[Mapping[str, Any]]:
+        return [line for line in list(self.lines) if line.get("event") == event]
+
+    def tailed(self) -> list[Mapping[str, Any]]:
+        done = subprocess.run(
+            [sys.executable, "-m", "processor", "audit", "tail"],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=True,
+        )
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def healthcheck(self, directory: Path) -> str:
+        return subprocess.run(
+            [sys.executable, "-m", "processor", "healthcheck"],
+            env=self.environment | {"EXPORT_HEALTH_FILE": str(directory / "health")},
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=True,
+        ).stdout
+
+    def checkpoint(self) -> int:
+        """The sequence number up to which the table's one shard is done."""
+        (row,) = self.aws.client("dynamodb").scan(TableName=self.leases, ConsistentRead=True)["Items"]
+        text = row["checkpoint"]["S"]
+        return 0 if text == "TRIM_HORIZON" else int(text)
+
+
+@pytest.fixture
+def proxy(embedded_aws: EmbeddedAws) -> Iterator[KinesisProxy]:
+    with kinesis_proxy(embedded_aws.endpoint_url) as running:
+        yield running
+
+
+@contextmanager
+def running(service: Service, directory: Path) -> Iterator[None]:
+    process = ServiceProcess(service.environment, directory, lambda _, fields: service.lines.append(fields))
+    try:
+        process.start()
+        yield
+        assert process.stop() == 0
+    finally:
+        process.stop()
+
+
+def ids_of(entries: list[Mapping[str, Any]]) -> list[str]:
+    return sorted(entry["auditId"] for entry in entries)
+
+
+def sequence_numbers(entries: list[Mapping[str, Any]]) -> list[int]:
+    return [int(entry["source"]["sequenceNumber"]) for entry in entries]
+
+
+@pytest.mark.parametrize("sinks", ["kinesis,log", "log,kinesis"])
+def test_both_sinks_get_each_entry_with_the_same_id(
+    embedded_aws: EmbeddedAws, proxy: KinesisProxy, tmp_path: Path, sinks: str
+) -> None:
+    service = Service(embedded_aws, sinks, proxy)
+    with running(service, tmp_path):
+        expected = service.put_expired(40)
+        eventually(lambda: len(service.logged("audit")) >= 40, SECONDS)
+    logged, tailed = service.logged("audit"), service.tailed()
+    assert {entry["requestId"] for entry in tailed} == expected
+    assert len(tailed) == 40
+    assert ids_of(tailed) == ids_of(logged)
+    fields = set(tailed[0])
+    first = {entry["auditId"]: entry for entry in logged}[tailed[0]["auditId"]]
+    assert {name: first[name] for name in fields} == tailed[0]
+
+
+def test_a_sink_that_is_down_is_named_and_holds_the_checkpoint_until_it_is_back(
+    embedded_aws: EmbeddedAws, proxy: KinesisProxy, tmp_path: Path
+) -> None:
+    service = Service(embedded_aws, "log,kinesis", proxy)
+    with running(service, tmp_path):
+        proxy.fails_before_the_put = True
+        expected = service.put_expired(20)
+        (down,) = eventually(lambda: service.logged("audit_sink_down"), SECONDS)
+        assert (down["sink"], down["problem"]) == (
+            "kinesis",
+            "sink kinesis: PutRecords: InternalFailureException, 6 times in a row",
+        )
+        eventually(lambda: any(line.get("SinksDown") == 1 for line in service.logged("metrics")), SECONDS)
+        eventually(lambda: "audit kinesis" in service.healthcheck(tmp_path), SECONDS)
+        # The log had them already; the checkpoint waits for the slower sink all the same.
+        assert service.checkpoint() < min(sequence_numbers(service.logged("audit")))
+        proxy.heal()
+        (up,) = eventually(lambda: service.logged("audit_sink_up"), SECONDS)
+        assert up["sink"] == "kinesis"
+        eventually(lambda: len(service.logged("audit")) >= 20, SECONDS)
+    assert service.checkpoint() >= max(sequence_numbers(service.logged("audit")))
+    tailed = service.tailed()
+    assert {entry["requestId"] for entry in tailed} == expected
+    assert ids_of(tailed) == ids_of(service.logged("audit"))
+
+
+def test_puts_whose_answers_are_lost_repeat_entries_under_the_same_ids(
+    embedded_aws: EmbeddedAws, proxy: KinesisProxy, tmp_path: Path
+) -> None:
+    service = Service(embedded_aws, "kinesis,log", proxy)
+    with running(service, tmp_path):
+        proxy.fails_after_the_put = True
+        expected = service.put_expired(20)
+        eventually(lambda: proxy.failed >= 3, SECONDS)
+        proxy.heal()
+        eventually(lambda: len(service.logged("audit")) >= 20, SECONDS)
+    tailed = service.tailed()  # which drops repeats by auditId
+    assert {entry["requestId"] for entry in tailed} == expected
+    assert ids_of(tailed) == ids_of(service.logged("audit"))

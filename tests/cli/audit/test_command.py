@@ -1,0 +1,98 @@
+"""What the commands `audit tail` and `audit replay` say while they wait, and how they end."""
+
+import json
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from processor.audit.pipeline import make_sink
+from processor.aws.clients import Aws
+from processor.localaws.embedded_aws import EmbeddedAws
+from processor.settings import SINK_NAMES, AwsSettings, Settings
+from tests.cli.conftest import Command
+from tests.cli.processes import run_in_terminal, start
+from tests.resources import status_table, stream_records
+from tests.waiting import eventually
+
+REPLAY = ("audit", "replay", "--since", "1h")
+NOWHERE = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
+
+
+@pytest.fixture
+def environment(embedded_aws: EmbeddedAws) -> dict[str, str]:
+    """With a table that three exports have left."""
+    table = status_table(embedded_aws.client, ttl=True)
+    for number in range(3):
+        item = {"requestId": {"S": f"req-{number}"}, "ttl": {"N": str(int(time.time()) - 5)}}
+        embedded_aws.client("dynamodb").put_item(TableName=table, Item=item)
+
+    def removed() -> int:
+        return sum(record["eventName"] == "REMOVE" for record in stream_records(embedded_aws.client, table))
+
+    eventually(lambda: removed() == 3, 30)
+    return embedded_aws.environment() | {"DYNAMODB_EXPORT_STATUS_TABLE": table}
+
+
+def test_a_reader_that_leaves_ends_a_replay_at_once_without_a_word(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    with start(*REPLAY, environment=environment, cwd=tmp_path) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
+
+
+def test_a_replay_s_json_is_its_last_line(environment: dict[str, str], command: Command) -> None:
+    ran = command(*REPLAY, "--json", environment=environment)
+    *entries, counts = [json.loads(line) for line in ran.lines]
+    assert (ran.status, ran.err) == (0, "")
+    assert {entry["requestId"] for entry in entries} == {"req-0", "req-1", "req-2"}
+    assert counts == {"dryRun": False, "put": 3, "refused": 0, "trimmed": False}
+    counted = command(*REPLAY, "--json", "--dry-run", environment=environment)
+    assert json.loads(counted.out) == {"dryRun": True, "put": 3, "refused": 0, "trimmed": False}
+
+
+def test_on_a_terminal_no_bar_comes_between_the_entries(environment: dict[str, str], tmp_path: Path) -> None:
+    status, shown = run_in_terminal(REPLAY, environment=environment, cwd=tmp_path)
+    *entries, said = shown.splitlines()
+    assert status == 0
+    assert {json.loads(line)["requestId"] for line in entries} == {"req-0", "req-1", "req-2"}
+    assert said == "3 entries were put again, 0 of them refused by a sink"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "call", "last"),
+    [
+        (("audit", "tail"), "ListShards", ""),
+        (REPLAY, "ListStreams", "export-status: interrupted; at least 0 entries were put\n"),
+        ((*REPLAY, "--dry-run"), "ListStreams", "export-status: interrupted; 0 entries were counted\n"),
+    ],
+    ids=["tail", "replay", "replay --dry-run"],
+)
+def test_an_aws_that_does_not_answer_is_told_once_and_ctrl_c_ends_the_wait(
+    embedded_aws: EmbeddedAws, tmp_path: Path, arguments: Sequence[str], call: str, last: str
+) -> None:
+    with start(*arguments, environment=embedded_aws.environment() | NOWHERE, cwd=tmp_path) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().decode() == (
+            "export-status: AWS does not answer as it should"
+            f" ({call}: EndpointConnectionError); trying again for a minute or two\n"
+        )
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err.decode()) == (130, b"", last)
+
+
+def test_every_sink_that_settings_allow_is_made_and_no_other() -> None:
+    settings = Settings(KINESIS_EXPORT_AUDIT_STREAM="export-audit")
+    aws = Aws(AwsSettings(region="us-east-1"))
+    made = [make_sink(name, settings, aws, Event().wait).name for name in SINK_NAMES]
+    assert made == list(SINK_NAMES)
+    with pytest.raises(ValueError, match="no audit sink is called 'file'"):
+        make_sink("file", settings, aws, Event().wait)

@@ -1,0 +1,317 @@
+"""`export-status audit tail` prints each entry once, in order, and says what it could not read."""
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from handlers.audit import AuditEntry
+from processor.audit.kpl import UserRecord, aggregate
+from processor.audit.sinks.kinesis import KinesisSink
+from processor.cli.durations import moment
+from processor.localaws.embedded_aws import EmbeddedAws
+from tests.audit.fake_kinesis import entry
+from tests.resources import ClientFactory, audit_stream
+from tests.waiting import eventually
+
+LIMIT_SECONDS = 30
+HALF = str(2**127)
+STYLES = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@pytest.fixture(scope="module")
+def kinesis(embedded_aws: EmbeddedAws) -> ClientFactory:
+    return embedded_aws.client
+
+
+@pytest.fixture
+def stream(kinesis: ClientFactory) -> str:
+    return audit_stream(kinesis, shards=1)
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "processor", "audit", *arguments]
+
+
+@pytest.fixture
+def environment(embedded_aws: EmbeddedAws, stream: str) -> dict[str, str]:
+    return embedded_aws.service_environment() | {"KINESIS_EXPORT_AUDIT_STREAM": stream}
+
+
+def tail(environment: dict[str, str], *options: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        command("tail", *options),
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_SECONDS,
+        check=False,
+    )
+
+
+def put(client: Any, stream: str, entries: list[AuditEntry], *, target_bytes: int = 4_096) -> None:
+    sink = KinesisSink(client, stream, buckets=16, wait=lambda _: False, target_bytes=target_bytes)
+    assert sink.put(entries, lambda: True) == []
+
+
+def page(first: int, count: int, exports: int = 20) -> list[AuditEntry]:
+    return [entry(f"id-{n}", f"req-{n % exports}") for n in range(first, first + count)]
+
+
+def ids_by_export(lines: str) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for line in lines.splitlines():
+        shown = json.loads(line)
+        found.setdefault(shown["requestId"], []).append(shown["auditId"])
+    return found
+
+
+def expected(count: int, exports: int = 20) -> dict[str, list[str]]:
+    return {f"req-{e}": [f"id-{n}" for n in range(e, count, exports)] for e in range(exports)}
+
+
+def test_each_entry_is_printed_once_as_it_was_put(
+    kinesis: ClientFactory, stream: str, environment: dict[str, str]
+) -> None:
+    entries = page(0, 300)
+    put(kinesis("kinesis"), stream, entries)
+    put(kinesis("kinesis"), stream, entries[100:250])  # a page that was put again
+    done = tail(environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ids_by_export(done.stdout) == expected(300)
+    assert AuditEntry.model_validate_json(done.stdout.splitlines()[0]) in entries
+
+
+def test_all_shards_are_read_through_splits_and_merges(
+    kinesis: ClientFactory, stream: str, environment: dict[str, str]
+) -> None:
+    client = kinesis("kinesis")
+    put(client, stream, page(0, 100))
+    client.split_shard(StreamName=stream, ShardToSplit="shardId-000000000000", NewStartingHashKey=HALF)
+    put(client, stream, page(100, 100))
+    client.merge_shards(
+        StreamName=stream, ShardToMerge="shardId-000000000001", AdjacentShardToMerge="shardId-000000000002"
+    )
+    put(client, stream, page(200, 100))
+    done = tail(environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ids_by_export(done.stdout) == expected(300)
+
+
+def test_an_empty_stream_prints_nothing(environment: dict[str, str]) -> None:
+    done = tail(environment)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_records_that_are_not_aggregated_and_fields_of_later_versions_are_printed(
+    kinesis: ClientFactory, stream: str, environment: dict[str, str]
+) -> None:
+    later = json.loads(entry("id-1", "req-1").to_json()) | {"schemaVersion": 2, "more": ["ñ"]}
+    kinesis("kinesis").put_record(StreamName=stream, PartitionKey="req-1", Data=json.dumps(later).encode())
+    done = tail(environment)
+    assert done.returncode == 0
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [later]
+
+
+BAD = {
+    "damaged": (b"\xf3\x89\x9a\xc2" + b"x" * 40, "MD5"),
+    "no JSON": (b"hello", "must be an audit entry"),
+    "no object": (b'["auditId"]', "must be an audit entry"),
+    "no auditId": (b'{"auditId": 7}', "must be an audit entry"),
+    "not a number": (b'{"auditId": "a", "n": NaN}', "must be an audit entry"),
+    "bottomless": (b"[" * 100_000, "must be an audit entry"),
+    "not UTF-8": (b'{"auditId": "\xff"}', "must be an audit entry"),
+}
+
+
+def test_bad_records_are_named_one_line_each_and_the_rest_is_printed(
+    kinesis: ClientFactory, stream: str, environment: dict[str, str]
+) -> None:
+    client = kinesis("kinesis")
+    put(client, stream, page(0, 1))
+    for data, _ in BAD.values():
+        client.put_record(StreamName=stream, PartitionKey="x", Data=data)
+    mixed = [UserRecord("a", b"{}"), UserRecord("b", entry("id-1", "req-1").to_json().encode())]
+    client.put_record(StreamName=stream, PartitionKey="x", Data=aggregate(mixed, 5, 10_000)[0])
+    done = tail(environment)
+    assert done.returncode == 1
+    assert [json.loads(line)["auditId"] for line in done.stdout.splitlines()] == ["id-0", "id-1"]
+    complaints = done.stderr.splitlines()
+    assert len(complaints) == len(BAD) + 1
+    for complaint, (_, problem) in zip(complaints, BAD.values(), strict=False):
+        assert complaint.startswith("audit tail: shardId-000000000000 ")
+        assert problem in complaint
+    assert "record 1 of 2" in complaints[-1]
+
+
+def test_since_leaves_out_what_arrived_before(
+    kinesis: ClientFactory, stream: str, environment: dict[str, str]
+) -> None:
+    put(kinesis("kinesis"), stream, page(0, 5))
+    between = eventually(lambda: datetime.now(UTC))
+    put(kinesis("kinesis"), stream, page(5, 5))
+    done = tail(environment, "--since", between.isoformat())
+    assert sorted(json.loads(line)["auditId"] for line in done.stdout.splitlines()) == [
+        f"id-{n}" for n in range(5, 10)
+    ]
+    assert len(tail(environment, "--since", "1h").stdout.splitlines()) == 10
+
+
+def test_a_credential_that_a_foreign_producer_left_is_masked(
+    kinesis: ClientFactory, stream: str, environment: dict[str, str]
+) -> None:
+    data = b'{"auditId": "a", "x": {"https://h/k?sig=SECRET": ["see https://h/f?X-Amz-Signature=SECRET"]}}'
+    kinesis("kinesis").put_record(StreamName=stream, PartitionKey="x", Data=data)
+    done = tail(environment)
+    assert json.loads(done.stdout) == {"auditId": "a", "x": {"https://h/k": ["see https://h/f"]}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "status", "line"),
+    [
+        ({"KINESIS_EXPORT_AUDIT_STREAM": ""}, [], 2, "KINESIS_EXPORT_AUDIT_STREAM must be set"),
+        (
+            {"KINESIS_EXPORT_AUDIT_STREAM": "gone"},
+            [],
+            1,
+            "the audit stream gone (KINESIS_EXPORT_AUDIT_STREAM) does not exist",
+        ),
+        ({"EXPORT_AUDIT_BUCKETS": "0"}, [], 2, "EXPORT_AUDIT_BUCKETS must be"),
+        ({}, ["--since", "yesterday"], 2, "--since must be a duration such as 15m"),
+        ({}, ["--since", "2999-01-01T00:00:00Z"], 2, "--since must not lie in the future"),
+    ],
+)
+def test_what_cannot_work_ends_with_one_line(
+    environment: dict[str, str], changes: dict[str, str], options: list[str], status: int, line: str
+) -> None:
+    done = tail(environment | changes, *options)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert line in done.stderr
+
+
+@contextmanager
+def following(environment: dict[str, str], *options: str, stdout: int) -> Iterator["subprocess.Popen[str]"]:
+    process = subprocess.Popen(
+        command("tail", "--follow", *options),
+        env=environment,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_following_prints_new_entries_and_ends_cleanly_on_ctrl_c(
+    kinesis: ClientFactory, stream: str, environment: dict[str, str]
+) -> None:
+    client = kinesis("kinesis")
+    put(client, stream, page(0, 1))
+    with following(environment, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["auditId"] == "id-0"
+        client.split_shard(StreamName=stream, ShardToSplit="shardId-000000000000", NewStartingHashKey=HALF)
+        put(client, stream, page(1, 30))
+        later = {json.loads(process.stdout.readline())["auditId"] for _ in range(30)}
+        assert later == {f"id-{n}" for n in range(1, 31)}
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=LIMIT_SECONDS)
+    assert (process.returncode, out, err) == (0, "", "")
+
+
+def test_a_reader_that_goes_away_ends_it_without_a_word(
+    kinesis: ClientFactory, stream: str, environment: dict[str, str]
+) -> None:
+    put(kinesis("kinesis"), stream, page(0, 2_000), target_bytes=100_000)
+    with following(environment, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+        assert process.wait(LIMIT_SECONDS) == 1
+
+
+def on_a_terminal(environment: dict[str, str], *options: str, columns: int = 80) -> list[str]:
+    """The lines that a terminal of this width gets."""
+    leader, follower = pty.openpty()
+    try:
+        with subprocess.Popen(
+            command("tail", *options),
+            env=environment | {"COLUMNS": str(columns), "TERM": "xterm-256color"},
+            stdin=follower,
+            stdout=follower,
+            stderr=subprocess.PIPE,
+        ) as process:
+            os.close(follower)
+            shown = b""
+            while True:
+                try:
+                    chunk = os.read(leader, 65_536)
+                except OSError:  # Linux's way to say that the terminal was closed
+                    break
+                if not chunk:
+                    break
+                shown += chunk
+            assert process.wait(LIMIT_SECONDS) == 0
+    finally:
+        os.close(leader)
+    return shown.decode().splitlines()
+
+
+def test_a_terminal_gets_a_table_that_fits_its_width(
+    kinesis: ClientFactory, stream: str, environment: dict[str, str]
+) -> None:
+    entries = [
+        entry("id-1", "req-1"),
+        entry("id-2", "req-2", last_status="processing", finished=False, deletion_lag_seconds=172_800),
+        entry("id-3", "req-3\x1b[2J", action="export.deleted", deletion_lag_seconds=None, error="x" * 200),
+    ]
+    for one in entries:
+        put(kinesis("kinesis"), stream, [one])
+    coloured = on_a_terminal(environment)
+    lines = [STYLES.sub("", line) for line in coloured]
+    assert [line.rstrip() for line in lines[:3]] == [
+        "DELETED (UTC)        ACTION   LAST STATUS    LAG  REQUEST",
+        "2026-11-22 10:15:41  expired  completed      41s  req-1  report.csv",
+        "2026-11-22 10:15:41  expired  processing      2d  req-2  unfinished  report.csv",
+    ]
+    assert lines[3].startswith("2026-11-22 10:15:41  deleted  completed        -  req-3\ufffd[2J  xxx")
+    assert all(len(line) <= 80 for line in lines)
+    assert "\x1b[1;31m" in coloured[2]
+    assert not any("\x1b[1;31m" in line for line in on_a_terminal(environment | {"NO_COLOR": "1"}))
+
+
+def test_json_can_be_asked_for_on_a_terminal(
+    kinesis: ClientFactory, stream: str, environment: dict[str, str]
+) -> None:
+    put(kinesis("kinesis"), stream, page(0, 1))
+    (line,) = on_a_terminal(environment, "--json", columns=20)
+    assert json.loads(line)["auditId"] == "id-0"
+
+
+def test_moments_are_durations_or_timestamps_in_the_past() -> None:
+    now = datetime(2026, 11, 22, 10, tzinfo=UTC)
+    assert moment("90s", now) == now - timedelta(seconds=90)
+    assert moment("15m", now) == now - timedelta(minutes=15)
+    assert moment("2h", now) == now - timedelta(hours=2)
+    assert moment("1d", now) == now - timedelta(days=1)
+    assert moment("2026-11-22T10:30:00+01:00", now) == now - timedelta(minutes=30)
+    for wrong in ("", "15", "m", "-1h", "1.5h", "999999d", "2026-11-22", "1\u0661m"):
+        with pytest.raises(ValueError, match="duration such as"):
+            moment(wrong, now)
+    with pytest.raises(ValueError, match="future"):
+        moment("2026-11-22T10:00:01Z", now)

@@ -1,0 +1,189 @@
+"""The command `check`: all is well on the embedded AWS; what is refused or missing is one line."""
+
+import json
+
+import pytest
+
+from processor.cli.check.permissions import UNTRIABLE
+from processor.localaws.embedded_aws import EmbeddedAws
+from tests.cli.check.world import World, findings, named
+from tests.cli.conftest import Command
+from tests.cli.refusing_proxy import refusing_proxy
+from tests.infra.policies import policy
+from tests.resources import (
+    drained_messages,
+    fresh_name,
+    stream_records,
+)
+
+DYNAMODB = "DynamoDB_20120810"
+STREAMS = "DynamoDBStreams_20120810"
+
+
+def test_nothing_is_wrong_on_the_embedded_aws(embedded_aws: EmbeddedAws, command: Command) -> None:
+    ran = command("check", environment=embedded_aws.environment())
+    assert (ran.status, ran.err) == (0, "")
+    assert {line[0] for line in ran.lines} == {"✓", "\N{EN DASH}"}
+    assert "✓ table export-status TTL: on, attribute ttl" in ran.lines
+
+
+def test_nothing_is_wrong_in_a_world_of_its_own(world: World, command: Command) -> None:
+    ran = command("check", "--json", environment=world.environment)
+    assert (ran.status, findings(ran.lines)) == (0, {})
+    # moto forgets the encryption of a table, and what harm it would do is not tried.
+    assert list(findings(ran.lines, "unknown")) == [f"table {world.table} encryption", "permissions"]
+
+
+@pytest.mark.parametrize(
+    ("operation", "action", "subject"),
+    [
+        (f"{DYNAMODB}.UpdateItem", "dynamodb:UpdateItem", "permissions on table {table}"),
+        (f"{DYNAMODB}.GetItem", "dynamodb:GetItem", "permissions on table {table}"),
+        (f"{DYNAMODB}.BatchExecuteStatement", "dynamodb:PartiQLUpdate", "permissions on table {table}"),
+        (f"{DYNAMODB}.PutItem", "dynamodb:PutItem", "permissions on table {leases}"),
+        (f"{DYNAMODB}.DeleteItem", "dynamodb:DeleteItem", "permissions on table {leases}"),
+        (f"{DYNAMODB}.Scan", "dynamodb:Scan", "permissions on table {leases}"),
+        (f"{STREAMS}.GetRecords", "dynamodb:GetRecords", "permissions on stream of {table}"),
+        (f"{STREAMS}.DescribeStream", "dynamodb:DescribeStream", "permissions on stream of {table}"),
+        (f"{DYNAMODB}.DescribeTable", "dynamodb:DescribeTable", "table {table}"),
+        (f"{DYNAMODB}.DescribeTimeToLive", "dynamodb:DescribeTimeToLive", "table {table} TTL"),
+        (
+            f"{DYNAMODB}.DescribeContinuousBackups",
+            "dynamodb:DescribeContinuousBackups",
+            "table {table} point-in-time recovery",
+        ),
+        ("AmazonSQS.GetQueueAttributes", "sqs:GetQueueAttributes", "queue {queue}"),
+        ("Kinesis_20131202.DescribeStreamSummary", "kinesis:DescribeStreamSummary", "audit stream {audit}"),
+    ],
+)
+def test_a_missing_permission_is_named_with_the_policy_that_gives_it(
+    world: World, command: Command, operation: str, action: str, subject: str
+) -> None:
+    with refusing_proxy(world.environment["AWS_ENDPOINT_URL"], operation) as endpoint_url:
+        settings = {"AWS_ENDPOINT_URL": endpoint_url, "EXPORT_WRITE_MODE": "auto"}
+        ran = command("check", "--json", environment=world.environment | settings)
+    assert ran.status == 1
+    finding = findings(ran.lines)[named(world, subject)]
+    assert "AccessDeniedException" in finding["text"]
+    assert f"allow {action} on arn:aws:" in finding["mend"]
+
+
+def test_a_batch_that_the_server_does_wrong_is_not_called_a_missing_permission(
+    world: World, command: Command
+) -> None:
+    ran = command("check", "--json", environment=world.environment | {"EXPORT_WRITE_MODE": "auto"})
+    assert ran.status == 0
+    told = findings(ran.lines, "unknown")[f"permissions on table {world.table}"]["text"]
+    assert told == "PartiQLUpdate could not be tried (BatchExecuteStatement: ValidationError)"
+
+
+def test_only_one_part_is_checked_if_asked(world: World, command: Command) -> None:
+    world.set_ttl(enabled=False)
+    ran = command("check", "--only", "permissions", environment=world.environment)
+    assert ran.status == 0
+    assert [line for line in ran.lines if "permissions" not in line] == ran.lines[:2]
+    ran = command("check", "--only", "resources", environment=world.environment)
+    assert ran.status == 1
+    assert not [line for line in ran.lines if "permissions" in line]
+
+
+def test_unknown_credentials_are_said_once(world: World, command: Command) -> None:
+    operations = ("DescribeTable", "GetItem", "UpdateItem")
+    refused = [f"{DYNAMODB}.{name}" for name in operations] + ["AmazonSQS.GetQueueAttributes"]
+    code = "UnrecognizedClientException"
+    endpoint = world.environment["AWS_ENDPOINT_URL"]
+    with refusing_proxy(endpoint, *refused, code=code, queries=("GetCallerIdentity",)) as endpoint_url:
+        ran = command("check", environment=world.environment | {"AWS_ENDPOINT_URL": endpoint_url})
+    assert ran.status == 1
+    assert ran.lines == [
+        "✓ region: us-east-1",
+        f"✗ credentials: refused (GetCallerIdentity: {code}) → aws sts get-caller-identity",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        ("<html><body>Welcome</body></html>", "STS does not answer (GetCallerIdentity: ResponseParserError)"),
+        (
+            "<GetCallerIdentityResponse><GetCallerIdentityResult/></GetCallerIdentityResponse>",
+            "STS does not say whose they are",
+        ),
+    ],
+)
+def test_an_sts_that_answers_something_else_is_one_line(
+    world: World, command: Command, answer: str, text: str
+) -> None:
+    endpoint = world.environment["AWS_ENDPOINT_URL"]
+    with refusing_proxy(endpoint, queries=("GetCallerIdentity",), status=200, xml=answer) as endpoint_url:
+        settings = world.environment | {"AWS_ENDPOINT_URL": endpoint_url}
+        ran = command("check", "--only", "resources", environment=settings)
+    assert (ran.status, ran.err) == (0, "")
+    assert ran.lines[1] == f"\N{EN DASH} credentials: {text}"
+
+
+def test_no_answer_is_wrong_too(world: World, command: Command) -> None:
+    nowhere = {"AWS_ENDPOINT_URL_KINESIS": "http://127.0.0.1:1"}
+    ran = command("check", "--json", environment=world.environment | nowhere)
+    assert ran.status == 1
+    (finding,) = findings(ran.lines).values()
+    assert finding["text"].startswith("no answer at http://127.0.0.1:1 (DescribeStreamSummary: ")
+
+
+@pytest.mark.parametrize(
+    ("missing", "environment", "line"),
+    [
+        ("SQS_EXPORT_EVENTS_QUEUE_URL", {}, "must be set to the URL of the event queue"),
+        ("AWS_REGION", {}, "must be set to the region of the table, such as us-east-1"),
+        (
+            "KINESIS_EXPORT_AUDIT_STREAM",
+            {"EXPORT_AUDIT_SINKS": "kinesis,log"},
+            "must be set to the audit stream's name",
+        ),
+    ],
+)
+def test_a_missing_setting_is_one_line_and_exit_2(
+    world: World, command: Command, missing: str, environment: dict[str, str], line: str
+) -> None:
+    kept = {name: value for name, value in world.environment.items() if name != missing}
+    ran = command("check", environment=kept | environment)
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err == f"export-status: {missing} {line}\n"
+
+
+def test_it_changes_nothing(world: World, command: Command) -> None:
+    world.clients("sqs").send_message(QueueUrl=world.queue_url, MessageBody="x")
+    command("check", environment=world.environment | {"EXPORT_WRITE_MODE": "auto"})
+    dynamodb = world.clients("dynamodb")
+    for table in (world.table, world.leases):
+        assert dynamodb.scan(TableName=table)["Items"] == []
+    assert stream_records(world.clients, world.table) == []
+    (message,) = drained_messages(world.clients, world.queue_url)
+    assert message["Attributes"]["ApproximateReceiveCount"] == "1"
+
+
+def test_every_action_of_the_task_is_looked_at_tried_or_named(world: World, command: Command) -> None:
+    asked = {
+        "sqs:GetQueueAttributes",
+        "sqs:GetQueueUrl",
+        "dynamodb:DescribeTable",
+        "kinesis:DescribeStreamSummary",
+    }
+    settings = world.environment | {"EXPORT_WRITE_MODE": "auto"}
+    ran = command("check", "--json", "--only", "permissions", environment=settings)
+    tried = {
+        f"dynamodb:{action.partition(' ')[0]}"
+        for line in ran.lines
+        if (finding := json.loads(line))["subject"].startswith("permissions on")
+        for action in finding["text"].split(", ")
+    }
+    allowed = {action for statement in policy("task")["Statement"] for action in statement["Action"]}
+    assert asked | tried | set(UNTRIABLE) == allowed
+
+
+def test_a_name_that_is_unknown_to_everyone_is_not_made(world: World, command: Command) -> None:
+    settings = world.environment | {"DYNAMODB_EXPORT_STATUS_TABLE": fresh_name("none")}
+    command("check", environment=settings)
+    assert (
+        settings["DYNAMODB_EXPORT_STATUS_TABLE"] not in world.clients("dynamodb").list_tables()["TableNames"]
+    )

@@ -1,0 +1,244 @@
+"""What `check` makes of answers that no emulator gives."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from processor.aws.errors import Misconfigured, NotFound, Transient
+from processor.cli.check import queues
+from processor.cli.check.finding import Finding, Verdict
+from processor.cli.check.judgement import judge_place
+from processor.cli.check.probe import Answer, Facts, QueueFacts, TableFacts
+from processor.cli.check.queues import judge_queues, receives_needed, shortest_wait_seconds
+from processor.cli.check.tables import judge_status_table
+from processor.cli.check.target import Place
+from processor.settings import Settings
+from processor.transitions.event_queue import back_off_seconds
+from tests.infra.cloudformation import resources
+
+ACCOUNT = "123456789012"
+ROLE = f"arn:aws:sts::{ACCOUNT}:assumed-role/export-status-task/8f1c"
+AWS = Place("eu-west-1", {}, ROLE)
+EMULATOR = Place("eu-west-1", {"dynamodb": "http://127.0.0.1:5000", "sqs": "http://127.0.0.1:5000"}, ROLE)
+URL = f"https://sqs.eu-west-1.amazonaws.com/{ACCOUNT}/export-events"
+ARN = f"arn:aws:sqs:eu-west-1:{ACCOUNT}:export-events"
+EVENTS = {
+    "QueueArn": ARN,
+    "VisibilityTimeout": "120",
+    "MessageRetentionPeriod": "345600",
+    "MaximumMessageSize": "262144",
+    "RedrivePolicy": json.dumps({"deadLetterTargetArn": f"{ARN}-dlq", "maxReceiveCount": "60"}),
+}
+LETTERS = {
+    "QueueArn": f"{ARN}-dlq",
+    "MessageRetentionPeriod": "1209600",
+    "MaximumMessageSize": "1048576",
+}
+DESCRIPTION = {
+    "TableStatus": "ACTIVE",
+    "AttributeDefinitions": [{"AttributeName": "requestId", "AttributeType": "S"}],
+    "KeySchema": [{"AttributeName": "requestId", "KeyType": "HASH"}],
+    "BillingModeSummary": {"BillingMode": "PAY_PER_REQUEST"},
+    "StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+    "SSEDescription": {"Status": "ENABLED", "SSEType": "KMS"},
+}
+TABLE = TableFacts(
+    DESCRIPTION,
+    ttl={"TimeToLiveStatus": "ENABLED", "AttributeName": "ttl"},
+    backups={"PointInTimeRecoveryDescription": {"PointInTimeRecoveryStatus": "ENABLED"}},
+)
+
+
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("SQS_EXPORT_EVENTS_QUEUE_URL", URL)
+    return Settings()
+
+
+def table_findings(place: Place = AWS, **changes: Any) -> dict[str, Finding]:
+    facts = TableFacts(**{"description": DESCRIPTION, "ttl": TABLE.ttl, "backups": TABLE.backups} | changes)
+    return by_subject(judge_status_table("export-status", facts, place))
+
+
+def facts(queue: Answer = EVENTS, dlq: Answer | None = LETTERS, url: str = URL) -> Facts:
+    return Facts(
+        identity={"Arn": ROLE},
+        table=TABLE,
+        leases=NotFound("DescribeTable", "ResourceNotFoundException"),
+        queue=QueueFacts(url, queue),
+        dlq=None if dlq is None else QueueFacts(f"{url}-dlq", dlq),
+        audit_stream=None,
+    )
+
+
+def by_subject(findings: Any) -> dict[str, Finding]:
+    return {finding.subject: finding for finding in findings}
+
+
+def without(attributes: Mapping[str, str], name: str) -> dict[str, str]:
+    return {key: value for key, value in attributes.items() if key != name}
+
+
+class TestWaiting:
+    def test_the_shortest_wait_is_that_of_the_back_offs_with_no_luck(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("processor.transitions.event_queue.random.uniform", lambda low, _high: low)
+        for receives in (1, 2, 6, 7, 60):
+            waits = sum(back_off_seconds(receive) for receive in range(1, receives))
+            assert shortest_wait_seconds(receives) == waits
+
+    def test_the_contract_s_60_receives_outlast_its_900_seconds(self) -> None:
+        assert receives_needed(900) < 60
+        assert shortest_wait_seconds(60) > 900 + 300
+
+    def test_a_count_below_what_is_needed_does_not_outlast_the_ttl(self) -> None:
+        for ttl_seconds in (1, 60, 900, 3_600, 20_000):
+            needed = receives_needed(ttl_seconds)
+            assert shortest_wait_seconds(needed) > ttl_seconds + 300 >= shortest_wait_seconds(needed - 1)
+
+    def test_no_more_is_asked_for_than_sqs_allows(self) -> None:
+        assert receives_needed(31_536_000) == 1_000
+
+
+class TestQueues:
+    def test_attributes_of_new_queues_are_those_of_the_template(self) -> None:
+        for name, given in (
+            ("EventsQueue", queues.EVENT_QUEUE),
+            ("DeadLetterQueue", queues.DEAD_LETTER_QUEUE),
+        ):
+            template = resources("data.yaml")[name]["Properties"]
+            assert {attribute: str(template[attribute]).lower() for attribute in given} == dict(given)
+
+    def test_all_is_fine_as_the_template_has_it(self, settings: Settings) -> None:
+        found = list(judge_queues(settings, facts(), AWS))
+        assert {finding.verdict for finding in found} == {Verdict.FINE}
+        assert len(found) == 5
+
+    def test_a_queue_of_another_region_is_told_from_its_url(self, settings: Settings) -> None:
+        missing = NotFound("GetQueueAttributes", "QueueDoesNotExist")
+        place = Place("us-east-1", {}, ROLE)
+        first, _ = judge_queues(settings, facts(missing, None), place)
+        assert first.text == "SQS_EXPORT_EVENTS_QUEUE_URL is of eu-west-1, but AWS_REGION is us-east-1"
+        assert first.mend == "export AWS_REGION=eu-west-1"
+
+    def test_a_policy_that_leads_to_a_queue_that_is_gone_is_mended_by_making_it(
+        self, settings: Settings
+    ) -> None:
+        gone = replace(facts(), dlq=NotFound("GetQueueUrl", "QueueDoesNotExist"))
+        found = by_subject(judge_queues(settings, gone, AWS))
+        assert "create-queue --queue-name export-events-dlq" in (found["queue export-events-dlq"].mend or "")
+
+    def test_a_missing_dead_letter_queue_of_a_fifo_queue_becomes_fifo(self, settings: Settings) -> None:
+        events = without(EVENTS, "RedrivePolicy") | {"QueueArn": f"{ARN}.fifo"}
+        found = by_subject(judge_queues(settings, facts(events, None, f"{URL}.fifo"), AWS))
+        mend = found["queue export-events.fifo redrive policy"].mend or ""
+        assert "--queue-name export-events-dlq.fifo" in mend
+        assert '"FifoQueue": "true"' in mend
+
+    @pytest.mark.parametrize(
+        ("policy", "verdict"),
+        [
+            ({"redrivePermission": "denyAll"}, Verdict.WRONG),
+            ({"redrivePermission": "byQueue", "sourceQueueArns": [f"{ARN}-other"]}, Verdict.WRONG),
+            ({"redrivePermission": "byQueue", "sourceQueueArns": [ARN]}, Verdict.FINE),
+            ({"redrivePermission": "allowAll"}, Verdict.FINE),
+        ],
+    )
+    def test_the_dead_letter_queue_must_let_the_event_queue_use_it(
+        self, settings: Settings, policy: dict[str, Any], verdict: Verdict
+    ) -> None:
+        letters = LETTERS | {"RedriveAllowPolicy": json.dumps(policy)}
+        found = by_subject(judge_queues(settings, facts(dlq=letters), AWS))
+        finding = found["queue export-events-dlq redrive permission"]
+        assert finding.verdict is verdict
+        if verdict is Verdict.WRONG:
+            assert ARN in (finding.mend or "")
+
+
+class TestTable:
+    def test_all_is_fine_as_the_template_has_it(self) -> None:
+        assert {finding.verdict for finding in table_findings().values()} == {Verdict.FINE}
+
+    def test_no_word_of_encryption_is_wrong_on_aws_and_unknown_on_an_emulator(self) -> None:
+        silent = {name: value for name, value in DESCRIPTION.items() if name != "SSEDescription"}
+        subject = "table export-status encryption"
+        finding = table_findings(description=silent)[subject]
+        assert finding.verdict is Verdict.WRONG
+        assert finding.mend == (
+            "aws --region eu-west-1 dynamodb update-table --table-name export-status"
+            " --sse-specification Enabled=true,SSEType=KMS"
+        )
+        assert table_findings(EMULATOR, description=silent)[subject].verdict is Verdict.UNKNOWN
+
+    @pytest.mark.parametrize(
+        ("state", "verdict"),
+        [("ENABLED", Verdict.FINE), ("ENABLING", Verdict.FINE), ("DISABLING", Verdict.WRONG)],
+    )
+    def test_ttl_may_still_be_on_its_way(self, state: str, verdict: Verdict) -> None:
+        ttl = {"TimeToLiveStatus": state, "AttributeName": "ttl"}
+        assert table_findings(ttl=ttl)["table export-status TTL"].verdict is verdict
+
+    def test_a_table_without_a_billing_summary_is_provisioned(self) -> None:
+        old = {name: value for name, value in DESCRIPTION.items() if name != "BillingModeSummary"}
+        assert table_findings(description=old)["table export-status billing"].verdict is Verdict.WRONG
+
+    def test_a_table_that_is_being_made_is_to_be_waited_for(self) -> None:
+        finding = table_findings(description=DESCRIPTION | {"TableStatus": "CREATING"})["table export-status"]
+        assert (finding.text, finding.verdict) == ("is CREATING", Verdict.WRONG)
+        assert "wait table-exists" in (finding.mend or "")
+
+    def test_a_call_that_an_emulator_does_not_know_is_unknown(self) -> None:
+        unheard = Misconfigured("DescribeTimeToLive", "UnknownOperationException")
+        subject = "table export-status TTL"
+        assert table_findings(EMULATOR, ttl=unheard)[subject].verdict is Verdict.UNKNOWN
+        assert table_findings(AWS, ttl=unheard)[subject].verdict is Verdict.WRONG
+
+
+class TestPlace:
+    def test_sts_that_is_elsewhere_or_silent_is_no_fault(self) -> None:
+        for identity in (None, Transient("GetCallerIdentity", "ConnectTimeoutError")):
+            _, credentials = judge_place(identity, AWS)
+            assert credentials.verdict is Verdict.UNKNOWN
+
+    @pytest.mark.parametrize(
+        ("endpoint", "emulated"),
+        [
+            ("http://127.0.0.1:5000", True),
+            ("http://localstack:4566", True),
+            ("https://amazonaws.com.example.org", True),
+            ("https://vpce-1.streams.dynamodb.eu-west-1.vpce.amazonaws.com", False),
+            ("https://sqs.cn-north-1.amazonaws.com.cn", False),
+            ("https://sqs.eu-west-1.api.aws", False),
+        ],
+    )
+    def test_an_emulator_is_told_from_an_endpoint_of_aws(self, endpoint: str, emulated: bool) -> None:
+        assert Place("eu-west-1", {"sqs": endpoint}).emulated("sqs") is emulated
+        assert not Place("eu-west-1", {"sqs": endpoint}).emulated("dynamodb")
+
+    def test_a_role_and_a_user_get_a_policy_that_grants_just_this(self) -> None:
+        arn = AWS.arn("dynamodb", "table/export-status")
+        assert arn == f"arn:aws:dynamodb:eu-west-1:{ACCOUNT}:table/export-status"
+        role = AWS.allow(("dynamodb:Scan",), arn)
+        assert role.startswith(
+            "aws --region eu-west-1 iam put-role-policy --role-name export-status-task"
+            " --policy-name export-status-dynamodb-Scan-table-export-status --policy-document"
+        )
+        assert f'"Action": ["dynamodb:Scan"], "Resource": "{arn}"' in role
+        user = Place("eu-west-1", {}, f"arn:aws:iam::{ACCOUNT}:user/team/ana").allow(("dynamodb:Scan",), arn)
+        assert "put-user-policy --user-name ana " in user
+
+    @pytest.mark.parametrize(
+        "caller",
+        [
+            None,
+            f"arn:aws:sts::{ACCOUNT}:assumed-role/AWSReservedSSO_Admin_1/ana",
+            f"arn:aws:iam::{ACCOUNT}:root",
+        ],
+    )
+    def test_who_cannot_be_given_a_policy_is_told_in_words(self, caller: str | None) -> None:
+        said = Place("eu-west-1", {}, caller).allow(("sqs:GetQueueUrl",), "arn")
+        assert said == "allow sqs:GetQueueUrl on arn to the one who runs this"

@@ -1,0 +1,214 @@
+"""`dlq redrive` sends back what can still be of use; nothing is lost and nothing goes twice."""
+
+import json
+
+import pytest
+
+from tests.cli.conftest import Command
+from tests.cli.dlq.dead_letters import EXPIRED, Queues, event, records
+from tests.cli.refusing_proxy import refusing_proxy
+
+
+def test_only_the_body_goes_back(queues: Queues, command: Command) -> None:
+    body = event()
+    queues.reject(body)
+    ran = command("dlq", "redrive", environment=queues.environment)
+    assert (ran.status, ran.out, ran.err) == (0, "sent back 1 message\n", "")
+    (message,) = queues.sent_back()
+    assert message["Body"] == body
+    assert "MessageAttributes" not in message
+    assert queues.left() == []
+
+
+def test_many_pages_go_back(queues: Queues, command: Command) -> None:
+    for number in range(33):
+        queues.reject(event(f"req-{number}"))
+    ran = command("dlq", "redrive", environment=queues.environment)
+    assert ran.out == "sent back 33 messages\n"
+    assert len(queues.sent_back()) == 33
+    assert queues.waiting(queues.dlq_url) == (0, 0)
+
+
+def test_copies_of_one_message_go_once(queues: Queues, command: Command) -> None:
+    body, other = event("a"), event("b")
+    for _ in range(12):  # on more than one page
+        queues.reject(body, source="one")
+    queues.reject(other, source="one")  # the same source, another message
+    ran = command("dlq", "redrive", environment=queues.environment)
+    assert ran.lines == ["sent back 2 messages", "  11 more were copies of these, and are removed"]
+    assert sorted(message["Body"] for message in queues.sent_back()) == sorted([body, other])
+    assert queues.waiting(queues.dlq_url) == (0, 0)
+
+
+def test_an_expired_event_stays_and_the_exit_status_says_so(queues: Queues, command: Command) -> None:
+    expired, alive = event("old", age=EXPIRED), event("new")
+    queues.reject(expired, "conflict")
+    queues.reject(alive, "conflict")
+    ran = command("dlq", "redrive", environment=queues.environment)
+    assert ran.status == 1
+    assert ran.lines == [
+        "sent back 1 message",
+        "  1 stay, expired: --include-expired sends them too",
+    ]
+    assert queues.waiting(queues.dlq_url) == (1, 0)
+    assert [message["Body"] for message in queues.sent_back()] == [alive]
+    ran = command("dlq", "redrive", "--include-expired", environment=queues.environment)
+    assert ran.status == 0
+    assert [message["Body"] for message in queues.sent_back()] == [expired]
+
+
+def test_an_event_without_created_at_expires_by_when_it_occurred(queues: Queues, command: Command) -> None:
+    queues.reject(event(age=EXPIRED, status="processing"), "early")
+    assert command("dlq", "redrive", environment=queues.environment).status == 1
+
+
+def test_the_ttl_setting_decides_what_is_expired(queues: Queues, command: Command) -> None:
+    queues.reject(event(age=EXPIRED))
+    settings = {"EXPORT_STATUS_TTL_SECONDS": "7200"}
+    assert command("dlq", "redrive", environment=queues.environment | settings).status == 0
+
+
+def test_refused_audit_entries_stay_and_are_counted(queues: Queues, command: Command) -> None:
+    queues.reject('{"auditId": "1"}', "audit_quarantined")
+    ran = command("dlq", "redrive", environment=queues.environment)
+    assert ran.status == 1
+    assert ran.lines[1] == "  1 stay, refused audit entries: they are no events"
+    assert queues.sent_back() == []
+    assert queues.waiting(queues.dlq_url) == (1, 0)
+
+
+def test_only_the_outcomes_asked_for_go_back(queues: Queues, command: Command) -> None:
+    for outcome in ("invalid", "conflict", "early", None, "audit_quarantined"):
+        queues.reject(event(str(outcome)), outcome)
+    arguments = ("dlq", "redrive", "--outcome", "early", "--outcome", "unmarked")
+    ran = command(*arguments, environment=queues.environment)
+    assert ran.status == 0
+    assert ran.lines == ["sent back 2 messages", "  3 stay, of other outcomes"]
+    sent = {json.loads(message["Body"])["requestId"] for message in queues.sent_back()}
+    assert sent == {"early", "None"}
+    assert queues.waiting(queues.dlq_url) == (3, 0)
+
+
+def test_a_dry_run_changes_nothing(queues: Queues, command: Command) -> None:
+    queues.reject(event("a"), source="one")
+    queues.reject(event("a", age=EXPIRED))
+    ran = command("dlq", "redrive", "--dry-run", environment=queues.environment)
+    assert ran.status == 1
+    assert ran.lines[0] == "would send back 1 message"
+    assert queues.waiting(queues.dlq_url) == (2, 0)
+    assert queues.waiting(queues.url) == (0, 0)
+
+
+def test_json_gives_the_counts(queues: Queues, command: Command) -> None:
+    queues.reject("no event at all")
+    queues.reject(event(age=EXPIRED))
+    ran = command("dlq", "redrive", "--json", environment=queues.environment)
+    (counts,) = records(ran.lines)
+    assert {name: count for name, count in counts.items() if count} == {"sent": 1, "expired": 1}
+    assert counts["dryRun"] is False
+
+
+def test_on_fifo_the_group_stays_and_the_deduplication_id_is_fresh(
+    fifo_queues: Queues, command: Command
+) -> None:
+    body = event()
+    first = {"MessageGroupId": "exports", "MessageDeduplicationId": "d1"}
+    source = fifo_queues.sqs.send_message(QueueUrl=fifo_queues.url, MessageBody=body, **first)
+    fifo_queues.sent_back()
+    fifo_queues.reject(body, "conflict", source=source["MessageId"], group="exports")
+    ran = command("dlq", "redrive", environment=fifo_queues.environment)
+    assert ran.status == 0
+    (message,) = fifo_queues.sent_back()
+    assert message["Attributes"]["MessageGroupId"] == "exports"
+    assert message["Attributes"]["MessageDeduplicationId"] != "d1"
+
+
+def test_on_fifo_more_than_a_page_of_one_group_goes_back_in_order(
+    fifo_queues: Queues, command: Command
+) -> None:
+    bodies = [event(f"req-{number}") for number in range(23)]
+    for body in bodies:
+        fifo_queues.reject(body)
+    assert command("dlq", "redrive", environment=fifo_queues.environment).status == 0
+    assert [message["Body"] for message in fifo_queues.sent_back()] == bodies
+
+
+def test_what_cannot_be_deleted_is_still_there_and_said(queues: Queues, command: Command) -> None:
+    queues.reject(event())
+    with refusing_proxy(
+        queues.environment["AWS_ENDPOINT_URL"], "AmazonSQS.DeleteMessageBatch"
+    ) as endpoint_url:
+        settings = queues.environment | {"AWS_ENDPOINT_URL": endpoint_url}
+        ran = command("dlq", "redrive", environment=settings)
+    assert ran.status == 1
+    assert ran.lines == [
+        "sent back 0 messages",
+        "  1 were sent, but are still here: sending them once more is harmless",
+    ]
+    assert queues.waiting(queues.dlq_url) == (1, 0)
+    assert len(queues.sent_back()) == 1
+
+
+def test_on_fifo_a_letter_that_was_sent_but_not_deleted_does_not_go_twice(
+    fifo_queues: Queues, command: Command
+) -> None:
+    fifo_queues.reject(event())
+    with refusing_proxy(
+        fifo_queues.environment["AWS_ENDPOINT_URL"], "AmazonSQS.DeleteMessageBatch"
+    ) as endpoint_url:
+        settings = fifo_queues.environment | {"AWS_ENDPOINT_URL": endpoint_url}
+        assert command("dlq", "redrive", environment=settings).status == 1
+    assert command("dlq", "redrive", environment=fifo_queues.environment).status == 0
+    assert len(fifo_queues.sent_back()) == 1
+
+
+def test_nothing_is_lost_when_the_event_queue_takes_nothing(queues: Queues, command: Command) -> None:
+    queues.reject(event())
+    with refusing_proxy(queues.environment["AWS_ENDPOINT_URL"], "AmazonSQS.SendMessageBatch") as endpoint_url:
+        settings = queues.environment | {"AWS_ENDPOINT_URL": endpoint_url}
+        ran = command("dlq", "redrive", environment=settings)
+    assert ran.status == 1
+    assert ran.err == (
+        "export-status: the event queue: AWS refuses, check credentials and permissions"
+        " (SendMessageBatch: AccessDeniedException)\n"
+    )
+    assert queues.waiting(queues.dlq_url) == (1, 0)
+
+
+@pytest.mark.parametrize("step", ["send", "delete"])
+def test_nothing_is_lost_when_it_is_interrupted(
+    queues: Queues, command: Command, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    target = (
+        "processor.cli.dlq.redrive.send_batch" if step == "send" else "processor.cli.dlq.browser.Walk.delete"
+    )
+    monkeypatch.setattr(target, interrupt)
+    queues.reject(event())
+    ran = command("dlq", "redrive", environment=queues.environment)
+    assert (ran.status, ran.out) == (130, "sent back 0 messages\n")
+    assert queues.waiting(queues.dlq_url) == (1, 0)
+
+
+def test_what_the_event_queue_refuses_for_its_size_stays(queues: Queues, command: Command) -> None:
+    queues.sqs.set_queue_attributes(QueueUrl=queues.url, Attributes={"MaximumMessageSize": "1024"})
+    queues.reject(event("big", fileName="x" * 1_000))
+    queues.reject(event("small"))
+    ran = command("dlq", "redrive", environment=queues.environment)
+    assert ran.status == 1
+    assert ran.lines == [
+        "sent back 1 message",
+        "  1 stay, the event queue refuses them: see its maximum message size",
+    ]
+    assert [json.loads(body)["requestId"] for body in queues.left()] == ["big"]
+
+
+def test_what_comes_back_is_not_sent_again_and_again(queues: Queues, command: Command) -> None:
+    queues.reject(event())
+    both = queues.environment | {"SQS_EXPORT_EVENTS_QUEUE_URL": queues.dlq_url}
+    ran = command("dlq", "redrive", "--json", environment=both)  # a queue that rejects at once
+    (counts,) = records(ran.lines)
+    assert (counts["sent"], counts["cameBack"]) == (1, 1)
+    assert queues.waiting(queues.dlq_url) == (1, 0)

@@ -1,0 +1,320 @@
+"""What all commands have in common: help, version, completion, colours, and how they end."""
+
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from handlers.export import Export, Status
+from processor.localaws.embedded_aws import EmbeddedAws
+from tests.cli.conftest import Command
+from tests.cli.processes import run, run_in_terminal, start, whole_environment
+from tests.resources import fresh_name, queue_pair, status_table
+
+LEAVES: tuple[tuple[str, ...], ...] = (
+    ("run",),
+    ("local",),
+    ("demo",),
+    ("check",),
+    ("publish",),
+    ("get",),
+    ("list",),
+    ("audit", "tail"),
+    ("audit", "replay"),
+    ("dlq", "list"),
+    ("dlq", "redrive"),
+    ("schema", "event"),
+    ("schema", "audit"),
+    ("healthcheck",),
+)
+ASKING_AWS: tuple[tuple[str, ...], ...] = (
+    ("check",),
+    ("publish", "events.jsonl"),
+    ("get", "req-1"),
+    ("list",),
+    ("audit", "tail"),
+    ("audit", "replay", "--since", "1h"),
+    ("dlq", "list"),
+    ("dlq", "redrive"),
+)
+COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-7]m")
+
+
+@pytest.fixture
+def environment(embedded_aws: EmbeddedAws) -> dict[str, str]:
+    url, dlq_url = queue_pair(embedded_aws.client)
+    own = {
+        "DYNAMODB_EXPORT_STATUS_TABLE": status_table(embedded_aws.client),
+        "SQS_EXPORT_EVENTS_QUEUE_URL": url,
+        "SQS_EXPORT_EVENTS_DLQ_URL": dlq_url,
+    }
+    return embedded_aws.environment() | own
+
+
+def put(aws: EmbeddedAws, environment: dict[str, str], request_id: str) -> None:
+    now = datetime.now(UTC)
+    export = Export(request_id, Status.PENDING, now, now, int((now + timedelta(hours=1)).timestamp()))
+    table = environment["DYNAMODB_EXPORT_STATUS_TABLE"]
+    aws.client("dynamodb").put_item(TableName=table, Item=export.to_item())
+
+
+def script(cwd: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Runs the installed script without arguments."""
+    return subprocess.run(
+        [Path(sys.executable).with_name("export-status")],
+        cwd=cwd,
+        env=whole_environment(environment),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("leaf", LEAVES, ids=" ".join)
+def test_every_command_explains_itself_with_an_example(command: Command, leaf: Sequence[str]) -> None:
+    ran = command(*leaf, "--help", environment={})
+    assert (ran.status, ran.err) == (0, "")
+    assert f"Usage: export-status {' '.join(leaf)}" in ran.out
+    assert f"Example: export-status {' '.join(leaf)}" in re.sub(r"\s+", " ", ran.out)
+
+
+def test_the_help_names_every_command(command: Command) -> None:
+    ran = command("--help", environment={})
+    assert ran.status == 0
+    named = re.findall(r"^│ (\w+) ", ran.out, re.MULTILINE)
+    assert set(named) >= {leaf[0] for leaf in LEAVES}
+
+
+def test_without_a_command_there_is_help(command: Command) -> None:
+    ran = command(environment={})
+    assert ran.status == 2
+    assert "Usage: export-status" in ran.out + ran.err
+
+
+def test_the_version_is_told(command: Command) -> None:
+    ran = command("--version", environment={})
+    assert (ran.status, ran.err) == (0, "")
+    assert re.fullmatch(r"export-status \d+\.\d+\.\d+\n", ran.out)
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("export-status ch", {"check"}),
+        ("export-status dlq ", {"list", "redrive"}),
+        ("export-status dlq redrive --dr", {"--dry-run"}),
+        ("export-status list --status p", {"pending", "processing"}),
+    ],
+)
+def test_a_shell_is_helped_to_complete(tmp_path: Path, words: str, offered: set[str]) -> None:
+    """Asks as the completion script of bash does."""
+    position = {"COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    asked = script(tmp_path, _EXPORT_STATUS_COMPLETE="complete_bash", **position)
+    assert (asked.returncode, asked.stderr) == (0, "")
+    assert set(asked.stdout.split()) == offered
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_gets_its_completion_script(tmp_path: Path, shell: str) -> None:
+    shown = script(tmp_path, _EXPORT_STATUS_COMPLETE=f"source_{shell}")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert f"_EXPORT_STATUS_COMPLETE=complete_{shell}" in shown.stdout
+
+
+@pytest.mark.parametrize("arguments", [("nonsense",), ("get",), ("dlq", "burn"), ("list", "--colour")])
+def test_wrong_usage_is_exit_2(command: Command, arguments: Sequence[str]) -> None:
+    ran = command(*arguments, environment={})
+    assert (ran.status, ran.out) == (2, "")
+    assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize("arguments", [*ASKING_AWS, ("run",)], ids=" ".join)
+@pytest.mark.parametrize(
+    ("wrong", "line"),
+    [
+        ({"EXPORT_STATUS_TTL_SECONDS": "soon"}, "must be a whole number from 1 to 31536000"),
+        ({"AWS_ENDPOINT_URL": "here"}, "must be an http or https URL without a query"),
+        ({"AWS_REGION": ""}, "must be set to the region of the table, such as us-east-1"),
+        ({"AWS_SECRET_ACCESS_KEY": ""}, "must be set together with AWS_ACCESS_KEY_ID"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_and_exit_2(
+    embedded_aws: EmbeddedAws, command: Command, arguments: Sequence[str], wrong: dict[str, str], line: str
+) -> None:
+    Path("events.jsonl").write_bytes(b"")
+    ran = command(*arguments, environment=embedded_aws.environment() | wrong)
+    (name,) = wrong
+    assert (ran.status, ran.out, ran.err) == (2, "", f"export-status: {name} {line}\n")
+
+
+@pytest.mark.parametrize(
+    "arguments", [each for each in ASKING_AWS if each[0] != "audit"], ids=" ".join
+)  # those are patient: test_audit.py has what they say meanwhile
+def test_an_aws_that_is_not_there_is_exit_1_without_a_traceback(
+    embedded_aws: EmbeddedAws, command: Command, arguments: Sequence[str]
+) -> None:
+    now = datetime.now(UTC).isoformat()
+    Path("events.jsonl").write_text(f'{{"requestId":"a","status":"pending","occurredAt":"{now}"}}\n')
+    nowhere = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
+    ran = command(*arguments, environment=embedded_aws.environment() | nowhere)
+    assert ran.status == 1
+    assert "Traceback" not in ran.out + ran.err
+    if arguments == ("check",):
+        assert ran.err == ""
+        assert "no answer at http://127.0.0.1:1" in ran.out
+    else:
+        (line,) = ran.err.splitlines()
+        assert line.startswith("export-status: ")
+
+
+def test_the_module_is_the_same_command(tmp_path: Path) -> None:
+    ran = run("get", "", environment={}, cwd=tmp_path)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr == "export-status: REQUEST_ID must have 1 to 256 characters\n"
+
+
+@pytest.mark.parametrize(("settings", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+@pytest.mark.parametrize("arguments", [("get", "one"), ("list",), ("dlq", "list"), ("check",)], ids=" ".join)
+def test_a_terminal_gets_colours_unless_no_color_is_set(
+    embedded_aws: EmbeddedAws,
+    environment: dict[str, str],
+    tmp_path: Path,
+    arguments: Sequence[str],
+    settings: dict[str, str],
+    *,
+    coloured: bool,
+) -> None:
+    put(embedded_aws, environment, "one")
+    embedded_aws.client("sqs").send_message(
+        QueueUrl=environment["SQS_EXPORT_EVENTS_DLQ_URL"], MessageBody="x"
+    )
+    _, shown = run_in_terminal(arguments, environment=environment | settings, cwd=tmp_path)
+    assert "Traceback" not in shown
+    assert bool(COLOUR.search(shown)) is coloured
+
+
+@pytest.mark.parametrize("arguments", [("get", "one"), ("list",), ("check",)], ids=" ".join)
+def test_a_pipe_gets_no_colours(
+    embedded_aws: EmbeddedAws, environment: dict[str, str], command: Command, arguments: Sequence[str]
+) -> None:
+    put(embedded_aws, environment, "one")
+    assert "\x1b" not in command(*arguments, environment=environment).out
+
+
+def test_what_is_written_is_utf_8_in_every_locale(environment: dict[str, str], tmp_path: Path) -> None:
+    ran = run(
+        "check", environment=environment | {"PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}, cwd=tmp_path
+    )
+    assert ran.stderr == ""
+    assert "✓ region: us-east-1" in ran.stdout.splitlines()
+
+
+def test_a_reader_that_leaves_ends_a_command_without_a_traceback(
+    embedded_aws: EmbeddedAws, environment: dict[str, str], tmp_path: Path
+) -> None:
+    for number in range(400):  # more than a pipe holds
+        put(embedded_aws, environment, f"{number}-{'x' * 200}")
+    with start("list", "--json", environment=environment, cwd=tmp_path) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [("get", "one"), ("list",), ("list", "--json"), ("check",)], ids=" ".join
+)
+def test_a_full_disk_is_one_line_and_exit_1(
+    embedded_aws: EmbeddedAws, environment: dict[str, str], tmp_path: Path, arguments: Sequence[str]
+) -> None:
+    put(embedded_aws, environment, "one")
+    with (
+        open("/dev/full", "wb") as full,
+        start(*arguments, environment=environment, cwd=tmp_path, stdout=full.fileno()) as process,
+    ):
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert err == b"export-status: input or output failed: No space left on device\n"
+
+
+@pytest.mark.parametrize("arguments", [("get", "one", "--watch"), ("list",), ("check",), ("dlq", "list")])
+def test_closed_outputs_do_no_harm(
+    embedded_aws: EmbeddedAws, environment: dict[str, str], tmp_path: Path, arguments: Sequence[str]
+) -> None:
+    now = datetime.now(UTC)
+    ended = Export("one", Status.FAILED, now, now, int((now + timedelta(hours=1)).timestamp()))
+    table = environment["DYNAMODB_EXPORT_STATUS_TABLE"]
+    embedded_aws.client("dynamodb").put_item(TableName=table, Item=ended.to_item())
+    words = shlex.join([sys.executable, "-m", "processor", *arguments])
+    done = subprocess.run(
+        ["sh", "-c", f"{words} <&- >&- 2>&-"],
+        cwd=tmp_path,
+        env=whole_environment(environment),
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == (1 if arguments == ("check",) else 0)
+
+
+def test_ctrl_c_ends_a_watch_without_a_traceback(
+    embedded_aws: EmbeddedAws, environment: dict[str, str], tmp_path: Path
+) -> None:
+    put(embedded_aws, environment, "one")
+    with start("get", "one", "--watch", "--json", environment=environment, cwd=tmp_path) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (130, b"")
+
+
+def test_ctrl_c_ends_a_live_watch_and_gives_the_cursor_back(
+    embedded_aws: EmbeddedAws, environment: dict[str, str], tmp_path: Path
+) -> None:
+    put(embedded_aws, environment, "one")
+
+    interrupted: list[bool] = []
+
+    def interrupt(shown: str, process: "subprocess.Popen[bytes]") -> None:
+        if "hadSignedUrl" in shown and not interrupted:
+            interrupted.append(True)
+            process.send_signal(signal.SIGINT)
+
+    arguments = ("get", "one", "--watch")
+    status, shown = run_in_terminal(arguments, environment=environment, cwd=tmp_path, on_output=interrupt)
+    assert status == 130
+    assert "Traceback" not in shown
+    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
+
+
+def test_dotenv_leads_every_command_to_its_endpoint(
+    embedded_aws: EmbeddedAws, environment: dict[str, str], command: Command, tmp_path: Path
+) -> None:
+    put(embedded_aws, environment, "one")
+    (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in environment.items()))
+    assert command("get", "one", environment={}).status == 0
+    ran = command("check", "--only", "permissions", environment={})
+    assert ran.lines[1] == "✓ credentials: arn:aws:sts::123456789012:user/moto"
+
+
+def test_an_absent_resource_is_never_made(embedded_aws: EmbeddedAws, command: Command) -> None:
+    absent = fresh_name("absent")
+    settings = embedded_aws.environment() | {
+        "DYNAMODB_EXPORT_STATUS_TABLE": absent,
+        "SQS_EXPORT_EVENTS_QUEUE_URL": f"{embedded_aws.endpoint_url}/123456789012/{absent}",
+        "SQS_EXPORT_EVENTS_DLQ_URL": f"{embedded_aws.endpoint_url}/123456789012/{absent}-dlq",
+    }
+    for arguments in ASKING_AWS:
+        Path("events.jsonl").write_bytes(b"")
+        command(*arguments, environment=settings)
+    assert absent not in embedded_aws.client("dynamodb").list_tables()["TableNames"]
+    assert "QueueUrls" not in embedded_aws.client("sqs").list_queues(QueueNamePrefix=absent)

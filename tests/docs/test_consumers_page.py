@@ -1,0 +1,133 @@
+"""What infra/audit-consumers.md tells consumers to do works, and names what is there."""
+
+import base64
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from handlers.audit import AuditEntry
+from processor.audit.sinks.kinesis import TARGET_BYTES, KinesisSink
+from processor.cli.schema import Contract, schema_of
+from processor.localaws.clients import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
+from processor.localaws.embedded_aws import EmbeddedAws
+from processor.observability.metrics import Metric
+from tests.audit.fake_kinesis import FakeKinesis, entry
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "infra" / "audit-consumers.md"
+TEXT = PAGE.read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+
+
+def lambda_event(entries: list[AuditEntry]) -> dict[str, Any]:
+    """What Lambda hands over for the records that the sink puts."""
+    kinesis = FakeKinesis()
+    KinesisSink(kinesis, "export-audit", buckets=4, wait=lambda _: False).put(entries, lambda: True)
+    return {
+        "Records": [
+            {
+                "eventSource": "aws:kinesis",
+                "kinesis": {
+                    "kinesisSchemaVersion": "1.0",
+                    "partitionKey": record["PartitionKey"],
+                    "sequenceNumber": str(number),
+                    "approximateArrivalTimestamp": 1_795_000_000.0,
+                    "data": base64.b64encode(record["Data"]).decode(),
+                },
+            }
+            for number, (_, record) in enumerate(kinesis.records)
+        ]
+    }
+
+
+@pytest.fixture
+def function(embedded_aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The page's Lambda function, with its table on the embedded AWS."""
+    embedded_aws.client("dynamodb").create_table(
+        TableName="audit-trail",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "auditId", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "auditId", "KeyType": "HASH"}],
+    )
+    monkeypatch.setenv("AWS_ENDPOINT_URL", embedded_aws.endpoint_url)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)
+    (code,) = blocks("python")
+    names: dict[str, Any] = {}
+    exec(compile(code, str(PAGE), "exec"), names)  # noqa: S102 - the page's own code
+    return names
+
+
+def test_the_lambda_function_keeps_each_entry_once(
+    embedded_aws: EmbeddedAws, function: dict[str, Any]
+) -> None:
+    entries = [entry(f"id-{n}", f"req-{n % 7}", file_name="ñ.csv") for n in range(50)]
+    function["handler"](lambda_event(entries), None)
+    function["handler"](lambda_event(entries[20:40]), None)
+    items = embedded_aws.client("dynamodb").scan(TableName="audit-trail")["Items"]
+    kept = [AuditEntry.model_validate_json(item["entry"]["S"]) for item in items]
+    assert sorted(kept, key=lambda it: it.audit_id) == sorted(entries, key=lambda it: it.audit_id)
+    damaged = lambda_event(entries)
+    whole = bytearray(base64.b64decode(damaged["Records"][0]["kinesis"]["data"]))
+    whole[-1] ^= 1
+    damaged["Records"][0]["kinesis"]["data"] = base64.b64encode(whole).decode()
+    with pytest.raises(ValueError, match=r"decode|Expecting"):
+        function["handler"](damaged, None)
+
+
+def test_the_templates_are_valid(tmp_path: Path) -> None:
+    files = [tmp_path / f"template-{number}.yaml" for number, _ in enumerate(blocks("yaml"))]
+    for file, template in zip(files, blocks("yaml"), strict=True):
+        file.write_text(template)
+    linter = Path(sys.executable).with_name("cfn-lint")
+    done = subprocess.run([linter, "--", *files], capture_output=True, text=True, check=False, timeout=120)
+    assert (len(files), done.stdout, done.returncode) == (2, "", 0)
+
+
+COMMANDS = "fields filter stats sort desc dedup limit by as and like event"
+FUNCTIONS = "count_distinct bin pct max min d h m"
+NAMED_HERE = "expiries deletions p50 p99 most lag hours_left"
+QUERY_WORDS = frozenset(f"{COMMANDS} {FUNCTIONS} {NAMED_HERE}".split())
+
+
+def test_the_queries_name_fields_that_are_there() -> None:
+    schema = schema_of(Contract.AUDIT)
+    known = set(schema["properties"]) | set(schema["$defs"]["Actor"]["properties"])
+    known |= {metric.value for metric in Metric}
+    queries = blocks("text")
+    assert len(queries) == 7
+    for query in queries:
+        bare = re.sub(r'"[^"]*"|/[^/]*/|@\w+', "", query)
+        words = set(re.findall(r"[A-Za-z_][A-Za-z_0-9]*", bare))
+        assert words - QUERY_WORDS <= known
+
+
+def test_the_unfinished_are_found_by_their_line() -> None:
+    (pattern,) = re.findall(r"@message like /(.*)/", TEXT)
+    assert re.search(pattern, entry("1", "a", finished=False, last_status="processing").to_json())
+    assert not re.search(pattern, entry("1", "a").to_json())
+
+
+def test_the_figures_are_those_of_the_code_and_the_template() -> None:
+    assert TARGET_BYTES == 128 * 1_024
+    assert "at most 128 KiB" in TEXT
+    loader = type("Loader", (yaml.SafeLoader,), {})
+    loader.add_multi_constructor("!", lambda *_: None)  # type: ignore[attr-defined]
+    data_plane = yaml.load((ROOT / "infra" / "data.yaml").read_text(), loader)  # noqa: S506 - a SafeLoader
+    streams = [r for r in data_plane["Resources"].values() if r["Type"] == "AWS::Kinesis::Stream"]
+    assert streams[0]["Properties"]["RetentionPeriodHours"] == 7 * 24
+
+
+def test_entries_are_as_the_schema_says() -> None:
+    Draft202012Validator(schema_of(Contract.AUDIT)).validate(json.loads(entry("1", "a").to_json()))

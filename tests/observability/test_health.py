@@ -1,0 +1,355 @@
+"""Health: a loop that is stuck, dead or spinning is found within its limit; one that only waits is not."""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from processor.observability.health import MAX_FILE_AGE_SECONDS, Diagnosis, Health, check
+from tests.waiting import eventually
+
+DEADLINE_SECONDS = 10
+LIMIT_SECONDS = 0.6  # of the loops below; real ones have tens of seconds
+
+
+class Clock:
+    """A clock that only moves when told to."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "export-status.health"
+
+
+@pytest.fixture
+def health(path: Path) -> Health:
+    """A health that must be able to write its file, on the real clock."""
+    return Health(path, pytest.fail)
+
+
+def diagnosis_of(health: Health, path: Path) -> Diagnosis:
+    """What another process would say now."""
+    health.write()
+    return check(path)
+
+
+def wait_for_problems(health: Health, path: Path) -> tuple[str, ...]:
+    return eventually(lambda: diagnosis_of(health, path).problems, DEADLINE_SECONDS, every_seconds=0.01)
+
+
+@contextmanager
+def running(target: Callable[[], None], *, release: threading.Event) -> Iterator[threading.Thread]:
+    """A real thread for a loop; released and joined at the end."""
+    thread = threading.Thread(target=target)
+    thread.start()
+    try:
+        yield thread
+    finally:
+        release.set()
+        thread.join(DEADLINE_SECONDS)
+        assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("name", ["receiver-3", "shard shardId-0001", "lease renewer"])
+def test_a_loop_whose_call_never_returns_is_unhealthy_within_its_limit(
+    health: Health, path: Path, name: str
+) -> None:
+    answer, turns = threading.Event(), threading.Semaphore(0)
+    stuck = health.loop(name, LIMIT_SECONDS)
+    health.loop("other", 3_600)
+
+    def loop() -> None:
+        for turn in range(100):
+            if turn == 3:
+                answer.wait(DEADLINE_SECONDS)  # the call that hangs
+                return
+            stuck.beat()
+            turns.release()
+
+    with running(loop, release=answer):
+        for _ in range(3):
+            assert turns.acquire(timeout=DEADLINE_SECONDS)
+        hung_at = time.monotonic()
+        (problem,) = wait_for_problems(health, path)
+        assert time.monotonic() - hung_at >= LIMIT_SECONDS * 0.9
+    assert problem.startswith(f"{name} has made no progress for ")
+
+
+def test_a_loop_that_goes_on_is_healthy_again(health: Health, path: Path) -> None:
+    heartbeat = health.loop("receiver-1", LIMIT_SECONDS)
+    wait_for_problems(health, path)
+    heartbeat.beat()
+    assert diagnosis_of(health, path).problems == ()
+
+
+def test_a_dead_thread_is_unhealthy_though_the_process_lives(health: Health, path: Path) -> None:
+    heartbeat = health.loop("lease renewer", LIMIT_SECONDS)
+    thread = threading.Thread(target=heartbeat.beat)
+    thread.start()
+    thread.join(DEADLINE_SECONDS)
+    (problem,) = wait_for_problems(health, path)
+    assert problem.startswith("lease renewer has made no progress")
+
+
+def test_a_loop_that_aws_throttles_stays_healthy_however_long_it_backs_off(
+    health: Health, path: Path
+) -> None:
+    stopping = threading.Event()
+    heartbeat = health.loop("receiver-1", LIMIT_SECONDS)
+    waited: list[float] = []
+
+    def receive() -> None:
+        raise ConnectionError("throttled")  # the call was answered, with a refusal
+
+    def loop() -> None:
+        while not stopping.is_set():
+            with suppress(ConnectionError):
+                receive()
+            heartbeat.beat()
+            begun = time.monotonic()
+            heartbeat.wait(stopping, LIMIT_SECONDS * 2)
+            waited.append(time.monotonic() - begun)
+
+    diagnoses: list[Diagnosis] = []
+
+    def waited_twice() -> bool:
+        diagnoses.append(diagnosis_of(health, path))
+        return len(waited) >= 2
+
+    with running(loop, release=stopping):
+        eventually(waited_twice, DEADLINE_SECONDS, every_seconds=0.01)
+    assert waited[0] > LIMIT_SECONDS * 1.5  # a wait longer than the limit
+    assert [diagnosis.problems for diagnosis in diagnoses] == [()] * len(diagnoses)
+
+
+def test_a_wait_ends_at_once_when_the_event_is_set(health: Health) -> None:
+    stopping = threading.Event()
+    heartbeat = health.loop("receiver-1", 3_600)
+    answers: list[bool] = []
+    with running(lambda: answers.append(heartbeat.wait(stopping, 3_600)), release=stopping):
+        pass  # leaving sets the event and joins within the deadline
+    assert answers == [True]
+
+
+def test_a_wait_that_ran_its_time_says_that_nothing_was_set(health: Health) -> None:
+    heartbeat = health.loop("receiver-1", 3_600)
+    assert heartbeat.wait(threading.Event(), 0.01) is False
+    assert heartbeat.wait(threading.Event(), 0) is False
+
+
+def test_a_closed_loop_is_expected_no_more(path: Path) -> None:
+    clock = Clock()
+    health = Health(path, pytest.fail, clock)
+    shard, renewer = health.loop("shard shardId-0001", 10), health.loop("lease renewer", 1_000)
+    shard.close()
+    shard.close()
+    clock.now += 100
+    health.write()
+    assert check(path, clock).problems == ()
+    renewer.close()
+    health.write()
+    assert check(path, clock).problems == ("no loop is running",)
+
+
+def test_two_loops_of_one_name_are_two(path: Path) -> None:
+    clock = Clock()
+    health = Health(path, pytest.fail, clock)
+    old = health.loop("shard shardId-0001", 10)
+    clock.now += 11
+    health.loop("shard shardId-0001", 10)
+    health.write()
+    assert len(check(path, clock).problems) == 1
+    old.close()
+    health.write()
+    assert check(path, clock).problems == ()
+
+
+def test_each_loop_has_its_own_limit_and_the_line_tells_both_numbers(path: Path) -> None:
+    clock = Clock()
+    health = Health(path, pytest.fail, clock)
+    health.loop("receiver-1", 60)
+    health.loop("lease renewer", 10)
+    clock.now += 42
+    health.write()
+    assert check(path, clock).problems == ("lease renewer has made no progress for 42 s (limit 10 s)",)
+
+
+def test_a_jump_of_the_wall_clock_changes_nothing(
+    health: Health, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    health.loop("receiver-1", 60)
+    health.write()
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    os.utime(path, (0, 0))
+    assert check(path).problems == ()
+
+
+def test_a_degraded_component_is_shown_and_healthy(health: Health, path: Path) -> None:
+    health.loop("receiver-1", 60)
+    health.report("sink kinesis", "down for 12 s: PutRecords ProvisionedThroughputExceededException")
+    diagnosis = diagnosis_of(health, path)
+    assert diagnosis == Diagnosis(
+        problems=(),
+        degraded=("sink kinesis: down for 12 s: PutRecords ProvisionedThroughputExceededException",),
+    )
+    health.report("sink kinesis", None)
+    health.report("sink kinesis", None)
+    assert diagnosis_of(health, path) == Diagnosis(problems=())
+
+
+def test_a_service_that_was_stopped_or_killed_is_found_by_the_age_of_its_file(path: Path) -> None:
+    clock = Clock()
+    health = Health(path, pytest.fail, clock)
+    health.loop("receiver-1", 3_600)
+    health.write()
+    assert check(path, lambda: clock.now + MAX_FILE_AGE_SECONDS - 1).problems == ()
+    (problem,) = check(path, lambda: clock.now + MAX_FILE_AGE_SECONDS + 1).problems
+    assert problem.endswith("last written 16 s ago: the service is stopped or gone")
+
+
+def test_a_late_writer_does_not_make_its_loops_look_stuck(path: Path) -> None:
+    clock = Clock()
+    health = Health(path, pytest.fail, clock)
+    health.loop("lease renewer", 5)
+    clock.now += 4
+    health.write()
+    assert check(path, lambda: clock.now + 10).problems == ()
+
+
+def test_a_file_from_before_a_reboot_is_unhealthy(path: Path) -> None:
+    clock = Clock()
+    health = Health(path, pytest.fail, clock)
+    health.loop("receiver-1", 3_600)
+    health.write()
+    (problem,) = check(path, lambda: clock.now - 900).problems
+    assert problem.endswith("is from before this machine was started")
+
+
+def test_no_file_means_not_running(path: Path) -> None:
+    assert check(path).problems == (f"no health file at {path}: the service is not running",)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[]", b"7", b"{", b"\xff\xfe", b'{"written": 1}', b'{"written":"x","loops":[],"degraded":{}}'],
+)
+def test_a_file_of_somebody_else_is_unhealthy_in_one_line(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    assert check(path).problems == (f"{path} is not a health file",)
+
+
+def test_a_path_that_cannot_be_read_is_unhealthy_in_one_line(tmp_path: Path) -> None:
+    assert check(tmp_path).problems == (f"the health file {tmp_path} cannot be read: Is a directory",)
+
+
+def test_a_reader_sees_the_whole_file_or_none(health: Health, path: Path) -> None:
+    for number in range(200):  # large, so that half of it would show
+        health.loop(f"receiver-{number}", 3_600)
+    done = threading.Event()
+
+    def write() -> None:
+        while not done.is_set():
+            health.write()
+
+    health.write()
+    with running(write, release=done), running(write, release=done):
+        for _ in range(500):
+            assert check(path).problems == ()
+            assert len(json.loads(path.read_text())["loops"]) == 200
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]  # no temporary file stays
+
+
+@pytest.fixture(params=["directory is missing", "path is a directory", "directory is a file"])
+def unwritable(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    match request.param:
+        case "directory is missing":
+            return tmp_path / "missing" / "health"
+        case "path is a directory":
+            (tmp_path / "health" / "full").mkdir(parents=True)
+            return tmp_path / "health"
+        case _:
+            (tmp_path / "file").touch()
+            return tmp_path / "file" / "health"
+
+
+def test_an_unwritable_file_is_told_once_and_the_service_goes_on(unwritable: Path) -> None:
+    warnings: list[str] = []
+    health = Health(unwritable, warnings.append)
+    heartbeat = health.loop("receiver-1", 60)
+    health.start()
+    for _ in range(3):
+        heartbeat.beat()
+        health.write()
+    health.stop()
+    (warning,) = warnings
+    assert warning.startswith("the health file cannot be written (")
+    assert warning.endswith("): healthcheck will fail")
+
+
+def test_a_file_that_becomes_writable_is_written(tmp_path: Path) -> None:
+    warnings: list[str] = []
+    path = tmp_path / "later" / "health"
+    health = Health(path, warnings.append)
+    health.loop("receiver-1", 60)
+    health.write()
+    path.parent.mkdir()
+    assert diagnosis_of(health, path).problems == ()
+    assert len(warnings) == 1
+
+
+def test_a_link_under_the_temporary_name_is_not_followed(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    path = tmp_path / "health"
+    (tmp_path / f".health.{os.getpid()}").symlink_to(victim)
+    warnings: list[str] = []
+    Health(path, warnings.append).write()
+    assert victim.read_text() == "precious"
+
+
+def test_start_writes_at_once_and_stop_takes_the_file_away(health: Health, path: Path) -> None:
+    health.loop("receiver-1", 60)
+    health.start()
+    assert check(path).problems == ()
+    health.stop()
+    health.stop()
+    assert not path.exists()
+
+
+def test_the_file_is_kept_up_to_date(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("processor.observability.health.WRITE_SECONDS", 0.01)
+    health = Health(path, pytest.fail)
+    health.loop("receiver-1", 60)
+    health.start()
+    first = json.loads(path.read_text())["written"]
+    eventually(lambda: json.loads(path.read_text())["written"] > first, DEADLINE_SECONDS)
+    health.stop()
+
+
+def test_stop_before_start_is_no_error(health: Health, path: Path) -> None:
+    health.stop()
+    assert not path.exists()
+
+
+def test_a_new_loop_has_its_whole_limit_for_the_first_iteration(path: Path) -> None:
+    clock = Clock()
+    health = Health(path, pytest.fail, clock)
+    clock.now += 100
+    health.loop("receiver-1", 60)
+    clock.now += 59
+    health.write()
+    assert check(path, clock).problems == ()
+    clock.now += 2
+    health.write()
+    assert len(check(path, clock).problems) == 1

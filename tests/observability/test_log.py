@@ -1,0 +1,205 @@
+"""Logs: whole JSON lines through one output, every string masked, exceptions named and never quoted."""
+
+import io
+import json
+import logging
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from processor.observability.log import LineOutput, configure_logging, debug_is_on, get_logger, stdout_lines
+from tests.handlers.making import SECRET, SIGNED_URL
+
+LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+
+
+@pytest.fixture(autouse=True)
+def _defaults_afterwards() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    structlog.reset_defaults()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for name in ("boto3", "botocore", "urllib3", "s3transfer"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
+
+
+class Written(io.StringIO):
+    """Text that was written, as JSON objects."""
+
+    def objects(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.getvalue().splitlines()]
+
+
+def logging_to(written: io.StringIO, level: str = "DEBUG", log_format: str = "json") -> LineOutput:
+    output = LineOutput(written)
+    configure_logging(level, log_format, output)
+    return output
+
+
+def test_a_line_is_json_with_timestamp_level_and_event() -> None:
+    written = Written()
+    logging_to(written)
+    get_logger().info("something_happened", number=7, text="\u00fc", nothing=None, flag=True)
+    [line] = written.objects()
+    assert abs((datetime.now(UTC) - datetime.fromisoformat(line.pop("timestamp"))).total_seconds()) < 60
+    assert line == {
+        "level": "info",
+        "event": "something_happened",
+        "number": 7,
+        "text": "\u00fc",
+        "nothing": None,
+        "flag": True,
+    }
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+@pytest.mark.parametrize("level", LEVELS)
+def test_no_signed_url_is_in_any_line_wherever_it_was_put(level: str, log_format: str) -> None:
+    written = Written()
+    logging_to(written, level, log_format)
+    log = get_logger(bound=SIGNED_URL)
+    values: dict[str, Any] = {
+        "text": SIGNED_URL,
+        "long": "x" * 1_990 + SIGNED_URL,
+        "inside": {"list": [SIGNED_URL, {"deep": (SIGNED_URL,)}], SIGNED_URL: 1, "set": {SIGNED_URL}},
+        "error": ValueError(SIGNED_URL),
+        "path": Path(SIGNED_URL),
+        "other": object(),
+    }
+    for method in (log.debug, log.info, log.warning, log.error, log.critical):
+        method("event", **values)
+    try:
+        int(SIGNED_URL)
+    except ValueError as error:
+        log.critical("died", exc_info=error)
+        log.exception("died too")
+        logging.getLogger("some.library").critical("bad: %s", SIGNED_URL, exc_info=True)
+    logging.getLogger("botocore.endpoint").critical("request to %s", SIGNED_URL)
+    assert written.getvalue().count("\n") >= 4
+    assert SECRET not in written.getvalue()
+
+
+def test_an_exception_is_named_by_type_and_place_and_not_quoted() -> None:
+    written = Written()
+    logging_to(written)
+    try:
+        int("not a number")
+    except ValueError as error:
+        get_logger().error("failed", exc_info=error)
+    [line] = written.objects()
+    assert line["error_type"] == "ValueError"
+    assert line["error_at"].startswith("test_an_exception_is_named_by_type_and_place_and_not_quoted:")
+    assert "not a number" not in written.getvalue()
+
+
+def test_what_libraries_log_becomes_lines_of_ours() -> None:
+    written = Written()
+    logging_to(written, "INFO")
+    logging.getLogger("some.library").info("count %d", 3)
+    logging.getLogger("some.library").debug("not this")
+    logging.getLogger("some.library").warning("%d", "no number")
+    lines = written.objects()
+    assert [(line["event"], line["logger"], line["level"], line["message"]) for line in lines] == [
+        ("library_log", "some.library", "info", "count 3"),
+        ("library_log", "some.library", "warning", "%d"),
+    ]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_the_sdk_s_loggers_never_go_below_warning(level: str) -> None:
+    logging_to(Written(), level)
+    for name in ("boto3", "botocore", "urllib3", "botocore.endpoint", "urllib3.connectionpool"):
+        assert not logging.getLogger(name).isEnabledFor(logging.INFO)
+    assert debug_is_on() == (level == "DEBUG")
+
+
+def test_a_level_hides_what_lies_below() -> None:
+    written = Written()
+    logging_to(written, "WARNING")
+    get_logger().info("hidden")
+    get_logger().warning("shown")
+    assert [line["event"] for line in written.objects()] == ["shown"]
+
+
+def test_the_console_format_has_one_line_for_an_event_too() -> None:
+    written = Written()
+    logging_to(written, "INFO", "console")
+    get_logger().info("something_happened", number=7)
+    assert written.getvalue().count("\n") == 1
+    assert "something_happened" in written.getvalue()
+
+
+def test_a_lone_surrogate_and_a_very_long_text_are_still_a_line() -> None:
+    written = Written()
+    logging_to(written)
+    get_logger().info("odd", text="\ud800", long="x" * 100_000)
+    [line] = written.objects()
+    assert line["text"] == "?"
+    assert len(line["long"]) == 2_000
+
+
+def test_lines_of_many_threads_are_whole() -> None:
+    written = Written()
+    output = logging_to(written)
+
+    def write(number: int) -> None:
+        for turn in range(200):
+            get_logger().info("turn", thread=number, turn=turn, filler="x" * 100)
+            output.write_line(json.dumps({"event": "audit", "thread": number, "turn": turn}))
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    lines = written.objects()
+    assert len(lines) == 8 * 200 * 2
+    for number in range(8):
+        mine = [line["turn"] for line in lines if line["thread"] == number and line["event"] == "audit"]
+        assert mine == list(range(200))
+
+
+class Broken(io.StringIO):
+    """A stream that nobody reads any more."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError
+
+
+def test_a_log_line_that_cannot_be_written_is_counted_and_raises_nothing() -> None:
+    output = logging_to(Broken())
+    get_logger().error("lost")
+    get_logger().error("lost too")
+    assert output.lost_lines == 2
+    with pytest.raises(OSError):  # noqa: PT011 - any kind of it
+        output.write_line("an audit line must know")
+
+
+def test_a_closed_stream_is_an_os_error() -> None:
+    stream = io.StringIO()
+    stream.close()
+    output = LineOutput(stream)
+    with pytest.raises(OSError, match="standard output is closed"):
+        output.write_line("x")
+    output.write_log_line("x")
+    assert output.lost_lines == 1
+
+
+def test_standard_output_is_utf_8_whatever_the_locale_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    configure_logging("INFO", "json")
+    get_logger().info("named", file_name="Gr\u00f6\u00dfe \U0001f600.csv")
+    stdout_lines().write_line("\u00fc")
+    first, second = raw.getvalue().decode().splitlines()
+    assert json.loads(first)["file_name"] == "Gr\u00f6\u00dfe \U0001f600.csv"
+    assert second == "\u00fc"
+    assert stdout_lines().lost_lines == 0

@@ -1,0 +1,314 @@
+"""The metrics lines: valid EMF, right sums, and calls that never raise."""
+
+import json
+import math
+import threading
+from datetime import UTC, datetime
+from typing import Any
+
+import botocore.session
+import jsonschema
+import pytest
+from botocore.model import StringShape
+
+from handlers.transitions import Outcome
+from processor.observability.metrics import EMF_MAX_VALUES, Kind, Metric, Metrics, MetricsWriter, Part
+from tests.emf import UNITS, validated
+
+NOW = datetime(2026, 11, 22, 10, 0, 7, 250_000, tzinfo=UTC)
+DEADLINE_SECONDS = 10
+
+
+def exercise_every_metric(metrics: Metrics) -> None:
+    for metric in Metric:
+        match metric.kind:
+            case Kind.COUNTER:
+                metrics.count(metric, 2)
+            case Kind.STATE | Kind.PEAK | Kind.HIGHEST | Kind.LOWEST:
+                metrics.gauge(metric, 1.5)
+            case Kind.DISTRIBUTION:
+                metrics.observe(metric, *range(150))
+
+
+def test_a_line_with_every_metric_is_valid_emf() -> None:
+    metrics = Metrics()
+    exercise_every_metric(metrics)
+    root = validated(metrics.flush(NOW))
+    (directive,) = root["_aws"]["CloudWatchMetrics"]
+    assert directive["Namespace"] == "ExportStatus"
+    assert directive["Dimensions"] == [["Service"]]
+    assert root["Service"] == "export-status"
+    assert root["_aws"]["Timestamp"] == 1_795_341_607_250
+    assert root["timestamp"] == "2026-11-22T10:00:07.250Z"
+    assert {definition["Name"]: definition["Unit"] for definition in directive["Metrics"]} == {
+        metric.value: metric.unit for metric in Metric
+    }
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda root: root["_aws"].pop("Timestamp"),
+        lambda root: root["_aws"]["CloudWatchMetrics"][0]["Metrics"][0].update(Unit="Hours"),
+        lambda root: root["_aws"]["CloudWatchMetrics"][0].update(Namespace=""),
+        lambda root: root["_aws"]["CloudWatchMetrics"][0]["Metrics"].extend([{"Name": "x"}] * 100),
+        lambda root: root.update(BatchFill={"Values": [1], "Counts": [2]}),
+        lambda root: root.update(BatchFill=[1.0] * 101),
+    ],
+)
+def test_the_schema_of_these_tests_refuses_what_emf_refuses(spoil: Any) -> None:
+    metrics = Metrics()
+    exercise_every_metric(metrics)
+    root = json.loads(metrics.flush(NOW))
+    spoil(root)
+    with pytest.raises(jsonschema.ValidationError):
+        validated(json.dumps(root))
+
+
+def test_the_units_of_these_tests_are_those_of_cloudwatch() -> None:
+    shape = botocore.session.get_session().get_service_model("cloudwatch").shape_for("StandardUnit")
+    assert isinstance(shape, StringShape)
+    assert sorted(UNITS) == sorted(shape.enum)
+
+
+def test_every_unit_and_name_fits_cloudwatch_and_is_explained() -> None:
+    assert {metric.unit for metric in Metric} <= set(UNITS)
+    assert all(metric.value.isalnum() and metric.value.isascii() and metric.meaning for metric in Metric)
+    assert len(Metric) <= 100
+
+
+def test_a_counter_starts_again_at_each_line_and_says_zero() -> None:
+    metrics = Metrics()
+    metrics.count(Metric.APPLIED, 3)
+    metrics.count(Metric.APPLIED)
+    assert validated(metrics.flush(NOW))["Applied"] == 4
+    assert validated(metrics.flush(NOW))["Applied"] == 0
+
+
+def test_an_idle_service_still_sends_what_alarms_rely_on() -> None:
+    metrics = Metrics()
+    for _ in range(2):
+        root = validated(metrics.flush(NOW))
+        standing = {metric.value for metric in Metric if metric.kind in {Kind.COUNTER, Kind.STATE, Kind.PEAK}}
+        assert {name for name in standing if root[name] == 0} == standing
+
+
+def test_the_oldest_message_of_the_interval_is_told_and_forgotten() -> None:
+    metrics = Metrics()
+    for seconds in (3, 40, 2):
+        metrics.gauge(Metric.OLDEST_MESSAGE_AGE, seconds)
+    assert [validated(metrics.flush(NOW))["OldestMessageAge"] for _ in range(2)] == [40, 0]
+
+
+def test_every_outcome_has_its_metric() -> None:
+    assert {Metric[outcome.name].value for outcome in Outcome} == {o.value.capitalize() for o in Outcome}
+
+
+def test_every_part_of_the_service_can_be_named() -> None:
+    assert [Part("transitions"), Part("audit")] == [Part.TRANSITIONS, Part.AUDIT]
+
+
+@pytest.mark.parametrize(
+    ("running", "other"),
+    [(Part.TRANSITIONS, Part.AUDIT), (Part.AUDIT, Part.TRANSITIONS)],
+    ids=lambda part: part.name,
+)
+def test_a_part_that_does_not_run_is_missing_not_zero(running: Part, other: Part) -> None:
+    root = validated(Metrics(iter([running])).flush(NOW))  # an iterator, as the service gives its parts
+    assert {metric.part for metric in Metric if metric.value in root} == {running, Part.SERVICE}
+    foreign = next(metric for metric in Metric if metric.part is other and metric.kind is Kind.COUNTER)
+    metrics = Metrics([running])
+    metrics.count(foreign)
+    assert validated(metrics.flush(NOW))[foreign.value] == 1
+
+
+def test_a_state_stands_until_it_changes_and_a_short_one_is_not_lost() -> None:
+    metrics = Metrics()
+    metrics.gauge(Metric.STORE_PAUSED, 1)
+    metrics.gauge(Metric.STORE_PAUSED, 0)
+    metrics.gauge(Metric.LEASES_HELD, 4)
+    first, second = (validated(metrics.flush(NOW)) for _ in range(2))
+    assert (first["StorePaused"], first["LeasesHeld"]) == (1, 4)
+    assert (second["StorePaused"], second["LeasesHeld"]) == (0, 4)
+
+
+def test_the_slowest_shard_decides_and_a_silent_reader_says_nothing() -> None:
+    metrics = Metrics()
+    for lag, hours in ((0, 24), (7_200, 22), (60, 23.9)):
+        metrics.gauge(Metric.STREAM_LAG, lag)
+        metrics.gauge(Metric.HOURS_TO_TRIM, hours)
+    first, second = (validated(metrics.flush(NOW)) for _ in range(2))
+    assert (first["StreamLag"], first["HoursToTrim"]) == (7_200, 22)
+    assert not {"StreamLag", "HoursToTrim"} & set(second)
+
+
+def test_up_to_a_hundred_values_are_sent_as_they_came() -> None:
+    metrics = Metrics()
+    metrics.observe(Metric.RECEIVE_TO_APPLIED, *range(60))
+    metrics.observe(Metric.RECEIVE_TO_APPLIED, *range(60, 100))
+    assert validated(metrics.flush(NOW))["ReceiveToApplied"] == list(range(100))
+
+
+def test_a_hundred_values_stand_for_any_number() -> None:
+    metrics = Metrics()
+    for start in range(0, 200_000, 50):
+        metrics.observe(Metric.RECEIVE_TO_APPLIED, *range(start, start + 50))
+    metrics.observe(Metric.RECEIVE_TO_APPLIED, 1_000_000)
+    sent = validated(metrics.flush(NOW))["ReceiveToApplied"]
+    assert len(sent) == EMF_MAX_VALUES
+    assert (sent[0], sent[-1]) == (0, 1_000_000)  # both ends are exact, however rare
+    # 0.08 is more than five standard errors of a quantile of 1,000 sampled values.
+    for quantile in (0.1, 0.5, 0.9):
+        assert sent[round(quantile * 99)] == pytest.approx(quantile * 200_000, abs=0.08 * 200_000)
+
+
+def test_values_are_cut_to_what_somebody_can_read() -> None:
+    metrics = Metrics()
+    metrics.observe(Metric.RECEIVE_TO_APPLIED, 12.3456789)
+    metrics.gauge(Metric.OLDEST_MESSAGE_AGE, 1 / 3)
+    root = validated(metrics.flush(NOW))
+    assert (root["ReceiveToApplied"], root["OldestMessageAge"]) == ([12.346], 0.333)
+
+
+def test_no_values_no_distribution() -> None:
+    metrics = Metrics()
+    metrics.observe(Metric.BATCH_FILL)
+    assert "BatchFill" not in validated(metrics.flush(NOW))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 2.0**361, 10**400, None, "7", object()])
+def test_a_value_that_cannot_be_sent_is_left_out_and_counted_and_never_raises(value: Any) -> None:
+    metrics = Metrics()
+    metrics.count(Metric.APPLIED, value)
+    metrics.gauge(Metric.STREAM_LAG, value)
+    metrics.observe(Metric.BATCH_FILL, 1, value, 3)
+    root = validated(metrics.flush(NOW))
+    assert root["MetricsRefused"] == 3
+    assert root["Applied"] == 0
+    assert "StreamLag" not in root
+    assert root["BatchFill"] == [1, 3]
+
+
+def test_nothing_is_lost_or_counted_twice_between_threads_and_flushes() -> None:
+    metrics = Metrics()
+    lines: list[str] = []
+    done = threading.Event()
+
+    def work() -> None:
+        for _ in range(5_000):
+            metrics.count(Metric.APPLIED)
+            metrics.observe(Metric.BATCH_FILL, 10)
+            metrics.gauge(Metric.OLDEST_MESSAGE_AGE, 1)
+
+    def read() -> None:
+        while not done.is_set():
+            lines.append(metrics.flush(NOW))
+
+    reader = threading.Thread(target=read)
+    workers = [threading.Thread(target=work) for _ in range(8)]
+    for thread in (reader, *workers):
+        thread.start()
+    for thread in workers:
+        thread.join(DEADLINE_SECONDS)
+    done.set()
+    reader.join(DEADLINE_SECONDS)
+    lines.append(metrics.flush(NOW))
+    assert sum(json.loads(line)["Applied"] for line in lines) == 40_000
+
+
+class Output:
+    """Standard output as the writer sees it: takes lines, or refuses them."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.broken = False
+        self.lost_lines = 0
+        self.tried = threading.Condition()
+        self.tries = 0
+
+    def write_line(self, line: str) -> None:
+        with self.tried:
+            self.tries += 1
+            self.tried.notify_all()
+            if self.broken:
+                raise OSError("no space left")
+            self.lines.append(line)
+
+    def wait_for_tries(self, count: int) -> None:
+        with self.tried:
+            assert self.tried.wait_for(lambda: self.tries >= count, DEADLINE_SECONDS)
+
+
+def test_the_writer_writes_every_interval_and_once_more_at_the_stop() -> None:
+    metrics, output = Metrics(), Output()
+    writer = MetricsWriter(metrics, output, 0.01, lambda: NOW)
+    writer.start()
+    output.wait_for_tries(3)
+    metrics.count(Metric.APPLIED, 5)
+    writer.stop(DEADLINE_SECONDS)
+    written = len(output.lines)
+    assert sum(validated(line)["Applied"] for line in output.lines) == 5
+    writer.stop(DEADLINE_SECONDS)
+    assert len(output.lines) == written
+
+
+def test_a_long_interval_does_not_hold_up_the_stop_or_lose_what_was_counted() -> None:
+    metrics, output = Metrics(), Output()
+    writer = MetricsWriter(metrics, output, 3_600, lambda: NOW)
+    writer.start()
+    metrics.count(Metric.APPLIED, 5)
+    writer.stop(DEADLINE_SECONDS)
+    (line,) = output.lines
+    assert validated(line)["Applied"] == 5
+
+
+def test_an_interval_of_zero_writes_nothing() -> None:
+    output = Output()
+    writer = MetricsWriter(Metrics(), output, 0, lambda: NOW)
+    writer.start()
+    writer.stop(DEADLINE_SECONDS)
+    assert output.tries == 0
+
+
+def test_the_writer_can_be_stopped_before_it_was_started() -> None:
+    output = Output()
+    MetricsWriter(Metrics(), output, 60).stop()
+    assert output.tries == 0
+
+
+def test_a_broken_output_is_survived_and_told_by_the_next_line() -> None:
+    output = Output()
+    output.broken = True
+    metrics = Metrics()
+    metrics.count(Metric.APPLIED, 5)
+    writer = MetricsWriter(metrics, output, 0.01, lambda: NOW)
+    writer.start()
+    output.wait_for_tries(2)
+    with output.tried:
+        output.broken = False
+        failed = output.tries
+        output.lost_lines = 7  # log lines of the same output
+    output.wait_for_tries(failed + 1)
+    writer.stop(DEADLINE_SECONDS)
+    assert sum(validated(line)["LogLinesLost"] for line in output.lines) == failed + 7
+    assert sum(validated(line)["Applied"] for line in output.lines) == 5
+
+
+def test_a_blocked_output_does_not_hold_up_the_stop() -> None:
+    entered, released = threading.Event(), threading.Event()
+
+    class Blocked(Output):
+        def write_line(self, line: str) -> None:
+            entered.set()
+            released.wait(DEADLINE_SECONDS)
+            super().write_line(line)
+
+    output = Blocked()
+    writer = MetricsWriter(Metrics(), output, 0.01, lambda: NOW)
+    writer.start()
+    assert entered.wait(DEADLINE_SECONDS)
+    writer.stop(0.05)
+    assert output.tries == 0
+    released.set()
+    writer.stop(DEADLINE_SECONDS)
+    assert output.tries == 2  # the line that was blocked, and the last one

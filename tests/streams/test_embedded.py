@@ -1,0 +1,100 @@
+"""From an item's time to live to its audit line and its quarantine, on the embedded AWS."""
+
+import json
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from processor.audit.quarantine import Quarantine
+from processor.audit.sinks.base import Refusal
+from processor.dead_letters import DeadLetterQueue
+from processor.localaws.embedded_aws import EmbeddedAws
+from tests.audit.test_delivery import entries
+from tests.resources import leases_table, queue_pair, status_table
+from tests.streams.tasks import Task
+from tests.waiting import eventually
+
+
+@pytest.fixture
+def environment(embedded_aws: EmbeddedAws) -> dict[str, str]:
+    """Settings with a status table whose items expire, a leases table and queues of the test's own."""
+    queue_url, dlq_url = queue_pair(embedded_aws.client)
+    return embedded_aws.environment() | {
+        "DYNAMODB_EXPORT_STATUS_TABLE": status_table(embedded_aws.client, ttl=True),
+        "DYNAMODB_EXPORT_LEASES_TABLE": leases_table(embedded_aws.client),
+        "SQS_EXPORT_EVENTS_QUEUE_URL": queue_url,
+        "SQS_EXPORT_EVENTS_DLQ_URL": dlq_url,
+        "EXPORT_AUDIT_SINKS": "log",
+    }
+
+
+def put(aws: EmbeddedAws, table: str, request_id: str, status: str, *, expires_in: int) -> None:
+    """An export's item."""
+    ttl = int(time.time()) + expires_in
+    aws.client("dynamodb").put_item(
+        TableName=table,
+        Item={
+            "requestId": {"S": request_id},
+            "status": {"S": status},
+            "createdAt": {"S": "2026-11-22T10:00:00.000Z"},
+            "updatedAt": {"S": "2026-11-22T10:00:00.000Z"},
+            "ttl": {"N": str(ttl)},
+            "signedUrl": {"S": "https://bucket.s3.amazonaws.com/x?X-Amz-Signature=5e0f00c0ffee"},
+        },
+    )
+
+
+def by_export(task: Task) -> dict[str, dict[str, Any]]:
+    """The audit lines, by export."""
+    return {line["requestId"]: line for line in task.entries}
+
+
+def test_what_expires_and_what_is_deleted_is_audited_across_a_restart_once(
+    embedded_aws: EmbeddedAws, environment: dict[str, str], tmp_path: Path
+) -> None:
+    table = environment["DYNAMODB_EXPORT_STATUS_TABLE"]
+    put(embedded_aws, table, "before-the-start", "completed", expires_in=1)
+    with Task(environment, tmp_path) as first:
+        put(embedded_aws, table, "never-finished", "processing", expires_in=1)
+        put(embedded_aws, table, "by-hand", "failed", expires_in=900)
+        embedded_aws.client("dynamodb").delete_item(TableName=table, Key={"requestId": {"S": "by-hand"}})
+        eventually(lambda: len(first.entries) == 3, 30)
+        assert first.terminate() == 0
+    put(embedded_aws, table, "while-nobody-ran", "pending", expires_in=0)
+    with Task(environment, tmp_path) as second:
+        eventually(lambda: second.entries, 30)
+        assert second.terminate() == 0
+    lines = by_export(first) | by_export(second)
+    assert {name: (line["action"], line["finished"]) for name, line in lines.items()} == {
+        "before-the-start": ("export.expired", True),
+        "never-finished": ("export.expired", False),
+        "by-hand": ("export.deleted", True),
+        "while-nobody-ran": ("export.expired", False),
+    }
+    assert len(second.entries) == 1
+    assert lines["never-finished"]["actor"] == {
+        "type": "Service",
+        "principalId": "dynamodb.amazonaws.com",
+    }
+    assert lines["by-hand"]["actor"] is None
+    assert "5e0f00c0ffee" not in json.dumps(first.lines + second.lines)
+
+
+def test_a_quarantined_entry_waits_in_the_dead_letter_queue_with_its_reason(
+    embedded_aws: EmbeddedAws, environment: dict[str, str]
+) -> None:
+    sqs, url = embedded_aws.client("sqs"), environment["SQS_EXPORT_EVENTS_DLQ_URL"]
+    (entry,) = entries("req-1")
+    queue = DeadLetterQueue(sqs, url, lambda: datetime(2026, 11, 22, 10, 0, tzinfo=UTC), threading.Event())
+    Quarantine(queue).take(Refusal(entry, "the entry is larger than a Kinesis record"))
+    (message,) = sqs.receive_message(QueueUrl=url, MessageAttributeNames=["All"])["Messages"]
+    attributes = {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
+    assert json.loads(message["Body"]) == json.loads(entry.to_json())
+    assert attributes["rejectionOutcome"] == "audit_quarantined"
+    assert attributes["rejectionReason"] == "the entry is larger than a Kinesis record"
+    assert attributes["sourceMessageId"] == entry.audit_id
+    assert attributes["rejectedAt"] == "2026-11-22T10:00:00.000Z"

@@ -1,0 +1,166 @@
+"""What was lost before it was read is told with its bounds, and nothing else is."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.streams.test_shard_reader import assert_all_taken_once, expire, only_shard
+from tests.streams.world import World, values_of
+
+HOUR = 3_600.0
+
+
+def test_a_trimmed_position_is_told_with_both_ends_and_its_hours_and_reading_goes_on(world: World) -> None:
+    expire(world, 2)
+    worker = world.start_worker()
+    world.run(10)
+    last = world.leases()[only_shard(world)].position.sequence_number
+    world.kill(worker)
+    expire(world, 2, start=2)
+    world.time += 30 * HOUR
+    world.trim()
+    expire(world, 2, start=4)
+    first = world.table.open_shards()[0].records[0]["dynamodb"]["SequenceNumber"]
+    world.start_worker()
+    world.run(20)
+    (gap,) = world.gaps
+    assert gap["reason"] == "trimmed"
+    assert (gap["shard_id"], gap["last_sequence_number"], gap["first_sequence_number"]) == (
+        only_shard(world),
+        last,
+        first,
+    )
+    assert gap["hours"] == pytest.approx(30, abs=0.1)
+    (worker,) = world.workers.values()
+    assert values_of(worker.metrics)["AuditGaps"] == 1
+    assert [entry.request_id for entry in world.emitted] == ["export-0", "export-1", "export-4", "export-5"]
+    assert world.missing() == []
+
+
+def test_a_position_that_is_trimmed_while_it_is_held_is_told_just_so(world: World) -> None:
+    expire(world, 2)
+    worker = world.start_worker()
+    world.run(10)
+    world.sink_is_down = True
+    expire(world, 2, start=2)
+    world.run(10)
+    expire(world, 2, start=4)
+    world.time += 29 * HOUR
+    world.trim()
+    world.sink_is_down = False
+    world.run(60)
+    assert [gap["reason"] for gap in world.gaps] == ["trimmed"]
+    assert values_of(worker.metrics)["AuditGaps"] == 1
+    # The page in hand was taken all the same; what was behind it is lost, and told.
+    assert [entry.request_id for entry in world.emitted] == [f"export-{number}" for number in range(4)]
+    assert world.missing() == []
+
+
+def test_an_oldest_record_that_is_trimmed_again_and_again_is_tried_without_haste(world: World) -> None:
+    expire(world, 1)
+    world.faults.errors.extend([("GetRecords", "TrimmedDataAccessException")] * 8)
+    worker = world.start_worker()
+    world.run(300)
+    assert_all_taken_once(world)
+    reads = worker.client.reads[only_shard(world)][:9]
+    assert reads[-1] - reads[0] > 30
+
+
+def test_a_shard_that_was_never_read_for_a_day_is_told_at_its_first_read(
+    new_world: Callable[[int], World],
+) -> None:
+    world = new_world(1)
+    worker = world.start_worker()
+    world.run(5)
+    (child,) = world.table.roll(only_shard(world))
+    expire(world, 3)
+    world.kill(worker)
+    world.time += 25 * HOUR
+    world.trim()
+    expire(world, 2, start=3)
+    world.start_worker()
+    world.run(60)
+    assert [(gap["reason"], gap["shard_id"]) for gap in world.gaps if gap["shard_id"] == child] == [
+        ("unread_past_retention", child)
+    ]
+    assert world.missing() == []
+
+
+def deny_reading(world: World) -> None:
+    """The role has lost its permission."""
+    world.faults.errors.extend([("GetRecords", "AccessDeniedException")] * 100_000)
+
+
+def lose_the_leases_table(world: World) -> None:
+    """No lease can be renewed, so none is trusted."""
+    world.rows.lost_requests = 10**9
+
+
+@pytest.mark.parametrize("stop_reading", [deny_reading, lose_the_leases_table, lambda _world: None])
+def test_a_reader_that_could_not_read_an_empty_shard_for_a_day_tells_what_it_may_have_missed(
+    world: World, stop_reading: Callable[[World], None]
+) -> None:
+    worker = world.start_worker()
+    world.run(60)
+    last_seen = world.now()
+    stop_reading(world)
+    world.run(30)
+    expire(world, 3)
+    world.time += 25 * HOUR
+    world.trim()
+    world.faults.errors.clear()
+    world.rows.lost_requests = 0
+    expire(world, 2, start=3)
+    world.run(120)
+    (gap,) = world.gaps
+    first = world.table.open_shards()[0].records[0]["dynamodb"]["SequenceNumber"]
+    assert (gap["reason"], gap["last_sequence_number"], gap["first_sequence_number"]) == (
+        "unread_past_retention",
+        None,
+        first,
+    )
+    assert gap["hours"] == pytest.approx((world.now() - 120 - last_seen) / HOUR, abs=0.02)
+    assert [entry.request_id for entry in world.emitted] == ["export-3", "export-4"]
+    assert world.missing() == []
+    assert len(worker.readers) == 1, "the same reader, in the same process"
+
+
+def test_an_empty_shard_that_is_read_all_day_tells_no_gap(world: World) -> None:
+    world.start_worker()
+    for _ in range(60):
+        world.run(2)
+        world.time += 0.5 * HOUR
+        world.trim()
+    expire(world, 2)
+    world.run(20)
+    assert_all_taken_once(world)
+
+
+def test_what_is_lost_behind_a_gap_that_no_record_ended_is_told_by_a_gap_of_its_own(world: World) -> None:
+    expire(world, 1)
+    worker = world.start_worker()
+    world.run(10)
+    deny_reading(world)
+    for start in (1, 2):
+        world.run(10)
+        expire(world, 1, start=start)
+        world.time += 25 * HOUR
+        world.trim()
+        world.faults.errors.clear()
+        world.run(60)
+        deny_reading(world)
+    assert [gap["reason"] for gap in world.gaps] == ["trimmed", "unread_past_retention"]
+    assert [gap["first_sequence_number"] for gap in world.gaps] == [None, None]
+    assert world.missing() == []
+    assert len(worker.readers) == 1
+
+
+def test_a_first_start_on_a_table_with_an_old_stream_tells_no_gap(world: World) -> None:
+    expire(world, 3)
+    world.time += 30 * HOUR
+    world.trim()
+    expire(world, 2, start=3)
+    world.start_worker()
+    world.run(30)
+    assert world.gaps == []
+    assert [entry.request_id for entry in world.emitted] == ["export-3", "export-4"]

@@ -1,0 +1,240 @@
+"""Real processes share a stream over HTTP, come and go, and lose nothing."""
+
+import contextlib
+import itertools
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.simulated_stream.client import SimulatedStreamsClient
+from tests.simulated_stream.model import SimulatedTable, number_of
+from tests.simulated_stream.rows import SimulatedRows
+from tests.simulated_stream.server import SimulatedAws
+from tests.streams.tasks import DRAIN_SECONDS, FAILOVER_SECONDS, TABLE, SimulatedAccount, Task
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def account() -> Iterator[SimulatedAccount]:
+    """A table with four shards."""
+    table = SimulatedTable(TABLE, time.time, shards=4)
+    streams, rows = SimulatedStreamsClient(table), SimulatedRows()
+    with SimulatedAws(streams, rows) as aws:
+        yield SimulatedAccount(table, streams, rows, aws.endpoint_url)
+
+
+class SilentKinesis:
+    """An audit stream that takes no records and says nothing."""
+
+    def __init__(self) -> None:
+        self.let_go = threading.Event()
+        self.puts = 0
+
+    def describe_stream_summary(self, **arguments: object) -> dict[str, object]:
+        """DescribeStreamSummary."""
+        return {"StreamDescriptionSummary": {"StreamName": arguments["StreamName"]}}
+
+    def put_records(self, **_arguments: object) -> dict[str, object]:
+        """PutRecords, which never answers in time."""
+        self.puts += 1
+        self.let_go.wait(60)
+        return {}
+
+
+@contextlib.contextmanager
+def exports_expire(account: SimulatedAccount, per_second: int) -> Iterator[None]:
+    """Items leave the table all the while, each key again and again."""
+    done = threading.Event()
+
+    def expire() -> None:
+        for number in itertools.count():
+            account.table.write(f"export-{number % 40}", "MODIFY")
+            account.table.write(f"export-{number % 40}")
+            if done.wait(1 / per_second):
+                return
+
+    thread = threading.Thread(target=expire, name="expiring")
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def assert_in_order(account: SimulatedAccount, *tasks: Task) -> None:
+    """First appearances of one export's entries are in the order in which its items were removed."""
+    numbers = {record["eventID"]: number_of(record) for _, record in account.table.removals()}
+    lines = sorted((line for task in tasks for line in task.entries), key=lambda line: line["timestamp"])
+    first = {line["auditId"]: line for line in reversed(lines)}
+    by_export: dict[str, list[tuple[str, int]]] = {}
+    for audit_id, line in first.items():
+        by_export.setdefault(line["requestId"], []).append((line["timestamp"], numbers[audit_id]))
+    for appearances in by_export.values():
+        in_time = sorted(appearances)  # lines of one millisecond count as in order
+        assert [number for _, number in in_time] == sorted(number for _, number in in_time)
+
+
+def taken(*tasks: Task) -> set[str]:
+    """The ids of every entry that any task printed."""
+    return {line["auditId"] for task in tasks for line in task.entries}
+
+
+def test_from_one_task_to_four_to_two_with_kills_and_stops_every_entry_arrives(
+    account: SimulatedAccount, tmp_path: Path
+) -> None:
+    with contextlib.ExitStack() as running:
+        tasks = [running.enter_context(Task(account.environment(), tmp_path))]
+        with exports_expire(account, per_second=60):
+            eventually(lambda: taken(*tasks), 20)
+            tasks += [running.enter_context(Task(account.environment(), tmp_path)) for _ in range(3)]
+            eventually(lambda: account.shares() == [1, 1, 1, 1], 30)
+            for shard in account.table.open_shards()[:2]:
+                account.table.split(shard.shard_id)
+            account.table.roll(account.table.open_shards()[0].shard_id)
+            tasks[0].kill()
+            assert tasks[1].terminate() == 0
+            eventually(lambda: account.shares() == [3, 3], 30)
+            account.table.split(account.table.open_shards()[0].shard_id)
+        eventually(lambda: account.removed() <= taken(*tasks), 30)
+        eventually(lambda: account.finished() == 4, 30)
+        assert [task.terminate() for task in tasks[2:]] == [0, 0]
+        assert taken(*tasks) == account.removed()
+        assert_in_order(account, *tasks)
+        assert not [line for task in tasks for line in task.lines if line["event"] == "audit_gap"]
+
+
+def test_after_a_stop_the_next_task_goes_on_within_five_seconds_and_repeats_nothing(
+    account: SimulatedAccount, tmp_path: Path
+) -> None:
+    # A failover time that is longer than what is measured: only leases that are given back can be taken then.
+    settings = account.environment() | {"EXPORT_LEASE_FAILOVER_SECONDS": "10"}
+    with Task(settings, tmp_path) as first, Task(settings, tmp_path) as second:
+        with exports_expire(account, per_second=50):
+            eventually(lambda: account.shares() == [2, 2], 60)
+            eventually(lambda: first.entries and second.entries, 20)
+            stopped = time.monotonic()
+            assert first.terminate() == 0
+            eventually(lambda: account.shares() == [4], 10)
+            before = taken(first, second)
+            eventually(
+                lambda: (
+                    {line["source"]["shardId"] for line in second.entries if line["auditId"] not in before}
+                    == {shard.shard_id for shard in account.table.open_shards()}
+                ),
+                10,
+            )
+            assert time.monotonic() - stopped < 5.0
+        eventually(lambda: account.removed() <= taken(first, second), 20)
+        assert second.terminate() == 0
+        lines = first.entries + second.entries
+        assert len(lines) == len({line["auditId"] for line in lines})
+
+
+def test_a_stop_while_the_audit_stream_does_not_answer_ends_in_time_with_every_lease_given_back(
+    tmp_path: Path,
+) -> None:
+    table, rows, kinesis = SimulatedTable(TABLE, time.time, shards=2), SimulatedRows(), SilentKinesis()
+    streams = SimulatedStreamsClient(table)
+    with SimulatedAws(streams, rows, kinesis=kinesis) as aws:
+        account = SimulatedAccount(table, streams, rows, aws.endpoint_url)
+        settings = {"EXPORT_AUDIT_SINKS": "kinesis", "KINESIS_EXPORT_AUDIT_STREAM": "audit"}
+        try:
+            with Task(account.environment() | settings, tmp_path) as task:
+                for number in range(20):
+                    table.write(f"export-{number}")
+                eventually(lambda: kinesis.puts >= 2 and sum(account.shares()) == 2, 20)
+                began = time.monotonic()
+                assert task.terminate() == 0
+                assert time.monotonic() - began < DRAIN_SECONDS
+        finally:
+            kinesis.let_go.set()
+        assert not [row for row in rows.rows.values() if "leaseOwner" in row]
+        assert {row["checkpoint"]["S"] for row in rows.rows.values()} == {"TRIM_HORIZON"}
+
+
+def test_a_stop_while_standard_output_takes_nothing_gives_every_lease_back(
+    account: SimulatedAccount, tmp_path: Path
+) -> None:
+    with Task(account.environment(), tmp_path, is_read=False) as task:
+        eventually(lambda: sum(account.shares()) == 4, 30)
+        for number in range(2_000):
+            account.table.write(f"export-{number}")
+        eventually(lambda: len(account.streams.reads) == 4, 10)
+        reads = -1
+
+        def stands_still() -> bool:
+            nonlocal reads
+            before, reads = reads, sum(map(len, account.streams.reads.values()))
+            return before == reads
+
+        eventually(stands_still, 30, every_seconds=2.5)
+        task.process.send_signal(signal.SIGTERM)
+        eventually(
+            lambda: not [row for row in account.rows.rows.values() if "leaseOwner" in row], DRAIN_SECONDS
+        )
+        assert task.process.wait(DRAIN_SECONDS) == 1, "its last words could not be written"
+
+
+def test_after_a_kill_another_task_goes_on_after_the_failover_time_and_repeats_the_same_ids(
+    account: SimulatedAccount, tmp_path: Path
+) -> None:
+    with Task(account.environment(), tmp_path) as first, Task(account.environment(), tmp_path) as second:
+        with exports_expire(account, per_second=50):
+            eventually(lambda: account.shares() == [2, 2], 30)
+            eventually(lambda: len(first.entries) > 20, 20)
+            checkpoints = {key: row["checkpoint"]["S"] for key, row in account.rows.rows.items()}
+            first.kill()
+            killed = time.monotonic()
+            eventually(lambda: account.shares() == [4], FAILOVER_SECONDS + 10)
+            assert FAILOVER_SECONDS / 2 < time.monotonic() - killed < FAILOVER_SECONDS + 5
+        eventually(lambda: account.removed() <= taken(first, second), 20)
+        assert second.terminate() == 0
+        repeated = {line["auditId"] for line in first.entries} & {line["auditId"] for line in second.entries}
+        for line in second.entries:
+            if line["auditId"] in repeated:
+                source = line["source"]
+                key = f"{source['streamArn'].partition('table/')[2]}/{source['shardId']}"
+                assert int(source["sequenceNumber"]) > int(checkpoints[key])
+        assert_in_order(account, first, second)
+
+
+def test_a_task_that_stood_still_past_its_failover_time_puts_nothing_under_the_lost_lease(
+    account: SimulatedAccount, tmp_path: Path
+) -> None:
+    with Task(account.environment(), tmp_path) as first, Task(account.environment(), tmp_path) as second:
+        with exports_expire(account, per_second=50):
+            eventually(lambda: account.shares() == [2, 2], 30)
+            eventually(lambda: first.entries, 20)
+            first.process.send_signal(signal.SIGSTOP)
+            stopped_at = max(number_of(record) for _, record in account.table.removals())
+            eventually(lambda: account.shares() == [4], FAILOVER_SECONDS + 10)
+            said, others = len(first.lines), len(second.entries)
+            # It cannot even learn that its leases are lost: nothing but its own clock tells it to stop.
+            account.rows.lost_requests = 10**6
+            first.process.send_signal(signal.SIGCONT)
+            eventually(
+                lambda: any(line["event"] == "lease_renewal_failed" for line in first.lines[said:]), 20
+            )
+            eventually(lambda: len(second.entries) >= others + 10, 20)
+            account.rows.lost_requests = 0
+            # It comes back, finds its leases lost, and asks for a fair share of new ones.
+            eventually(lambda: any(line["event"] == "lease_lost" for line in first.lines), 20)
+            eventually(lambda: account.shares() == [2, 2], 30)
+            eventually(lambda: any(line["event"] == "audit" for line in first.lines[said:]), 20)
+        eventually(lambda: account.removed() <= taken(first, second), 20)
+        assert [first.terminate(), second.terminate()] == [0, 0]
+        assert_in_order(account, first, second)
+        retaken: set[str] = set()
+        for line in first.lines[said:]:
+            if line["event"] == "lease_taken":
+                retaken.add(line["lease_key"].rpartition("/")[2])
+            # A put that was under way when it was stopped may end, with what the next owner repeats.
+            elif line["event"] == "audit" and int(line["source"]["sequenceNumber"]) > stopped_at:
+                assert line["source"]["shardId"] in retaken, "read under the lost lease"

@@ -1,0 +1,142 @@
+"""Settling: what leaves the queue, what stays, what an operator hears of it, and a drain's last seconds."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from handlers.events import decode
+from handlers.transitions import Outcome
+from processor.aws.errors import Transient
+from processor.dead_letters import DeadLetter, Sent
+from processor.observability.metrics import Metrics
+from processor.transitions.messages import Message, Settled, Verdict
+from processor.transitions.results import paused, retry
+from processor.transitions.settlement import Settler
+from processor.transitions.status_table import NotTried
+from tests.handlers.making import at, body
+from tests.transitions.rig import message
+
+LAST_RECEIVE = 60
+UNTIL = 7.0
+
+
+class World:
+    """Both queues; SQS answers unless it is silent, and may refuse to take messages back."""
+
+    def __init__(self) -> None:
+        self.silent = False
+        self.refuses = False
+        self.calls: list[tuple[str, Any]] = []
+        self.letters: list[DeadLetter] = []
+        collaborators: Any = self
+        self.settler = Settler(collaborators, collaborators, Metrics(), LAST_RECEIVE)
+
+    def send(self, letters: Sequence[DeadLetter], until: float) -> Sent:
+        assert until == UNTIL
+        self.letters += letters
+        return Sent(frozenset(range(len(letters))), frozenset())
+
+    def delete(self, messages: Sequence[Message], until: float) -> list[Message]:
+        assert until == UNTIL
+        self.calls.append(("delete", list(messages)))
+        return list(messages) if self.silent else []
+
+    def make_visible(self, pairs: Sequence[tuple[Message, int]], until: float) -> tuple[list[Message], bool]:
+        assert until == UNTIL
+        self.calls.append(("make_visible", list(pairs)))
+        undone = [each for each, _ in pairs] if self.silent or self.refuses else []
+        return undone, not self.silent
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+EVENT = decode(body(), now=at(60))
+TIMED_OUT = Transient("UpdateItem", "ReadTimeoutError")
+OUT_OF_TIME = NotTried("UpdateItem", "OutOfTime")
+NO_ANSWER = "the table did not answer the write (UpdateItem: ReadTimeoutError)"
+NO_TIME = "there was no time left to try the write"
+
+
+def test_a_write_that_failed_is_backed_off_and_one_that_was_not_tried_goes_back_at_once(
+    world: World,
+) -> None:
+    failed, untried = message("{}", receive_count=5), message("{}", receive_count=5)
+    verdicts = [retry(failed, EVENT, TIMED_OUT), retry(untried, EVENT, OUT_OF_TIME)]
+    assert [verdict.reason for verdict in verdicts] == [NO_ANSWER, NO_TIME]
+    settled = world.settler.dead_letter(verdicts, UNTIL)
+    assert settled == Settled(left=[failed], untried=[untried])
+    world.settler.settle(settled, UNTIL, giving_back_first=False)
+    [_, (_, pairs)] = world.calls
+    seconds = dict(pairs)
+    assert seconds[untried] == 0
+    assert 16 <= seconds[failed] <= 32
+    assert world.letters == []
+
+
+@pytest.mark.parametrize(
+    ("verdict", "outcome", "reason"),
+    [
+        (retry(message("{}", receive_count=LAST_RECEIVE), EVENT, TIMED_OUT), "retry", NO_ANSWER),
+        (retry(message("{}", receive_count=LAST_RECEIVE), EVENT, OUT_OF_TIME), "retry", NO_TIME),
+        (
+            paused(message("{}", receive_count=LAST_RECEIVE + 1), None),
+            "retry",
+            "the table takes no writes, so none was tried",
+        ),
+        (
+            Verdict(message("{}", receive_count=LAST_RECEIVE), Outcome.EARLY, EVENT, "createdAt is missing"),
+            "early",
+            "createdAt is missing",
+        ),
+    ],
+    ids=["failed", "untried", "paused", "early"],
+)
+def test_at_the_last_receive_a_message_is_dead_lettered_with_its_reason_and_an_operator_hears_of_it(
+    world: World, verdict: Verdict, outcome: str, reason: str, logged: list[Any]
+) -> None:
+    settled = world.settler.dead_letter([verdict], UNTIL)
+    assert settled == Settled(durable=[verdict.message])
+    [letter] = world.letters
+    assert (letter.outcome, letter.reason) == (outcome, reason)
+    [line] = logged
+    assert (line["event"], line["log_level"], line["outcome"]) == ("event_outcome", "warning", outcome)
+
+
+def test_before_the_last_receive_the_log_tells_it_only_to_those_who_ask(
+    world: World, logged: list[Any]
+) -> None:
+    world.settler.dead_letter([retry(message("{}", receive_count=59), EVENT, TIMED_OUT)], UNTIL)
+    assert [line["log_level"] for line in logged] == ["debug"]
+
+
+def test_a_drain_s_last_seconds_give_back_first(world: World) -> None:
+    settled = Settled(durable=[message("{}")], left=[message("{}")], untried=[message("{}")])
+    world.settler.settle(settled, UNTIL, giving_back_first=True)
+    assert [name for name, _ in world.calls] == ["make_visible", "delete"]
+    world.calls.clear()
+    world.settler.settle(settled, UNTIL, giving_back_first=False)
+    assert [name for name, _ in world.calls] == ["delete", "make_visible"]
+
+
+def test_a_drain_s_last_seconds_wait_for_a_silent_queue_once(world: World) -> None:
+    world.silent = True
+    settled = Settled(durable=[message("{}")], untried=[message("{}")])
+    world.settler.settle(settled, UNTIL, giving_back_first=True)
+    assert [name for name, _ in world.calls] == ["make_visible"]
+    world.calls.clear()
+    world.settler.settle(Settled(durable=[message("{}")]), UNTIL, giving_back_first=True)
+    assert [name for name, _ in world.calls] == ["delete"]
+
+
+def test_a_drain_s_last_seconds_delete_although_giving_back_is_refused(
+    world: World, logged: list[Any]
+) -> None:
+    world.refuses = True
+    settled = Settled(durable=[message("{}")], untried=[message("{}")])
+    world.settler.settle(settled, UNTIL, giving_back_first=True)
+    assert world.calls[1:] == [("delete", settled.durable)]
+    assert [line["event"] for line in logged] == ["release_failed"]
