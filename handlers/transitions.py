@@ -34,7 +34,7 @@ class Outcome(Enum):
     RETRY = "retry"
 
 
-class Disposal(Enum):
+class Disposition(Enum):
     """What happens to the message of an event with a certain outcome."""
 
     DELETE = "delete"
@@ -42,15 +42,15 @@ class Disposal(Enum):
     LEAVE = "leave"
 
 
-DISPOSALS: Mapping[Outcome, Disposal] = {
-    Outcome.INVALID: Disposal.DEAD_LETTER,
-    Outcome.EXPIRED: Disposal.DELETE,
-    Outcome.APPLIED: Disposal.DELETE,
-    Outcome.DUPLICATE: Disposal.DELETE,
-    Outcome.STALE: Disposal.DELETE,
-    Outcome.CONFLICT: Disposal.DEAD_LETTER,
-    Outcome.EARLY: Disposal.LEAVE,
-    Outcome.RETRY: Disposal.LEAVE,
+DISPOSITIONS: Mapping[Outcome, Disposition] = {
+    Outcome.INVALID: Disposition.DEAD_LETTER,
+    Outcome.EXPIRED: Disposition.DELETE,
+    Outcome.APPLIED: Disposition.DELETE,
+    Outcome.DUPLICATE: Disposition.DELETE,
+    Outcome.STALE: Disposition.DELETE,
+    Outcome.CONFLICT: Disposition.DEAD_LETTER,
+    Outcome.EARLY: Disposition.LEAVE,
+    Outcome.RETRY: Disposition.LEAVE,
 }
 
 

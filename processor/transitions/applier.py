@@ -1,4 +1,4 @@
-"""Applies decoded events to the table: fold, one write an export, and a verdict for each message."""
+"""Applies decoded events to the table: fold, one write an export, and a result for each message."""
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -16,7 +16,7 @@ from handlers.transitions import (
 )
 from processor.aws.errors import AwsError, Misconfigured, NotFound, Rejected
 from processor.observability.log import get_logger
-from processor.transitions.messages import Message, Verdict
+from processor.transitions.messages import EventResult, Message
 from processor.transitions.results import conflict_reason, fill_in_failed, rejected, retry
 from processor.transitions.status_table import Failed, Late, NotTried, Refused, StatusTable, Written
 from processor.transitions.writers import Writer, of_one_item
@@ -26,7 +26,7 @@ LateDelivery = tuple[Message, ExportEvent, float]  # with how many seconds it ca
 
 
 class Applier:
-    """Turns events into verdicts; safe for many threads.
+    """Turns events into results; safe for many threads.
 
     Args:
         table: for fill-ins, probes and what the log says of late events.
@@ -43,7 +43,9 @@ class Applier:
         self._clock = clock
         self._ttl_seconds = ttl_seconds
 
-    def apply(self, deliveries: Iterable[Delivery], deadline: float) -> tuple[list[Verdict], AwsError | None]:
+    def apply(
+        self, deliveries: Iterable[Delivery], deadline: float
+    ) -> tuple[list[EventResult], AwsError | None]:
         """Applies events of any number of exports.
 
         Args:
@@ -51,11 +53,11 @@ class Applier:
             deadline: on `time.monotonic()`; no call begins after it, and what was not tried is `retry`.
 
         Returns:
-            A verdict for each delivery, in no particular order; and an error if polling should pause: the
+            A result for each delivery, in no particular order; and an error if polling should pause: the
             table took none of the writes, or it takes none like one of them before an operator acts.
         """
         now = self._clock()
-        verdicts: list[Verdict] = []
+        results: list[EventResult] = []
         late: list[LateDelivery] = []
         groups: dict[str, list[Delivery]] = {}
         for message, event in deliveries:
@@ -78,7 +80,7 @@ class Applier:
                     continue
                 if isinstance(answer, Failed):
                     if isinstance(answer.error, Rejected):
-                        verdicts.append(rejected(*group[lead], answer.error))
+                        results.append(rejected(*group[lead], answer.error))
                         rest = group[:lead] + group[lead + 1 :]
                         if rest:  # DynamoDB refuses this event alone: the others go on without it
                             groups[rest[0][1].request_id] = rest
@@ -87,17 +89,17 @@ class Applier:
                 else:
                     answered += 1
                 judged, error = self._judge(group, lead, answer, deadline)
-                verdicts += judged
+                results += judged
                 failures += [error] if error else []
         if late:
             # Writes come first: looking up is for the log only, and a silent table would use up the time.
             told, error = self._expired(late, deadline, ask=_outage(failures, answered) is None)
-            verdicts += told
+            results += told
             failures += [error] if error else []
         outage = _outage(failures, answered)
         if outage and of_one_item(outage) and _tried(failures) == [outage]:
             outage = self._outage_elsewhere(deadline)
-        return verdicts, outage
+        return results, outage
 
     def _outage_elsewhere(self, deadline: float) -> AwsError | None:
         """What a write of another key fails for, if it does. One export alone was throttled or in a conflict:
@@ -112,14 +114,14 @@ class Applier:
 
     def _judge(
         self, group: Sequence[Delivery], lead: int, answer: Written | Refused | Failed, deadline: float
-    ) -> tuple[list[Verdict], AwsError | None]:
+    ) -> tuple[list[EventResult], AwsError | None]:
         """Every event of the export is judged by the item as the write left it, or found it; and the error
         of a fill-in, if it failed."""
         match answer:
             case Written():
                 status = group[lead][1].status
                 return [
-                    self._verdict(
+                    self._result(
                         message,
                         event,
                         Outcome.APPLIED if index == lead else compare(event.status, status),
@@ -132,64 +134,66 @@ class Applier:
             case Failed(error):
                 return [retry(message, event, error) for message, event in group], None
 
-    def _judge_refused(self, group: Sequence[Delivery], refused: Refused) -> list[Verdict]:
+    def _judge_refused(self, group: Sequence[Delivery], refused: Refused) -> list[EventResult]:
         item, now = refused.item, refused.now
-        verdicts: list[Verdict] = []
+        results: list[EventResult] = []
         for message, event in group:
             outcome = decide(event, item, now=now, ttl_seconds=self._ttl_seconds)
             if outcome is Outcome.EXPIRED:
                 late = late_seconds(event, item, now=now, ttl_seconds=self._ttl_seconds)
-                verdicts.append(
-                    Verdict(message, outcome, event, late_seconds=late, item_present=item is not None)
+                results.append(
+                    EventResult(message, outcome, event, late_seconds=late, item_present=item is not None)
                 )
             elif outcome is Outcome.APPLIED:
                 # The condition is stricter than the rule: the message comes back rather than get lost.
                 get_logger().error("condition_and_rule_differ", request_id=event.request_id)
-                verdicts.append(Verdict(message, Outcome.RETRY, event, "the write's condition was refused"))
+                results.append(
+                    EventResult(message, Outcome.RETRY, event, "the write's condition was refused")
+                )
             else:
-                verdicts.append(self._verdict(message, event, outcome, reason=conflict_reason(refused.item)))
-        return verdicts
+                results.append(self._result(message, event, outcome, reason=conflict_reason(refused.item)))
+        return results
 
     def _fill_in(
-        self, verdicts: list[Verdict], refused: Refused, deadline: float
-    ) -> tuple[list[Verdict], AwsError | None]:
+        self, results: list[EventResult], refused: Refused, deadline: float
+    ) -> tuple[list[EventResult], AwsError | None]:
         """Writes what repeats and late-comers know and the item lacks; their messages wait for it."""
         if refused.item is None:
-            return verdicts, None
+            return results, None
         offers = [
-            missing_fields(verdict.event, verdict.outcome, refused.item) if verdict.event else {}
-            for verdict in verdicts
+            missing_fields(result.event, result.outcome, refused.item) if result.event else {}
+            for result in results
         ]
         fields: dict[str, str] = {}
         for offer in offers:
             fields = offer | fields  # the first to arrive stands
         if not fields:
-            return verdicts, None
-        event = next(verdict.event for verdict in verdicts if verdict.event)
+            return results, None
+        event = next(result.event for result in results if result.event)
         if self._table.has_time(deadline):
             error = self._table.fill_in(event.request_id, fields, deadline)
         else:
             error = NotTried("UpdateItem", "OutOfTime")
         if error is None:
-            return verdicts, None
+            return results, None
         return [
-            fill_in_failed(verdict, error) if offer else verdict
-            for verdict, offer in zip(verdicts, offers, strict=True)
+            fill_in_failed(result, error) if offer else result
+            for result, offer in zip(results, offers, strict=True)
         ], error
 
-    def _verdict(self, message: Message, event: ExportEvent, outcome: Outcome, *, reason: str) -> Verdict:
+    def _result(self, message: Message, event: ExportEvent, outcome: Outcome, *, reason: str) -> EventResult:
         if outcome is Outcome.CONFLICT:
-            return Verdict(message, outcome, event, reason)
+            return EventResult(message, outcome, event, reason)
         if outcome is Outcome.EARLY:
-            return Verdict(message, outcome, event, "createdAt is missing and no item exists yet")
-        return Verdict(message, outcome, event)
+            return EventResult(message, outcome, event, "createdAt is missing and no item exists yet")
+        return EventResult(message, outcome, event)
 
     def _expired(
         self, late: Sequence[LateDelivery], deadline: float, *, ask: bool
-    ) -> tuple[list[Verdict], AwsError | None]:
-        """Verdicts that tell whether an item was there, as long as the table says so; and what it said last,
+    ) -> tuple[list[EventResult], AwsError | None]:
+        """Results that tell whether an item was there, as long as the table says so; and what it said last,
         if that speaks of an outage. Not being allowed to read does not: writes may work."""
-        verdicts: list[Verdict] = []
+        results: list[EventResult] = []
         error: AwsError | None = None
         for message, event, seconds in late:
             present = None
@@ -200,11 +204,11 @@ class Applier:
                     present = None  # this key alone is none for DynamoDB: the others can be looked for
                 except AwsError as failed:
                     error = failed
-            verdicts.append(
-                Verdict(message, Outcome.EXPIRED, event, late_seconds=seconds, item_present=present)
+            results.append(
+                EventResult(message, Outcome.EXPIRED, event, late_seconds=seconds, item_present=present)
             )
         only_reading = isinstance(error, Misconfigured) and not isinstance(error, NotFound)
-        return verdicts, None if only_reading else error
+        return results, None if only_reading else error
 
 
 def _outage(failures: Sequence[AwsError], answered: int) -> AwsError | None:

@@ -14,7 +14,7 @@ MAX_PAUSE_SECONDS = 30.0
 _LOOK_SECONDS = 0.5
 
 
-class StoreGate:
+class CircuitBreaker:
     """Open while the table takes writes. One waiting thread at a time probes it, with growing pauses.
 
     Args:

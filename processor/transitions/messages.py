@@ -42,7 +42,7 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class EventResult:
     """What becomes of a message: the event's outcome, and what the log should say about it."""
 
     message: Message
@@ -55,7 +55,7 @@ class Verdict:
 
 
 @dataclass(slots=True)
-class Settled:
+class SettlementPlan:
     """What becomes of a batch's messages. `durable`: their effect is, they are to be deleted. `left`: stay in
     the queue, for a back-off. `untried`: go back to it at once."""
 
@@ -63,7 +63,7 @@ class Settled:
     left: list[Message] = field(default_factory=list)
     untried: list[Message] = field(default_factory=list)
 
-    def add(self, other: "Settled") -> None:
+    def add(self, other: "SettlementPlan") -> None:
         """Adds a later step's messages."""
         self.durable += other.durable
         self.left += other.left

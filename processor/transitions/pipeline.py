@@ -15,10 +15,10 @@ from processor.observability.metrics import Metrics
 from processor.settings import Settings, SettingsError
 from processor.startup_checks import check_table, dead_letter_url, read_queue
 from processor.transitions.applier import Applier
-from processor.transitions.circuit_breaker import StoreGate
+from processor.transitions.circuit_breaker import CircuitBreaker
 from processor.transitions.event_queue import EventQueue
 from processor.transitions.receiver import Receiver
-from processor.transitions.settlement import Settler
+from processor.transitions.settlement import Settlement
 from processor.transitions.status_table import StatusTable
 from processor.transitions.write_modes import choose_writer
 
@@ -87,8 +87,8 @@ class TransitionsPipeline:
             metrics=self._metrics,
         )
         dead_letters = DeadLetterQueue(sqs, dlq_url, self._clock, self._abandon)
-        gate = StoreGate(table.probe, self._metrics, self._health)
-        settler = Settler(queue, dead_letters, self._metrics, facts.max_receive_count)
+        breaker = CircuitBreaker(table.probe, self._metrics, self._health)
+        settlement = Settlement(queue, dead_letters, self._metrics, facts.max_receive_count)
         applier = Applier(table, choose_writer(settings.write_mode, table), self._clock, settings.ttl_seconds)
         longest_call = settings.poll_seconds + 15
         for number in range(settings.receivers):
@@ -96,8 +96,8 @@ class TransitionsPipeline:
             receiver = Receiver(
                 queue=queue,
                 applier=applier,
-                settler=settler,
-                gate=gate,
+                settlement=settlement,
+                breaker=breaker,
                 metrics=self._metrics,
                 heartbeat=self._health.loop(name, longest_call + facts.visibility_seconds),
                 report=partial(self._health.report, "event queue"),

@@ -20,11 +20,11 @@ from processor.observability.health import Heartbeat
 from processor.observability.log import get_logger
 from processor.observability.metrics import Metric, Metrics
 from processor.transitions.applier import Applier
-from processor.transitions.circuit_breaker import StoreGate
+from processor.transitions.circuit_breaker import CircuitBreaker
 from processor.transitions.event_queue import SQS_MAX_BATCH, EventQueue
-from processor.transitions.messages import Message, Settled, Verdict, newest_handles, waves
+from processor.transitions.messages import EventResult, Message, SettlementPlan, newest_handles, waves
 from processor.transitions.results import out_of_time, paused
-from processor.transitions.settlement import Settler
+from processor.transitions.settlement import Settlement
 
 MAX_IN_HAND = 50
 SETTLE_SECONDS = 13.0  # kept of a visibility timeout: the write in hand (5 s at worst), then settling
@@ -42,7 +42,7 @@ class Receiver:
     """One receiving thread's work; `run` returns when it is told to stop.
 
     Args:
-        queue, applier, settler, gate, metrics, heartbeat: the collaborators, see their classes.
+        queue, applier, settlement, breaker, metrics, heartbeat: the collaborators, see their classes.
         report: told why the queue cannot be read, and None once it can.
         clock: our clock.
         stop: no new receive once it is set.
@@ -58,8 +58,8 @@ class Receiver:
         *,
         queue: EventQueue,
         applier: Applier,
-        settler: Settler,
-        gate: StoreGate,
+        settlement: Settlement,
+        breaker: CircuitBreaker,
         metrics: Metrics,
         heartbeat: Heartbeat,
         report: Callable[[str | None], None],
@@ -73,8 +73,8 @@ class Receiver:
     ) -> None:
         self._queue = queue
         self._applier = applier
-        self._settler = settler
-        self._gate = gate
+        self._settler = settlement
+        self._breaker = breaker
         self._metrics = metrics
         self._heartbeat = heartbeat
         self._report = report
@@ -99,7 +99,7 @@ class Receiver:
         """
         while not self._stop.is_set():
             self._heartbeat.beat()
-            self._gate.wait_until_open(self._stop, self._heartbeat)
+            self._breaker.wait_until_open(self._stop, self._heartbeat)
             if self._stop.is_set():
                 break
             try:
@@ -137,7 +137,7 @@ class Receiver:
         while (
             len(page) == SQS_MAX_BATCH
             and len(messages) < self._in_hand_limit
-            and self._gate.is_open
+            and self._breaker.is_open
             and not self._stop.is_set()
         ):
             try:
@@ -168,7 +168,7 @@ class Receiver:
             steps = waves(messages, exports)
         else:
             steps = [list(messages)]
-        settled = Settled()
+        settled = SettlementPlan()
         blocked: set[str | None] = set()
         for step in steps:
             mine = [message for message in step if message.group_id not in blocked] if self._fifo else step
@@ -187,8 +187,8 @@ class Receiver:
 
     def _decode(
         self, messages: Sequence[Message], now: datetime
-    ) -> tuple[dict[str, Verdict], dict[str, ExportEvent]]:
-        invalid: dict[str, Verdict] = {}
+    ) -> tuple[dict[str, EventResult], dict[str, ExportEvent]]:
+        invalid: dict[str, EventResult] = {}
         events: dict[str, ExportEvent] = {}
         for message in messages:
             try:
@@ -196,34 +196,34 @@ class Receiver:
                     message.body, now=now, sent_at=message.sent_at, fifo=self._fifo
                 )
             except InvalidEvent as broken:
-                invalid[message.message_id] = Verdict(message, Outcome.INVALID, reason=str(broken))
+                invalid[message.message_id] = EventResult(message, Outcome.INVALID, reason=str(broken))
             except Exception as defect:  # noqa: BLE001 - contract section 3: "fails in any way"; else one
                 # message would end every task that receives it.
                 get_logger().error("decode_failed", message_id=message.message_id, exc_info=defect)
-                invalid[message.message_id] = Verdict(message, Outcome.INVALID, reason=_UNREADABLE)
+                invalid[message.message_id] = EventResult(message, Outcome.INVALID, reason=_UNREADABLE)
         return invalid, events
 
     def _judge(
         self,
         messages: Sequence[Message],
-        invalid: dict[str, Verdict],
+        invalid: dict[str, EventResult],
         events: dict[str, ExportEvent],
         deadline: float,
         received: float,
-    ) -> list[Verdict]:
-        """A verdict for each message, in no particular order."""
-        if not self._gate.is_open:
+    ) -> list[EventResult]:
+        """A result for each message, in no particular order."""
+        if not self._breaker.is_open:
             # What is no event needs no table: its outcome is known.
             return [invalid.get(m.message_id) or paused(m, events.get(m.message_id)) for m in messages]
         if self._abandon.is_set() or self._monotonic() >= deadline:
             return [out_of_time(m, events.get(m.message_id)) for m in messages]
         deliveries = [(m, events[m.message_id]) for m in messages if m.message_id in events]
-        verdicts, outage = self._applier.apply(deliveries, deadline)
+        results, outage = self._applier.apply(deliveries, deadline)
         if outage:
-            self._gate.close(outage)
-        applied = sum(verdict.outcome is Outcome.APPLIED for verdict in verdicts)
+            self._breaker.close(outage)
+        applied = sum(result.outcome is Outcome.APPLIED for result in results)
         self._metrics.observe(Metric.RECEIVE_TO_APPLIED, *[(self._monotonic() - received) * 1_000] * applied)
-        return verdicts + [invalid[m.message_id] for m in messages if m.message_id in invalid]
+        return results + [invalid[m.message_id] for m in messages if m.message_id in invalid]
 
     def _adapt(self, seconds: float) -> None:
         """Asks for no more than can be handled in a visibility timeout, with a wide margin."""

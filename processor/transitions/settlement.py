@@ -3,18 +3,18 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from handlers.transitions import DISPOSALS, Disposal, Outcome
+from handlers.transitions import DISPOSITIONS, Disposition, Outcome
 from processor.dead_letters import DeadLetter, DeadLetterQueue
 from processor.observability.log import debug_is_on, get_logger
 from processor.observability.metrics import Metric, Metrics
 from processor.transitions.event_queue import EventQueue, back_off_seconds
-from processor.transitions.messages import Message, Settled, Verdict
+from processor.transitions.messages import EventResult, Message, SettlementPlan
 
 _LOUD = frozenset({Outcome.EXPIRED, Outcome.INVALID, Outcome.CONFLICT})
 
 
-class Settler:
-    """Does to messages what their verdicts say; safe for many threads.
+class Settlement:
+    """Does to messages what their results say; safe for many threads.
 
     Args:
         queue: the event queue.
@@ -35,35 +35,35 @@ class Settler:
         self._metrics = metrics
         self._max_receive_count = max_receive_count
 
-    def dead_letter(self, verdicts: Sequence[Verdict], until: float) -> Settled:
-        """Logs and counts the verdicts and copies to the dead-letter queue what has to go there. At the last
+    def dead_letter(self, results: Sequence[EventResult], until: float) -> SettlementPlan:
+        """Logs and counts the results and copies to the dead-letter queue what has to go there. At the last
         receive that is also what would stay in the queue: its redrive would move it without a reason.
 
         Args:
-            verdicts: of different messages.
+            results: of different messages.
             until: on `time.monotonic()`; no call begins after it.
         """
-        settled = Settled()
-        doomed: list[Verdict] = []
-        for verdict in verdicts:
-            disposal = DISPOSALS[verdict.outcome]
-            given_up = disposal is Disposal.LEAVE and self._is_last_receive(verdict.message)
-            log_outcome(verdict, given_up=given_up)
-            if given_up or disposal is Disposal.DEAD_LETTER:
-                doomed.append(verdict)
-            elif disposal is Disposal.DELETE:
-                settled.durable.append(verdict.message)
-            elif verdict.untried:
-                settled.untried.append(verdict.message)
+        settled = SettlementPlan()
+        doomed: list[EventResult] = []
+        for result in results:
+            disposition = DISPOSITIONS[result.outcome]
+            given_up = disposition is Disposition.LEAVE and self._is_last_receive(result.message)
+            log_outcome(result, given_up=given_up)
+            if given_up or disposition is Disposition.DEAD_LETTER:
+                doomed.append(result)
+            elif disposition is Disposition.DELETE:
+                settled.durable.append(result.message)
+            elif result.untried:
+                settled.untried.append(result.message)
             else:
-                settled.left.append(verdict.message)
-        for outcome, count in Counter(verdict.outcome for verdict in verdicts).items():
+                settled.left.append(result.message)
+        for outcome, count in Counter(result.outcome for result in results).items():
             self._metrics.count(Metric[outcome.name], count)
         if doomed:
             self._copy(doomed, settled, until)
         return settled
 
-    def settle(self, settled: Settled, until: float, *, giving_back_first: bool) -> None:
+    def settle(self, settled: SettlementPlan, until: float, *, giving_back_first: bool) -> None:
         """Deletes what is durable and gives back what is not. What cannot be deleted comes back as a
         duplicate, what cannot be given back stays out of sight for the rest of its visibility timeout.
 
@@ -83,7 +83,7 @@ class Settler:
         if undone:
             get_logger().warning("delete_failed", messages=len(undone), consequence="they come back")
 
-    def _give_back(self, settled: Settled, until: float) -> bool:
+    def _give_back(self, settled: SettlementPlan, until: float) -> bool:
         """Whether SQS answers: it took or refused something, or there was nothing to give back."""
         pairs = [(message, back_off_seconds(message.receive_count)) for message in settled.left]
         pairs += [(message, 0) for message in settled.untried]
@@ -98,30 +98,30 @@ class Settler:
             )
         return answered or len(undone) < len(pairs)
 
-    def _copy(self, doomed: Sequence[Verdict], settled: Settled, until: float) -> None:
+    def _copy(self, doomed: Sequence[EventResult], settled: SettlementPlan, until: float) -> None:
         sent = self._dead_letters.send(
             [
                 DeadLetter(
-                    body=verdict.message.body,
-                    outcome=verdict.outcome.value,
-                    reason=verdict.reason,
-                    source_message_id=verdict.message.message_id,
-                    receive_count=verdict.message.receive_count,
-                    group_id=verdict.message.group_id,
+                    body=result.message.body,
+                    outcome=result.outcome.value,
+                    reason=result.reason,
+                    source_message_id=result.message.message_id,
+                    receive_count=result.message.receive_count,
+                    group_id=result.message.group_id,
                 )
-                for verdict in doomed
+                for result in doomed
             ],
             until,
         )
-        for index, verdict in enumerate(doomed):
+        for index, result in enumerate(doomed):
             if index in sent.taken:
-                settled.durable.append(verdict.message)
+                settled.durable.append(result.message)
                 continue
-            settled.left.append(verdict.message)
+            settled.left.append(result.message)
             get_logger().error(
                 "dead_letter_failed",
-                message_id=verdict.message.message_id,
-                outcome=verdict.outcome.value,
+                message_id=result.message.message_id,
+                outcome=result.outcome.value,
                 refused=index in sent.refused,
                 consequence="left to the queue's own redrive"
                 if index in sent.refused
@@ -133,26 +133,26 @@ class Settler:
         return self._max_receive_count is not None and message.receive_count >= self._max_receive_count
 
 
-def log_outcome(verdict: Verdict, *, given_up: bool) -> None:
+def log_outcome(result: EventResult, *, given_up: bool) -> None:
     """The one line that tells an outcome: DEBUG, but WARNING where an operator should know, as for what is
     given up at its last receive."""
-    loud = given_up or verdict.outcome in _LOUD
+    loud = given_up or result.outcome in _LOUD
     if not loud and not debug_is_on():
         return
     log = get_logger()
-    message, event = verdict.message, verdict.event
+    message, event = result.message, result.event
     fields: dict[str, object] = {
-        "outcome": verdict.outcome.value,
+        "outcome": result.outcome.value,
         "event_id": (event.event_id if event else None) or message.message_id,
         "message_id": message.message_id,
         "receive_count": message.receive_count,
     }
     if event:
         fields |= {"request_id": event.request_id, "status": event.status.value}
-    if verdict.reason:
-        fields["reason"] = verdict.reason
-    if verdict.outcome is Outcome.EXPIRED:
-        fields |= {"late_seconds": verdict.late_seconds, "item_present": verdict.item_present}
+    if result.reason:
+        fields["reason"] = result.reason
+    if result.outcome is Outcome.EXPIRED:
+        fields |= {"late_seconds": result.late_seconds, "item_present": result.item_present}
     if loud:
         log.warning("event_outcome", **fields)
     else:

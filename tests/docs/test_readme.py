@@ -14,7 +14,7 @@ from typer import Context
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from handlers.transitions import DISPOSALS, Disposal, Outcome
+from handlers.transitions import DISPOSITIONS, Disposition, Outcome
 from processor import cli
 from processor.localaws.embedded_aws import EmbeddedAws
 from processor.settings import Settings
@@ -58,11 +58,15 @@ def test_the_state_diagram_is_the_table_of_moves() -> None:
 
 
 def test_the_outcome_table_says_what_happens_to_the_message() -> None:
-    words = {Disposal.DELETE: "deleted", Disposal.DEAD_LETTER: "dead-lettered", Disposal.LEAVE: "stays"}
+    words = {
+        Disposition.DELETE: "deleted",
+        Disposition.DEAD_LETTER: "dead-lettered",
+        Disposition.LEAVE: "stays",
+    }
     rows = {codes(name)[0]: message for name, _, message in table(README, "| outcome |")}
     assert rows.keys() == {outcome.value for outcome in Outcome}
     for outcome in Outcome:
-        assert rows[outcome.value].startswith(words[DISPOSALS[outcome]])
+        assert rows[outcome.value].startswith(words[DISPOSITIONS[outcome]])
 
 
 def test_the_command_table_names_every_command() -> None:

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from handlers.export import Status
 from handlers.transitions import (
-    DISPOSALS,
+    DISPOSITIONS,
     MOVES,
-    Disposal,
+    Disposition,
     Outcome,
     compare,
     decide,
@@ -133,7 +133,7 @@ def test_a_broken_item_that_is_dead_is_only_expired() -> None:
 
 
 def test_every_outcome_has_the_contract_s_disposal() -> None:
-    assert {outcome.value: DISPOSALS[outcome].value for outcome in Outcome} == {
+    assert {outcome.value: DISPOSITIONS[outcome].value for outcome in Outcome} == {
         "invalid": "dead_letter",
         "expired": "delete",
         "applied": "delete",
@@ -143,8 +143,8 @@ def test_every_outcome_has_the_contract_s_disposal() -> None:
         "early": "leave",
         "retry": "leave",
     }
-    assert set(DISPOSALS) == set(Outcome)
-    assert set(DISPOSALS.values()) == set(Disposal)
+    assert set(DISPOSITIONS) == set(Outcome)
+    assert set(DISPOSITIONS.values()) == set(Disposition)
 
 
 def test_the_life_of_an_export_only_goes_forward_and_ends() -> None:

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from handlers.events import ExportEvent, decode
 from handlers.transitions import Outcome
 from processor.transitions.applier import Applier
-from processor.transitions.messages import Message, Verdict
+from processor.transitions.messages import EventResult, Message
 from processor.transitions.status_table import StatusTable
 from processor.transitions.writers import BatchWriter, SingleWriter
 from tests.handlers.making import TTL_SECONDS, at
@@ -119,10 +119,10 @@ def applier_on(
     return Applier(status_table, writer, clock, ttl_seconds)
 
 
-def deliver(applier: Applier, batch: Iterable[tuple[Message, ExportEvent]]) -> dict[str, Verdict]:
-    """Applies one batch; the verdicts by message id."""
-    verdicts, _ = applier.apply(list(batch), FAR_DEADLINE)
-    return {verdict.message.message_id: verdict for verdict in verdicts}
+def deliver(applier: Applier, batch: Iterable[tuple[Message, ExportEvent]]) -> dict[str, EventResult]:
+    """Applies one batch; the results by message id."""
+    results, _ = applier.apply(list(batch), FAR_DEADLINE)
+    return {result.message.message_id: result for result in results}
 
 
 def settle(applier: Applier, batches: Sequence[Sequence[tuple[Message, ExportEvent]]]) -> list[Outcome]:
@@ -136,10 +136,10 @@ def settle(applier: Applier, batches: Sequence[Sequence[tuple[Message, ExportEve
     while waiting:
         left = []
         for batch in waiting:
-            verdicts = deliver(applier, batch)
-            assert verdicts.keys() == {each.message_id for each, _ in batch}
-            outcomes |= {name: verdict.outcome for name, verdict in verdicts.items()}
-            left += [pair for pair in batch if verdicts[pair[0].message_id].outcome in LEFT]
+            results = deliver(applier, batch)
+            assert results.keys() == {each.message_id for each, _ in batch}
+            outcomes |= {name: result.outcome for name, result in results.items()}
+            left += [pair for pair in batch if results[pair[0].message_id].outcome in LEFT]
         waiting = [left] if left and len(left) < sum(len(batch) for batch in waiting) else []
     return [outcomes[each.message_id] for batch in batches for each, _ in batch]
 

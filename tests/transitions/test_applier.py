@@ -1,4 +1,4 @@
-"""Verdicts on moto and on DynamoDB Local: conflicts, expiry, lost answers, fill-ins and outages."""
+"""Results on moto and on DynamoDB Local: conflicts, expiry, lost answers, fill-ins and outages."""
 
 import threading
 from collections import Counter
@@ -39,9 +39,9 @@ def test_an_item_that_is_not_ours_is_a_conflict_and_stays_as_it_is(
     store.put(stored)
     for mode in store.modes:
         made = delivery(body("completed", createdAt=CREATED_AT, fileName="f"))
-        verdict = deliver(applier_on(store.client, store.table, clock, mode=mode), [made])[made[0].message_id]
-        assert verdict.outcome is Outcome.CONFLICT
-        assert verdict.reason.startswith("the stored item is not one of ours: ")
+        result = deliver(applier_on(store.client, store.table, clock, mode=mode), [made])[made[0].message_id]
+        assert result.outcome is Outcome.CONFLICT
+        assert result.reason.startswith("the stored item is not one of ours: ")
         assert store.item() == stored
 
 
@@ -53,10 +53,10 @@ def test_a_dead_item_is_not_touched_and_the_event_is_expired(
     store.put(stored)
     made = delivery(body(status, occurredAt=text_at(890), fileName="late"), now=at(950))
     applier = applier_on(store.client, store.table, Clock(950))
-    verdict = deliver(applier, [made])[made[0].message_id]
+    result = deliver(applier, [made])[made[0].message_id]
     # A pending event's own end would have been at 1,790: it is the item's that has passed.
-    assert (verdict.outcome, verdict.item_present) == (Outcome.EXPIRED, True)
-    assert verdict.late_seconds == 50
+    assert (result.outcome, result.item_present) == (Outcome.EXPIRED, True)
+    assert result.late_seconds == 50
     assert store.item() == stored
 
 
@@ -67,8 +67,8 @@ def test_an_event_that_expired_by_itself_tells_whether_an_item_was_there(
     if there:
         store.put(item("pending"))
     made = delivery(body("completed", createdAt=CREATED_AT), now=at(1_000))
-    verdict = deliver(applier_on(store.client, store.table, Clock(1_000)), [made])[made[0].message_id]
-    assert (verdict.outcome, verdict.late_seconds, verdict.item_present) == (Outcome.EXPIRED, 100.0, there)
+    result = deliver(applier_on(store.client, store.table, Clock(1_000)), [made])[made[0].message_id]
+    assert (result.outcome, result.late_seconds, result.item_present) == (Outcome.EXPIRED, 100.0, there)
     assert store.item() == (item("pending") if there else None)
 
 
@@ -83,9 +83,9 @@ def test_events_whose_end_comes_before_their_write_are_late_by_that_end(store: S
         delivery(body("pending", occurredAt=CREATED_AT)),
         delivery(body("processing", occurredAt=text_at(700)), now=at(700)),
     ]
-    verdicts = deliver(applier_on(store.client, store.table, Hastening()), pair)
-    assert {verdict.outcome for verdict in verdicts.values()} == {Outcome.EXPIRED}
-    assert {verdict.late_seconds for verdict in verdicts.values()} == {5.0}
+    results = deliver(applier_on(store.client, store.table, Hastening()), pair)
+    assert {result.outcome for result in results.values()} == {Outcome.EXPIRED}
+    assert {result.late_seconds for result in results.values()} == {5.0}
     assert store.item() is None
 
 
@@ -102,8 +102,8 @@ def expired_and_fresh() -> list[tuple[Message, ExportEvent]]:
 def test_expired_events_do_not_hide_that_the_table_is_silent(store: Store, mode: str) -> None:
     client = Faulty(store.client, *[("before", timeout())] * 99)
     applier = applier_on(client, store.table, Clock(1_000), mode=mode)
-    verdicts, outage = applier.apply(expired_and_fresh(), FAR_DEADLINE)
-    assert Counter(verdict.outcome for verdict in verdicts) == {Outcome.EXPIRED: 40, Outcome.RETRY: 10}
+    results, outage = applier.apply(expired_and_fresh(), FAR_DEADLINE)
+    assert Counter(result.outcome for result in results) == {Outcome.EXPIRED: 40, Outcome.RETRY: 10}
     assert isinstance(outage, Transient)
     assert "get_item" not in client.calls
     assert len(client.calls) == (3 if mode == "single" else 3 + 3)
@@ -111,10 +111,10 @@ def test_expired_events_do_not_hide_that_the_table_is_silent(store: Store, mode:
 
 def test_only_expired_events_show_a_silent_table_with_one_question(store: Store) -> None:
     client = Faulty(store.client, *[("before", timeout())] * 99)
-    verdicts, outage = applier_on(client, store.table, Clock(1_000)).apply(
+    results, outage = applier_on(client, store.table, Clock(1_000)).apply(
         expired_and_fresh()[:40], FAR_DEADLINE
     )
-    assert {(verdict.outcome, verdict.item_present) for verdict in verdicts} == {(Outcome.EXPIRED, None)}
+    assert {(result.outcome, result.item_present) for result in results} == {(Outcome.EXPIRED, None)}
     assert isinstance(outage, Transient)
     assert client.calls == ["get_item"]
 
@@ -122,8 +122,8 @@ def test_only_expired_events_show_a_silent_table_with_one_question(store: Store)
 def test_not_being_allowed_to_look_for_items_pauses_nothing(store: Store) -> None:
     denied = ("before", service_error("AccessDeniedException"))
     client = Faulty(store.client, *[denied] * 99, calls="get_item")
-    verdicts, outage = applier_on(client, store.table, Clock(1_000)).apply(expired_and_fresh(), FAR_DEADLINE)
-    assert Counter(verdict.outcome for verdict in verdicts) == {Outcome.EXPIRED: 40, Outcome.APPLIED: 10}
+    results, outage = applier_on(client, store.table, Clock(1_000)).apply(expired_and_fresh(), FAR_DEADLINE)
+    assert Counter(result.outcome for result in results) == {Outcome.EXPIRED: 40, Outcome.APPLIED: 10}
     assert outage is None
     assert client.calls.count("get_item") == 1
 
@@ -133,10 +133,10 @@ def test_a_key_that_dynamodb_refuses_to_look_for_is_no_outage_and_the_others_are
 ) -> None:
     refused = ("before", service_error("ValidationException"))
     client = Faulty(store.client, refused, calls="get_item")
-    verdicts, outage = applier_on(client, store.table, Clock(1_000)).apply(
+    results, outage = applier_on(client, store.table, Clock(1_000)).apply(
         expired_and_fresh()[:3], FAR_DEADLINE
     )
-    assert [(verdict.outcome, verdict.item_present) for verdict in verdicts] == [
+    assert [(result.outcome, result.item_present) for result in results] == [
         (Outcome.EXPIRED, present) for present in (None, False, False)
     ]
     assert outage is None
@@ -145,8 +145,8 @@ def test_a_key_that_dynamodb_refuses_to_look_for_is_no_outage_and_the_others_are
 def test_looking_for_the_item_of_an_expired_event_is_left_out_when_there_is_no_time(store: Store) -> None:
     client = Faulty(store.client)
     made = delivery(body("completed", createdAt=CREATED_AT), now=at(1_000))
-    [verdict], outage = applier_on(client, store.table, Clock(1_000)).apply([made], -1.0)
-    assert (verdict.outcome, verdict.item_present, outage) == (Outcome.EXPIRED, None, None)
+    [result], outage = applier_on(client, store.table, Clock(1_000)).apply([made], -1.0)
+    assert (result.outcome, result.item_present, outage) == (Outcome.EXPIRED, None, None)
     assert client.calls == []
 
 
@@ -176,8 +176,8 @@ def test_a_write_that_never_answers_leaves_the_message_and_the_next_delivery_is_
     text = body("pending", createdAt=CREATED_AT)
     made = delivery(text)
     applier = applier_on(Faulty(store.client, *[("after", timeout())] * 3), store.table, clock)
-    verdicts, outage = applier.apply([made], FAR_DEADLINE)
-    assert [verdict.outcome for verdict in verdicts] == [Outcome.RETRY]
+    results, outage = applier.apply([made], FAR_DEADLINE)
+    assert [result.outcome for result in results] == [Outcome.RETRY]
     assert str(outage) == "UpdateItem: ReadTimeoutError"
     assert outcomes(applier, text) == [Outcome.DUPLICATE]
 
@@ -192,8 +192,8 @@ def test_what_dynamodb_refuses_of_one_event_is_invalid_and_its_neighbours_go_on(
         delivery(body("pending", createdAt=CREATED_AT)),
     ]
     other = delivery(body(requestId="other"))
-    verdicts, outage = applier.apply([*pair, other], FAR_DEADLINE)
-    found = {verdict.message.message_id: verdict for verdict in verdicts}
+    results, outage = applier.apply([*pair, other], FAR_DEADLINE)
+    found = {result.message.message_id: result for result in results}
     assert [found[made.message_id].outcome for made, _ in (*pair, other)] == [
         Outcome.INVALID,
         Outcome.APPLIED,
@@ -270,9 +270,9 @@ def test_a_fill_in_that_fails_keeps_only_the_messages_that_offered_something(
     client = Faulty(store.client, None, *[("before", timeout())] * 3)
     applier = applier_on(client, store.table, clock)
     offering, empty = delivery(body("processing", fileName="f")), delivery(body("pending"))
-    verdicts = deliver(applier, [offering, empty])
-    assert verdicts[offering[0].message_id].outcome is Outcome.RETRY
-    assert verdicts[empty[0].message_id].outcome is Outcome.STALE
+    results = deliver(applier, [offering, empty])
+    assert results[offering[0].message_id].outcome is Outcome.RETRY
+    assert results[empty[0].message_id].outcome is Outcome.STALE
     assert outcomes(applier, body("processing", fileName="f")) == [Outcome.STALE]
     assert store.item() == item("completed", fileName={"S": "f"})
 
@@ -282,8 +282,8 @@ def test_a_fill_in_for_which_there_is_no_time_keeps_the_message(store: Store, cl
     ticks = iter([0.0, 2.0])
     status_table = StatusTable(store.client, store.table, clock, NoWaiting(), lambda: next(ticks))
     applier = Applier(status_table, SingleWriter(status_table), clock, TTL_SECONDS)
-    verdicts, outage = applier.apply([delivery(body("processing", fileName="f"))], 1.0)
-    assert [(verdict.outcome, verdict.untried) for verdict in verdicts] == [(Outcome.RETRY, True)]
+    results, outage = applier.apply([delivery(body("processing", fileName="f"))], 1.0)
+    assert [(result.outcome, result.untried) for result in results] == [(Outcome.RETRY, True)]
     assert outage is None
     assert store.item() == item("completed")
 
@@ -314,10 +314,10 @@ def test_a_table_that_is_down_costs_one_event_s_tries_and_every_message_stays(
 ) -> None:
     client = Faulty(store.client, *[("before", timeout())] * 99)
     applier = applier_on(client, store.table, clock, mode=mode)
-    verdicts, outage = applier.apply(
+    results, outage = applier.apply(
         [delivery(body(requestId=f"r{number}")) for number in range(50)], FAR_DEADLINE
     )
-    assert [verdict.outcome for verdict in verdicts] == [Outcome.RETRY] * 50
+    assert [result.outcome for result in results] == [Outcome.RETRY] * 50
     assert isinstance(outage, Transient)
     assert len(client.calls) == (3 if mode == "single" else 3 + 3), "UpdateItem is asked too"
 
@@ -327,20 +327,20 @@ def test_access_denied_pauses_polling_even_if_an_earlier_write_passed(
     store: Store, clock: Clock, code: str
 ) -> None:
     client = Faulty(store.client, None, ("before", service_error(code)))
-    verdicts, outage = applier_on(client, store.table, clock).apply(
+    results, outage = applier_on(client, store.table, clock).apply(
         [delivery(body(requestId=f"r{number}")) for number in range(3)], FAR_DEADLINE
     )
-    assert [verdict.outcome for verdict in verdicts] == [Outcome.APPLIED, Outcome.RETRY, Outcome.RETRY]
+    assert [result.outcome for result in results] == [Outcome.APPLIED, Outcome.RETRY, Outcome.RETRY]
     assert isinstance(outage, Misconfigured)
 
 
 def test_one_throttled_export_does_not_pause_polling_while_others_pass(store: Store, clock: Clock) -> None:
     throttled = ("before", service_error("ProvisionedThroughputExceededException"))
     client = Faulty(store.client, throttled, throttled, throttled)
-    verdicts, outage = applier_on(client, store.table, clock).apply(
+    results, outage = applier_on(client, store.table, clock).apply(
         [delivery(body(requestId=f"r{number}")) for number in range(3)], FAR_DEADLINE
     )
-    assert [verdict.outcome for verdict in verdicts] == [Outcome.RETRY, Outcome.APPLIED, Outcome.APPLIED]
+    assert [result.outcome for result in results] == [Outcome.RETRY, Outcome.APPLIED, Outcome.APPLIED]
     assert outage is None
 
 
@@ -354,8 +354,8 @@ def test_an_export_that_fails_alone_for_its_own_item_does_not_pause_polling(
     """As in a FIFO step, which may hold one export."""
     client = Faulty(store.client, *[("before", service_error(code))] * 3)
     pair = [delivery(body("pending")), delivery(body("processing"))]
-    verdicts, outage = applier_on(client, store.table, clock).apply(pair, FAR_DEADLINE)
-    assert [verdict.outcome for verdict in verdicts] == [Outcome.RETRY] * 2
+    results, outage = applier_on(client, store.table, clock).apply(pair, FAR_DEADLINE)
+    assert [result.outcome for result in results] == [Outcome.RETRY] * 2
     assert outage is None
     assert client.calls == ["update_item"] * 4, "three tries, and a probe of another key"
 
@@ -394,6 +394,6 @@ def test_two_exports_that_fail_so_with_no_other_answered_pause_polling(
 
 def test_what_cannot_begin_before_the_deadline_says_nothing_of_the_table(store: Store, clock: Clock) -> None:
     client = Faulty(store.client)
-    verdicts, outage = applier_on(client, store.table, clock).apply([delivery(body())], -1.0)
-    assert [(verdict.outcome, verdict.untried) for verdict in verdicts] == [(Outcome.RETRY, True)]
+    results, outage = applier_on(client, store.table, clock).apply([delivery(body())], -1.0)
+    assert [(result.outcome, result.untried) for result in results] == [(Outcome.RETRY, True)]
     assert (outage, client.calls) == (None, [])

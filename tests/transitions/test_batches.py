@@ -55,8 +55,8 @@ def test_while_batches_get_no_answer_and_update_item_works_every_event_is_applie
     answering = Answering(*[error] * 9, client=model)
     applier = applier_on(answering, "t", clock, mode="batch")
     bodies = [delivery(body(requestId=f"r{number}")) for number in range(60)]
-    verdicts, outage = applier.apply(bodies, FAR_DEADLINE)
-    assert [verdict.outcome for verdict in verdicts] == [Outcome.APPLIED] * 60
+    results, outage = applier.apply(bodies, FAR_DEADLINE)
+    assert [result.outcome for result in results] == [Outcome.APPLIED] * 60
     assert outage is None
     assert answering.asked == 3, "one batch's tries, not each batch's"
     assert model.updates == len(model.table.items) == 60
@@ -69,10 +69,10 @@ def test_while_neither_batches_nor_update_item_get_an_answer_it_is_an_outage_aft
     model.plan.extend([("before", timeout())] * 99)
     answering = Answering(*[timeout()] * 9, client=model)
     applier = applier_on(answering, "t", clock, mode="batch")
-    verdicts, outage = applier.apply(
+    results, outage = applier.apply(
         [delivery(body(requestId=f"r{number}")) for number in range(60)], FAR_DEADLINE
     )
-    assert [verdict.outcome for verdict in verdicts] == [Outcome.RETRY] * 60
+    assert [result.outcome for result in results] == [Outcome.RETRY] * 60
     assert str(outage) == "UpdateItem: ReadTimeoutError"
     assert (answering.asked, model.updates) == (3, 3)
 
@@ -93,10 +93,10 @@ def test_a_silent_table_costs_no_more_than_the_deadline_and_the_call_that_began_
             partial(seconds_spent, answering, model),
         )
         writer = BatchWriter(table, SingleWriter(table), lambda: None)
-        verdicts, outage = Applier(table, writer, clock, TTL_SECONDS).apply(
+        results, outage = Applier(table, writer, clock, TTL_SECONDS).apply(
             [delivery(body(requestId=f"r{number}")) for number in range(60)], deadline
         )
-        assert [verdict.outcome for verdict in verdicts] == [Outcome.RETRY] * 60
+        assert [result.outcome for result in results] == [Outcome.RETRY] * 60
         assert outage is not None
         assert outage.code == "ReadTimeoutError"
         assert (answering.asked, model.updates) == (batches, updates)

@@ -1,4 +1,4 @@
-"""The gate that pauses polling: one prober, growing pauses, and it opens by itself."""
+"""The breaker that pauses polling: one prober, growing pauses, and it opens by itself."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ import pytest
 from processor.aws.errors import Misconfigured, Transient
 from processor.observability.health import Health, check
 from processor.observability.metrics import Metric, Metrics
-from processor.transitions.circuit_breaker import FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS, StoreGate
+from processor.transitions.circuit_breaker import FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS, CircuitBreaker
 from tests.waiting import eventually
 
 DOWN = Transient("UpdateItem", "InternalServerError")
@@ -30,14 +30,14 @@ class Pulse:
         return event.is_set()
 
 
-def gate_on(probes: list[Exception | None], path: Path) -> tuple[StoreGate, Metrics, Health]:
+def breaker_on(probes: list[Exception | None], path: Path) -> tuple[CircuitBreaker, Metrics, Health]:
     def probe() -> None:
         error = probes.pop(0)
         if error is not None:
             raise error
 
     metrics, health = Metrics(), Health(path, warn=pytest.fail)
-    return StoreGate(probe, metrics, health), metrics, health
+    return CircuitBreaker(probe, metrics, health), metrics, health
 
 
 def degraded(health: Health, path: Path) -> tuple[str, ...]:
@@ -46,21 +46,21 @@ def degraded(health: Health, path: Path) -> tuple[str, ...]:
 
 
 def test_an_open_gate_costs_no_wait(tmp_path: Path) -> None:
-    gate, _, _ = gate_on([], tmp_path / "health")
+    breaker, _, _ = breaker_on([], tmp_path / "health")
     pulse: Any = Pulse()
-    gate.wait_until_open(threading.Event(), pulse)
+    breaker.wait_until_open(threading.Event(), pulse)
     assert pulse.waits == []
 
 
 def test_pauses_grow_with_jitter_until_a_probe_passes(tmp_path: Path, logged: list[Any]) -> None:
     probes: list[Exception | None] = [DOWN] * 8 + [None]
-    gate, metrics, health = gate_on(probes, tmp_path / "health")
-    gate.close(DOWN)
-    gate.close(DOWN)
+    breaker, metrics, health = breaker_on(probes, tmp_path / "health")
+    breaker.close(DOWN)
+    breaker.close(DOWN)
     assert metrics._states[Metric.STORE_PAUSED] == 1
     assert degraded(health, tmp_path / "health") == ("status table: UpdateItem: InternalServerError",)
     pulse: Any = Pulse()
-    gate.wait_until_open(threading.Event(), pulse)
+    breaker.wait_until_open(threading.Event(), pulse)
     wholes = [min(MAX_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**number) for number in range(9)]
     assert len(pulse.waits) == 9
     assert all(whole / 2 <= waited <= whole for waited, whole in zip(pulse.waits, wholes, strict=True))
@@ -72,20 +72,20 @@ def test_pauses_grow_with_jitter_until_a_probe_passes(tmp_path: Path, logged: li
 
 def test_the_health_file_shows_the_latest_reason(tmp_path: Path) -> None:
     denied = Misconfigured("UpdateItem", "AccessDeniedException")
-    gate, _, health = gate_on([denied], tmp_path / "health")
-    gate.close(DOWN)
+    breaker, _, health = breaker_on([denied], tmp_path / "health")
+    breaker.close(DOWN)
     stop, pulse = threading.Event(), Pulse(stop_after=2)
     heartbeat: Any = pulse
-    gate.wait_until_open(stop, heartbeat)
+    breaker.wait_until_open(stop, heartbeat)
     assert degraded(health, tmp_path / "health") == ("status table: UpdateItem: AccessDeniedException",)
 
 
 def test_a_stop_ends_the_wait_at_once(tmp_path: Path) -> None:
-    gate, _, health = gate_on([], tmp_path / "health")
-    gate.close(DOWN)
+    breaker, _, health = breaker_on([], tmp_path / "health")
+    breaker.close(DOWN)
     stop = threading.Event()
     waiters = [
-        threading.Thread(target=gate.wait_until_open, args=(stop, health.loop(f"receiver-{number}", 60)))
+        threading.Thread(target=breaker.wait_until_open, args=(stop, health.loop(f"receiver-{number}", 60)))
         for number in range(4)
     ]
     for waiter in waiters:
@@ -112,11 +112,11 @@ def test_of_many_waiting_threads_one_probes_and_all_go_on(tmp_path: Path) -> Non
             probing -= 1
 
     health = Health(tmp_path / "health", warn=pytest.fail)
-    gate = StoreGate(probe, Metrics(), health)
-    gate.close(DOWN)
+    breaker = CircuitBreaker(probe, Metrics(), health)
+    breaker.close(DOWN)
     stop = threading.Event()
     waiters = [
-        threading.Thread(target=gate.wait_until_open, args=(stop, health.loop(f"receiver-{number}", 60)))
+        threading.Thread(target=breaker.wait_until_open, args=(stop, health.loop(f"receiver-{number}", 60)))
         for number in range(8)
     ]
     for waiter in waiters:

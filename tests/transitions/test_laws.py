@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handlers.transitions import Outcome
-from processor.transitions.messages import Verdict
+from processor.transitions.messages import EventResult
 from tests.handlers.making import SIGNED_URL, TTL_SECONDS, at, body, item, text_at
 from tests.transitions.rig import Clock, ModelDynamoDb, applier_on, deliver, delivery, settle, timeout
 
@@ -232,6 +232,6 @@ def test_of_two_terminal_statuses_the_first_stands_and_the_other_is_a_conflict(
     client = ModelDynamoDb(clock)
     batches = [[second, first]] if together else [[first], [second]]
     settle(applier_on(client, "table", clock), batches)
-    verdicts: dict[str, Verdict] = deliver(applier_on(client, "table", clock), [second])
-    assert verdicts[second[0].message_id].outcome is Outcome.CONFLICT
+    results: dict[str, EventResult] = deliver(applier_on(client, "table", clock), [second])
+    assert results[second[0].message_id].outcome is Outcome.CONFLICT
     assert client.table.items == {"req-1": item(terminal, updatedAt={"S": text_at(3)})}

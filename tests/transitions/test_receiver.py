@@ -10,7 +10,7 @@ from handlers.transitions import Outcome
 from processor.aws.clients import CONNECT_SECONDS, SETTLE_CALL_SECONDS, WRITE_ANSWER_SECONDS
 from processor.aws.errors import AwsError, Misconfigured, NotFound, Transient
 from processor.observability.metrics import Metric, Metrics
-from processor.transitions.messages import Message, Settled, Verdict
+from processor.transitions.messages import EventResult, Message, SettlementPlan
 from processor.transitions.receiver import MAX_BACK_OFF_SECONDS, QueueUnusable, Receiver
 from tests.handlers.making import body
 from tests.transitions.rig import Clock, message
@@ -39,7 +39,7 @@ class World:
         self.is_open = True
         self.outage: AwsError | None = None
         self.reports: list[str | None] = []
-        self.verdicts: list[Verdict] = []
+        self.results: list[EventResult] = []
         self.untils: list[float] = []
         self.giving_back_first: list[bool] = []
         self.receive_takes = 0.0
@@ -48,8 +48,8 @@ class World:
         self.receiver = Receiver(
             queue=collaborators,
             applier=collaborators,
-            settler=collaborators,
-            gate=collaborators,
+            settlement=collaborators,
+            breaker=collaborators,
             metrics=self.metrics,
             heartbeat=collaborators,
             report=self.reports.append,
@@ -77,35 +77,35 @@ class World:
 
     # the applier
 
-    def apply(self, deliveries: Iterable[Any], deadline: float) -> tuple[list[Verdict], AwsError | None]:
+    def apply(self, deliveries: Iterable[Any], deadline: float) -> tuple[list[EventResult], AwsError | None]:
         pairs = list(deliveries)
         self.applied.append([each for each, _ in pairs])
         self.deadlines.append(deadline)
         self.now += self.apply_takes
         return [
-            Verdict(each, Outcome.RETRY if each.message_id in self.retry else Outcome.APPLIED, event)
+            EventResult(each, Outcome.RETRY if each.message_id in self.retry else Outcome.APPLIED, event)
             for each, event in pairs
         ], self.outage
 
-    # the settler
+    # the settlement
 
-    def dead_letter(self, verdicts: list[Verdict], until: float) -> Settled:
-        self.verdicts += verdicts
+    def dead_letter(self, results: list[EventResult], until: float) -> SettlementPlan:
+        self.results += results
         self.untils.append(until)
-        return Settled(
-            durable=[each.message for each in verdicts if each.outcome is not Outcome.RETRY],
-            left=[each.message for each in verdicts if each.outcome is Outcome.RETRY and not each.untried],
-            untried=[each.message for each in verdicts if each.untried],
+        return SettlementPlan(
+            durable=[each.message for each in results if each.outcome is not Outcome.RETRY],
+            left=[each.message for each in results if each.outcome is Outcome.RETRY and not each.untried],
+            untried=[each.message for each in results if each.untried],
         )
 
-    def settle(self, settled: Settled, until: float, *, giving_back_first: bool) -> None:
+    def settle(self, settled: SettlementPlan, until: float, *, giving_back_first: bool) -> None:
         self.deleted += settled.durable
         self.left += settled.left
         self.released += settled.untried
         self.untils.append(until)
         self.giving_back_first.append(giving_back_first)
 
-    # the gate and the heartbeat
+    # the breaker and the heartbeat
 
     def wait_until_open(self, stop: threading.Event, heartbeat: Any) -> None:
         """Always open."""
@@ -118,7 +118,7 @@ class World:
         return event.is_set()
 
     def close(self, outage: AwsError | None = None) -> None:
-        """Of the gate with an error, of the heartbeat without one."""
+        """Of the breaker with an error, of the heartbeat without one."""
         self.closed = outage is None
         self.is_open = self.is_open and outage is None
 
@@ -249,7 +249,7 @@ def test_what_the_polls_that_were_open_bring_while_the_table_is_down_is_backed_o
     assert world.asked == [20, 20], "a full page, and yet no further one"
     assert (world.applied, world.deleted, world.released) == ([], [], [])
     assert len(world.left) == 10
-    assert {verdict.reason for verdict in world.verdicts} == {"the table takes no writes, so none was tried"}
+    assert {result.reason for result in world.results} == {"the table takes no writes, so none was tried"}
 
 
 def test_while_the_table_is_down_what_is_no_event_is_dead_lettered_as_invalid_all_the_same() -> None:
@@ -257,11 +257,11 @@ def test_while_the_table_is_down_what_is_no_event_is_dead_lettered_as_invalid_al
     world = World([no_json, event])
     world.is_open = False
     world.receiver.run()
-    assert [(verdict.message, verdict.outcome) for verdict in world.verdicts] == [
+    assert [(result.message, result.outcome) for result in world.results] == [
         (no_json, Outcome.INVALID),
         (event, Outcome.RETRY),
     ]
-    assert world.verdicts[0].reason == "the body must be JSON"
+    assert world.results[0].reason == "the body must be JSON"
     assert (world.applied, world.deleted, world.left) == ([], [no_json], [event])
 
 
@@ -295,7 +295,7 @@ def test_what_a_drain_finds_in_hand_after_its_time_is_released_untouched() -> No
     assert (world.applied, world.deleted, world.left) == ([], [], [])
     assert len(world.released) == 10
     assert world.giving_back_first == [True]
-    assert {verdict.reason for verdict in world.verdicts} == {"there was no time left to try the write"}
+    assert {result.reason for result in world.results} == {"there was no time left to try the write"}
 
 
 def test_what_a_poll_returns_after_the_stop_is_still_handled() -> None:

@@ -10,9 +10,9 @@ from handlers.transitions import Outcome
 from processor.aws.errors import Transient
 from processor.dead_letters import DeadLetter, Sent
 from processor.observability.metrics import Metrics
-from processor.transitions.messages import Message, Settled, Verdict
+from processor.transitions.messages import EventResult, Message, SettlementPlan
 from processor.transitions.results import paused, retry
-from processor.transitions.settlement import Settler
+from processor.transitions.settlement import Settlement
 from processor.transitions.status_table import NotTried
 from tests.handlers.making import at, body
 from tests.transitions.rig import message
@@ -30,7 +30,7 @@ class World:
         self.calls: list[tuple[str, Any]] = []
         self.letters: list[DeadLetter] = []
         collaborators: Any = self
-        self.settler = Settler(collaborators, collaborators, Metrics(), LAST_RECEIVE)
+        self.settlement = Settlement(collaborators, collaborators, Metrics(), LAST_RECEIVE)
 
     def send(self, letters: Sequence[DeadLetter], until: float) -> Sent:
         assert until == UNTIL
@@ -65,11 +65,11 @@ def test_a_write_that_failed_is_backed_off_and_one_that_was_not_tried_goes_back_
     world: World,
 ) -> None:
     failed, untried = message("{}", receive_count=5), message("{}", receive_count=5)
-    verdicts = [retry(failed, EVENT, TIMED_OUT), retry(untried, EVENT, OUT_OF_TIME)]
-    assert [verdict.reason for verdict in verdicts] == [NO_ANSWER, NO_TIME]
-    settled = world.settler.dead_letter(verdicts, UNTIL)
-    assert settled == Settled(left=[failed], untried=[untried])
-    world.settler.settle(settled, UNTIL, giving_back_first=False)
+    results = [retry(failed, EVENT, TIMED_OUT), retry(untried, EVENT, OUT_OF_TIME)]
+    assert [result.reason for result in results] == [NO_ANSWER, NO_TIME]
+    settled = world.settlement.dead_letter(results, UNTIL)
+    assert settled == SettlementPlan(left=[failed], untried=[untried])
+    world.settlement.settle(settled, UNTIL, giving_back_first=False)
     [_, (_, pairs)] = world.calls
     seconds = dict(pairs)
     assert seconds[untried] == 0
@@ -78,7 +78,7 @@ def test_a_write_that_failed_is_backed_off_and_one_that_was_not_tried_goes_back_
 
 
 @pytest.mark.parametrize(
-    ("verdict", "outcome", "reason"),
+    ("result", "outcome", "reason"),
     [
         (retry(message("{}", receive_count=LAST_RECEIVE), EVENT, TIMED_OUT), "retry", NO_ANSWER),
         (retry(message("{}", receive_count=LAST_RECEIVE), EVENT, OUT_OF_TIME), "retry", NO_TIME),
@@ -88,7 +88,9 @@ def test_a_write_that_failed_is_backed_off_and_one_that_was_not_tried_goes_back_
             "the table takes no writes, so none was tried",
         ),
         (
-            Verdict(message("{}", receive_count=LAST_RECEIVE), Outcome.EARLY, EVENT, "createdAt is missing"),
+            EventResult(
+                message("{}", receive_count=LAST_RECEIVE), Outcome.EARLY, EVENT, "createdAt is missing"
+            ),
             "early",
             "createdAt is missing",
         ),
@@ -96,10 +98,10 @@ def test_a_write_that_failed_is_backed_off_and_one_that_was_not_tried_goes_back_
     ids=["failed", "untried", "paused", "early"],
 )
 def test_at_the_last_receive_a_message_is_dead_lettered_with_its_reason_and_an_operator_hears_of_it(
-    world: World, verdict: Verdict, outcome: str, reason: str, logged: list[Any]
+    world: World, result: EventResult, outcome: str, reason: str, logged: list[Any]
 ) -> None:
-    settled = world.settler.dead_letter([verdict], UNTIL)
-    assert settled == Settled(durable=[verdict.message])
+    settled = world.settlement.dead_letter([result], UNTIL)
+    assert settled == SettlementPlan(durable=[result.message])
     [letter] = world.letters
     assert (letter.outcome, letter.reason) == (outcome, reason)
     [line] = logged
@@ -109,26 +111,26 @@ def test_at_the_last_receive_a_message_is_dead_lettered_with_its_reason_and_an_o
 def test_before_the_last_receive_the_log_tells_it_only_to_those_who_ask(
     world: World, logged: list[Any]
 ) -> None:
-    world.settler.dead_letter([retry(message("{}", receive_count=59), EVENT, TIMED_OUT)], UNTIL)
+    world.settlement.dead_letter([retry(message("{}", receive_count=59), EVENT, TIMED_OUT)], UNTIL)
     assert [line["log_level"] for line in logged] == ["debug"]
 
 
 def test_a_drain_s_last_seconds_give_back_first(world: World) -> None:
-    settled = Settled(durable=[message("{}")], left=[message("{}")], untried=[message("{}")])
-    world.settler.settle(settled, UNTIL, giving_back_first=True)
+    settled = SettlementPlan(durable=[message("{}")], left=[message("{}")], untried=[message("{}")])
+    world.settlement.settle(settled, UNTIL, giving_back_first=True)
     assert [name for name, _ in world.calls] == ["make_visible", "delete"]
     world.calls.clear()
-    world.settler.settle(settled, UNTIL, giving_back_first=False)
+    world.settlement.settle(settled, UNTIL, giving_back_first=False)
     assert [name for name, _ in world.calls] == ["delete", "make_visible"]
 
 
 def test_a_drain_s_last_seconds_wait_for_a_silent_queue_once(world: World) -> None:
     world.silent = True
-    settled = Settled(durable=[message("{}")], untried=[message("{}")])
-    world.settler.settle(settled, UNTIL, giving_back_first=True)
+    settled = SettlementPlan(durable=[message("{}")], untried=[message("{}")])
+    world.settlement.settle(settled, UNTIL, giving_back_first=True)
     assert [name for name, _ in world.calls] == ["make_visible"]
     world.calls.clear()
-    world.settler.settle(Settled(durable=[message("{}")]), UNTIL, giving_back_first=True)
+    world.settlement.settle(SettlementPlan(durable=[message("{}")]), UNTIL, giving_back_first=True)
     assert [name for name, _ in world.calls] == ["delete"]
 
 
@@ -136,7 +138,7 @@ def test_a_drain_s_last_seconds_delete_although_giving_back_is_refused(
     world: World, logged: list[Any]
 ) -> None:
     world.refuses = True
-    settled = Settled(durable=[message("{}")], untried=[message("{}")])
-    world.settler.settle(settled, UNTIL, giving_back_first=True)
+    settled = SettlementPlan(durable=[message("{}")], untried=[message("{}")])
+    world.settlement.settle(settled, UNTIL, giving_back_first=True)
     assert world.calls[1:] == [("delete", settled.durable)]
     assert [line["event"] for line in logged] == ["release_failed"]

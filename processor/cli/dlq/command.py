@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from handlers.transitions import DISPOSALS, Disposal, Outcome
+from handlers.transitions import DISPOSITIONS, Disposition, Outcome
 from processor.audit.quarantine import OUTCOME as QUARANTINED
 from processor.aws.clients import Aws
 from processor.cli import EXIT_FAILED, CommandFailed
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
 
 OUTCOMES = (
-    *(outcome.value for outcome in Outcome if DISPOSALS[outcome] is not Disposal.DELETE),
+    *(outcome.value for outcome in Outcome if DISPOSITIONS[outcome] is not Disposition.DELETE),
     UNMARKED,
 )
 """What the letters that can go back are marked with; a refused audit entry cannot."""
