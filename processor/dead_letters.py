@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from handlers.timestamps import format_timestamp
-from processor.aws.clients import call
+from processor.aws.calls import call
 from processor.aws.errors import AwsError, Misconfigured, Rejected
 from processor.aws.sqs import done_and_refused
 

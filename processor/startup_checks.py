@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from processor.aws.clients import call
+from processor.aws.calls import call
 from processor.aws.errors import AwsError, Misconfigured, NoCredentials, NotFound, Rejected
 from processor.observability.log import get_logger
 from processor.settings import SettingsError

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from processor.aws.answers import member
-from processor.aws.clients import call
-from processor.aws.errors import IteratorExpired, NotFound, Transient
+from processor.aws.calls import call
+from processor.aws.errors import IteratorExpired, NotFound, Transient, member
 
 PAGE_RECORDS = 1_000
 BUSY_SECONDS = 0.25

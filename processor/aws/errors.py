@@ -138,3 +138,22 @@ def error_for(operation: str, code: str, http_status: int = 400) -> AwsError:
     if code in _REJECTED:
         return Rejected(operation, code)
     return Misconfigured(operation, code)
+
+
+INCOMPLETE = "IncompleteAnswer"
+
+
+def member(answer: Mapping[str, Any], name: str, operation: str) -> Any:
+    """A required member of an answer. A broken proxy may send an answer without it.
+
+    Args:
+        answer: what the client returned.
+        name: the member's name, as in the API Reference.
+        operation: the API's name of the call.
+
+    Raises:
+        Transient: if it is missing: the same call may work later.
+    """
+    if answer.get(name) is None:
+        raise Transient(operation, INCOMPLETE)
+    return answer[name]

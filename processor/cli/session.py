@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 import typer
 
-from processor.aws.clients import Aws, call
+from processor.aws.calls import call
+from processor.aws.clients import Aws
 from processor.aws.errors import AwsError, Misconfigured, NotFound, Transient
 from processor.cli import EXIT_USAGE, CommandFailed, complain
 from processor.cli.output import prepare_outputs
@@ -56,7 +57,7 @@ def patiently(method: Callable[..., T], /, **arguments: Any) -> T:
     """Calls a client's method, and again where AWS throttled, failed or timed out.
 
     Raises:
-        AwsError: as `processor.aws.clients.call` does.
+        AwsError: as `processor.aws.calls.call` does.
     """
     for attempt in range(TRIES - 1):
         try:

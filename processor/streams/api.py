@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from handlers.expiry import StreamRecord
-from processor.aws.answers import member
-from processor.aws.clients import call
-from processor.aws.errors import Rejected
+from processor.aws.calls import call
+from processor.aws.errors import Rejected, member
 from processor.streams.leases.lease import Position
 from processor.streams.shards import Listing, Shard, StreamStatus
 

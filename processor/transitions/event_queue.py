@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from processor.aws.clients import call
+from processor.aws.calls import call
 from processor.aws.errors import AwsError, Misconfigured, Transient
 from processor.aws.sqs import done_and_refused
 from processor.observability.metrics import Metric, Metrics

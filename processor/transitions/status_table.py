@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from handlers.export import Item, is_dead
 from handlers.transitions import Change
 from handlers.writes import fill_in_arguments, probe_arguments, update_arguments
-from processor.aws.clients import call
+from processor.aws.calls import call
 from processor.aws.errors import AwsError, ConditionFailed, Transient
 
 if TYPE_CHECKING:

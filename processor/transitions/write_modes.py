@@ -8,7 +8,7 @@ from typing import Any
 
 from handlers.transitions import Change
 from handlers.writes import probe_statement
-from processor.aws.clients import call
+from processor.aws.calls import call
 from processor.aws.errors import AwsError, Rejected
 from processor.observability.log import get_logger
 from processor.transitions.status_table import TRIES, Answer, StatusTable, absent_key

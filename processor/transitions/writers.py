@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from handlers.export import is_dead
 from handlers.transitions import Change
 from handlers.writes import statement
-from processor.aws.clients import call
+from processor.aws.calls import call
 from processor.aws.errors import AwsError, Rejected, Transient
 from processor.transitions.event_queue import chunks
 from processor.transitions.status_table import (

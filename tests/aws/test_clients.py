@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from processor.aws.clients import SETTLE_CALL_SECONDS, Aws, call
+from processor.aws.calls import call
+from processor.aws.clients import SETTLE_CALL_SECONDS, Aws
 from processor.aws.errors import (
     AwsError,
     Misconfigured,

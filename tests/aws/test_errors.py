@@ -7,7 +7,7 @@ import pytest
 import structlog
 from botocore.parsers import ResponseParserError
 
-from processor.aws.clients import call, translate
+from processor.aws.calls import call, translate
 from processor.aws.errors import (
     AwsError,
     ConditionFailed,

@@ -18,7 +18,8 @@ from typing import Any
 
 from handlers.audit import AuditEntry, AuditSource
 from processor.audit.sinks.kinesis import KinesisSink
-from processor.aws.clients import Aws, call
+from processor.aws.calls import call
+from processor.aws.clients import Aws
 from processor.settings import AwsSettings
 from tests.benchmarks.measuring import StandIn
 from tests.benchmarks.standin_table import REGION

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from processor.aws.clients import call
+from processor.aws.calls import call
 from processor.aws.errors import AwsError
 from processor.streams.api import StreamApi, position_of
 from processor.streams.leases.lease import Position

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from processor.aws.clients import Aws, call
+from processor.aws.calls import call
+from processor.aws.clients import Aws
 from processor.aws.errors import IteratorExpired, Transient
 from processor.settings import AwsSettings
 from tests.faults.fault_plan import Episode, Fault, FaultPlan

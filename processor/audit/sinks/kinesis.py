@@ -20,9 +20,8 @@ from typing import Any, Protocol
 from handlers.audit import AuditEntry
 from processor.audit.kpl import MAX_RECORD_BYTES, UserRecord, aggregate, fits_alone
 from processor.audit.sinks.base import Refusal, SinkInterrupted, SinkUnavailable
-from processor.aws.answers import INCOMPLETE
-from processor.aws.clients import call
-from processor.aws.errors import AwsError, Misconfigured, Rejected
+from processor.aws.calls import call
+from processor.aws.errors import INCOMPLETE, AwsError, Misconfigured, Rejected
 
 PUT_RECORDS_MAX_RECORDS = 500
 """Amazon Kinesis Data Streams API Reference: PutRecords."""

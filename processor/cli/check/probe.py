@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from processor.aws.clients import Aws, call
+from processor.aws.calls import call
+from processor.aws.clients import Aws
 from processor.aws.errors import AwsError, Transient
 from processor.cli.session import pause
 from processor.settings import Settings

@@ -3,9 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from processor.aws.answers import member
-from processor.aws.clients import call
-from processor.aws.errors import ConditionFailed
+from processor.aws.calls import call
+from processor.aws.errors import ConditionFailed, member
 from processor.observability.log import get_logger
 from processor.streams.leases.lease import (
     SHARD_END,
