@@ -1,16 +1,18 @@
 """The audit pipeline as the settings describe it: its start-up checks, its sinks and its quarantine."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
+from processor.audit.delivery import Delivery
 from processor.audit.quarantine import Quarantine
+from processor.audit.removals import Removals
 from processor.audit.sinks.base import Sink
 from processor.audit.sinks.kinesis import KinesisSink
 from processor.audit.sinks.log import LogSink
 from processor.aws.clients import Aws
 from processor.dead_letters import DeadLetterQueue
-from processor.loops import Death
+from processor.loops import Death, Loop
 from processor.observability.health import Health
 from processor.observability.log import get_logger, stdout_lines
 from processor.observability.metrics import Metrics
@@ -22,7 +24,10 @@ from processor.startup_checks import (
     dead_letter_url,
     read_queue,
 )
-from processor.streams.consumer import AuditPipeline
+from processor.streams.api import StreamsClient
+from processor.streams.clocks import Clocks
+from processor.streams.consumer import ConsumerSettings, RunnerFactory, StreamConsumer
+from processor.streams.leases.table import LeasesClient
 
 
 def make_sink(name: str, settings: Settings, aws: Aws, wait: Callable[[float], bool]) -> Sink:
@@ -46,6 +51,45 @@ def make_sink(name: str, settings: Settings, aws: Aws, wait: Callable[[float], b
             return KinesisSink(aws.kinesis(), stream, buckets=buckets, wait=wait)
         case _:
             raise ValueError(f"no audit sink is called {name!r}")
+
+
+def build_consumer(
+    streams: StreamsClient,
+    leases: LeasesClient,
+    settings: ConsumerSettings,
+    *,
+    sinks: Sequence[Sink],
+    quarantine: Quarantine | None,
+    metrics: Metrics,
+    health: Health,
+    on_death: Death,
+    clocks: Clocks | None = None,
+    runner: RunnerFactory = Loop,
+) -> StreamConsumer:
+    """Composes the audit: the one place for the service and for the simulated world of the tests.
+
+    Args:
+        streams: answers GetRecords with raw records.
+        leases: for the leases table.
+        settings: what is read, and how the work is shared.
+        sinks: every one of them takes an entry before its checkpoint.
+        quarantine: for entries that a sink refuses; None: such an entry holds its shard.
+        metrics, health: where it reports.
+        on_death: called with the name and the error of a thread that ends unexpectedly.
+        clocks: all its times.
+        runner: makes what repeats its steps.
+    """
+    return StreamConsumer(
+        streams,
+        leases,
+        settings,
+        Removals(Delivery(sinks, quarantine, metrics, health)),
+        metrics=metrics,
+        health=health,
+        on_death=on_death,
+        clocks=clocks,
+        runner=runner,
+    )
 
 
 class AuditPart:
@@ -76,7 +120,7 @@ class AuditPart:
         self._on_death = on_death
         self._on_hang = on_hang
         self._stopping = threading.Event()
-        self._pipeline: AuditPipeline | None = None
+        self._consumer: StreamConsumer | None = None
 
     def start(self, cancelled: threading.Event) -> None:
         """Checks tables and stream, then starts to read.
@@ -92,36 +136,38 @@ class AuditPart:
         check_table(aws.dynamodb(), settings.table, cancelled)
         check_leases_table(aws.leases(), settings.leases_table, cancelled)
         sinks = [self._sink(name, cancelled) for name in settings.audit_sinks]
-        self._pipeline = AuditPipeline(
-            streams=aws.streams(),
-            leases=aws.leases(),
-            status_table=settings.table,
-            leases_table=settings.leases_table,
+        self._consumer = build_consumer(
+            aws.streams(),
+            aws.leases(),
+            ConsumerSettings(
+                status_table=settings.table,
+                leases_table=settings.leases_table,
+                failover_seconds=settings.lease_failover_seconds,
+            ),
             sinks=sinks,
             quarantine=self._quarantine(cancelled),
-            failover_seconds=settings.lease_failover_seconds,
             metrics=self._metrics,
             health=self._health,
             on_death=self._on_death,
         )
         if cancelled.is_set() or self._stopping.is_set():
             return
-        self._pipeline.start()
+        self._consumer.start()
         get_logger().info("audit_started", sinks=settings.audit_sinks)
 
     def stop(self, deadline: float) -> None:
         """Asks for the end by a deadline on `time.monotonic()`, and returns at once."""
         self._stopping.set()
-        if self._pipeline:
-            self._pipeline.stop(deadline)
+        if self._consumer:
+            self._consumer.stop(deadline)
 
     def join(self) -> bool:
         """Waits for the end until the deadline; whether nothing goes on and every lease was given up."""
-        pipeline = self._pipeline
-        if pipeline is None:
+        consumer = self._consumer
+        if consumer is None:
             return True
-        has_ended = pipeline.join()
-        if pipeline.hangs:
+        has_ended = consumer.join()
+        if consumer.hangs:
             self._on_hang()
         return has_ended
 

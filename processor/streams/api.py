@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from handlers.expiry import StreamRecord
 from processor.aws.calls import call
 from processor.aws.errors import Rejected, member
 from processor.streams.leases.lease import Position
+from processor.streams.record_processor import Record
 from processor.streams.shards import Listing, Shard, StreamStatus
 
 MAX_RECORDS = 1_000
@@ -46,7 +46,7 @@ class MalformedPage(Exception):
 class Page:
     """One answer of GetRecords."""
 
-    records: tuple[StreamRecord, ...]
+    records: tuple[Record, ...]
     next_iterator: str | None
     """None at the end of a closed shard; the records beside it are its last ones."""
 
@@ -55,12 +55,12 @@ class Page:
         return position_of(self.records[-1])
 
 
-def position_of(record: StreamRecord) -> Position:
+def position_of(record: Record) -> Position:
     """The position after a record."""
     return Position(str(record["dynamodb"]["SequenceNumber"]), written_at(record))
 
 
-def written_at(record: StreamRecord) -> float | None:
+def written_at(record: Record) -> float | None:
     """When a record was written (Unix seconds, to the second), None if it does not say."""
     value = record["dynamodb"].get("ApproximateCreationDateTime")
     return float(value) if isinstance(value, int | float) else None

@@ -1,21 +1,20 @@
-"""The audit pipeline's threads: which there are, and in which order they start and stop."""
+"""The stream consumer: which runners there are, and in which order they start and stop."""
 
 import os
 import socket
 import threading
-import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Protocol
 
-from processor.audit.delivery import Delivery
-from processor.audit.quarantine import Quarantine
-from processor.audit.sinks.base import Sink
 from processor.loops import Death, Loop
 from processor.observability.health import Health
 from processor.observability.log import get_logger
 from processor.observability.metrics import Metric, Metrics
 from processor.streams.api import StreamApi, StreamsClient
+from processor.streams.clocks import Clocks
 from processor.streams.context import Surroundings
 from processor.streams.discovery import LISTING_SECONDS, Discovery
 from processor.streams.lag import Lag, LagReport
@@ -23,11 +22,9 @@ from processor.streams.lease_keeper import TRIES_PER_FAILOVER, LeaseKeeper
 from processor.streams.leases.held import HeldLease, Tenure
 from processor.streams.leases.table import LeasesClient, LeaseTable
 from processor.streams.rate_limiter import Pacer
+from processor.streams.record_processor import RecordProcessor
 from processor.streams.shard_reader import ShardReader
 from processor.streams.shards import StreamState
-
-RENEWING_THREADS = 4
-"""One renewal that hangs until its time-out must not cost the other leases."""
 
 RELEASE_SECONDS = 2.0
 """What of the stop's budget is kept for writing checkpoints and releasing leases."""
@@ -48,93 +45,156 @@ def worker_id() -> str:
     return f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:12]}"
 
 
-class AuditPipeline:
-    """Reads this task's share of the table's stream into the sinks.
+@dataclass(frozen=True, slots=True)
+class ConsumerSettings:
+    """What a consumer reads and how it shares the work with others."""
 
-    One thread discovers shards, one takes leases, a few renew them, and each held lease has a reader.
+    status_table: str
+    """The table whose streams are read."""
+    leases_table: str
+    failover_seconds: float
+    """A lease that was not renewed for so long is another worker's."""
+    worker: str = field(default_factory=worker_id)
+    """This worker's name, unique to this start of the process."""
+    renewing_threads: int = 4
+    """Several, so that one renewal that hangs until its time-out does not cost the other leases."""
+    child_look_seconds: float = 3.0
+    """How long the end of a shard looks for children that are not listed yet."""
+
+
+class Runner(Protocol):
+    """Repeats a step: `Loop` in a thread, a simulated world by its schedule."""
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it runs."""
+
+    def beat(self) -> None:
+        """Shows progress inside a long step."""
+
+    def wake(self) -> None:
+        """Lets the next step not wait any longer."""
+
+    def start(self) -> None:
+        """Starts."""
+
+    def stop(self) -> None:
+        """Asks for an end after the step that runs."""
+
+    def join(self, timeout_seconds: float) -> bool:
+        """Waits for the end; returns whether it has come."""
+
+
+class RunnerFactory(Protocol):
+    """Makes a runner that is not started; see `Loop`."""
+
+    def __call__(
+        self,
+        name: str,
+        step: Callable[[], float | None],
+        *,
+        health: Health,
+        limit_seconds: float,
+        on_death: Death,
+        wake: threading.Event | None = None,
+        ended: Callable[[], None] = lambda: None,
+    ) -> Runner:
+        """Makes it."""
+
+
+class StreamConsumer:
+    """Reads this worker's share of a table's streams into a record processor.
+
+    One runner discovers shards, one takes leases, a few renew them, and each held lease has a reader.
+
+    Args:
+        streams: answers GetRecords with raw records (`Aws.streams()`).
+        leases: for the leases table.
+        settings: what is read, and how the work is shared.
+        processor: takes the records.
+        metrics, health: where it reports.
+        on_death: called with the name and the error of a thread that ends unexpectedly.
+        clocks: all its times.
+        runner: makes what repeats its steps.
     """
 
     def __init__(
         self,
-        *,
         streams: StreamsClient,
         leases: LeasesClient,
-        status_table: str,
-        leases_table: str,
-        sinks: Sequence[Sink],
-        quarantine: Quarantine | None,
-        failover_seconds: float,
+        settings: ConsumerSettings,
+        processor: RecordProcessor,
+        *,
         metrics: Metrics,
         health: Health,
         on_death: Death,
-        worker: str | None = None,
+        clocks: Clocks | None = None,
+        runner: RunnerFactory = Loop,
     ) -> None:
-        """Takes the clients, the tables' names and where entries go.
-
-        Args:
-            streams: answers GetRecords with raw records (`Aws.streams()`).
-            leases: for the leases table.
-            status_table: whose streams are read.
-            leases_table: where leases and checkpoints are.
-            sinks: all of them must take an entry before its checkpoint.
-            quarantine: for what a sink refuses; None: such an entry holds its shard.
-            failover_seconds: after which a lease that is not renewed is another task's.
-            metrics: told what happens.
-            health: told which loops go on and what is degraded.
-            on_death: told the name and the error of a thread that ends unexpectedly.
-            worker: this worker's name, unique to this start of the process.
-        """
         self._metrics = metrics
         self._health = health
         self._on_death = on_death
+        self._clocks = clocks = clocks or Clocks()
+        self._runner = runner
         self._lock = threading.Lock()
-        self._readers: dict[HeldLease, tuple[ShardReader, Loop]] = {}
+        self._readers: dict[HeldLease, tuple[ShardReader, Runner]] = {}
         self._stop_at: float | None = None
         self._is_clean = True
         self._was_started = False
         self.hangs = False
         """After `join`: whether a thread is left in a call that does not end."""
         self._lag = LagReport(metrics, health)
-        table = LeaseTable(leases, leases_table)
-        api = StreamApi(streams)
-        listings = Pacer(LISTING_SECONDS)
+        self._failover_seconds = settings.failover_seconds
+        table = LeaseTable(leases, settings.leases_table)
+        api = StreamApi(streams, clocks.monotonic)
+        listings = Pacer(LISTING_SECONDS, clocks.monotonic)
         self._discovery = Discovery(
             api,
             table,
-            status_table=status_table,
-            failover_seconds=failover_seconds,
+            status_table=settings.status_table,
+            failover_seconds=settings.failover_seconds,
             listings=listings,
             metrics=metrics,
             health=health,
             found=self._look_at_leases,
+            clock=clocks.monotonic,
+            now=clocks.unix,
         )
         self._keeper = LeaseKeeper(
             table,
-            Tenure(worker or worker_id(), failover_seconds),
-            status_table=status_table,
+            Tenure(settings.worker, settings.failover_seconds, clocks.trust),
+            status_table=settings.status_table,
             streams=lambda: self._discovery.streams,
             health=health,
             won=self._start_reader,
             give_up=self._give_up,
+            clock=clocks.monotonic,
+            now=clocks.unix,
         )
-        self._failover_seconds = failover_seconds
         self._around = Surroundings(
             api=api,
             table=table,
-            delivery=Delivery(sinks, quarantine, metrics, health),
+            processor=processor,
             metrics=metrics,
             health=health,
-            failover_seconds=failover_seconds,
+            failover_seconds=settings.failover_seconds,
             listings=listings,
             stream_state=self._stream_state,
             expect_children=self._discovery.expect_children,
             ended=self._look_at_leases,
+            clocks=clocks,
+            child_look_seconds=settings.child_look_seconds,
         )
-        self._discovering = self._loop("audit-discovery", self._discovery.step, self._discovery.wake)
-        self._taking = self._loop("audit-leases", self._scan, self._keeper.wake, self._keeper.withdraw)
-        self._renewers = [
-            self._loop(f"audit-renewals-{number}", self._renew) for number in range(RENEWING_THREADS)
-        ]
+        self._discovering = self._new_runner("audit-discovery", self._discovery.step, self._discovery.wake)
+        self._taking = self._new_runner("audit-leases", self._scan, self._keeper.wake, self._keeper.withdraw)
+        names = [f"audit-renewals-{number}" for number in range(settings.renewing_threads)]
+        self._renewers = [self._new_runner(name, self._renew) for name in names]
+
+    @property
+    def readers(self) -> tuple[ShardReader, ...]:
+        """The readers of the leases that are held at the moment."""
+        with self._lock:
+            return tuple(reader for reader, _ in self._readers.values())
 
     def start(self) -> None:
         """Starts the threads; reading begins as soon as a shard is found and its lease taken."""
@@ -143,13 +203,13 @@ class AuditPipeline:
             loop.start()
 
     def stop(self, deadline: float) -> None:
-        """Asks for the end and returns at once: pages in hand are finished, leases written and released.
+        """Asks for the end and returns at once: begun work is finished, leases written and released.
 
         May be called twice, the earlier deadline counts, and before `start`.
 
         Args:
-            deadline: when everything must be over (`time.monotonic()` seconds). A sink that takes nothing
-                is waited for until a little before; then its page is left to the next owner. So it is
+            deadline: when everything must be over (on the monotonic clock, seconds). Work that cannot
+                go on is waited for until a little before; then its page is left to the next owner. So it is
                 where a call does not end: the lease is released over the reader's head.
         """
         self._keeper.stop_taking()
@@ -176,13 +236,13 @@ class AuditPipeline:
                 raise RuntimeError("stop comes before join")
             return True
         # First: a lease that was being taken when the stop came has its reader by then.
-        _join([self._taking], stop_at)
+        self._join([self._taking], stop_at)
         with self._lock:
             reading = {lease: loop for lease, (_, loop) in self._readers.items()}
-        _join([*reading.values(), self._discovering], stop_at)
+        self._join([*reading.values(), self._discovering], stop_at)
         for loop in self._renewers:
             loop.stop()
-        _join(self._renewers, max(stop_at, time.monotonic() + RENEWERS_END_SECONDS))
+        self._join(self._renewers, max(stop_at, self._clocks.monotonic() + RENEWERS_END_SECONDS))
         left = {lease: loop for lease, loop in reading.items() if loop.is_alive}
         for lease in left:
             if lease.over:
@@ -193,14 +253,14 @@ class AuditPipeline:
         self.hangs = is_taking or bool(left) or others
         return not is_taking and all(lease.over for lease in left) and self._is_clean
 
-    def _loop(
+    def _new_runner(
         self,
         name: str,
         step: Callable[[], float | None],
         wake: threading.Event | None = None,
         ended: Callable[[], None] = lambda: None,
-    ) -> Loop:
-        return Loop(
+    ) -> Runner:
+        return self._runner(
             name,
             step,
             health=self._health,
@@ -213,16 +273,14 @@ class AuditPipeline:
     def _scan(self) -> float:
         wait = self._keeper.scan()
         self._metrics.gauge(Metric.LEASES_HELD, len(self._keeper.held))
-        with self._lock:
-            readers = [reader for reader, _ in self._readers.values()]
-        lags = [Lag(reader.lease.row.shard_id, reader.behind_since()) for reader in readers]
-        self._lag.update(lags, time.time())
+        lags = [Lag(reader.lease.row.shard_id, reader.behind_since()) for reader in self.readers]
+        self._lag.update(lags, self._clocks.unix())
         return wait
 
     def _renew(self) -> float:
         pause = self._failover_seconds / TRIES_PER_FAILOVER
         if self._stop_at is not None:
-            left = self._stop_at - OVERDUE_RELEASE_SECONDS - time.monotonic()
+            left = self._stop_at - OVERDUE_RELEASE_SECONDS - self._clocks.monotonic()
             if left <= 0:
                 return 0.0 if self._keeper.release_next() else RELEASE_POLL_SECONDS
             pause = min(pause, left)
@@ -230,7 +288,7 @@ class AuditPipeline:
 
     def _start_reader(self, lease: HeldLease) -> None:
         reader = ShardReader(lease, self._around)
-        loop = self._loop(
+        loop = self._new_runner(
             f"audit-{lease.row.shard_id}",
             partial(self._read, reader),
             reader.wake,
@@ -246,7 +304,7 @@ class AuditPipeline:
 
     def _read(self, reader: ShardReader) -> float | None:
         stop_at = self._stop_at
-        if stop_at is not None and time.monotonic() >= stop_at and not reader.lease.over:
+        if stop_at is not None and self._clocks.monotonic() >= stop_at and not reader.lease.over:
             reader.lease.abandon()
             self._is_clean = False
             get_logger().error("lease_abandoned", lease_key=reader.lease.row.key)
@@ -262,7 +320,7 @@ class AuditPipeline:
         with self._lock:
             reader, _ = self._readers.get(lease, (None, None))
         if reader is not None:
-            reader.request_stop(time.monotonic() + self._failover_seconds, to)
+            reader.request_stop(self._clocks.monotonic() + self._failover_seconds, to)
 
     def _look_at_leases(self) -> None:
         self._keeper.wake.set()
@@ -270,8 +328,6 @@ class AuditPipeline:
     def _stream_state(self, stream_arn: str) -> StreamState | None:
         return self._discovery.streams.get(stream_arn)
 
-
-def _join(loops: Iterable[Loop], until: float) -> None:
-    """Waits for the ends of loops until one instant (`time.monotonic()` seconds)."""
-    for loop in loops:
-        loop.join(until - time.monotonic())
+    def _join(self, runners: Iterable[Runner], deadline: float) -> None:
+        for runner in runners:
+            runner.join(deadline - self._clocks.monotonic())

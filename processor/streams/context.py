@@ -1,15 +1,15 @@
 """What all shard readers of a task share."""
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from processor.audit.delivery import Delivery
 from processor.observability.health import Health
 from processor.observability.metrics import Metrics
 from processor.streams.api import StreamApi
+from processor.streams.clocks import Clocks
 from processor.streams.leases.table import LeaseTable
 from processor.streams.rate_limiter import Pacer
+from processor.streams.record_processor import RecordProcessor
 from processor.streams.shards import StreamState
 
 
@@ -19,7 +19,7 @@ class Surroundings:
 
     api: StreamApi
     table: LeaseTable
-    delivery: Delivery
+    processor: RecordProcessor
     metrics: Metrics
     health: Health
     failover_seconds: float
@@ -30,5 +30,5 @@ class Surroundings:
     """Told the stream and the shard whose children are not found yet: a listing is wanted soon."""
     ended: Callable[[], None]
     """Told when SHARD_END is written: other shards may start now."""
-    clock: Callable[[], float] = time.monotonic
-    now: Callable[[], float] = time.time
+    clocks: Clocks = field(default_factory=Clocks)
+    child_look_seconds: float = 3.0

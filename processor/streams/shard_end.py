@@ -12,9 +12,6 @@ from processor.streams.leases.held import HeldLease
 from processor.streams.leases.lease import new_lease
 from processor.streams.shards import Shard, StreamState, StreamStatus
 
-LOOK_SECONDS = 3.0
-"""A child may be listed a little after its parent's end was read: so long it is looked for here."""
-
 
 class ShardEnd:
     """The end of one shard; `step` is called until it says that it is over."""
@@ -50,7 +47,7 @@ class ShardEnd:
         return None
 
     def _write(self) -> None:
-        row, now = self._lease.row, self._around.now()
+        row, now = self._lease.row, self._around.clocks.unix()
         for child in self._children or ():
             self._around.table.create(
                 new_lease(
@@ -67,7 +64,7 @@ class ShardEnd:
         Many shards may end at once, so calls take turns: whoever has none waits for a listing, which
         serves all of them.
         """
-        row, now = self._lease.row, self._around.clock()
+        row, now = self._lease.row, self._around.clocks.monotonic()
         if self._looking_since is None:
             self._looking_since = now
         listing = state.listing if state else None
@@ -76,7 +73,7 @@ class ShardEnd:
         if not found and wait == 0:
             found = self._ask()
         is_last = wait == 0 and listing is not None and listing.status is StreamStatus.DISABLED
-        if found or is_last or now - self._looking_since >= LOOK_SECONDS:
+        if found or is_last or now - self._looking_since >= self._around.child_look_seconds:
             self._children = found
             return None
         self._around.expect_children(row.stream_arn, row.shard_id)

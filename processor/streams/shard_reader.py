@@ -1,4 +1,4 @@
-"""Reads one shard: pages of records, their entries to the sinks, the checkpoint behind them.
+"""Reads one shard: pages of records, the processor's work on them, the checkpoint behind it.
 
 A reader is a sequence of short steps, each of which says how long to wait before the next one; nothing in
 it waits. One page is in hand at a time, and the next is read when every sink has taken it, so memory is
@@ -10,9 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from handlers.expiry import ShardSource, audit_entry
-from processor.audit.delivery import Batch
-from processor.audit.sinks.base import SinkInterrupted, SinkUnavailable
 from processor.aws.errors import (
     AwsError,
     IteratorExpired,
@@ -30,8 +27,9 @@ from processor.streams.leases.held import HeldLease, LeaseLost, LeaseNotTrusted,
 from processor.streams.leases.lease import Position
 from processor.streams.missing_shard import AbsenceCheck, StreamMissing
 from processor.streams.progress import Progress
+from processor.streams.record_processor import Interrupted, Unavailable, Work
 from processor.streams.shard_end import ShardEnd
-from processor.streams.shards import StreamName
+from processor.streams.shards import ShardName
 
 MIN_POLL_SECONDS = 0.25
 """Four reads a second a shard: DynamoDB allows five, and the next owner may be reading already."""
@@ -58,8 +56,7 @@ class _StopRequest:
 @dataclass(frozen=True, slots=True)
 class _PageInHand:
     page: Page
-    batch: Batch
-    has_entries: bool
+    work: Work
 
 
 class ShardReader:
@@ -70,22 +67,21 @@ class ShardReader:
 
     def __init__(self, lease: HeldLease, around: Surroundings) -> None:
         row = lease.row
-        name = StreamName.of(row.stream_arn)
         self.lease = lease
         self.wake = threading.Event()
         """Set when the next step should not wait any longer."""
         self.beat: Callable[[], None] = _no_beat
         """Called while a sink is at work, to show that it goes on."""
         self._around = around
-        self._source = ShardSource(name.table, name.region, row.stream_arn, row.shard_id)
+        self._name = ShardName(row.stream_arn, row.shard_id)
         self._absence = AbsenceCheck(around.api, row.stream_arn, row.shard_id, around.failover_seconds)
         self._iterator: str | None = None
         self._hand: _PageInHand | None = None
         self._end: ShardEnd | None = None
         self._stop: _StopRequest | None = None
         self._from_oldest = False
-        self._progress = Progress(lease, around.metrics, around.now)
-        self._next_read_at = around.clock()
+        self._progress = Progress(lease, around.metrics, around.clocks.unix)
+        self._next_read_at = around.clocks.monotonic()
         self._idle_seconds = MIN_POLL_SECONDS
         self._checkpoint_at = float("-inf")
         self._has_unwritten_entries = False
@@ -150,10 +146,10 @@ class ShardReader:
         return UNTRUSTED_POLL_SECONDS
 
     def _read(self) -> float:
-        started = self._around.clock()
+        started = self._around.clocks.monotonic()
         if started < self._next_read_at:
             return self._next_read_at - started
-        started_at = self._around.now()
+        started_at = self._around.clocks.unix()
         self._next_read_at = started + MIN_POLL_SECONDS
         try:
             if self._iterator is None:
@@ -183,7 +179,7 @@ class ShardReader:
         return Position() if self._from_oldest else self.lease.taken
 
     def _take_in_hand(self, page: Page, started: float, started_at: float) -> float:
-        """Turns a page's REMOVE records into entries; the next step delivers them."""
+        """Begins the work on a page; the next step goes on with it."""
         from_oldest = self._position().sequence_number is None
         self._progress.page_read(page, from_oldest=from_oldest, started=started, started_at=started_at)
         if page.records:
@@ -191,13 +187,8 @@ class ShardReader:
         else:
             self._next_read_at = started + self._idle_pause()
         read_at = datetime.fromtimestamp(started_at, UTC)
-        entries = [
-            entry
-            for record in page.records
-            if record.get("eventName") == "REMOVE"
-            and (entry := audit_entry(record, source=self._source, read_at=read_at)) is not None
-        ]
-        self._hand = _PageInHand(page, self._around.delivery.batch(entries), bool(entries))
+        work = self._around.processor.begin(self._name, page.records, read_at)
+        self._hand = _PageInHand(page, work)
         return 0.0
 
     def _idle_pause(self) -> float:
@@ -212,10 +203,10 @@ class ShardReader:
 
     def _deliver(self, hand: _PageInHand) -> float:
         try:
-            hand.batch.deliver(self._may_continue)
-        except SinkInterrupted:
+            hand.work.go_on(self._may_continue)
+        except Interrupted:
             return UNTRUSTED_POLL_SECONDS
-        except SinkUnavailable:
+        except Unavailable:
             return self._sinking.failed()
         self._sinking.worked()
         self._hand = None
@@ -226,19 +217,19 @@ class ShardReader:
         if hand.page.next_iterator is None:
             self._end = ShardEnd(self.lease, self._around)
             return 0.0
-        self._has_unwritten_entries |= hand.has_entries
+        self._has_unwritten_entries |= hand.work.has_effects
         if self._has_unwritten_entries:
             self._checkpoint()
-        return max(0.0, self._next_read_at - self._around.clock())
+        return max(0.0, self._next_read_at - self._around.clocks.monotonic())
 
     def _may_continue(self) -> bool:
         self.beat()
         stop = self._stop
-        in_time = stop is None or self._around.clock() < stop.give_up_at
+        in_time = stop is None or self._around.clocks.monotonic() < stop.give_up_at
         return in_time and self.lease.trusted()
 
     def _checkpoint(self) -> None:
-        now = self._around.clock()
+        now = self._around.clocks.monotonic()
         if now - self._checkpoint_at < CHECKPOINT_SECONDS or not self.lease.trusted():
             return
         self._checkpoint_at = now
@@ -311,7 +302,7 @@ class ShardReader:
         if self._hand is not None and self._may_continue():
             wait = self._deliver(self._hand)
             if self._hand is not None:
-                return min(wait, max(0.0, stop.give_up_at - self._around.clock()))
+                return min(wait, max(0.0, stop.give_up_at - self._around.clocks.monotonic()))
         try:
             self.lease.release(stop.to)
         except AwsError as error:

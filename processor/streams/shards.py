@@ -65,6 +65,14 @@ Streams = Mapping[str, StreamState]
 
 
 @dataclass(frozen=True, slots=True)
+class ShardName:
+    """What names one shard: shard ids are unique within their stream only."""
+
+    stream_arn: str
+    shard_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class StreamName:
     """The parts of a stream's ARN: `arn:aws:dynamodb:<region>:<account>:table/<table>/stream/<label>`."""
 

@@ -83,7 +83,7 @@ def test_a_thread_that_is_left_behind_is_told_whatever_else_ended(
             return True
 
     pipeline: Any = Joined()
-    part._pipeline = pipeline
+    part._consumer = pipeline
     assert part.join()
     assert told == ["hangs"] * hangs
 

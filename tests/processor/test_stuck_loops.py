@@ -17,11 +17,12 @@ from typing import Any
 
 import pytest
 
+from processor.audit.pipeline import build_consumer
 from processor.aws.clients import Aws
 from processor.observability.health import Health, Heartbeat, check
 from processor.observability.metrics import Metrics
 from processor.settings import load_aws_settings, load_settings
-from processor.streams.consumer import AuditPipeline
+from processor.streams.consumer import ConsumerSettings
 from processor.transitions.pipeline import TransitionsPipeline
 from tests.benchmarks.standin_table import ACCOUNT, REGION, TABLE
 from tests.benchmarks.standin_world import QUEUE, World
@@ -283,14 +284,12 @@ class AuditParts:
         self.rows = SimulatedRows()
         self.deaths: list[str] = []
         self.expected_deaths: list[str] = []
-        self.pipeline = AuditPipeline(
-            streams=TroubledClient(SimulatedStreamsClient(self.table), streams),
-            leases=TroubledClient(self.rows, leases),
-            status_table="export-status",
-            leases_table="leases",
+        self.pipeline = build_consumer(
+            TroubledClient(SimulatedStreamsClient(self.table), streams),
+            TroubledClient(self.rows, leases),
+            ConsumerSettings("export-status", "leases", failover_seconds=1.0),
             sinks=[],
             quarantine=None,
-            failover_seconds=1.0,
             metrics=Metrics(),
             health=health,
             on_death=lambda name, _: self.deaths.append(name),

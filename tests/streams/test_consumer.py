@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from handlers.audit import AuditEntry
+from processor.audit.pipeline import build_consumer
 from processor.audit.sinks.base import Refusal, SinkInterrupted, SinkUnavailable
 from processor.observability.health import Health
 from processor.observability.metrics import Metrics
-from processor.streams.consumer import RENEWERS_END_SECONDS, AuditPipeline
+from processor.streams.consumer import RENEWERS_END_SECONDS, ConsumerSettings
 from tests.simulated_stream.client import SimulatedStreamsClient
 from tests.simulated_stream.model import SimulatedTable
 from tests.simulated_stream.rows import SimulatedRows
@@ -98,7 +99,7 @@ class HangingStreams(SimulatedStreamsClient):
 
 
 class Bench:
-    """A pipeline over a simulated stream, in this process."""
+    """A consumer over a simulated stream, in this process."""
 
     def __init__(self, health_file: Path, *, shards: int = 3) -> None:
         self.table = SimulatedTable(TABLE, time.time, shards=shards)
@@ -107,18 +108,15 @@ class Bench:
         self.shelf = Shelf()
         self.deaths: list[tuple[str, str]] = []
         self.health = Health(health_file, warn=lambda _problem: None)
-        self.pipeline = AuditPipeline(
-            streams=self.streams,
-            leases=self.rows,
-            status_table=TABLE,
-            leases_table="leases",
+        self.consumer = build_consumer(
+            self.streams,
+            self.rows,
+            ConsumerSettings(TABLE, "leases", failover_seconds=2.0, worker=WORKER),
             sinks=[self.shelf],
             quarantine=None,
-            failover_seconds=2.0,
             metrics=Metrics(),
             health=self.health,
             on_death=lambda name, error: self.deaths.append((name, type(error).__name__)),
-            worker=WORKER,
         )
 
     def expire(self, count: int) -> None:
@@ -132,8 +130,8 @@ class Bench:
 
     def end(self, seconds: float = 10.0) -> bool:
         """Stops and joins."""
-        self.pipeline.stop(time.monotonic() + seconds)
-        return self.pipeline.join()
+        self.consumer.stop(time.monotonic() + seconds)
+        return self.consumer.join()
 
 
 def audit_threads() -> list[str]:
@@ -143,7 +141,7 @@ def audit_threads() -> list[str]:
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    """A pipeline that is not started; nothing of it is left behind."""
+    """A consumer that is not started; nothing of it is left behind."""
     made = Bench(tmp_path / "health")
     yield made
     close(made)
@@ -160,7 +158,7 @@ def close(bench: Bench) -> None:
 
 def test_it_reads_every_shard_and_after_the_stop_no_thread_and_no_owner_is_left(bench: Bench) -> None:
     bench.expire(30)
-    bench.pipeline.start()
+    bench.consumer.start()
     eventually(lambda: len(bench.shelf.kept) == 30)
     assert bench.owned() == 3
     assert bench.end()
@@ -171,7 +169,7 @@ def test_it_reads_every_shard_and_after_the_stop_no_thread_and_no_owner_is_left(
 
 
 def test_its_threads_have_names_that_say_what_they_do(bench: Bench) -> None:
-    bench.pipeline.start()
+    bench.consumer.start()
     eventually(lambda: bench.owned() == 3)
     names = audit_threads()
     assert {"audit-discovery", "audit-leases", "audit-renewals-0"} <= set(names)
@@ -187,9 +185,9 @@ def test_stop_may_come_before_start_and_twice(bench: Bench) -> None:
 
 def test_a_start_after_the_stop_reads_nothing(bench: Bench) -> None:
     bench.expire(3)
-    bench.pipeline.stop(time.monotonic() + 5)
-    bench.pipeline.start()
-    assert bench.pipeline.join()
+    bench.consumer.stop(time.monotonic() + 5)
+    bench.consumer.start()
+    assert bench.consumer.join()
     assert bench.shelf.kept == []
     assert bench.owned() == 0
 
@@ -197,18 +195,18 @@ def test_a_start_after_the_stop_reads_nothing(bench: Bench) -> None:
 def test_a_stop_waits_for_a_sink_that_recovers(bench: Bench) -> None:
     bench.shelf.is_down = True
     bench.expire(9)
-    bench.pipeline.start()
+    bench.consumer.start()
     eventually(lambda: len(bench.shelf.refused) == 9)  # each shard has its page in hand
-    bench.pipeline.stop(time.monotonic() + 20)
+    bench.consumer.stop(time.monotonic() + 20)
     bench.shelf.is_down = False
-    assert bench.pipeline.join()
+    assert bench.consumer.join()
     assert len(bench.shelf.kept) == 9
 
 
 def test_a_stop_with_a_sink_that_stays_down_ends_in_time_with_the_leases_released(bench: Bench) -> None:
     bench.shelf.is_down = True
     bench.expire(9)
-    bench.pipeline.start()
+    bench.consumer.start()
     eventually(lambda: bench.health._degraded.get("audit shelf"))
     started = time.monotonic()
     assert bench.end(4)
@@ -233,13 +231,13 @@ def test_a_call_that_never_returns_costs_the_budget_and_leaves_the_lease_to_the_
     bench: Bench, hang: Callable[[Bench], None]
 ) -> None:
     hang(bench)
-    bench.pipeline.start()
+    bench.consumer.start()
     eventually(lambda: bench.owned() == 3)
     started = time.monotonic()
     assert bench.end(3)
     assert time.monotonic() - started < 3.5
     assert bench.owned() == 0
-    assert bench.pipeline.hangs
+    assert bench.consumer.hangs
     assert {row["checkpoint"]["S"] for row in bench.rows.rows.values()} == {"TRIM_HORIZON"}
     bench.shelf.let_go.set()
     bench.streams.let_go.set()
@@ -248,20 +246,20 @@ def test_a_call_that_never_returns_costs_the_budget_and_leaves_the_lease_to_the_
 
 
 def test_a_look_at_the_streams_that_never_ends_is_left_behind(bench: Bench) -> None:
-    bench.pipeline.start()
+    bench.consumer.start()
     eventually(lambda: bench.owned() == 3)
     bench.streams.listing_hangs = True
-    bench.pipeline._discovery.wake.set()
+    bench.table.roll(bench.table.open_shards()[0].shard_id)  # its end makes the discovery look again
     assert bench.streams.listing.wait(10)
     started = time.monotonic()
     assert bench.end(2)
     assert time.monotonic() - started < 2.5
     assert bench.owned() == 0
-    assert bench.pipeline.hangs
+    assert bench.consumer.hangs
 
 
 def test_a_lease_whose_write_never_answers_is_not_given_up_and_the_rest_is(bench: Bench) -> None:
-    bench.pipeline.start()
+    bench.consumer.start()
     eventually(lambda: bench.owned() == 3)
     stuck = min(bench.rows.rows)
     bench.rows.hangs_for = lambda key: key == stuck
@@ -273,26 +271,26 @@ def test_a_lease_whose_write_never_answers_is_not_given_up_and_the_rest_is(bench
 
 
 def test_renewals_that_hang_at_the_deadline_are_waited_for_all_together(bench: Bench) -> None:
-    bench.pipeline.start()
+    bench.consumer.start()
     eventually(lambda: bench.owned() == 3)
     bench.rows.hangs_for = lambda _key: True
     assert bench.rows.hung.wait(10)
     started = time.monotonic()
     assert not bench.end(2)
     assert time.monotonic() - started < 2 + RENEWERS_END_SECONDS + 0.5
-    assert bench.pipeline.hangs
+    assert bench.consumer.hangs
 
 
 def test_one_renewal_that_hangs_costs_no_other_lease(tmp_path: Path) -> None:
     bench = Bench(tmp_path / "health", shards=12)
     try:
-        bench.pipeline.start()
+        bench.consumer.start()
         eventually(lambda: bench.owned() == 12)
         stuck = min(bench.rows.rows)
         bench.rows.hangs_for = lambda key: key == stuck
         assert bench.rows.hung.wait(10)
         before = bench.rows.counters()
-        others = [lease for lease in bench.pipeline._keeper.held if lease.row.key != stuck]
+        others = [each.lease for each in bench.consumer.readers if each.lease.row.key != stuck]
 
         def all_are_renewed_again_and_again() -> bool:
             assert all(lease.trusted() for lease in others)
@@ -305,12 +303,12 @@ def test_one_renewal_that_hangs_costs_no_other_lease(tmp_path: Path) -> None:
         close(bench)
 
 
-def test_a_pipeline_that_was_never_started_has_ended(bench: Bench) -> None:
-    assert bench.pipeline.join()
+def test_a_consumer_that_was_never_started_has_ended(bench: Bench) -> None:
+    assert bench.consumer.join()
 
 
 def test_a_stop_takes_back_what_was_asked_of_others(bench: Bench) -> None:
-    bench.pipeline.start()
+    bench.consumer.start()
     eventually(lambda: bench.owned() == 3)
     row = dict(bench.rows.rows[min(bench.rows.rows)])
     key = row["leaseKey"]["S"] + "-of-another"
@@ -326,13 +324,13 @@ def test_a_thread_that_dies_is_told_with_its_name_and_error(bench: Bench) -> Non
     bench.shelf.breaks = True
     bench.table.write("export-1")
     shard = bench.table.shard_of("export-1")
-    bench.pipeline.start()
+    bench.consumer.start()
     eventually(lambda: bench.deaths)
     assert bench.deaths == [(f"audit-{shard.shard_id}", "ZeroDivisionError")]
 
 
 def test_every_loop_shows_that_it_goes_on(bench: Bench) -> None:
-    bench.pipeline.start()
+    bench.consumer.start()
     eventually(lambda: bench.owned() == 3)
     beats = {heartbeat.name: heartbeat.last for heartbeat in bench.health._loops}
     assert len(beats) == 1 + 1 + 4 + 3

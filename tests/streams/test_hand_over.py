@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from processor.streams import shard_end
 from processor.streams.consumer import worker_id
 from tests.streams.test_shard_reader import assert_all_taken_once, expire, only_shard
 from tests.streams.worker import FAILOVER_SECONDS
@@ -136,8 +135,8 @@ def test_a_stop_finishes_the_page_writes_the_checkpoint_and_repeats_nothing(new_
     world.run(20)
     expire(world, 60)
     stopped = world.time
-    world.on_interrupt = lambda: first.stop(world.time + 20)
-    world.run(30, until=lambda: first.is_stopping and not first.readers)
+    world.on_interrupt = lambda: first.stop(world.time + 22)
+    world.run(30, until=lambda: first.is_stopping and first.has_ended)
     assert world.time - stopped < 5
     world.kill(first)
     assert world.run(5, until=lambda: len(second.readers) == 3), "the other goes on within five seconds"
@@ -153,7 +152,7 @@ def test_a_stop_with_the_sink_down_ends_in_time_and_leaves_the_page_to_the_next(
     world.run(10)
     before = world.leases()[only_shard(world)].position
     stopped = world.time
-    first.stop(world.time + 8)
+    first.stop(world.time + 10)
     assert world.run(10, until=lambda: not first.readers)
     assert world.time - stopped >= 8, "the sink is waited for"
     assert world.leases()[only_shard(world)].position == before
@@ -171,7 +170,7 @@ def test_a_leases_table_that_comes_back_before_the_deadline_is_used_for_the_rele
     expire(world, 5)
     world.run(3)
     world.rows.lost_requests = 10**6
-    first.stop(world.time + 20)
+    first.stop(world.time + 22)
     world.run(15)
     world.rows.lost_requests = 0
     assert world.run(1.1, until=lambda: not first.readers), "it is tried every second"
@@ -254,25 +253,27 @@ def test_who_asked_for_a_shard_and_died_costs_one_failover_time(new_world: NewWo
 
 @pytest.mark.parametrize("child_is_listed", [True, False])
 def test_an_end_that_was_not_written_because_the_lease_was_released_meanwhile_is_neither_told_nor_a_loss(
-    world: World, monkeypatch: pytest.MonkeyPatch, child_is_listed: bool
+    world: World, child_is_listed: bool
 ) -> None:
-    monkeypatch.setattr(shard_end, "LOOK_SECONDS", 0.0)  # the first look is the last
+    world.child_look_seconds = 0.0  # the first look is the last
     first = world.start_worker()
     world.run(5)
     parent, describe = only_shard(world), first.client.describe_stream
     world.faults.child_delay_seconds = 0.0 if child_is_listed else 15.0
-    released: list[bool] = []
+    (lease,) = first.readers
+    released: list[str] = []
 
     def look(**arguments: Any) -> dict[str, Any]:
         answer = describe(**arguments)
         if "ShardFilter" in arguments and not released:
-            released.append(first.keeper.release_next())
+            lease.release()
+            released.append(lease.row.key)
         return answer
 
     first.client.describe_stream = look  # type: ignore[method-assign]
     world.table.roll(parent)
     assert world.run(20, until=lambda: not first.readers)
-    assert released == [True], "in the call that looks for the children"
+    assert released == [lease.row.key], "in the call that looks for the children"
     assert (world.leases()[parent].finished, world.leases()[parent].owner) == (False, None)
     assert not [line for line in world.logs if line["event"] in {"shard_finished", "lease_lost"}]
     assert world.run(60, until=lambda: world.leases()[parent].finished), "the next owner writes it"

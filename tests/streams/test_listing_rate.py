@@ -2,17 +2,21 @@
 
 import itertools
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
+from processor.audit.delivery import Delivery
+from processor.audit.removals import Removals
 from processor.streams.api import StreamApi
+from processor.streams.clocks import Clocks
+from processor.streams.context import Surroundings
+from processor.streams.leases.table import LeaseTable
 from processor.streams.rate_limiter import Pacer
 from processor.streams.shard_end import ShardEnd
 from processor.streams.shards import StreamState
 from tests.simulated_stream.client import SimulatedStreamsClient
 from tests.streams.test_shard_reader import assert_all_taken_once, expire, only_shard
-from tests.streams.worker import Worker
+from tests.streams.worker import FAILOVER_SECONDS, Worker
 from tests.streams.world import World
 
 
@@ -83,7 +87,19 @@ def test_a_shard_whose_children_are_listed_already_asks_for_no_listing_at_its_en
     children = world.table.split(parent)
     arn = world.table.current.arn
     listing = StreamApi(SimulatedStreamsClient(world.table, world.faults), world.clock).describe(arn)
-    around = replace(worker._around, listings=Pacer(60.0, world.clock))
+    around = Surroundings(
+        api=StreamApi(worker.client, world.clock),
+        table=LeaseTable(world.rows, "leases"),
+        processor=Removals(Delivery([], None, worker.metrics, worker.health)),
+        metrics=worker.metrics,
+        health=worker.health,
+        failover_seconds=FAILOVER_SECONDS,
+        listings=Pacer(60.0, world.clock),
+        stream_state=lambda _arn: None,
+        expect_children=lambda _arn, _shard: None,
+        ended=lambda: None,
+        clocks=Clocks(world.clock, world.now, world.clock),
+    )
     assert around.listings.take() == 0, "the turn is another's"
     (reader,) = worker.readers.values()
     worker.client.called_at.clear()

@@ -137,11 +137,11 @@ class AuditMachine(RuleBasedStateMachine):
         worker = self._worker(place)
         worker.is_paused = False
         try:
-            worker.stop(self.world.time + 23.0)
+            worker.stop(self.world.time + 25.0)
         except Killed:
             self.world.kill(worker)
             return
-        self.world.run(25.0, until=lambda: not worker.readers)
+        self.world.run(25.0, until=lambda: worker.has_ended)
         if worker.name in self.world.workers:  # else it was killed meanwhile
             self.world.kill(worker)
 
@@ -257,7 +257,7 @@ class AuditMachine(RuleBasedStateMachine):
         trusted = [
             lease.row.key
             for worker in self.world.workers.values()
-            for lease in worker.keeper.held
+            for lease in worker.readers
             if lease.trusted()
         ]
         assert len(trusted) == len(set(trusted)), "two tasks trust one lease"

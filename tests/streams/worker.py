@@ -7,21 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from handlers.audit import AuditEntry
 from handlers.timestamps import from_epoch_seconds
-from processor.audit.delivery import Delivery
+from processor.audit.pipeline import build_consumer
 from processor.audit.quarantine import Quarantine
 from processor.audit.sinks.base import Refusal, SinkInterrupted, SinkUnavailable
 from processor.dead_letters import DeadLetterQueue
 from processor.observability.health import Health
 from processor.observability.metrics import Metrics
-from processor.streams.api import StreamApi
-from processor.streams.context import Surroundings
-from processor.streams.discovery import LISTING_SECONDS, Discovery
-from processor.streams.lease_keeper import LeaseKeeper
-from processor.streams.leases.held import HeldLease, Tenure
-from processor.streams.leases.table import LeaseTable
-from processor.streams.rate_limiter import Pacer
+from processor.streams.clocks import Clocks
+from processor.streams.consumer import ConsumerSettings
+from processor.streams.leases.held import HeldLease
 from processor.streams.shard_reader import ShardReader
-from processor.streams.shards import StreamState
 from tests.simulated_stream.client import SimulatedStreamsClient
 
 if TYPE_CHECKING:
@@ -73,8 +68,63 @@ class RecordingSink:
         return refusals
 
 
+class SimulatedRunner:
+    """A runner without a thread: the world runs its steps when they are due."""
+
+    def __init__(
+        self,
+        world: "World",
+        name: str,
+        step: Callable[[], float | None],
+        wake: threading.Event | None,
+        ended: Callable[[], None],
+    ) -> None:
+        self.name = name
+        self.is_alive = False
+        self._world = world
+        self._step = step
+        self._wake = wake or threading.Event()
+        self._ended = ended
+        self._is_stopping = False
+        self._next = 0.0
+
+    def beat(self) -> None:
+        """A simulated step is never stuck."""
+
+    def wake(self) -> None:
+        """Lets the next step not wait any longer."""
+        self._wake.set()
+
+    def start(self) -> None:
+        """From here on its steps are due."""
+        self.is_alive, self._next = True, self._world.clock()
+
+    def stop(self) -> None:
+        """Asks for an end after the step that runs."""
+        self._is_stopping = True
+        self._wake.set()
+
+    def join(self, timeout_seconds: float) -> bool:
+        """Whether it has ended; waits for nothing, for only the world lets time pass."""
+        return not self.is_alive
+
+    def due(self) -> float:
+        """When it is to run next, on the world's clock."""
+        return self._world.clock() if self._wake.is_set() else self._next
+
+    def run(self) -> None:
+        """One step, or the end."""
+        self._wake.clear()
+        wait = None if self._is_stopping else self._step()
+        if wait is None:
+            self.is_alive = False
+            self._ended()
+        else:
+            self._next = self._world.clock() + wait
+
+
 class Worker:
-    """One task: the parts that `AuditPipeline` runs in threads, and what they are waiting for."""
+    """One task: the very consumer of the service, its steps run by the world."""
 
     def __init__(self, world: "World", name: str, clock_is_off_by: float) -> None:
         self.world = world
@@ -85,33 +135,7 @@ class Worker:
         self.client = SimulatedStreamsClient(world.table, world.faults)
         self.metrics = Metrics()
         self.health = Health(Path("unused"), warn=lambda _problem: None)
-        self.readers: dict[HeldLease, ShardReader] = {}
-        api = StreamApi(self.client, world.clock)
-        rows = LeaseTable(world.rows, "leases")
-        listings = Pacer(LISTING_SECONDS, world.clock)
-        self.discovery = Discovery(
-            api,
-            rows,
-            status_table=TABLE,
-            failover_seconds=FAILOVER_SECONDS,
-            listings=listings,
-            metrics=self.metrics,
-            health=self.health,
-            found=lambda: self.keeper.wake.set(),  # noqa: PLW0108 - the keeper is made below
-            clock=world.clock,
-            now=self.now,
-        )
-        self.keeper = LeaseKeeper(
-            rows,
-            Tenure(name, FAILOVER_SECONDS, world.clock),
-            status_table=TABLE,
-            streams=lambda: self.discovery.streams,
-            health=self.health,
-            won=self._won,
-            give_up=self._give_up,
-            clock=world.clock,
-            now=self.now,
-        )
+        self._runners: list[SimulatedRunner] = []
         queue_client: Any = world.dead_letters
         queue = DeadLetterQueue(
             queue_client,
@@ -119,20 +143,36 @@ class Worker:
             lambda: from_epoch_seconds(self.now()),
             threading.Event(),
         )
-        self._around = Surroundings(
-            api=api,
-            table=rows,
-            delivery=Delivery([RecordingSink(world, self)], Quarantine(queue), self.metrics, self.health),
+        self.consumer = build_consumer(
+            self.client,
+            world.rows,
+            ConsumerSettings(
+                status_table=TABLE,
+                leases_table="leases",
+                failover_seconds=FAILOVER_SECONDS,
+                worker=name,
+                renewing_threads=1,
+                child_look_seconds=world.child_look_seconds,
+            ),
+            sinks=[RecordingSink(world, self)],
+            quarantine=Quarantine(queue),
             metrics=self.metrics,
             health=self.health,
-            failover_seconds=FAILOVER_SECONDS,
-            listings=listings,
-            stream_state=self._stream_state,
-            expect_children=self.discovery.expect_children,
-            ended=self.keeper.wake.set,
-            clock=world.clock,
-            now=self.now,
+            on_death=_no_death,
+            clocks=Clocks(world.clock, self.now, world.clock),
+            runner=self._new_runner,
         )
+        self.consumer.start()
+
+    @property
+    def readers(self) -> dict[HeldLease, ShardReader]:
+        """The readers of the leases that it holds."""
+        return {reader.lease: reader for reader in self.consumer.readers}
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing is left to be done before `StreamConsumer.join`, which ends the renewals."""
+        return not any(runner.is_alive for runner in self._runners if "renewals" not in runner.name)
 
     def now(self) -> float:
         """Unix seconds, as this worker's machine has them."""
@@ -140,12 +180,9 @@ class Worker:
 
     def due(self) -> Iterator[tuple[float, Callable[[], None]]]:
         """What this worker wants to do, and when."""
-        if not self.is_stopping:
-            yield self._at("discovery", self.discovery.wake), self._discover
-            yield self._at("scan", self.keeper.wake), self._scan
-        yield self._at("renew"), self._renew
-        for lease, reader in self.readers.items():
-            yield self._at(lease, reader.wake), lambda lease=lease: self._read(lease)  # type: ignore[misc]
+        self._runners = [runner for runner in self._runners if runner.is_alive]
+        for runner in self._runners:
+            yield runner.due(), runner.run
 
     def degraded(self) -> dict[str, str]:
         """What the worker shows as not working."""
@@ -155,50 +192,24 @@ class Worker:
         """What became of leases since the start, as the log tells."""
         return [line["event"] for line in self.world.logs if line["event"].startswith("lease_")]
 
-    def stop(self, give_up_at: float) -> None:
-        """SIGTERM, with the time until which sinks are waited for."""
+    def stop(self, deadline: float) -> None:
+        """SIGTERM, with the time at which everything must be over."""
         self.is_stopping = True
-        self.keeper.stop_taking()
-        self.keeper.withdraw()
-        for reader in self.readers.values():
-            reader.request_stop(give_up_at)
+        self.consumer.stop(deadline)
 
-    def _at(self, part: object, wake: threading.Event | None = None) -> float:
-        return self.world.clock() if wake and wake.is_set() else self._next.get(part, 0.0)
+    def _new_runner(
+        self,
+        name: str,
+        step: Callable[[], float | None],
+        *,
+        wake: threading.Event | None = None,
+        ended: Callable[[], None] = lambda: None,
+        **_others: object,
+    ) -> SimulatedRunner:
+        runner = SimulatedRunner(self.world, name, step, wake, ended)
+        self._runners.append(runner)
+        return runner
 
-    @property
-    def _next(self) -> dict[object, float]:
-        return self.world.schedule[self.name]
 
-    def _discover(self) -> None:
-        self.discovery.wake.clear()
-        self._next["discovery"] = self.world.clock() + self.discovery.step()
-
-    def _scan(self) -> None:
-        self.keeper.wake.clear()
-        self._next["scan"] = self.world.clock() + self.keeper.scan()
-
-    def _renew(self) -> None:
-        while self.keeper.renew_next():
-            pass
-        self._next["renew"] = self.world.clock() + FAILOVER_SECONDS / 10
-
-    def _read(self, lease: HeldLease) -> None:
-        reader = self.readers[lease]
-        reader.wake.clear()
-        delay = reader.step()
-        if delay is None:
-            del self.readers[lease]
-            self.keeper.forget(lease)
-        else:
-            self._next[lease] = self.world.clock() + delay
-
-    def _won(self, lease: HeldLease) -> None:
-        self.readers[lease] = ShardReader(lease, self._around)
-
-    def _give_up(self, lease: HeldLease, to: str | None) -> None:
-        if lease in self.readers:
-            self.readers[lease].request_stop(self.world.clock() + FAILOVER_SECONDS, to)
-
-    def _stream_state(self, stream_arn: str) -> StreamState | None:
-        return self.discovery.streams.get(stream_arn)
+def _no_death(name: str, error: BaseException) -> None:
+    raise AssertionError(f"{name} died") from error

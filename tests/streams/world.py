@@ -1,13 +1,13 @@
 """Several workers of the audit pipeline in one thread and simulated time, with every law checked as they go.
 
-A worker is made of the service's own parts; only the threads are replaced by a schedule: each part is
-stepped when it said it wants to be. A worker can be paused or killed at any moment, also in the middle of a
+A worker is the service's own consumer; only the threads are replaced: the world runs each step when it is
+due. A worker can be paused or killed at any moment, also in the middle of a
 put or of a write to the leases table.
 """
 
 import itertools
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -33,13 +33,13 @@ class World:
 
     def __init__(self, *, shards: int = 1) -> None:
         self.time = 0.0
+        self.child_look_seconds = 3.0
         self.faults = Faults()
         self.table = SimulatedTable(TABLE, self.now, shards=shards)
         self.rows = SimulatedRows()
         self.rows.after_write = self._check_write
         self.dead_letters = SimulatedQueue()
         self.workers: dict[str, Worker] = {}
-        self.schedule: dict[str, dict[object, float]] = defaultdict(dict)
         self.sink_is_down = False
         self.poison: set[str] = set()
         self.emitted: list[AuditEntry] = []
@@ -69,7 +69,6 @@ class World:
         """A new task, its name never used before, its wall clock wrong by so many seconds."""
         name = f"worker-{next(self._names)}"
         worker = self.workers[name] = Worker(self, name, clock_is_off_by)
-        self.schedule[name] = defaultdict(lambda: self.time)
         return worker
 
     def kill(self, worker: Worker) -> None:
@@ -79,9 +78,10 @@ class World:
     def stop(self, worker: Worker, *, seconds: float = 25.0) -> None:
         """SIGTERM, and the time until the worker has ended; others go on meanwhile."""
         end = self.time + seconds
-        worker.stop(end - 2.0)
-        self.run(seconds, until=lambda: not worker.readers)
-        assert not worker.readers, "the worker must be done within its budget"
+        worker.stop(end)
+        self.run(seconds, until=lambda: worker.has_ended)
+        assert worker.has_ended, "the worker must be done within its budget"
+        assert worker.consumer.join(), "every lease is released"
         self.kill(worker)
 
     def run(self, seconds: float, *, until: Callable[[], bool] = lambda: False) -> bool:

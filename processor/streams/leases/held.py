@@ -7,12 +7,12 @@ the time in which the machine was suspended.
 """
 
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from processor.aws.errors import AwsError, ConditionFailed
+from processor.streams.clocks import suspend_aware_clock
 from processor.streams.leases.lease import (
     SHARD_END,
     Attributes,
@@ -28,15 +28,6 @@ from processor.streams.leases.table import LeaseTable
 TRUST_MARGIN = 0.1
 """Share of the failover time that a holder stops early: for clocks that run at different speeds, and for
 what lies between the question whether the lease is trusted and the call that follows."""
-
-TrustClock = Callable[[], float]
-
-
-def suspend_aware_clock() -> float:
-    """Seconds on a clock that never jumps and, where the system has one, goes on during suspension."""
-    boot_clock: int | None = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if boot_clock is None else time.clock_gettime(boot_clock)
-
 
 _MYSELF = ""
 """Stands for this worker as the row's next owner; no worker is named so."""
@@ -60,7 +51,7 @@ class Tenure:
 
     worker: str
     failover_seconds: float
-    clock: TrustClock = suspend_aware_clock
+    clock: Callable[[], float] = suspend_aware_clock
 
     def trusted_until(self, write_started: float) -> float:
         """Until when a lease may be trusted whose winning write started then."""
