@@ -131,20 +131,20 @@ class _Reader:
         left = self._operand()
         match self._advance():
             case "=":
-                return _order(left, self._operand()) == 0
+                return order(left, self._operand()) == 0
             case ">":
-                return _order(left, self._operand()) == 1
+                return order(left, self._operand()) == 1
             case "BETWEEN":
                 low = self._operand()
                 self._take("AND")
                 high = self._operand()
-                return _order(left, low) in {0, 1} and _order(left, high) in {0, -1}
+                return order(left, low) in {0, 1} and order(left, high) in {0, -1}
             case "IN":
                 self._take("(")
-                found = _order(left, self._operand()) == 0
+                found = order(left, self._operand()) == 0
                 while self._next == ",":
                     self._advance()
-                    found = _order(left, self._operand()) == 0 or found
+                    found = order(left, self._operand()) == 0 or found
                 self._take(")")
                 return found
             case other:
@@ -174,7 +174,7 @@ class _Reader:
         return token
 
 
-def _order(left: Value | None, right: Value | None) -> int | None:
+def order(left: Value | None, right: Value | None) -> int | None:
     """-1, 0 or 1; None where the two do not compare."""
     if left is None or right is None or left.keys() != right.keys():
         return None
