@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from tests.benchmarks import kinesis_bench, stream_bench, transitions_bench
+from tests.benchmarks import days_bench, kinesis_bench, stream_bench, transitions_bench
 
 
 def main() -> int:
@@ -14,10 +14,12 @@ def main() -> int:
     given = parser.parse_args()
     print("# Transitions\n")
     transitions = transitions_bench.main(["--events", given.events])
+    print()
+    days = days_bench.main([])
     print("\n# Records of the table's stream\n")
     stream = stream_bench.main([])
     print("\n# Audit entries to Kinesis\n")
-    return transitions | stream | kinesis_bench.main(["--entries", given.entries])
+    return transitions | days | stream | kinesis_bench.main(["--entries", given.entries])
 
 
 if __name__ == "__main__":

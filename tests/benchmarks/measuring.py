@@ -104,6 +104,10 @@ class StandIn:
         """Puts so many more events into the queue."""
         self._request({"events": events})
 
+    def begin_day(self, plan: Mapping[str, Any]) -> None:
+        """Lets events arrive by the clock (see `standin_day.DayPlan`)."""
+        self._request({"day": plan})
+
     def state(self) -> dict[str, Any]:
         """The counts so far."""
         return self._request({})
@@ -112,16 +116,16 @@ class StandIn:
         """Closes the connection to it."""
         self._connection.close()
 
-    def _request(self, members: Mapping[str, int]) -> dict[str, Any]:
+    def _request(self, members: Mapping[str, Any]) -> dict[str, Any]:
         self._connection.request("POST", "/control", json.dumps(members))
         answer: dict[str, Any] = json.loads(self._connection.getresponse().read())
         return answer
 
 
 @contextmanager
-def stand_in(latency_ms: float) -> Iterator[StandIn]:
+def stand_in(latency_ms: float, *options: str) -> Iterator[StandIn]:
     """A stand-in in its own process."""
-    command = [sys.executable, "-m", "tests.benchmarks.standin", "--latency-ms", str(latency_ms)]
+    command = [sys.executable, "-m", "tests.benchmarks.standin", "--latency-ms", str(latency_ms), *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

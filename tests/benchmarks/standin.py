@@ -3,7 +3,8 @@
 It speaks the JSON protocols over HTTP on 127.0.0.1, makes the events of as many exports as it is told to
 while they are received, answers every conditional write by the life of an export, and counts the calls.
 
-`GET /control` gives the counts; `POST /control` with `{"events": n}` puts n more events into the queue.
+`GET /control` gives the counts; `POST /control` with `{"events": n}` puts n more events into the queue. With
+`--day` events arrive by the clock, as `POST /control` with `{"day": …}` plans it (see `standin_day`).
 """
 
 import argparse
@@ -12,6 +13,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from tests.benchmarks.standin_day import Day, DayPlan
 from tests.benchmarks.standin_table import Answer
 from tests.benchmarks.standin_world import Poll, World
 
@@ -59,7 +61,10 @@ class Connection(asyncio.Protocol):
     def _handle(self, path: str, headers: Mapping[str, str], request: dict[str, Any]) -> None:
         world = self._world
         if path == "/control":
-            world.release(int(request.get("events", 0)))
+            if "day" in request and isinstance(world, Day):
+                world.begin(DayPlan(**request["day"]))
+            else:
+                world.release(int(request.get("events", 0)))
             self.answer((200, world.state()))
             return
         operation = headers.get("x-amz-target", "").partition(".")[2]
@@ -72,9 +77,8 @@ class Connection(asyncio.Protocol):
             self.answer(answer)
 
 
-async def serve(latency_seconds: float) -> None:
+async def serve(world: World, latency_seconds: float) -> None:
     """Serves until it is ended; the first line on standard output is the port."""
-    world = World()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Connection(world, latency_seconds), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
@@ -84,4 +88,6 @@ async def serve(latency_seconds: float) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--latency-ms", type=float, default=0.0, help="how long every answer takes")
-    asyncio.run(serve(parser.parse_args().latency_ms / 1_000))
+    parser.add_argument("--day", action="store_true", help="events arrive by the clock, pages are short")
+    chosen = parser.parse_args()
+    asyncio.run(serve(Day() if chosen.day else World(), chosen.latency_ms / 1_000))

@@ -1,7 +1,7 @@
 """The table that the stand-in serves: every conditional write decided by the life of an export."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 ACCOUNT = "123456789012"
@@ -30,11 +30,16 @@ class Table:
     def __init__(self) -> None:
         self.applied = 0
         self.refused = 0
+        self.on_move: Callable[[str, Item], None] = lambda _key, _item: None
         self._items: dict[str, Item] = {}
 
     def forget(self, key: str) -> None:
         """Nothing more comes of this export."""
         self._items.pop(key, None)
+
+    def item(self, key: str) -> Item | None:
+        """The item as it is."""
+        return self._items.get(key)
 
     def update_item(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """One conditional write. What it sets `status` to decides; one that sets none fills in something."""
@@ -55,6 +60,12 @@ class Table:
         """The item as it is."""
         item = self._items.get(request["Key"]["requestId"]["S"])
         return {"Item": item} if item else {}
+
+    def batch_get_item(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Up to 100 items."""
+        [(name, asked)] = request["RequestItems"].items()
+        found = [item for key in asked["Keys"] if (item := self._items.get(key["requestId"]["S"]))]
+        return {"Responses": {name: found}, "UnprocessedKeys": {}}
 
     def _statement(self, statement: Mapping[str, Any]) -> dict[str, Any]:
         text, texts = (
@@ -94,6 +105,7 @@ class Table:
             "ttl": {"N": "4102444800"},
             **file_name,
         }
+        self.on_move(key, self._items[key])
         return True
 
 

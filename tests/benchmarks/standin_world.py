@@ -59,6 +59,7 @@ class World:
             "BatchExecuteStatement": self._table.batch_execute_statement,
             "DescribeTable": describe_table,
             "GetItem": self._table.get_item,
+            "BatchGetItem": self._table.batch_get_item,
         }
 
     def call(self, operation: str, request: Mapping[str, Any]) -> Answer:
