@@ -2,10 +2,24 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from processor.observability.health import Health, Heartbeat
 
 Death = Callable[[str, BaseException], None]
+
+
+@dataclass(frozen=True, slots=True)
+class StopReport:
+    """How a stop ended.
+
+    Attributes:
+        clean: everything was finished or released in time.
+        hung: a thread was still in a call that did not end.
+    """
+
+    clean: bool
+    hung: bool
 
 
 class Loop:

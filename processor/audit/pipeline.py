@@ -166,10 +166,10 @@ class AuditPart:
         consumer = self._consumer
         if consumer is None:
             return True
-        has_ended = consumer.join()
-        if consumer.hangs:
+        report = consumer.join()
+        if report.hung:
             self._on_hang()
-        return has_ended
+        return report.clean
 
     def _sink(self, name: str, cancelled: threading.Event) -> Sink:
         if name == "kinesis":

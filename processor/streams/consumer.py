@@ -9,22 +9,23 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
-from processor.loops import Death, Loop
+from processor.loops import Death, Loop, StopReport
 from processor.observability.health import Health
 from processor.observability.log import get_logger
 from processor.observability.metrics import Metric, Metrics
 from processor.streams.api import StreamApi, StreamsClient
 from processor.streams.clocks import Clocks
-from processor.streams.context import Surroundings
+from processor.streams.context import ReaderContext
 from processor.streams.discovery import LISTING_SECONDS, Discovery
 from processor.streams.lag import Lag, LagReport
-from processor.streams.lease_keeper import TRIES_PER_FAILOVER, LeaseKeeper
-from processor.streams.leases.held import HeldLease, Tenure
+from processor.streams.leases.held import HeldLease, WorkerIdentity
 from processor.streams.leases.table import LeasesClient, LeaseTable
-from processor.streams.rate_limiter import Pacer
+from processor.streams.rate_limiter import RateLimiter
 from processor.streams.record_processor import RecordProcessor
+from processor.streams.renewer import LeaseRenewer
 from processor.streams.shard_reader import ShardReader
 from processor.streams.shards import StreamState
+from processor.streams.taker import LeaseTaker
 
 RELEASE_SECONDS = 2.0
 """What of the stop's budget is kept for writing checkpoints and releasing leases."""
@@ -141,13 +142,11 @@ class StreamConsumer:
         self._stop_at: float | None = None
         self._is_clean = True
         self._was_started = False
-        self.hangs = False
-        """After `join`: whether a thread is left in a call that does not end."""
         self._lag = LagReport(metrics, health)
         self._failover_seconds = settings.failover_seconds
         table = LeaseTable(leases, settings.leases_table)
         api = StreamApi(streams, clocks.monotonic)
-        listings = Pacer(LISTING_SECONDS, clocks.monotonic)
+        listings = RateLimiter(LISTING_SECONDS, clocks.monotonic)
         self._discovery = Discovery(
             api,
             table,
@@ -156,22 +155,23 @@ class StreamConsumer:
             listings=listings,
             metrics=metrics,
             health=health,
-            found=self._look_at_leases,
-            clock=clocks.monotonic,
-            now=clocks.unix,
+            on_shards=self._wake_taker,
+            clocks=clocks,
         )
-        self._keeper = LeaseKeeper(
+        identity = WorkerIdentity(settings.worker, settings.failover_seconds, clocks.trust)
+        self._renewer = LeaseRenewer(identity, clocks.monotonic)
+        self._taker = LeaseTaker(
             table,
-            Tenure(settings.worker, settings.failover_seconds, clocks.trust),
+            identity,
+            self._renewer,
             status_table=settings.status_table,
             streams=lambda: self._discovery.streams,
             health=health,
-            won=self._start_reader,
-            give_up=self._give_up,
-            clock=clocks.monotonic,
-            now=clocks.unix,
+            on_acquired=self._start_reader,
+            on_release=self._release,
+            clocks=clocks,
         )
-        self._around = Surroundings(
+        self._context = ReaderContext(
             api=api,
             table=table,
             processor=processor,
@@ -181,12 +181,12 @@ class StreamConsumer:
             listings=listings,
             stream_state=self._stream_state,
             expect_children=self._discovery.expect_children,
-            ended=self._look_at_leases,
+            on_shard_end=self._wake_taker,
             clocks=clocks,
             child_look_seconds=settings.child_look_seconds,
         )
         self._discovering = self._new_runner("audit-discovery", self._discovery.step, self._discovery.wake)
-        self._taking = self._new_runner("audit-leases", self._scan, self._keeper.wake, self._keeper.withdraw)
+        self._taking = self._new_runner("audit-leases", self._scan, self._taker.wake, self._taker.withdraw)
         names = [f"audit-renewals-{number}" for number in range(settings.renewing_threads)]
         self._renewers = [self._new_runner(name, self._renew) for name in names]
 
@@ -212,7 +212,7 @@ class StreamConsumer:
                 go on is waited for until a little before; then its page is left to the next owner. So it is
                 where a call does not end: the lease is released over the reader's head.
         """
-        self._keeper.stop_taking()
+        self._taker.stop_taking()
         for loop in (self._discovering, self._taking):
             loop.stop()
         with self._lock:
@@ -223,35 +223,38 @@ class StreamConsumer:
         for loop in self._renewers:
             loop.wake()
 
-    def join(self) -> bool:
-        """Waits for the end that `stop` asked for, until its deadline; a pipeline never started has ended.
+    def join(self) -> StopReport:
+        """Waits for the end that `stop` asked for, until its deadline; a consumer never started has ended.
 
         Returns:
-            Whether nothing is taken up any more and every lease was given up.
+            Clean if nothing more is acquired and every lease was released; hung if a thread is left in a
+            call that does not return.
         """
         with self._lock:
             stop_at = self._stop_at
         if stop_at is None:
             if self._was_started:
                 raise RuntimeError("stop comes before join")
-            return True
-        # First: a lease that was being taken when the stop came has its reader by then.
+            return StopReport(clean=True, hung=False)
+        # First: a lease that was being acquired when the stop came has its reader by then.
         self._join([self._taking], stop_at)
         with self._lock:
-            reading = {lease: loop for lease, (_, loop) in self._readers.items()}
+            reading = {lease: runner for lease, (_, runner) in self._readers.items()}
         self._join([*reading.values(), self._discovering], stop_at)
-        for loop in self._renewers:
-            loop.stop()
+        for runner in self._renewers:
+            runner.stop()
         self._join(self._renewers, max(stop_at, self._clocks.monotonic() + RENEWERS_END_SECONDS))
-        left = {lease: loop for lease, loop in reading.items() if loop.is_alive}
+        left = [lease for lease, runner in reading.items() if runner.is_alive]
         for lease in left:
             if lease.over:
                 get_logger().warning("shard_reader_hangs", lease_key=lease.row.key)
         is_taking = self._taking.is_alive
-        # A look at the streams that gets no answer holds nothing that others wait for.
-        others = any(loop.is_alive for loop in (self._discovering, *self._renewers))
-        self.hangs = is_taking or bool(left) or others
-        return not is_taking and all(lease.over for lease in left) and self._is_clean
+        # A discovery whose call does not return holds nothing that other workers wait for.
+        others = any(runner.is_alive for runner in (self._discovering, *self._renewers))
+        return StopReport(
+            clean=not is_taking and all(lease.over for lease in left) and self._is_clean,
+            hung=is_taking or bool(left) or others,
+        )
 
     def _new_runner(
         self,
@@ -271,23 +274,23 @@ class StreamConsumer:
         )
 
     def _scan(self) -> float:
-        wait = self._keeper.scan()
-        self._metrics.gauge(Metric.LEASES_HELD, len(self._keeper.held))
+        wait = self._taker.scan()
+        self._metrics.gauge(Metric.LEASES_HELD, len(self._renewer.held))
         lags = [Lag(reader.lease.row.shard_id, reader.behind_since()) for reader in self.readers]
         self._lag.update(lags, self._clocks.unix())
         return wait
 
     def _renew(self) -> float:
-        pause = self._failover_seconds / TRIES_PER_FAILOVER
+        pause = self._renewer.retry_seconds
         if self._stop_at is not None:
             left = self._stop_at - OVERDUE_RELEASE_SECONDS - self._clocks.monotonic()
             if left <= 0:
-                return 0.0 if self._keeper.release_next() else RELEASE_POLL_SECONDS
+                return 0.0 if self._renewer.release_next() else RELEASE_POLL_SECONDS
             pause = min(pause, left)
-        return 0.0 if self._keeper.renew_next() else pause
+        return 0.0 if self._renewer.renew_next() else pause
 
     def _start_reader(self, lease: HeldLease) -> None:
-        reader = ShardReader(lease, self._around)
+        reader = ShardReader(lease, self._context)
         loop = self._new_runner(
             f"audit-{lease.row.shard_id}",
             partial(self._read, reader),
@@ -314,16 +317,17 @@ class StreamConsumer:
     def _reader_ended(self, lease: HeldLease) -> None:
         with self._lock:
             del self._readers[lease]
-        self._keeper.forget(lease)
+        self._renewer.forget(lease)
+        self._wake_taker()
 
-    def _give_up(self, lease: HeldLease, to: str | None) -> None:
+    def _release(self, lease: HeldLease, to: str | None) -> None:
         with self._lock:
             reader, _ = self._readers.get(lease, (None, None))
         if reader is not None:
             reader.request_stop(self._clocks.monotonic() + self._failover_seconds, to)
 
-    def _look_at_leases(self) -> None:
-        self._keeper.wake.set()
+    def _wake_taker(self) -> None:
+        self._taker.wake.set()
 
     def _stream_state(self, stream_arn: str) -> StreamState | None:
         return self._discovery.streams.get(stream_arn)

@@ -8,13 +8,13 @@ from processor.observability.metrics import Metrics
 from processor.streams.api import StreamApi
 from processor.streams.clocks import Clocks
 from processor.streams.leases.table import LeaseTable
-from processor.streams.rate_limiter import Pacer
+from processor.streams.rate_limiter import RateLimiter
 from processor.streams.record_processor import RecordProcessor
 from processor.streams.shards import StreamState
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class ReaderContext:
     """The API, the tables and the places to tell things to."""
 
     api: StreamApi
@@ -23,12 +23,12 @@ class Surroundings:
     metrics: Metrics
     health: Health
     failover_seconds: float
-    listings: Pacer
+    listings: RateLimiter
     """Turns for DescribeStream, shared with the discovery."""
     stream_state: Callable[[str], StreamState | None]
     expect_children: Callable[[str, str], None]
     """Told the stream and the shard whose children are not found yet: a listing is wanted soon."""
-    ended: Callable[[], None]
+    on_shard_end: Callable[[], None]
     """Told when SHARD_END is written: other shards may start now."""
     clocks: Clocks = field(default_factory=Clocks)
     child_look_seconds: float = 3.0

@@ -7,7 +7,6 @@ its listings, less than one a second.
 
 import random
 import threading
-import time
 from collections.abc import Callable, Iterable
 
 from processor.aws.errors import AwsError, NotFound
@@ -16,11 +15,12 @@ from processor.observability.health import Health
 from processor.observability.log import get_logger
 from processor.observability.metrics import Metrics
 from processor.streams.api import StreamApi
+from processor.streams.clocks import Clocks
 from processor.streams.gaps import Gap, GapReason, report_gap
 from processor.streams.leases.lease import Lease, new_lease
 from processor.streams.leases.table import LeaseTable
 from processor.streams.lineage import parents_first, removable, streams_that_wait
-from processor.streams.rate_limiter import Pacer
+from processor.streams.rate_limiter import RateLimiter
 from processor.streams.shards import StreamName, Streams, StreamState, StreamStatus, by_age
 
 LISTING_SECONDS = 1.0
@@ -48,12 +48,11 @@ class Discovery:
         *,
         status_table: str,
         failover_seconds: float,
-        listings: Pacer,
+        listings: RateLimiter,
         metrics: Metrics,
         health: Health,
-        found: Callable[[], None] = lambda: None,
-        clock: Callable[[], float] = time.monotonic,
-        now: Callable[[], float] = time.time,
+        on_shards: Callable[[], None] = lambda: None,
+        clocks: Clocks | None = None,
     ) -> None:
         """Takes the turns for listings, and whom to tell that there may be something new to read."""
         self._api = api
@@ -63,9 +62,10 @@ class Discovery:
         self._listings = listings
         self._metrics = metrics
         self._health = health
-        self._found = found
-        self._clock = clock
-        self._now = now
+        self._on_shards = on_shards
+        clocks = clocks or Clocks()
+        self._clock = clocks.monotonic
+        self._now = clocks.unix
         self._streams: Streams = {}
         self._missing_since: dict[str, float] = {}
         self._waiting_since: dict[str, float] = {}
@@ -127,7 +127,7 @@ class Discovery:
         for lease in removable(leases, states, self._now()):
             if self._table.delete_finished(lease):
                 get_logger().info("lease_removed", lease_key=lease.key)
-        self._found()
+        self._on_shards()
 
     def _present(self, arn: str) -> StreamState:
         """A stream that should be there. If it is not, what was known of it stays (law 6)."""

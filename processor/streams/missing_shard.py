@@ -18,7 +18,7 @@ class StreamMissing(Exception):
     """The stream itself does not exist: nothing is concluded about its shards."""
 
 
-class AbsenceCheck:
+class MissingShardCheck:
     """Collects the evidence about one shard."""
 
     def __init__(self, api: StreamApi, stream_arn: str, shard_id: str, failover_seconds: float) -> None:

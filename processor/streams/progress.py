@@ -23,7 +23,7 @@ class Progress:
         self._metrics = metrics
         self._now = now
         self._behind_since: float | None = lease.row.position.written_at or lease.row.created_at
-        self._tip_at = now()
+        self._caught_up_at = now()
         self._gap: Gap | None = None
         # Since when this run of reads goes on (monotonic seconds), None before its first one.
         self._reading_since: float | None = None
@@ -47,9 +47,9 @@ class Progress:
             self._reading_since = started
             if start_may_be_trimmed(self._lease.row, started_at):
                 self._open(GapReason.UNREAD, Position(None, shard_began(self._lease.row)))
-        elif from_oldest and outlives_retention(started_at - self._tip_at):
+        elif from_oldest and outlives_retention(started_at - self._caught_up_at):
             self._reading_since = started
-            self._open(GapReason.UNREAD, replace(self._lease.taken, written_at=self._tip_at))
+            self._open(GapReason.UNREAD, replace(self._lease.taken, written_at=self._caught_up_at))
         if page.records:
             first = position_of(page.records[0])
             self._tell(first)
@@ -57,7 +57,7 @@ class Progress:
             return
         if page.next_iterator is None or started - self._reading_since > GAP_WAIT_SECONDS:
             self._tell(None)
-        self._behind_since, self._tip_at = None, started_at
+        self._behind_since, self._caught_up_at = None, started_at
 
     def page_taken(self, page: Page) -> None:
         """Notes that every entry of a page with records was taken."""
@@ -66,7 +66,7 @@ class Progress:
     def not_read(self) -> None:
         """Notes that nothing can be read at the moment: what came since the tip was seen is unread."""
         if self._behind_since is None:
-            self._behind_since = self._tip_at
+            self._behind_since = self._caught_up_at
 
     def trimmed(self) -> None:
         """Notes that the records behind the last one taken are gone, up to the oldest that is left."""

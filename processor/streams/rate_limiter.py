@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 
-class Pacer:
+class RateLimiter:
     """Gives a turn to whoever asks first, then none for a while that differs by chance."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:

@@ -7,7 +7,7 @@ listed yet are found by the next discovery, which is asked to hurry.
 import random
 
 from processor.aws.errors import AwsError
-from processor.streams.context import Surroundings
+from processor.streams.context import ReaderContext
 from processor.streams.leases.held import HeldLease
 from processor.streams.leases.lease import new_lease
 from processor.streams.shards import Shard, StreamState, StreamStatus
@@ -17,11 +17,11 @@ class ShardEnd:
     """The end of one shard; `step` is called until it says that it is over."""
 
     def __init__(
-        self, lease: HeldLease, around: Surroundings, children: tuple[Shard, ...] | None = None
+        self, lease: HeldLease, context: ReaderContext, children: tuple[Shard, ...] | None = None
     ) -> None:
         """Takes the children if they are known already, as from a complete listing; None looks for them."""
         self._lease = lease
-        self._around = around
+        self._context = context
         self._children = children
         self._looking_since: float | None = None
 
@@ -43,13 +43,13 @@ class ShardEnd:
             self._write()
         if not self._children:
             row = self._lease.row
-            self._around.expect_children(row.stream_arn, row.shard_id)
+            self._context.expect_children(row.stream_arn, row.shard_id)
         return None
 
     def _write(self) -> None:
-        row, now = self._lease.row, self._around.clocks.unix()
+        row, now = self._lease.row, self._context.clocks.unix()
         for child in self._children or ():
-            self._around.table.create(
+            self._context.table.create(
                 new_lease(
                     row.stream_arn, child.shard_id, child.parents, now=now, tracked_since=row.tracked_since
                 )
@@ -64,25 +64,25 @@ class ShardEnd:
         Many shards may end at once, so calls take turns: whoever has none waits for a listing, which
         serves all of them.
         """
-        row, now = self._lease.row, self._around.clocks.monotonic()
+        row, now = self._lease.row, self._context.clocks.monotonic()
         if self._looking_since is None:
             self._looking_since = now
         listing = state.listing if state else None
         found = listing.children_of(row.shard_id) if listing else ()
-        wait = 0.0 if found else self._around.listings.take()
+        wait = 0.0 if found else self._context.listings.take()
         if not found and wait == 0:
             found = self._ask()
         is_last = wait == 0 and listing is not None and listing.status is StreamStatus.DISABLED
-        if found or is_last or now - self._looking_since >= self._around.child_look_seconds:
+        if found or is_last or now - self._looking_since >= self._context.child_look_seconds:
             self._children = found
             return None
-        self._around.expect_children(row.stream_arn, row.shard_id)
+        self._context.expect_children(row.stream_arn, row.shard_id)
         return wait + random.uniform(0.1, 0.5)  # a little later than the discovery, which is to go first
 
     def _ask(self) -> tuple[Shard, ...]:
         row = self._lease.row
         try:
-            return self._around.api.children(row.stream_arn, row.shard_id)
+            return self._context.api.children(row.stream_arn, row.shard_id)
         except AwsError:
             # The end was seen, so it is written all the same: discovery finds the children.
             return ()

@@ -22,10 +22,10 @@ from processor.aws.errors import (
 from processor.backoff import BackOff
 from processor.observability.log import get_logger
 from processor.streams.api import MalformedPage, Page
-from processor.streams.context import Surroundings
+from processor.streams.context import ReaderContext
 from processor.streams.leases.held import HeldLease, LeaseLost, LeaseNotTrusted, LeaseOver
 from processor.streams.leases.lease import Position
-from processor.streams.missing_shard import AbsenceCheck, StreamMissing
+from processor.streams.missing_shard import MissingShardCheck, StreamMissing
 from processor.streams.progress import Progress
 from processor.streams.record_processor import Interrupted, Unavailable, Work
 from processor.streams.shard_end import ShardEnd
@@ -65,23 +65,23 @@ class ShardReader:
     `step` is for one thread; `request_stop` and `behind_since` are for any.
     """
 
-    def __init__(self, lease: HeldLease, around: Surroundings) -> None:
+    def __init__(self, lease: HeldLease, context: ReaderContext) -> None:
         row = lease.row
         self.lease = lease
         self.wake = threading.Event()
         """Set when the next step should not wait any longer."""
         self.beat: Callable[[], None] = _no_beat
         """Called while a sink is at work, to show that it goes on."""
-        self._around = around
+        self._context = context
         self._name = ShardName(row.stream_arn, row.shard_id)
-        self._absence = AbsenceCheck(around.api, row.stream_arn, row.shard_id, around.failover_seconds)
+        self._absence = MissingShardCheck(context.api, row.stream_arn, row.shard_id, context.failover_seconds)
         self._iterator: str | None = None
         self._hand: _PageInHand | None = None
         self._end: ShardEnd | None = None
         self._stop: _StopRequest | None = None
         self._from_oldest = False
-        self._progress = Progress(lease, around.metrics, around.clocks.unix)
-        self._next_read_at = around.clocks.monotonic()
+        self._progress = Progress(lease, context.metrics, context.clocks.unix)
+        self._next_read_at = context.clocks.monotonic()
         self._idle_seconds = MIN_POLL_SECONDS
         self._checkpoint_at = float("-inf")
         self._has_unwritten_entries = False
@@ -116,7 +116,7 @@ class ShardReader:
         delay = self._next_step()
         if delay is None:
             self._progress.over()
-            self._around.health.report(self._trouble, None)
+            self._context.health.report(self._trouble, None)
         return delay
 
     def _next_step(self) -> float | None:
@@ -146,15 +146,15 @@ class ShardReader:
         return UNTRUSTED_POLL_SECONDS
 
     def _read(self) -> float:
-        started = self._around.clocks.monotonic()
+        started = self._context.clocks.monotonic()
         if started < self._next_read_at:
             return self._next_read_at - started
-        started_at = self._around.clocks.unix()
+        started_at = self._context.clocks.unix()
         self._next_read_at = started + MIN_POLL_SECONDS
         try:
             if self._iterator is None:
                 self._iterator = self._open()
-            page = self._around.api.page(self._iterator)
+            page = self._context.api.page(self._iterator)
         except IteratorExpired:
             self._iterator = None
             return MIN_POLL_SECONDS
@@ -166,13 +166,13 @@ class ShardReader:
             return self._failed(error)
         self._reading.worked()
         self._absence.found()
-        self._around.health.report(self._trouble, None)
+        self._context.health.report(self._trouble, None)
         self._iterator = page.next_iterator
         return self._take_in_hand(page, started, started_at)
 
     def _open(self) -> str:
         row = self.lease.row
-        return self._around.api.iterator(row.stream_arn, row.shard_id, self._position())
+        return self._context.api.iterator(row.stream_arn, row.shard_id, self._position())
 
     def _position(self) -> Position:
         """Where an iterator made now begins."""
@@ -187,14 +187,14 @@ class ShardReader:
         else:
             self._next_read_at = started + self._idle_pause()
         read_at = datetime.fromtimestamp(started_at, UTC)
-        work = self._around.processor.begin(self._name, page.records, read_at)
+        work = self._context.processor.begin(self._name, page.records, read_at)
         self._hand = _PageInHand(page, work)
         return 0.0
 
     def _idle_pause(self) -> float:
         """Longer with each empty page, except in a closed shard, whose empty stretches come to an end."""
         row = self.lease.row
-        state = self._around.stream_state(row.stream_arn)
+        state = self._context.stream_state(row.stream_arn)
         shard = state.listing.shards.get(row.shard_id) if state and state.listing else None
         if shard is not None and shard.ending_sequence_number is not None:
             return MIN_POLL_SECONDS
@@ -215,21 +215,21 @@ class ShardReader:
             self._from_oldest = False
             self._progress.page_taken(hand.page)
         if hand.page.next_iterator is None:
-            self._end = ShardEnd(self.lease, self._around)
+            self._end = ShardEnd(self.lease, self._context)
             return 0.0
         self._has_unwritten_entries |= hand.work.has_effects
         if self._has_unwritten_entries:
             self._checkpoint()
-        return max(0.0, self._next_read_at - self._around.clocks.monotonic())
+        return max(0.0, self._next_read_at - self._context.clocks.monotonic())
 
     def _may_continue(self) -> bool:
         self.beat()
         stop = self._stop
-        in_time = stop is None or self._around.clocks.monotonic() < stop.give_up_at
+        in_time = stop is None or self._context.clocks.monotonic() < stop.give_up_at
         return in_time and self.lease.trusted()
 
     def _checkpoint(self) -> None:
-        now = self._around.clocks.monotonic()
+        now = self._context.clocks.monotonic()
         if now - self._checkpoint_at < CHECKPOINT_SECONDS or not self.lease.trusted():
             return
         self._checkpoint_at = now
@@ -250,8 +250,8 @@ class ShardReader:
     def _look_for_shard(self, error: NotFound) -> float:
         """The shard was not found: nothing is concluded from that alone (law 6)."""
         self._iterator = None
-        if self._around.listings.take() > 0:
-            return min(self._failed(error), self._around.failover_seconds / 2)
+        if self._context.listings.take() > 0:
+            return min(self._failed(error), self._context.failover_seconds / 2)
         try:
             absent = self._absence.look()
         except StreamMissing:
@@ -259,9 +259,9 @@ class ShardReader:
         except AwsError as unanswered:
             return self._failed(unanswered)
         if absent is None:
-            return min(self._failed(error), self._around.failover_seconds / 2)
+            return min(self._failed(error), self._context.failover_seconds / 2)
         self._progress.shard_gone()
-        self._end = ShardEnd(self.lease, self._around, absent.children)
+        self._end = ShardEnd(self.lease, self._context, absent.children)
         return 0.0
 
     def _failed(self, error: AwsError | MalformedPage) -> float:
@@ -272,7 +272,7 @@ class ShardReader:
             self._iterator = None
         is_news = self._reading.failures == 0
         if isinstance(error, Misconfigured | Rejected) or self._reading.failures >= EXPECTED_FAILURES:
-            self._around.health.report(self._trouble, str(error) or type(error).__name__)
+            self._context.health.report(self._trouble, str(error) or type(error).__name__)
         if is_news:
             get_logger().warning(
                 "shard_read_failed", shard_id=row.shard_id, stream_arn=row.stream_arn, error=str(error)
@@ -281,7 +281,7 @@ class ShardReader:
 
     def _step_to_end(self, end: ShardEnd) -> float | None:
         try:
-            wait = end.step(self._around.stream_state(self.lease.row.stream_arn))
+            wait = end.step(self._context.stream_state(self.lease.row.stream_arn))
         except AwsError as error:
             if self._ending.failures == EXPECTED_FAILURES:
                 get_logger().warning("shard_end_failed", lease_key=self.lease.row.key, error=str(error))
@@ -289,7 +289,7 @@ class ShardReader:
         if wait is not None:
             return wait
         get_logger().info("shard_finished", lease_key=self.lease.row.key)
-        self._around.ended()
+        self._context.on_shard_end()
         return None
 
     def _step_after_lease(self) -> float | None:
@@ -302,7 +302,7 @@ class ShardReader:
         if self._hand is not None and self._may_continue():
             wait = self._deliver(self._hand)
             if self._hand is not None:
-                return min(wait, max(0.0, stop.give_up_at - self._around.clocks.monotonic()))
+                return min(wait, max(0.0, stop.give_up_at - self._context.clocks.monotonic()))
         try:
             self.lease.release(stop.to)
         except AwsError as error:

@@ -12,6 +12,7 @@ from processor import service
 from processor.audit import pipeline
 from processor.audit.pipeline import AuditPart
 from processor.aws.clients import Aws
+from processor.loops import StopReport
 from processor.observability.health import Health
 from processor.observability.metrics import Metrics
 from processor.settings import Settings, load_aws_settings, load_settings
@@ -75,12 +76,9 @@ def test_a_thread_that_is_left_behind_is_told_whatever_else_ended(
     class Joined:
         """A pipeline at its end."""
 
-        def __init__(self) -> None:
-            self.hangs = hangs
-
-        def join(self) -> bool:
-            """Every lease was given up."""
-            return True
+        def join(self) -> StopReport:
+            """Every lease was released."""
+            return StopReport(clean=True, hung=hangs)
 
     pipeline: Any = Joined()
     part._consumer = pipeline

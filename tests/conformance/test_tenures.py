@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 
 from processor.aws.errors import AwsError, Transient
-from processor.streams.leases.held import HeldLease, LeaseLost, Tenure, acquire
+from processor.streams.leases.held import HeldLease, LeaseLost, WorkerIdentity, acquire
 from processor.streams.leases.lease import Lease, Position, new_lease
 from processor.streams.leases.table import LeaseTable
 from tests.conformance.conftest import Stand
@@ -68,7 +68,7 @@ def row(table: LeaseTable) -> Lease:
 
 
 def taken(table: LeaseTable, worker: str) -> HeldLease:
-    held = acquire(table, row(table), Tenure(worker, 10.0))
+    held = acquire(table, row(table), WorkerIdentity(worker, 10.0))
     assert held is not None
     return held
 
@@ -77,7 +77,8 @@ def test_of_many_tasks_that_take_a_lease_at_once_one_gets_it(table: LeaseTable) 
     free = row(table)
     with ThreadPoolExecutor(WORKERS) as pool:
         takes = [
-            pool.submit(acquire, table, free, Tenure(f"worker-{number}", 10.0)) for number in range(WORKERS)
+            pool.submit(acquire, table, free, WorkerIdentity(f"worker-{number}", 10.0))
+            for number in range(WORKERS)
         ]
     [winner] = [held for take in takes if (held := take.result()) is not None]
     assert row(table).owner == winner.row.owner
@@ -128,7 +129,7 @@ def test_a_take_whose_answer_was_lost_is_taken_up_at_the_next_scan(
     table: LeaseTable, client: LossyClient
 ) -> None:
     with client.losing_answers(), pytest.raises(AwsError):
-        acquire(table, row(table), Tenure("a", 10.0))
+        acquire(table, row(table), WorkerIdentity("a", 10.0))
     assert row(table).owner == "a"
     held = taken(table, "a")
     held.renew()

@@ -11,7 +11,7 @@ from typing import Any
 
 from handlers import writes
 from processor.cli import main
-from processor.streams import lease_keeper
+from processor.streams import taker
 from processor.streams.api import Page
 from processor.streams.leases.lease import Lease
 from processor.streams.lineage import ready_leases
@@ -61,7 +61,7 @@ def child_before_parent() -> None:
     def ready_orphans(leases: Iterable[Lease], *rest: Any) -> tuple[Lease, ...]:
         return ready_leases([replace(lease, parents=frozenset()) for lease in leases], *rest)
 
-    _patch(lease_keeper, "ready_leases", ready_orphans)
+    _patch(taker, "ready_leases", ready_orphans)
 
 
 LAWS: Mapping[str, Callable[[], None]] = {

@@ -317,7 +317,7 @@ def audit(health: HastyHealth) -> Iterator[Callable[..., AuditParts]]:
         for trouble in troubles:
             trouble.over.set()
         parts.pipeline.stop(time.monotonic() + DEADLINE_SECONDS)
-        assert parts.pipeline.join()
+        assert parts.pipeline.join().clean
         assert parts.deaths == parts.expected_deaths
 
 

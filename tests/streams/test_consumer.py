@@ -11,6 +11,7 @@ import pytest
 from handlers.audit import AuditEntry
 from processor.audit.pipeline import build_consumer
 from processor.audit.sinks.base import Refusal, SinkInterrupted, SinkUnavailable
+from processor.loops import StopReport
 from processor.observability.health import Health
 from processor.observability.metrics import Metrics
 from processor.streams.consumer import RENEWERS_END_SECONDS, ConsumerSettings
@@ -129,6 +130,10 @@ class Bench:
         return sum("leaseOwner" in row for row in self.rows.rows.values())
 
     def end(self, seconds: float = 10.0) -> bool:
+        """Stops and joins; returns whether the stop was clean."""
+        return self.stop(seconds).clean
+
+    def stop(self, seconds: float) -> StopReport:
         """Stops and joins."""
         self.consumer.stop(time.monotonic() + seconds)
         return self.consumer.join()
@@ -187,7 +192,7 @@ def test_a_start_after_the_stop_reads_nothing(bench: Bench) -> None:
     bench.expire(3)
     bench.consumer.stop(time.monotonic() + 5)
     bench.consumer.start()
-    assert bench.consumer.join()
+    assert bench.consumer.join().clean
     assert bench.shelf.kept == []
     assert bench.owned() == 0
 
@@ -199,7 +204,7 @@ def test_a_stop_waits_for_a_sink_that_recovers(bench: Bench) -> None:
     eventually(lambda: len(bench.shelf.refused) == 9)  # each shard has its page in hand
     bench.consumer.stop(time.monotonic() + 20)
     bench.shelf.is_down = False
-    assert bench.consumer.join()
+    assert bench.consumer.join().clean
     assert len(bench.shelf.kept) == 9
 
 
@@ -234,10 +239,9 @@ def test_a_call_that_never_returns_costs_the_budget_and_leaves_the_lease_to_the_
     bench.consumer.start()
     eventually(lambda: bench.owned() == 3)
     started = time.monotonic()
-    assert bench.end(3)
+    assert bench.stop(3) == StopReport(clean=True, hung=True)
     assert time.monotonic() - started < 3.5
     assert bench.owned() == 0
-    assert bench.consumer.hangs
     assert {row["checkpoint"]["S"] for row in bench.rows.rows.values()} == {"TRIM_HORIZON"}
     bench.shelf.let_go.set()
     bench.streams.let_go.set()
@@ -252,10 +256,9 @@ def test_a_look_at_the_streams_that_never_ends_is_left_behind(bench: Bench) -> N
     bench.table.roll(bench.table.open_shards()[0].shard_id)  # its end makes the discovery look again
     assert bench.streams.listing.wait(10)
     started = time.monotonic()
-    assert bench.end(2)
+    assert bench.stop(2) == StopReport(clean=True, hung=True)
     assert time.monotonic() - started < 2.5
     assert bench.owned() == 0
-    assert bench.consumer.hangs
 
 
 def test_a_lease_whose_write_never_answers_is_not_given_up_and_the_rest_is(bench: Bench) -> None:
@@ -276,9 +279,8 @@ def test_renewals_that_hang_at_the_deadline_are_waited_for_all_together(bench: B
     bench.rows.hangs_for = lambda _key: True
     assert bench.rows.hung.wait(10)
     started = time.monotonic()
-    assert not bench.end(2)
+    assert bench.stop(2) == StopReport(clean=False, hung=True)
     assert time.monotonic() - started < 2 + RENEWERS_END_SECONDS + 0.5
-    assert bench.consumer.hangs
 
 
 def test_one_renewal_that_hangs_costs_no_other_lease(tmp_path: Path) -> None:
@@ -304,7 +306,7 @@ def test_one_renewal_that_hangs_costs_no_other_lease(tmp_path: Path) -> None:
 
 
 def test_a_consumer_that_was_never_started_has_ended(bench: Bench) -> None:
-    assert bench.consumer.join()
+    assert bench.consumer.join().clean
 
 
 def test_a_stop_takes_back_what_was_asked_of_others(bench: Bench) -> None:

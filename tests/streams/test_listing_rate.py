@@ -9,9 +9,9 @@ from processor.audit.delivery import Delivery
 from processor.audit.removals import Removals
 from processor.streams.api import StreamApi
 from processor.streams.clocks import Clocks
-from processor.streams.context import Surroundings
+from processor.streams.context import ReaderContext
 from processor.streams.leases.table import LeaseTable
-from processor.streams.rate_limiter import Pacer
+from processor.streams.rate_limiter import RateLimiter
 from processor.streams.shard_end import ShardEnd
 from processor.streams.shards import StreamState
 from tests.simulated_stream.client import SimulatedStreamsClient
@@ -87,23 +87,23 @@ def test_a_shard_whose_children_are_listed_already_asks_for_no_listing_at_its_en
     children = world.table.split(parent)
     arn = world.table.current.arn
     listing = StreamApi(SimulatedStreamsClient(world.table, world.faults), world.clock).describe(arn)
-    around = Surroundings(
+    context = ReaderContext(
         api=StreamApi(worker.client, world.clock),
         table=LeaseTable(world.rows, "leases"),
         processor=Removals(Delivery([], None, worker.metrics, worker.health)),
         metrics=worker.metrics,
         health=worker.health,
         failover_seconds=FAILOVER_SECONDS,
-        listings=Pacer(60.0, world.clock),
+        listings=RateLimiter(60.0, world.clock),
         stream_state=lambda _arn: None,
         expect_children=lambda _arn, _shard: None,
-        ended=lambda: None,
+        on_shard_end=lambda: None,
         clocks=Clocks(world.clock, world.now, world.clock),
     )
-    assert around.listings.take() == 0, "the turn is another's"
+    assert context.listings.take() == 0, "the turn is another's"
     (reader,) = worker.readers.values()
     worker.client.called_at.clear()
-    end = ShardEnd(reader.lease, around)
+    end = ShardEnd(reader.lease, context)
     assert end.step(StreamState(arn)) is not None, "without a turn and a listing it waits"
     assert end.step(StreamState(arn, listing)) is None
     assert world.leases()[parent].finished
@@ -112,7 +112,7 @@ def test_a_shard_whose_children_are_listed_already_asks_for_no_listing_at_its_en
 
 
 def test_turns_are_apart_by_at_least_the_pace_and_differ_by_chance(world: World) -> None:
-    pacer = Pacer(1.0, world.clock)
+    pacer = RateLimiter(1.0, world.clock)
     turns: list[float] = []
     while len(turns) < 50:
         wait = pacer.take()

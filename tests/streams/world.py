@@ -81,7 +81,7 @@ class World:
         worker.stop(end)
         self.run(seconds, until=lambda: worker.has_ended)
         assert worker.has_ended, "the worker must be done within its budget"
-        assert worker.consumer.join(), "every lease is released"
+        assert worker.consumer.join().clean, "every lease is released"
         self.kill(worker)
 
     def run(self, seconds: float, *, until: Callable[[], bool] = lambda: False) -> bool:

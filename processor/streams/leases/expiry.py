@@ -14,7 +14,7 @@ class _Sighting:
     first: float
 
 
-class ExpiryWatch:
+class ExpiredLeaseDetector:
     """Remembers when each row was seen to change. A row that is new here starts a full failover time."""
 
     def __init__(self, failover_seconds: float) -> None:

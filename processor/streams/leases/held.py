@@ -46,7 +46,7 @@ class LeaseNotTrusted(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Tenure:
+class WorkerIdentity:
     """Who holds leases here: a worker's name, unique to this start of the process, and the failover time."""
 
     worker: str
@@ -58,7 +58,7 @@ class Tenure:
         return write_started + self.failover_seconds * (1 - TRUST_MARGIN)
 
 
-def acquire(table: LeaseTable, lease: Lease, tenure: Tenure) -> "HeldLease | None":
+def acquire(table: LeaseTable, lease: Lease, identity: WorkerIdentity) -> "HeldLease | None":
     """Takes a lease that is free, has run out, or was handed to this worker.
 
     Returns:
@@ -67,10 +67,10 @@ def acquire(table: LeaseTable, lease: Lease, tenure: Tenure) -> "HeldLease | Non
     Raises:
         AwsError: if the table could not be written; the next scan shows whether it was.
     """
-    started = tenure.clock()
+    started = identity.clock()
     sets: Attributes = {
         "leaseCounter": number(lease.counter + 1),
-        "leaseOwner": {"S": tenure.worker},
+        "leaseOwner": {"S": identity.worker},
         "ownerSwitchesSinceCheckpoint": number(lease.owner_switches + 1),
     }
     removes = frozenset({"x_requestedBy"})
@@ -82,20 +82,20 @@ def acquire(table: LeaseTable, lease: Lease, tenure: Tenure) -> "HeldLease | Non
         row = replace(
             lease,
             counter=lease.counter + 1,
-            owner=tenure.worker,
+            owner=identity.worker,
             owner_switches=lease.owner_switches + 1,
             requested_by=None,
         )
-    return HeldLease(table, row, tenure, won_at=started)
+    return HeldLease(table, row, identity, won_at=started)
 
 
 class HeldLease:
     """A lease of this task. Methods may be called from any thread; writes happen one after the other."""
 
-    def __init__(self, table: LeaseTable, row: Lease, tenure: Tenure, *, won_at: float) -> None:
+    def __init__(self, table: LeaseTable, row: Lease, identity: WorkerIdentity, *, won_at: float) -> None:
         """Takes the row as this worker's winning write left it, and when that write started."""
         self._table = table
-        self._tenure = tenure
+        self._identity = identity
         self._writing = threading.Lock()
         self._row = row
         self._renewed_at = won_at
@@ -130,11 +130,11 @@ class HeldLease:
         return self._is_in_time() and not (self._may_be_free or self._over.is_set())
 
     def _is_in_time(self) -> bool:
-        return self._tenure.clock() < self._tenure.trusted_until(self._renewed_at)
+        return self._identity.clock() < self._identity.trusted_until(self._renewed_at)
 
     def seconds_since_renewal(self) -> float:
         """How long ago the write started that the trust rests on."""
-        return self._tenure.clock() - self._renewed_at
+        return self._identity.clock() - self._renewed_at
 
     def advance(self, position: Position) -> None:
         """Notes that every entry up to here was taken; the next write of any kind carries it into the row."""
@@ -203,7 +203,7 @@ class HeldLease:
         if self._over.is_set():
             raise LeaseOver(self._row.key)
         while True:
-            before, started = self._row, self._tenure.clock()
+            before, started = self._row, self._identity.clock()
             taken = self._taken if self._is_in_time() else before.position
             sets, removes = self._changes(before, taken, extra, next_owner)
             try:
@@ -253,7 +253,7 @@ class HeldLease:
             sets |= position_attributes(taken) | {"ownerSwitchesSinceCheckpoint": number(0)}
         sets |= extra
         if next_owner is _MYSELF:
-            return sets | {"leaseOwner": {"S": self._tenure.worker}}, frozenset()
+            return sets | {"leaseOwner": {"S": self._identity.worker}}, frozenset()
         if next_owner is None:
             return sets, frozenset({"leaseOwner", "x_requestedBy"})
         return sets | {"leaseOwner": {"S": next_owner}}, frozenset({"x_requestedBy"})

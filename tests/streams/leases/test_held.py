@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from processor.aws.errors import Transient
-from processor.streams.leases.held import HeldLease, LeaseLost, LeaseNotTrusted, Tenure, acquire
+from processor.streams.leases.held import HeldLease, LeaseLost, LeaseNotTrusted, WorkerIdentity, acquire
 from processor.streams.leases.lease import Lease, Position, new_lease
 from processor.streams.leases.table import LeaseTable
 from tests.simulated_stream.rows import SimulatedRows
@@ -33,7 +33,7 @@ class Bench:
 
     def take(self, worker: str = "me") -> HeldLease:
         """Takes the lease as it stands."""
-        held = acquire(self.table, self.seen(), Tenure(worker, 10.0, lambda: self.time))
+        held = acquire(self.table, self.seen(), WorkerIdentity(worker, 10.0, lambda: self.time))
         assert held is not None
         return held
 
@@ -95,7 +95,7 @@ def test_a_lease_that_another_took_is_lost_for_good(bench: Bench) -> None:
 def test_a_take_whose_answer_was_lost_is_recognised_by_everything_it_set(bench: Bench) -> None:
     stale = bench.seen()
     bench.take()
-    repeated = acquire(bench.table, stale, Tenure("me", 10.0, lambda: bench.time))
+    repeated = acquire(bench.table, stale, WorkerIdentity("me", 10.0, lambda: bench.time))
     assert repeated is not None
     assert repeated.row == bench.seen()
 
@@ -103,7 +103,7 @@ def test_a_take_whose_answer_was_lost_is_recognised_by_everything_it_set(bench: 
 def test_a_take_that_another_won_is_not(bench: Bench) -> None:
     stale = bench.seen()
     bench.take("other")
-    assert acquire(bench.table, stale, Tenure("me", 10.0, lambda: bench.time)) is None
+    assert acquire(bench.table, stale, WorkerIdentity("me", 10.0, lambda: bench.time)) is None
 
 
 def test_a_renewal_whose_answer_was_lost_is_found_in_the_row_and_dated_by_its_start(bench: Bench) -> None:
@@ -320,7 +320,7 @@ def test_the_clock_of_trust_runs_on_while_the_machine_is_suspended(monkeypatch: 
         return 123.0
 
     monkeypatch.setattr(time, "clock_gettime", clock_gettime)
-    assert Tenure("me", 10.0).clock() == 123.0
+    assert WorkerIdentity("me", 10.0).clock() == 123.0
     assert asked == [time.CLOCK_BOOTTIME]
 
 
@@ -328,4 +328,4 @@ def test_without_such_a_clock_trust_goes_by_the_monotonic_one(monkeypatch: pytes
     monkeypatch.delattr(time, "CLOCK_BOOTTIME")
     monkeypatch.setattr(time, "monotonic", lambda: 456.0)
     monkeypatch.setattr(time, "clock_gettime", lambda _clock: 123.0)
-    assert Tenure("me", 10.0).clock() == 456.0
+    assert WorkerIdentity("me", 10.0).clock() == 456.0

@@ -1,0 +1,131 @@
+"""Renews the leases of one worker before they run out, and releases those that a stop leaves behind."""
+
+import threading
+import time
+from collections.abc import Callable
+
+from processor.aws.errors import AwsError
+from processor.observability.log import get_logger
+from processor.streams.leases.held import HeldLease, LeaseLost, LeaseOver, WorkerIdentity
+
+RENEWALS_PER_FAILOVER = 3
+TRIES_PER_FAILOVER = 10
+"""How often a failed renewal is tried again in one failover time, until the lease is lost or renewed."""
+
+RELEASE_RETRY_SECONDS = 0.25
+
+
+class LeaseRenewer:
+    """The leases that a worker holds. Several threads call `renew_next`, so one slow write delays no other.
+
+    Args:
+        identity: the worker and its failover time.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, identity: WorkerIdentity, clock: Callable[[], float] = time.monotonic) -> None:
+        self._identity = identity
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._held: dict[str, HeldLease] = {}
+        # Under the lock: leases that a thread is writing, and when the last try began if it failed.
+        self._claimed: set[HeldLease] = set()
+        self._tried_at: dict[HeldLease, float] = {}
+
+    @property
+    def retry_seconds(self) -> float:
+        """How long to wait when no lease is due."""
+        return self._identity.failover_seconds / TRIES_PER_FAILOVER
+
+    @property
+    def held(self) -> list[HeldLease]:
+        """The leases held at the moment."""
+        with self._lock:
+            return list(self._held.values())
+
+    def holding(self, key: str) -> HeldLease | None:
+        """The held lease of a key, None if this worker does not hold it."""
+        with self._lock:
+            return self._held.get(key)
+
+    def add(self, lease: HeldLease) -> None:
+        """Renews an acquired lease from here on."""
+        with self._lock:
+            self._held[lease.row.key] = lease
+
+    def forget(self, lease: HeldLease) -> None:
+        """Ends the renewals of a lease whose reader is done with it."""
+        with self._lock:
+            if self._held.get(lease.row.key) is lease:
+                del self._held[lease.row.key]
+            self._tried_at.pop(lease, None)
+
+    def renew_next(self) -> bool:
+        """Renews the most overdue lease that no other thread is writing.
+
+        Returns:
+            Whether a lease was due.
+        """
+        age = self._identity.failover_seconds / RENEWALS_PER_FAILOVER
+        lease = self._claim(min_age_seconds=age, retry_seconds=self.retry_seconds)
+        if lease is None:
+            return False
+        error = self._write(lease, lambda: lease.renew(age))
+        if isinstance(error, LeaseLost):
+            get_logger().warning("lease_lost", lease_key=lease.row.key)
+        elif isinstance(error, AwsError):
+            get_logger().warning("lease_renewal_failed", lease_key=lease.row.key, error=str(error))
+        return True
+
+    def release_next(self) -> bool:
+        """Releases a lease whose reader cannot, because it is in a call that does not return.
+
+        A release that fails is tried again at later calls.
+
+        Returns:
+            Whether there was one.
+        """
+        lease = self._claim(min_age_seconds=0.0, retry_seconds=RELEASE_RETRY_SECONDS)
+        if lease is None:
+            return False
+        # Not logged: the reader may hang in the write of a log line.
+        self._write(lease, lease.release)
+        return True
+
+    def _claim(self, *, min_age_seconds: float, retry_seconds: float) -> HeldLease | None:
+        """The lease that was not renewed for the longest time, for the calling thread alone."""
+        retried_since = self._clock() - retry_seconds
+        with self._lock:
+            free = [
+                lease
+                for lease in self._held.values()
+                if lease not in self._claimed
+                and not (lease.over or lease.busy)
+                and lease.seconds_since_renewal() >= min_age_seconds
+                and self._tried_at.get(lease, retried_since) <= retried_since
+            ]
+            lease = max(free, key=HeldLease.seconds_since_renewal, default=None)
+            if lease is not None:
+                self._claimed.add(lease)
+        return lease
+
+    def _write(self, lease: HeldLease, write: Callable[[], None]) -> AwsError | LeaseOver | None:
+        """Makes a claimed lease's write.
+
+        Returns:
+            Why it failed; of several failures in a row only the first. The lease's reader may have ended
+            the tenure just before.
+        """
+        failure: AwsError | LeaseOver | None = None
+        # From its start: a try that times out has used up the time until the next one.
+        started = self._clock()
+        try:
+            write()
+        except (AwsError, LeaseOver) as error:
+            failure = error
+        with self._lock:
+            self._claimed.discard(lease)
+            is_news = self._tried_at.pop(lease, None) is None
+            if failure is not None and self._held.get(lease.row.key) is lease:
+                self._tried_at[lease] = started
+        return failure if is_news or isinstance(failure, LeaseLost) else None

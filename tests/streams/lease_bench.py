@@ -1,0 +1,66 @@
+"""A taker and a renewer over a simulated leases table, with one held lease and a clock that a test moves."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from botocore.exceptions import ReadTimeoutError
+
+from processor.observability.health import Health
+from processor.streams.clocks import Clocks
+from processor.streams.leases.held import HeldLease, WorkerIdentity
+from processor.streams.leases.lease import new_lease
+from processor.streams.leases.table import LeaseTable
+from processor.streams.renewer import LeaseRenewer
+from processor.streams.shards import Listing, Shard, StreamState
+from processor.streams.taker import LeaseTaker
+from tests.simulated_stream.rows import SimulatedRows
+
+ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/export-status/stream/2026-11-22T10:00:00.000"
+FAILOVER_SECONDS = 10.0
+
+
+class Bench:
+    """A taker and a renewer that hold the lease of one shard, and a clock that stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.time = 100.0
+        self.on_clock: Callable[[], None] | None = None
+        self.rows = SimulatedRows()
+        table = LeaseTable(self.rows, "leases")
+        table.create(new_lease(ARN, "shard-1", frozenset(), now=0.0, tracked_since=0.0))
+        state = StreamState(ARN, Listing(ARN, {"shard-1": Shard("shard-1")}, 0.0))
+        acquired: list[HeldLease] = []
+        identity = WorkerIdentity("me", FAILOVER_SECONDS, self.clock)
+        self.renewer = LeaseRenewer(identity, self.clock)
+        self.taker = LeaseTaker(
+            table,
+            identity,
+            self.renewer,
+            status_table="export-status",
+            streams=lambda: {ARN: state},
+            health=Health(Path("unused"), warn=lambda _problem: None),
+            on_acquired=acquired.append,
+            on_release=lambda _lease, _to: None,
+            clocks=Clocks(self.clock, time.time, self.clock),
+        )
+        self.taker.scan()
+        (self.lease,) = acquired
+
+    def clock(self) -> float:
+        """Monotonic seconds. What is planned for the next look at the clock happens then, once."""
+        action, self.on_clock = self.on_clock, None
+        if action is not None:
+            action()
+        return self.time
+
+    def time_out_after(self, seconds: float) -> None:
+        """The next update times out, without having happened."""
+
+        def wait(**_arguments: Any) -> NoReturn:
+            self.time += seconds
+            del self.rows.update_item
+            raise ReadTimeoutError(endpoint_url="simulated")
+
+        self.rows.update_item = wait  # type: ignore[method-assign]
