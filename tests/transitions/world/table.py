@@ -55,6 +55,10 @@ class SimulatedDynamoDb:
             del self._deleted_at[key]
         return self._table.items.get(key)
 
+    def put(self, item: StoredItem) -> None:
+        """Stores an item as it is, as another writer would."""
+        self._keep(item["requestId"]["S"], item)
+
     def update_item(self, **request: Any) -> dict[str, Any]:
         """A conditional write."""
         return self._call("UpdateItem", lambda: self._update_item(request))
@@ -168,7 +172,10 @@ class SimulatedDynamoDb:
 
     def _store(self, key: str, old: StoredItem | None, new: StoredItem) -> None:
         self._on_write(key, old, new)
+        self._keep(key, new)
+
+    def _keep(self, key: str, new: StoredItem) -> None:
         self._table.items[key] = new
-        if "ttl" in new:
+        if "N" in new.get("ttl", {}):
             lag = self._rng.uniform(0, self._deletion_lag_seconds)
             self._deleted_at.setdefault(key, float(new["ttl"]["N"]) + lag)
