@@ -3,7 +3,10 @@
 import functools
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -15,12 +18,68 @@ from tests.engines.ministack import Ministack
 from tests.engines.process import Engine
 from tests.resources import ClientFactory
 
-# How long an example takes says nothing here: machines that run these tests may be busy.
-settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("busy")
+# An example has no deadline: machines that run these tests may be busy.
+busy = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("busy", busy)
+settings.register_profile("quick", busy, max_examples=20)
 
-# What a shell starts in the background ignores Ctrl-C, and so would every process that tests send it to.
+# A process that a shell starts in the background ignores Ctrl-C, and so would each process that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+TESTS = Path(__file__).parent
+PROCESS_MODULES = {"tests.cli.processes", "tests.processor.service_run", "tests.streams.tasks"}
+"""Helpers that start processes."""
+
+ENGINES = {"embedded_aws", "dynamodb_local", "ministack", "moto"}
+"""Fixtures, and parameters of tests, that stand for an emulator."""
+
+PROCESS_FOLDERS = ("benchmarks", "conformance", "engines", "examples", "faults", "infra", "localaws", "soak")
+"""Folders whose tests start emulators or processes by themselves."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """`make quick` tries fewer examples."""
+    settings.load_profile("quick" if _only_quick(config) else "busy")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """`make quick` does not even import the tests of these folders."""
+    if _only_quick(config) and collection_path.parent == TESTS and collection_path.name in PROCESS_FOLDERS:
+        return True
+    return None
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest selects tests by their marks
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Marks the tests of `make quick`: those that start no emulator and no process, and are not slow.
+
+    A test of `make quick` that starts a process all the same fails: its mark is wrong.
+    """
+    for item in items:
+        if isinstance(item, pytest.Function) and _is_quick(item):
+            item.add_marker("quick")
+    if _only_quick(config):
+        sys.addaudithook(_refuse_processes)
+
+
+def _only_quick(config: pytest.Config) -> bool:
+    return bool(config.getoption("markexpr") == "quick")
+
+
+def _is_quick(item: pytest.Function) -> bool:
+    callspec = getattr(item, "callspec", None)
+    parameters = [each for each in callspec.params.values() if isinstance(each, str)] if callspec else []
+    starts_engine = not ENGINES.isdisjoint([*item.fixturenames, *parameters])
+    starts_process = item.path.relative_to(TESTS).parts[0] in PROCESS_FOLDERS or any(
+        each is subprocess or getattr(each, "__module__", None) in PROCESS_MODULES
+        for each in vars(item.module).values()
+    )
+    return not (starts_engine or starts_process or item.get_closest_marker("slow"))
+
+
+def _refuse_processes(event: str, _: tuple[object, ...]) -> None:
+    if event in {"subprocess.Popen", "os.posix_spawn", "os.fork", "os.exec"}:
+        raise RuntimeError("a test of `make quick` starts a process: mark it as slow, or see tests/conftest.py")
 
 
 @pytest.fixture(scope="session")

@@ -226,6 +226,7 @@ def test_an_outage_of_a_sink_is_told_when_it_begins_and_when_it_ends(world: Worl
     assert_all_taken_once(world)
 
 
+@pytest.mark.slow
 def test_one_shard_that_is_held_by_a_refused_entry_holds_no_other(new_world: Callable[[int], World]) -> None:
     world = new_world(4)
     world.poison.add("poison")

@@ -156,6 +156,7 @@ def test_an_answer_without_members_is_fine_where_the_api_has_none() -> None:
         call(aws_at(url).sqs().delete_message, QueueUrl=f"{url}/q", ReceiptHandle="x")
 
 
+@pytest.mark.slow
 def test_a_server_that_never_answers_costs_a_write_its_read_timeout() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         aws = aws_at(f"http://127.0.0.1:{silent.getsockname()[1]}")

@@ -102,6 +102,7 @@ def test_a_dead_thread_is_unhealthy_though_the_process_lives(health: Health, pat
     assert problem.startswith("lease renewer has made no progress")
 
 
+@pytest.mark.slow
 def test_a_loop_that_aws_throttles_stays_healthy_however_long_it_backs_off(
     health: Health, path: Path
 ) -> None:

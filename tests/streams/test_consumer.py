@@ -23,6 +23,8 @@ from tests.waiting import eventually
 
 WORKER = "this-worker"
 
+pytestmark = pytest.mark.slow  # threads and their real waits
+
 
 class Shelf:
     """A sink that keeps entries; it can be down, break, or block until it is let go."""

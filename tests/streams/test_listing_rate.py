@@ -19,6 +19,8 @@ from tests.streams.test_shard_reader import assert_all_taken_once, expire, only_
 from tests.streams.worker import FAILOVER_SECONDS, Worker
 from tests.streams.world import World
 
+pytestmark = pytest.mark.slow
+
 
 def test_ten_tasks_ask_about_the_stream_less_than_twice_a_second(new_world: Callable[[int], World]) -> None:
     world = new_world(20)

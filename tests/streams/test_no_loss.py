@@ -1,5 +1,6 @@
 """Whatever happens to streams, tasks, sinks and the leases table: no record is lost without a word."""
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -10,6 +11,8 @@ from tests.streams.world import Killed, World, watched
 KEYS = st.sampled_from(["a", "b", "c", "d", "e", "poison"])
 SECONDS = st.floats(0.05, 14.0)
 MAX_WORKERS = 4
+
+pytestmark = pytest.mark.slow
 
 
 class AuditMachine(RuleBasedStateMachine):
