@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tokenize
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +55,7 @@ IDIOMS = (
 _IDIOM = re.compile(rf"\b(?:{'|'.join(each.replace(' ', chr(92) + 's+') for each in IDIOMS)})\b")
 _WORD = re.compile(r"[A-Za-z][a-z']+")
 _PROSE, _STRING, _NAME = "prose", "string", "name"
+_LEFT_OUT = ("tests/words.py", "tests/test_words.py", "README.es.md")
 _ENGLISH_PAGES = ("*.md", ":!README.es.md")
 _SCRIPTS = ("Makefile", "Dockerfile", ".env.example", "*.toml", "*.yaml", "*.yml", "*.tf", "*.hcl", ".ci/run")
 
@@ -79,36 +80,49 @@ class Finding:
 
 
 def texts_of_module(source: str) -> Iterator[Text]:
-    """Everything in a module that people read: comments, docstrings, strings, and each identifier once."""
-    docstrings = set(_docstring_lines(ast.parse(source)))
-    comment: list[str] = []
-    comment_line = 0
-    names: set[str] = set()
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        line = token.start[0]
-        if token.type == tokenize.COMMENT:
-            if comment and line == comment_line + len(comment):
-                comment.append(token.string.lstrip("#: "))
-                continue
-            yield Text(_PROSE, comment_line, "\n".join(comment))
-            comment, comment_line = [token.string.lstrip("#: ")], line
-        elif token.type == tokenize.STRING:
-            yield Text(_PROSE if line in docstrings else _STRING, line, token.string)
-        elif token.type == getattr(tokenize, "FSTRING_MIDDLE", -1):
-            yield Text(_STRING, line, token.string)
-        elif token.type == tokenize.NAME and token.string not in names:
-            names.add(token.string)
-            yield Text(
-                _NAME, line, re.sub(r"(?<=[a-z])(?=[A-Z])", "_", token.string).replace("_", " ").lower()
-            )
-    yield Text(_PROSE, comment_line, "\n".join(comment))
+    """Everything in a module that people read: comments, docstrings, strings, and each identifier once.
 
-
-def _docstring_lines(tree: ast.Module) -> Iterator[int]:
+    Strings and identifiers come from the syntax tree: tokens of f-strings differ between versions of Python.
+    """
+    yield from _comments(source)
+    tree = ast.parse(source)
+    docstrings = set(_docstrings(tree))
+    names: dict[str, int] = {}
     for node in ast.walk(tree):
-        for statement in getattr(node, "body", ()) if not isinstance(node, ast.Lambda | ast.IfExp) else ():
-            if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
-                yield statement.lineno
+        line = getattr(node, "lineno", 1)
+        if isinstance(node, ast.Constant):
+            if isinstance(node.value, str):
+                yield Text(_PROSE if node in docstrings else _STRING, line, node.value)
+            continue
+        for _, value in ast.iter_fields(node):
+            for name in value if isinstance(value, list) else [value]:
+                if isinstance(name, str):
+                    names.setdefault(name, line)
+    for name, line in names.items():
+        yield Text(_NAME, line, re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).replace("_", " ").lower())
+
+
+def _comments(source: str) -> Iterator[Text]:
+    """Comments that follow each other, line by line, are one text."""
+    lines: list[str] = []
+    first = 0
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type != tokenize.COMMENT:
+            continue
+        line = token.start[0]
+        if lines and line != first + len(lines):
+            yield Text(_PROSE, first, "\n".join(lines))
+            lines = []
+        first = first if lines else line
+        lines.append(token.string.lstrip("#: "))
+    yield Text(_PROSE, first, "\n".join(lines))
+
+
+def _docstrings(tree: ast.Module) -> Iterator[ast.expr]:
+    """Strings that stand alone as a statement: those of attributes too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            yield node.value
 
 
 def texts_of_page(source: str) -> Iterator[Text]:
@@ -131,8 +145,11 @@ def tracked(patterns: Iterable[str]) -> list[str]:
     return [line for line in listed.stdout.splitlines() if (ROOT / line).is_file()]
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Counts, and fails above the limit.
+
+    Args:
+        argv: the command line (that of this process).
 
     Returns:
         1 if comments, docstrings and pages, or these with all strings, hold too many idioms.
@@ -140,14 +157,14 @@ def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--list", action="store_true", help="show each finding")
     arguments.add_argument("paths", nargs="*", help="files or folders (all that git tracks)")
-    chosen = arguments.parse_args()
+    chosen = arguments.parse_args(argv)
     modules = tracked(chosen.paths or ["*.py"])
     pages = [] if chosen.paths else tracked([*_ENGLISH_PAGES, *_SCRIPTS])
     pages += [path for path in modules if not path.endswith(".py")]
     found: list[Finding] = []
     words: Counter[str] = Counter()
     for path in dict.fromkeys([*modules, *pages]):
-        if path in (str(Path(__file__).relative_to(ROOT)), "README.es.md"):
+        if path in _LEFT_OUT:
             continue
         source = (ROOT / path).read_text(encoding="utf-8")
         texts = list(texts_of_module(source) if path.endswith(".py") else texts_of_page(source))
