@@ -1,10 +1,10 @@
 # docker buildx build --platform linux/arm64 --build-arg PYTHON_DIGEST=sha256:... -t export-status .
 # infra/README.md says how to find the digest, and what to pass for the labels.
 
-ARG PYTHON_VERSION=3.13.12
+ARG PYTHON_VERSION=3.14.10
 ARG PYTHON_DIGEST=""
 
-FROM python:${PYTHON_VERSION}-slim-bookworm${PYTHON_DIGEST:+@${PYTHON_DIGEST}} AS build
+FROM python:${PYTHON_VERSION}-slim-trixie${PYTHON_DIGEST:+@${PYTHON_DIGEST}} AS build
 WORKDIR /build
 # A virtual environment without pip: what is installed from here runs, and can install nothing itself.
 RUN python -m venv --without-pip /opt/export-status
@@ -21,7 +21,7 @@ COPY processor processor
 RUN /opt/hatchling/bin/python -m hatchling build -t wheel \
  && python -m pip --python /opt/export-status/bin/python install --no-cache-dir --no-index --no-deps dist/export_status-*.whl
 
-FROM python:${PYTHON_VERSION}-slim-bookworm${PYTHON_DIGEST:+@${PYTHON_DIGEST}}
+FROM python:${PYTHON_VERSION}-slim-trixie${PYTHON_DIGEST:+@${PYTHON_DIGEST}}
 ARG VERSION=""
 ARG REVISION=""
 ARG SOURCE=""

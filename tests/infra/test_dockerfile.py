@@ -57,10 +57,10 @@ def test_the_final_stage_copies_the_virtual_environment_alone() -> None:
 
 def test_the_base_is_pinned_by_version_and_can_be_pinned_by_digest() -> None:
     bases = [each.rest for each in instructions() if each.word == "FROM"]
-    pinned = "python:${PYTHON_VERSION}-slim-bookworm${PYTHON_DIGEST:+@${PYTHON_DIGEST}}"
+    pinned = "python:${PYTHON_VERSION}-slim-trixie${PYTHON_DIGEST:+@${PYTHON_DIGEST}}"
     assert bases == [f"{pinned} AS build", pinned]
     version, digest = (each.rest for each in instructions() if each.stage == -1)
-    assert re.fullmatch(r"PYTHON_VERSION=3\.13\.\d+", version), "3.13 alone is another image every few weeks"
+    assert re.fullmatch(r"PYTHON_VERSION=3\.14\.\d+", version), "3.14 alone is another image every few weeks"
     assert digest == 'PYTHON_DIGEST=""'
 
 
@@ -70,7 +70,7 @@ def test_the_page_looks_up_the_digest_of_the_very_base() -> None:
         ["/bin/sh", "-c", f'{line}; echo "$BASE"'], cwd=ROOT, capture_output=True, text=True, check=True
     )
     version = next(each.rest for each in instructions() if each.word == "ARG").partition("=")[2]
-    assert done.stdout.strip() == f"python:{version}-slim-bookworm"
+    assert done.stdout.strip() == f"python:{version}-slim-trixie"
 
 
 def test_the_image_agrees_with_the_task_definition() -> None:
@@ -221,7 +221,7 @@ class TestReplay:
 
 def interpreter_for_everybody() -> str:
     """A Python 3.11 or later that an unprivileged user may run: ours, or the system's."""
-    found = [sys.base_prefix + "/bin/python3", *(f"/usr/bin/python3.{minor}" for minor in (13, 12, 11))]
+    found = [sys.base_prefix + "/bin/python3", *(f"/usr/bin/python3.{minor}" for minor in (14, 13, 12, 11))]
     runnable = next((python for python in found if everybody_may_run(python)), None)
     if runnable is None:
         cannot("no Python 3.11 or later that an unprivileged user may run")
