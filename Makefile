@@ -1,25 +1,26 @@
-# `make demo` and `make test` need Python 3.11 to 3.13 and make, nothing else.
-PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
-  $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
+# `make demo` and `make test` need a Python from 3.11 to 3.14 and make, nothing else.
+# The Python of a new .venv; empty: the first one that .ci/python finds.
+PYTHON ?=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ARGS ?=
 # Most tests wait more than they compute.
 TEST_PROCESSES ?= 3
+PIP := $(BIN)/python -m pip
 
 .DEFAULT_GOAL := help
-.PHONY: help demo local test check lint format types imports lock engines dynamodb-local ministack bench faults soak mutants infra-audit audit clean
+.PHONY: help demo local test quick pythons check lint format types imports lock engines dynamodb-local ministack bench faults soak mutants infra-audit audit clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): requirements-dev.lock pyproject.toml
-	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed (set PYTHON=...)" >&2; exit 1; }
-	@echo "preparing $(VENV) with $(PYTHON) ..."
-	@$(BIN)/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(PIP) --version >/dev/null 2>&1 || { python=$$(PYTHON='$(PYTHON)' .ci/python) && \
+	  echo "preparing $(VENV) with $$python ..." && $$python -m venv --clear $(VENV); }
+	@$(PIP) install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock || { \
+	  echo "the packages of requirements-dev.lock were not installed on $$($(BIN)/python --version)" >&2; exit 1; }
+	@$(PIP) install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 demo: $(READY) ## Watch exports live, expire and be audited, on an AWS of its own
@@ -29,9 +30,17 @@ local: $(READY) ## Run the embedded AWS alone
 	@$(BIN)/export-status local $(ARGS)
 
 test: $(READY) ## Run the tests (ARGS="-n 0 tests/handlers" runs some, in one process)
-	@$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile $(ARGS) || { \
-	  echo "what failed beside other tests is run again alone, where no other takes its time"; \
-	  $(BIN)/pytest -n 0 --last-failed --last-failed-no-failures none $(ARGS); }
+	@$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
+
+quick: $(READY) ## Run the tests that need no emulator and no process, in half a minute
+	@$(BIN)/pytest --quiet -m quick -n auto --maxprocesses 8 --dist worksteal $(ARGS)
+
+pythons: ## Run the quick tests and the demo on each supported Python of this machine
+	@.ci/python --all | { while read -r version python; do \
+	  echo "Python $$version: $$python"; tested=1; \
+	  $(MAKE) --no-print-directory VENV=.cache/pythons/$$version PYTHON=$$python quick </dev/null && \
+	  $(MAKE) --no-print-directory VENV=.cache/pythons/$$version demo ARGS="--exports 5 --ttl-seconds 5" </dev/null \
+	  || exit 1; done; [ -n "$$tested" ] || { .ci/python; exit 1; }; }
 
 check: lint types imports test ## Everything that must pass: ruff, format, mypy, import contract, templates, tests
 

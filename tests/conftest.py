@@ -23,7 +23,7 @@ busy = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("busy", busy)
 settings.register_profile("quick", busy, max_examples=20)
 
-# A process that a shell starts in the background ignores Ctrl-C, and so would each process that a test starts.
+# A process that a shell starts in the background ignores Ctrl-C, and so would each process that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TESTS = Path(__file__).parent
@@ -79,7 +79,9 @@ def _is_quick(item: pytest.Function) -> bool:
 
 def _refuse_processes(event: str, _: tuple[object, ...]) -> None:
     if event in {"subprocess.Popen", "os.posix_spawn", "os.fork", "os.exec"}:
-        raise RuntimeError("a test of `make quick` starts a process: mark it as slow, or see tests/conftest.py")
+        raise RuntimeError(
+            "a test of `make quick` starts a process: mark it as slow, or see tests/conftest.py"
+        )
 
 
 @pytest.fixture(scope="session")
