@@ -5,7 +5,6 @@ that is refused is a warning, not the end: the service may do its work with fewe
 at itself takes.
 """
 
-import json
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from processor.aws.calls import call
 from processor.aws.errors import AwsError, Misconfigured, NoCredentials, NotFound, Rejected
+from processor.aws.sqs import RedrivePolicy, redrive_policy
 from processor.observability.log import get_logger
 from processor.settings import SettingsError
 
@@ -37,15 +37,14 @@ class StartError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class QueueFacts:
-    """What the queue's attributes say."""
+class QueueState:
+    """The event queue's attributes that the service works by."""
 
     visibility_seconds: int
-    max_receive_count: int | None
-    dead_letter_arn: str | None
+    redrive: RedrivePolicy
 
 
-def read_queue(client: "SQSClient", url: str, stop: threading.Event) -> QueueFacts:
+def read_queue(client: "SQSClient", url: str, stop: threading.Event) -> QueueState:
     """Reads the event queue's attributes.
 
     Raises:
@@ -74,11 +73,7 @@ def read_queue(client: "SQSClient", url: str, stop: threading.Event) -> QueueFac
             f"SQS_EXPORT_EVENTS_QUEUE_URL must name a queue whose VisibilityTimeout is at least"
             f" {MIN_VISIBILITY_SECONDS} seconds (it is {visibility})"
         )
-    redrive: dict[str, Any] = json.loads(attributes.get("RedrivePolicy") or "{}")
-    count = redrive.get("maxReceiveCount")
-    return QueueFacts(
-        visibility, int(count) if count is not None else None, redrive.get("deadLetterTargetArn")
-    )
+    return QueueState(visibility, redrive_policy(attributes))
 
 
 def dead_letter_url(

@@ -183,7 +183,7 @@ class AuditPart:
             dead_letter_url(sqs, url, None, cancelled)
         elif settings.queue_url is not None:
             facts = read_queue(sqs, settings.queue_url, cancelled)
-            url = dead_letter_url(sqs, None, facts.dead_letter_arn, cancelled)
+            url = dead_letter_url(sqs, None, facts.redrive.dead_letter_arn, cancelled)
         if url is None:
             get_logger().warning(
                 "no_quarantine",

@@ -61,6 +61,11 @@ def translate(error: Exception, operation: str) -> AwsError:
     return Transient(operation, name)
 
 
+def api_name(method: Callable[..., Any]) -> str:
+    """The API's name of a client's method: `UpdateItem` for `update_item`."""
+    return "".join(part.capitalize() for part in method.__name__.split("_"))
+
+
 def call(method: Callable[..., T], /, **arguments: Any) -> T:
     """Calls a client's method.
 
@@ -82,7 +87,7 @@ def call(method: Callable[..., T], /, **arguments: Any) -> T:
     except Exception as error:  # noqa: BLE001 - botocore raises more than its own types: RuntimeError where
         # refreshed credentials are still expired, OSError where a token file cannot be read, TypeError for
         # an answer of another shape. None of them may end the thread that called.
-        name = "".join(part.capitalize() for part in method.__name__.split("_"))
+        name = api_name(method)
         if not isinstance(error, _EXPECTED_EXCEPTIONS):
             # A defect, here or in botocore, that would look like an outage for ever.
             get_logger().error("aws_call_defect", operation=name, exc_info=error)

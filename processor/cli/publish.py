@@ -13,11 +13,11 @@ import typer
 
 from handlers.envelopes import InvalidEvent
 from handlers.events import ExportEvent, decode
+from processor.aws.sqs import SQS_MAX_BATCH_BYTES
 from processor.cli import CommandFailed, complain
 from processor.cli.output import json_line, progress
 from processor.cli.sending import Outgoing, batches, send_batch
 from processor.cli.session import aws_errors, connect, usage_error
-from processor.dead_letters import SQS_MAX_BATCH_BYTES
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient

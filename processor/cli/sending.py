@@ -1,15 +1,16 @@
-"""Sends events to the event queue in batches, each answer read entry by entry."""
+"""Sends events to the event queue in batches."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from threading import Event
+from typing import TYPE_CHECKING
 
-from processor.aws.errors import Rejected
-from processor.cli.session import TRIES, patiently, pause
-from processor.dead_letters import SQS_MAX_BATCH, SQS_MAX_BATCH_BYTES
+from processor.aws.sqs import BatchResult, batch_call, runs
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
+
+TRIES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,67 +21,37 @@ class Outgoing:
     group_id: str | None = None
     deduplication_id: str | None = None
 
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """What the queue said, by position in the batch. Who is in neither was not taken this time.
-
-    `taken` holds the new message ids, `refused` SQS's code for what it will never take.
-    """
-
-    taken: Mapping[int, str]
-    refused: Mapping[int, str]
+    def entry(self) -> dict[str, str]:
+        """The event as an entry of SendMessageBatch, without `Id`."""
+        fifo = {"MessageGroupId": self.group_id, "MessageDeduplicationId": self.deduplication_id}
+        return {
+            "MessageBody": self.body,
+            **{name: value for name, value in fifo.items() if value is not None},
+        }
 
 
 def batches(events: Sequence[Outgoing]) -> Iterator[Sequence[Outgoing]]:
     """Cuts events into runs that one call takes; an event beyond the limit goes alone."""
-    start = size = 0
-    for index, event in enumerate(events):
-        length = len(event.body.encode())
-        if index > start and (index - start == SQS_MAX_BATCH or size + length > SQS_MAX_BATCH_BYTES):
-            yield events[start:index]
-            start, size = index, 0
-        size += length
-    if start < len(events):
-        yield events[start:]
+    for run in runs([event.entry() for event in events]):
+        yield events[run.start : run.stop]
 
 
-def send_batch(client: "SQSClient", url: str, batch: Sequence[Outgoing]) -> Answers:
-    """Sends one batch, and again the entries that SQS did not take for its own reasons.
+def send_batch(
+    client: "SQSClient", url: str, batch: Sequence[Outgoing], pause: Event | None = None
+) -> BatchResult:
+    """Sends one batch, and repeats the entries that failed for SQS's reasons.
+
+    Args:
+        client: SQS.
+        url: the queue's URL.
+        batch: what one call takes.
+        pause: waits between tries; a new event if left out.
 
     Raises:
-        AwsError: if the queue takes nothing: it is missing, forbidden or does not answer.
+        AwsError: if the queue took nothing: it is missing, forbidden or does not answer.
     """
-    entries = {index: _entry(index, event) for index, event in enumerate(batch)}
-    taken: dict[int, str] = {}
-    refused: dict[int, str] = {}
-    for attempt in range(TRIES):
-        if attempt:
-            pause(attempt - 1)
-        left = [index for index in entries if index not in taken and index not in refused]
-        try:
-            answer: Any = patiently(
-                client.send_message_batch, QueueUrl=url, Entries=[entries[index] for index in left]
-            )
-        except Rejected as rejected:
-            if len(batch) == 1:
-                return Answers({}, {0: rejected.code})
-            for index in left:  # one of them is at fault: each on its own shows which
-                alone = send_batch(client, url, [batch[index]])
-                if alone.taken:
-                    taken[index] = alone.taken[0]
-                if alone.refused:
-                    refused[index] = alone.refused[0]
-            break
-        taken |= {int(each["Id"]): each["MessageId"] for each in answer.get("Successful", [])}
-        failed = answer.get("Failed", [])
-        refused |= {int(each["Id"]): str(each.get("Code")) for each in failed if each.get("SenderFault")}
-        if len(taken) + len(refused) == len(entries):
-            break
-    return Answers(taken, refused)
-
-
-def _entry(index: int, event: Outgoing) -> dict[str, str]:
-    fifo = {"MessageGroupId": event.group_id, "MessageDeduplicationId": event.deduplication_id}
-    entry = {"Id": str(index), "MessageBody": event.body}
-    return entry | {name: value for name, value in fifo.items() if value is not None}
+    entries = [event.entry() for event in batch]
+    result = batch_call(client.send_message_batch, url, entries, stop=pause or Event(), tries=TRIES)
+    if result.error is not None and not result.taken:
+        raise result.error
+    return result

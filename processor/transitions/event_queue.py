@@ -1,35 +1,42 @@
 """The event queue: receive, delete and make visible again, with every batch answer read entry by entry."""
 
 import math
-import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from processor.aws.calls import call
-from processor.aws.errors import AwsError, Misconfigured, Transient
-from processor.aws.sqs import done_and_refused
+from processor.aws.errors import Transient
+from processor.aws.sqs import SQS_MAX_BATCH, BatchResult, batch_call
+from processor.backoff import full_delay_seconds, jittered
 from processor.observability.metrics import Metric, Metrics
 from processor.transitions.messages import Message
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
 
-SQS_MAX_BATCH = 10  # entries of a batch call ("Amazon SQS message quotas")
-BACK_OFF_FIRST_SECONDS = 2
-BACK_OFF_MAX_SECONDS = 60
-_TRIES = 3
-_TRY_AGAIN_SECONDS = 0.2
-
-T = TypeVar("T")
+_BACK_OFF_FIRST_SECONDS = 2
+_BACK_OFF_MAX_SECONDS = 60
 
 
-def back_off_seconds(receive_count: int) -> int:
-    """How long a message that was left stays invisible: 2 s doubling per receive, at most 60 s, the last
-    half of it at random (contract section 3)."""
-    whole = min(BACK_OFF_MAX_SECONDS, BACK_OFF_FIRST_SECONDS * 2 ** min(receive_count - 1, 10))
-    return max(1, round(random.uniform(whole / 2, whole)))
+def back_off_seconds(receive_count: int, jitter: Callable[[float], float] = jittered) -> int:
+    """How long a message that was left stays invisible: 2 s doubling per receive, at most 60 s, and jitter
+    (docs/contract.md, section 3)."""
+    whole = full_delay_seconds(
+        receive_count, first_seconds=_BACK_OFF_FIRST_SECONDS, most_seconds=_BACK_OFF_MAX_SECONDS
+    )
+    return max(1, round(jitter(whole)))
+
+
+@dataclass(frozen=True, slots=True)
+class GivenBack:
+    """Which messages stay hidden until their visibility timeout ends, and whether SQS answered the last call,
+    also with a refusal."""
+
+    undone: Sequence[Message]
+    answered: bool
 
 
 class EventQueue:
@@ -91,95 +98,44 @@ class EventQueue:
             The messages that may still be there; they come back and count as duplicates.
         """
 
-        def entry(index: int, message: Message) -> dict[str, Any]:
-            return {"Id": str(index), "ReceiptHandle": message.receipt_handle}
+        entries = [{"ReceiptHandle": message.receipt_handle} for message in messages]
+        result = self._batch_call(
+            self._settling.delete_message_batch,
+            entries,
+            until,
+            lambda entries: self._metrics.count(Metric.DELETES_RETRIED, entries),
+        )
+        return [messages[index] for index in result.not_taken]
 
-        method = self._settling.delete_message_batch
-        undone, _ = self._batches(method, messages, entry, until, Metric.DELETES_RETRIED)
-        return undone
-
-    def make_visible(
-        self, messages: Sequence[tuple[Message, int]], until: float = math.inf
-    ) -> tuple[list[Message], bool]:
+    def make_visible(self, messages: Sequence[tuple[Message, int]], until: float = math.inf) -> GivenBack:
         """Gives messages back to the queue, each to be received again after so many seconds.
 
         Args:
             messages: any number, with their seconds.
             until: as in `delete`.
-
-        Returns:
-            The messages that come back only after their visibility timeout; and whether SQS answered the
-            last call, be it with a refusal.
         """
+        entries = [
+            {"ReceiptHandle": message.receipt_handle, "VisibilityTimeout": seconds}
+            for message, seconds in messages
+        ]
+        result = self._batch_call(
+            self._settling.change_message_visibility_batch, entries, until, lambda _entries: None
+        )
+        return GivenBack([messages[index][0] for index in result.not_taken], result.answered)
 
-        def entry(index: int, pair: tuple[Message, int]) -> dict[str, Any]:
-            message, seconds = pair
-            return {"Id": str(index), "ReceiptHandle": message.receipt_handle, "VisibilityTimeout": seconds}
-
-        method = self._settling.change_message_visibility_batch
-        undone, answered = self._batches(method, messages, entry, until, None)
-        return [message for message, _ in undone], answered
-
-    def _batches(
+    def _batch_call(
         self,
         method: Callable[..., Any],
-        things: Sequence[T],
-        entry: Callable[[int, T], dict[str, Any]],
+        entries: Sequence[Mapping[str, Any]],
         until: float,
-        retried: Metric | None,
-    ) -> tuple[list[T], bool]:
-        undone: list[T] = []
-        answered = True
-        for chunk in chunks(things, SQS_MAX_BATCH):
-            if not answered and self._abandon.is_set():
-                undone += chunk
-                continue
-            tries = _TRIES if answered else 1  # a silent SQS costs a time-out for each call
-            left, answered = self._batch(method, chunk, entry, until=until, tries=tries, retried=retried)
-            undone += left
-        return undone, answered
-
-    def _batch(
-        self,
-        method: Callable[..., Any],
-        chunk: Sequence[T],
-        entry: Callable[[int, T], dict[str, Any]],
-        *,
-        until: float,
-        tries: int,
-        retried: Metric | None,
-    ) -> tuple[list[T], bool]:
-        """What of the chunk is not done, and whether SQS answered the last call."""
-        left = dict(enumerate(chunk))
-        undone: list[T] = []
-        answered = False
-        for attempt in range(tries):
-            if attempt:
-                if self._abandon.wait(_TRY_AGAIN_SECONDS * 4 ** (attempt - 1) * random.uniform(0.5, 1)):
-                    break
-                if retried:
-                    self._metrics.count(retried, len(left))
-            if self._monotonic() >= until:
-                break
-            entries = [entry(index, thing) for index, thing in left.items()]
-            answered = False
-            try:
-                answer = call(method, QueueUrl=self._url, Entries=entries)
-                done, refused = done_and_refused("Batch", answer)
-            except Misconfigured:
-                answered = True
-                break
-            except AwsError:
-                continue
-            answered = True
-            undone += [left[index] for index in refused if index in left]
-            left = {index: thing for index, thing in left.items() if index not in done | refused}
-            if not left:
-                break
-        return undone + list(left.values()), answered
-
-
-def chunks(things: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    """The things in runs of at most so many."""
-    for start in range(0, len(things), size):
-        yield things[start : start + size]
+        on_retry: Callable[[int], None],
+    ) -> BatchResult:
+        return batch_call(
+            method,
+            self._url,
+            entries,
+            stop=self._abandon,
+            deadline=until,
+            on_retry=on_retry,
+            monotonic=self._monotonic,
+        )

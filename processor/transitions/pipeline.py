@@ -74,7 +74,7 @@ class TransitionsPipeline:
         if settings.dlq_url == url:
             raise SettingsError(_ANOTHER_QUEUE)
         facts = read_queue(sqs, url, cancelled)
-        dlq_url = dead_letter_url(sqs, settings.dlq_url, facts.dead_letter_arn, cancelled)
+        dlq_url = dead_letter_url(sqs, settings.dlq_url, facts.redrive.dead_letter_arn, cancelled)
         if dlq_url == url:
             raise SettingsError(_ANOTHER_QUEUE)
         check_table(self._aws.dynamodb(), settings.table, cancelled)
@@ -88,7 +88,7 @@ class TransitionsPipeline:
         )
         dead_letters = DeadLetterQueue(sqs, dlq_url, self._clock, self._abandon)
         breaker = CircuitBreaker(table.probe, self._metrics, self._health)
-        settlement = Settlement(queue, dead_letters, self._metrics, facts.max_receive_count)
+        settlement = Settlement(queue, dead_letters, self._metrics, facts.redrive.max_receive_count)
         applier = Applier(table, choose_writer(settings.write_mode, table), self._clock, settings.ttl_seconds)
         longest_call = settings.poll_seconds + 15
         for number in range(settings.receivers):
@@ -119,7 +119,7 @@ class TransitionsPipeline:
             "transitions_started",
             receivers=settings.receivers,
             visibility_seconds=facts.visibility_seconds,
-            max_receive_count=facts.max_receive_count,
+            max_receive_count=facts.redrive.max_receive_count,
         )
 
     def stop(self, deadline: float) -> None:

@@ -16,12 +16,13 @@ from handlers.events import ExportEvent, decode
 from handlers.transitions import Outcome
 from processor.aws.clients import SETTLE_CALL_SECONDS
 from processor.aws.errors import AwsError, Misconfigured
+from processor.aws.sqs import SQS_MAX_BATCH
 from processor.observability.health import Heartbeat
 from processor.observability.log import get_logger
 from processor.observability.metrics import Metric, Metrics
 from processor.transitions.applier import Applier
 from processor.transitions.circuit_breaker import CircuitBreaker
-from processor.transitions.event_queue import SQS_MAX_BATCH, EventQueue
+from processor.transitions.event_queue import EventQueue
 from processor.transitions.messages import EventResult, Message, SettlementPlan, newest_handles, waves
 from processor.transitions.results import out_of_time, paused
 from processor.transitions.settlement import Settlement

@@ -89,14 +89,14 @@ class Settlement:
         pairs += [(message, 0) for message in settled.untried]
         if not pairs:
             return True
-        undone, answered = self._queue.make_visible(pairs, until)
-        if undone:
+        given_back = self._queue.make_visible(pairs, until)
+        if given_back.undone:
             get_logger().warning(
                 "release_failed",
-                messages=len(undone),
+                messages=len(given_back.undone),
                 consequence="they come back after the visibility timeout",
             )
-        return answered or len(undone) < len(pairs)
+        return given_back.answered or len(given_back.undone) < len(pairs)
 
     def _copy(self, doomed: Sequence[EventResult], settled: SettlementPlan, until: float) -> None:
         sent = self._dead_letters.send(

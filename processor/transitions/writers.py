@@ -13,7 +13,6 @@ from handlers.transitions import Change
 from handlers.writes import statement
 from processor.aws.calls import call
 from processor.aws.errors import AwsError, Rejected, Transient
-from processor.transitions.event_queue import chunks
 from processor.transitions.status_table import (
     TRIES,
     Answer,
@@ -95,7 +94,8 @@ class BatchWriter:
         answers: list[Answer | None] = []
         down: Failed | None = None
         no_batches = False
-        for chunk in chunks(changes, MAX_STATEMENTS):
+        for start in range(0, len(changes), MAX_STATEMENTS):
+            chunk = changes[start : start + MAX_STATEMENTS]
             if down is None and not self._table.has_time(deadline):
                 down = Failed(NotTried("BatchExecuteStatement", "OutOfTime"))
             if down or no_batches:

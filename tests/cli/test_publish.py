@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from handlers.timestamps import format_timestamp
-from processor.cli import sending
-from processor.cli.sending import Outgoing, batches, send_batch
-from processor.cli.session import TRIES
+from processor.aws.sqs import BatchResult
+from processor.cli.sending import TRIES, Outgoing, batches, send_batch
 from processor.localaws.embedded_aws import EmbeddedAws
 from tests.cli.conftest import Command
 from tests.cli.processes import run_in_terminal
 from tests.cli.refusing_proxy import refusing_proxy
 from tests.resources import drained_messages, queue_pair
+from tests.transitions.rig import NoWaiting
 
 SEND = "AmazonSQS.SendMessageBatch"
 
@@ -237,12 +237,8 @@ class ScriptedQueue:
 
 
 class TestSending:
-    @pytest.fixture(autouse=True)
-    def no_pauses(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(sending, "pause", lambda _attempt: None)
-
-    def send(self, queue: Any, *bodies: str) -> sending.Answers:
-        return send_batch(queue, "url", [Outgoing(body) for body in bodies])
+    def send(self, queue: Any, *bodies: str) -> BatchResult:
+        return send_batch(queue, "url", [Outgoing(body) for body in bodies], NoWaiting())
 
     def test_what_failed_for_sqs_s_reasons_is_sent_again_alone(self) -> None:
         queue = ScriptedQueue({"b": ("InternalError", False)})

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from processor.aws.errors import Transient
 from processor.observability.metrics import Metric, Metrics
-from processor.transitions.event_queue import EventQueue, back_off_seconds, chunks
+from processor.transitions.event_queue import EventQueue, GivenBack, back_off_seconds
 from processor.transitions.messages import Message, newest_handles, waves
 from tests.handlers.making import at
 from tests.transitions.rig import NoWaiting, message, service_error, timeout
@@ -147,7 +147,7 @@ def test_no_call_begins_after_the_deadline() -> None:
     batch = messages(50)
     assert queue.delete(batch, until=7.0) == batch
     assert len(client.batches) == 3
-    assert queue.make_visible([(batch[0], 0)], until=7.0) == (batch[:1], False)
+    assert queue.make_visible([(batch[0], 0)], until=7.0) == GivenBack(batch[:1], answered=False)
     assert len(client.batches) == 3
 
 
@@ -173,7 +173,7 @@ def test_each_message_gets_its_own_visibility_and_failures_are_told() -> None:
     client = BatchClient(*[fail("h1")] * 3)
     batch = messages(3)
     pairs = [(batch[0], 0), (batch[1], 4), (batch[2], 60)]
-    assert queue_on(client).make_visible(pairs) == ([batch[1]], True)
+    assert queue_on(client).make_visible(pairs) == GivenBack([batch[1]], answered=True)
     assert [entry["VisibilityTimeout"] for entry in client.batches[0]] == [0, 4, 60]
     assert client.sizes == [3, 1, 1]
 
@@ -192,7 +192,7 @@ def test_a_refusal_to_give_back_is_told_from_silence(answer: Any, *, answered: b
     queue = queue_on(BatchClient(answer))
     queue._abandon.set()
     [held] = messages(1)
-    assert queue.make_visible([(held, 0)]) == ([held], answered)
+    assert queue.make_visible([(held, 0)]) == GivenBack([held], answered)
 
 
 def test_once_a_drain_ends_no_try_is_repeated() -> None:
@@ -383,10 +383,3 @@ def test_steps_keep_the_order_of_each_group_and_lose_nothing(arrived: list[tuple
     for step in cut:
         for group in "AB":
             assert len({export_of[name] for name in step if group_of[name] == group}) <= 1
-
-
-@given(st.lists(st.integers()), st.integers(1, 7))
-def test_chunks_are_all_of_it_in_order(things: list[int], size: int) -> None:
-    cut = list(chunks(things, size))
-    assert [each for chunk in cut for each in chunk] == things
-    assert all(0 < len(chunk) <= size for chunk in cut)

@@ -8,8 +8,10 @@ import pytest
 from handlers.events import decode
 from handlers.transitions import Outcome
 from processor.aws.errors import Transient
-from processor.dead_letters import DeadLetter, Sent
+from processor.aws.sqs import BatchResult
+from processor.dead_letters import DeadLetter
 from processor.observability.metrics import Metrics
+from processor.transitions.event_queue import GivenBack
 from processor.transitions.messages import EventResult, Message, SettlementPlan
 from processor.transitions.results import paused, retry
 from processor.transitions.settlement import Settlement
@@ -32,21 +34,21 @@ class World:
         collaborators: Any = self
         self.settlement = Settlement(collaborators, collaborators, Metrics(), LAST_RECEIVE)
 
-    def send(self, letters: Sequence[DeadLetter], until: float) -> Sent:
+    def send(self, letters: Sequence[DeadLetter], until: float) -> BatchResult:
         assert until == UNTIL
         self.letters += letters
-        return Sent(frozenset(range(len(letters))), frozenset())
+        return BatchResult(dict.fromkeys(range(len(letters)), "id"), {})
 
     def delete(self, messages: Sequence[Message], until: float) -> list[Message]:
         assert until == UNTIL
         self.calls.append(("delete", list(messages)))
         return list(messages) if self.silent else []
 
-    def make_visible(self, pairs: Sequence[tuple[Message, int]], until: float) -> tuple[list[Message], bool]:
+    def make_visible(self, pairs: Sequence[tuple[Message, int]], until: float) -> GivenBack:
         assert until == UNTIL
         self.calls.append(("make_visible", list(pairs)))
         undone = [each for each, _ in pairs] if self.silent or self.refuses else []
-        return undone, not self.silent
+        return GivenBack(undone, not self.silent)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Asks AWS for what `check` judges. Nothing here changes anything."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from processor.aws.calls import call
 from processor.aws.clients import Aws
 from processor.aws.errors import AwsError, Transient
+from processor.aws.sqs import redrive_policy
 from processor.cli.session import pause
 from processor.settings import Settings
 
@@ -16,14 +16,6 @@ if TYPE_CHECKING:
 
 Answer = Mapping[str, Any] | AwsError
 """What AWS said, or the error in its place."""
-
-
-@dataclass(frozen=True, slots=True)
-class RedrivePolicy:
-    """Where the event queue sends what was received too often; both None where it has no policy."""
-
-    arn: str | None
-    max_receive_count: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +108,6 @@ def ask(method: Callable[..., Any], part: str | None = None, /, **arguments: Any
     return found
 
 
-def redrive_policy(queue: Mapping[str, Any]) -> RedrivePolicy:
-    """Reads it from a queue's attributes."""
-    policy: dict[str, Any] = json.loads(queue.get("RedrivePolicy") or "{}")
-    count = policy.get("maxReceiveCount")
-    return RedrivePolicy(policy.get("deadLetterTargetArn"), None if count is None else int(count))
-
-
 def _status_table(client: "DynamoDBClient", name: str) -> TableFacts | AwsError:
     description = ask(client.describe_table, "Table", TableName=name)
     if isinstance(description, AwsError):
@@ -136,7 +121,7 @@ def _status_table(client: "DynamoDBClient", name: str) -> TableFacts | AwsError:
 
 def _named_queue(get_queue_url: Callable[..., Any], queue: Answer) -> str | AwsError | None:
     """The URL of the queue that the redrive policy names."""
-    arn = None if isinstance(queue, AwsError) else redrive_policy(queue).arn
+    arn = None if isinstance(queue, AwsError) else redrive_policy(queue).dead_letter_arn
     if arn is None:
         return None
     account, name = arn.split(":")[-2:]

@@ -8,16 +8,17 @@ from typing import Any
 
 from handlers.events import CLOCK_TOLERANCE
 from processor.aws.errors import AwsError, NotFound
+from processor.aws.sqs import SQS_MAX_RECEIVES, redrive_policy
+from processor.backoff import shortest
 from processor.cli.check.finding import Finding, fine, wrong
-from processor.cli.check.probe import Facts, QueueFacts, redrive_policy
+from processor.cli.check.probe import Facts, QueueFacts
 from processor.cli.check.target import Place
 from processor.cli.check.unread import unread
 from processor.settings import Settings
 from processor.startup_checks import MIN_VISIBILITY_SECONDS
-from processor.transitions.event_queue import BACK_OFF_FIRST_SECONDS, BACK_OFF_MAX_SECONDS
+from processor.transitions.event_queue import back_off_seconds
 
 USUAL_RECEIVES = 60  # contract section 3
-SQS_MAX_RECEIVES = 1_000  # maxReceiveCount ("SetQueueAttributes")
 EVENT_QUEUE: Mapping[str, str] = {
     "VisibilityTimeout": "120",
     "ReceiveMessageWaitTimeSeconds": "20",
@@ -41,11 +42,7 @@ _REGION_OF_URL = re.compile(r"https://(?:sqs|queue)\.([a-z]{2}-[a-z0-9-]+-\d)\.a
 def shortest_wait_seconds(receives: int) -> int:
     """How long a message that nobody can use yet waits at least until its last receive: the back-offs of
     contract section 3 with all the luck of their jitter missing."""
-    wholes = (
-        min(BACK_OFF_MAX_SECONDS, BACK_OFF_FIRST_SECONDS * 2 ** min(receive - 1, 10))
-        for receive in range(1, receives)
-    )
-    return sum(max(1, whole // 2) for whole in wholes)
+    return sum(back_off_seconds(receive, jitter=shortest) for receive in range(1, receives))
 
 
 def receives_needed(ttl_seconds: int) -> int:
@@ -100,7 +97,8 @@ def judge_queues(settings: Settings, facts: Facts, place: Place) -> Iterator[Fin
         yield _room(events, letters, place)
         yield _permission(events, letters, place)
     elif letters is not None:
-        known = facts.dlq.url if isinstance(facts.dlq, QueueFacts) else redrive_policy(events.attributes).arn
+        named = redrive_policy(events.attributes).dead_letter_arn
+        known = facts.dlq.url if isinstance(facts.dlq, QueueFacts) else named
         yield _not_there(_name(known or ""), letters, DEAD_LETTER_QUEUE, place)
 
 
@@ -135,14 +133,14 @@ def _redrive(events: Queue, letters: Queue | None, settings: Settings, place: Pl
     policy = redrive_policy(events.attributes)
     needed = receives_needed(settings.ttl_seconds)
     usual = max(USUAL_RECEIVES, needed)
-    if letters is not None and policy.arn != letters.arn:
-        found = "missing" if policy.arn is None else f"leads to {_name(policy.arn)}"
+    if letters is not None and policy.dead_letter_arn != letters.arn:
+        found = "missing" if policy.dead_letter_arn is None else f"leads to {_name(policy.dead_letter_arn)}"
         return wrong(
             subject,
             f"{found}, must lead to {letters.name}, the SQS_EXPORT_EVENTS_DLQ_URL",
             _redrive_to(place, events.url, letters.arn, usual),
         )
-    if policy.arn is None:
+    if policy.dead_letter_arn is None:
         name = f"{events.name.removesuffix('.fifo')}-dlq{'.fifo' if events.name.endswith('.fifo') else ''}"
         create = _create(place, name, DEAD_LETTER_QUEUE)
         arn = f"{events.arn.rpartition(':')[0]}:{name}"
@@ -155,7 +153,7 @@ def _redrive(events: Queue, letters: Queue | None, settings: Settings, place: Pl
         subject,
         f"{waits}, which must be more than the TTL of {settings.ttl_seconds} s and"
         f" {CLOCK_TOLERANCE.seconds} s for clocks that differ",
-        _redrive_to(place, events.url, policy.arn, usual),
+        _redrive_to(place, events.url, policy.dead_letter_arn, usual),
     )
 
 

@@ -9,9 +9,9 @@ from threading import Event
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from processor.aws.sqs import SQS_MAX_BATCH
 from processor.cli.dlq.letters import Letter
 from processor.cli.session import patiently
-from processor.dead_letters import SQS_MAX_BATCH
 from processor.observability.metrics import Metrics
 from processor.transitions.event_queue import EventQueue
 from processor.transitions.messages import Message

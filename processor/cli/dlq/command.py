@@ -1,6 +1,5 @@
 """The command group `dlq`: what was rejected and why, and the way back."""
 
-import json
 from datetime import UTC, datetime
 from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +11,7 @@ from rich.text import Text
 from handlers.transitions import DISPOSITIONS, Disposition, Outcome
 from processor.audit.quarantine import OUTCOME as QUARANTINED
 from processor.aws.clients import Aws
+from processor.aws.sqs import redrive_policy
 from processor.cli import EXIT_FAILED, CommandFailed
 from processor.cli.dlq.browser import Walk
 from processor.cli.dlq.letters import UNMARKED, Letter
@@ -158,8 +158,8 @@ def dlq_url(settings: Settings, aws: Aws) -> str:
     one_try = Event()
     one_try.set()
     try:
-        policy = json.loads(answer.get("Attributes", {}).get("RedrivePolicy") or "{}")
-        return dead_letter_url(client, None, policy.get("deadLetterTargetArn"), one_try)
+        policy = redrive_policy(answer.get("Attributes", {}))
+        return dead_letter_url(client, None, policy.dead_letter_arn, one_try)
     except StartError as missing:
         raise CommandFailed(str(missing)) from None
 

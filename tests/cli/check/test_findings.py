@@ -16,7 +16,6 @@ from processor.cli.check.queues import judge_queues, receives_needed, shortest_w
 from processor.cli.check.tables import judge_status_table
 from processor.cli.check.target import Place
 from processor.settings import Settings
-from processor.transitions.event_queue import back_off_seconds
 from tests.infra.cloudformation import resources
 
 ACCOUNT = "123456789012"
@@ -83,13 +82,9 @@ def without(attributes: Mapping[str, str], name: str) -> dict[str, str]:
 
 
 class TestWaiting:
-    def test_the_shortest_wait_is_that_of_the_back_offs_with_no_luck(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("processor.transitions.event_queue.random.uniform", lambda low, _high: low)
-        for receives in (1, 2, 6, 7, 60):
-            waits = sum(back_off_seconds(receive) for receive in range(1, receives))
-            assert shortest_wait_seconds(receives) == waits
+    def test_the_shortest_wait_is_the_sum_of_the_shortest_back_offs(self) -> None:
+        assert [shortest_wait_seconds(receives) for receives in (1, 2, 6, 7)] == [0, 1, 31, 61]
+        assert shortest_wait_seconds(60) == 31 + 54 * 30
 
     def test_the_contract_s_60_receives_outlast_its_900_seconds(self) -> None:
         assert receives_needed(900) < 60
