@@ -5,8 +5,6 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from handlers.export import Status
-
 MAX_ENTRY_JSON_BYTES = 15 * 1_024
 """No entry's JSON is longer, so that a log line that holds it stays under 16 KiB (contract section 4)."""
 
@@ -68,7 +66,3 @@ class AuditEntry(_Part):
     def to_json(self) -> str:
         """The entry as one line of JSON in the contract's order, without a line feed."""
         return self.model_dump_json(by_alias=True)
-
-
-FINISHED_STATUSES = frozenset({Status.COMPLETED.value, Status.FAILED.value})
-"""What an export can end with; one that expired with any other status was never finished."""

@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, Literal
 
-from handlers.audit import FINISHED_STATUSES, Actor, AuditEntry, AuditSource
+from handlers.audit import Actor, AuditEntry, AuditSource
 from handlers.export import (
     MAX_ERROR_BYTES,
     MAX_FILE_NAME_CHARS,
@@ -24,6 +24,7 @@ from handlers.export import (
 )
 from handlers.masking import mask_urls
 from handlers.timestamps import format_timestamp, from_epoch_seconds, normalize_timestamp
+from handlers.transitions import is_terminal
 
 TTL_ACTOR = Actor(type="Service", principal_id="dynamodb.amazonaws.com")
 """`userIdentity` of a deletion by TTL (DynamoDB Developer Guide, "DynamoDB Streams and Time to Live")."""
@@ -87,7 +88,7 @@ def audit_entry(record: StreamRecord, *, source: ShardSource, read_at: datetime)
         action="export.expired" if by_ttl else "export.deleted",
         request_id=_request_id(_mapping(change.get("Keys")) or _own_key(image)),
         last_status=status,
-        finished=status in FINISHED_STATUSES,
+        finished=status is not None and is_terminal(Status(status)),
         created_at=_timestamp(image, "createdAt"),
         updated_at=_timestamp(image, "updatedAt"),
         expires_at=expires_at,

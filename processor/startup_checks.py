@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from processor.aws.calls import call
 from processor.aws.errors import AwsError, Misconfigured, NoCredentials, NotFound, Rejected
 from processor.aws.sqs import RedrivePolicy, redrive_policy
+from processor.backoff import BackOff
 from processor.observability.log import get_logger
 from processor.settings import SettingsError
 
@@ -53,7 +54,7 @@ def read_queue(client: "SQSClient", url: str, stop: threading.Event) -> QueueSta
     """
     attributes: Mapping[Any, str] = {}
     try:
-        answer = insist(
+        answer = retry_at_start(
             "the event queue",
             stop,
             lambda: call(
@@ -87,7 +88,7 @@ def dead_letter_url(
     """
     if configured:
         try:
-            insist(
+            retry_at_start(
                 "the dead-letter queue",
                 stop,
                 lambda: call(client.get_queue_attributes, QueueUrl=configured, AttributeNames=["QueueArn"]),
@@ -104,7 +105,7 @@ def dead_letter_url(
         )
     account, name = arn.split(":")[-2:]
     try:
-        return insist(
+        return retry_at_start(
             "the dead-letter queue",
             stop,
             lambda: call(client.get_queue_url, QueueName=name, QueueOwnerAWSAccountId=account)["QueueUrl"],
@@ -123,14 +124,13 @@ def check_table(client: "DynamoDBClient", table: str, stop: threading.Event) -> 
         StartError: if it is missing or its key is another.
     """
     try:
-        answer = insist(f"the table {table}", stop, lambda: call(client.describe_table, TableName=table))
+        answer = retry_at_start(
+            f"the table {table}", stop, lambda: call(client.describe_table, TableName=table)
+        )
     except Misconfigured as refused:
         get_logger().warning("table_not_described", error=str(refused), consequence="its key is not checked")
         return
-    description = answer["Table"]
-    types = {each["AttributeName"]: each["AttributeType"] for each in description["AttributeDefinitions"]}
-    keys = [(each["AttributeName"], each["KeyType"]) for each in description["KeySchema"]]
-    if keys != [("requestId", "HASH")] or types.get("requestId") != "S":
+    if wrong_key(answer["Table"], "requestId"):
         raise StartError(f"the table {table} must have the partition key requestId (S) and no sort key")
 
 
@@ -142,7 +142,7 @@ def check_leases_table(client: "DynamoDBClient", table: str, stop: threading.Eve
     """
     key = {"leaseKey": {"S": "start-up-check"}}
     try:
-        insist(
+        retry_at_start(
             f"the table {table}",
             stop,
             lambda: call(client.get_item, TableName=table, Key=key, ConsistentRead=True),
@@ -161,7 +161,7 @@ def check_audit_stream(client: "KinesisClient", stream: str, stop: threading.Eve
         StartError: if it is missing.
     """
     try:
-        insist(
+        retry_at_start(
             f"the audit stream {stream}",
             stop,
             lambda: call(client.describe_stream_summary, StreamName=stream),
@@ -172,36 +172,66 @@ def check_audit_stream(client: "KinesisClient", stream: str, stop: threading.Eve
         )
 
 
-def insist(what: str, stop: threading.Event, attempt: Callable[[], T], rejected: str = "") -> T:
-    """Makes a call a few times before the thing counts as missing, and for a minute before it counts as
+def wrong_key(description: Mapping[str, Any], key: str) -> str | None:
+    """What is wrong with a table's key, which must be one partition key of type S and no sort key.
+
+    Args:
+        description: DescribeTable's `Table`.
+        key: the partition key's name.
+
+    Returns:
+        The key that the table has, such as `id (N), at (S)`; None if it is the right one.
+    """
+    types = {each["AttributeName"]: each["AttributeType"] for each in description["AttributeDefinitions"]}
+    keys = [(each["AttributeName"], each["KeyType"]) for each in description["KeySchema"]]
+    if keys == [(key, "HASH")] and types.get(key) == "S":
+        return None
+    return ", ".join(f"{attribute} ({types.get(attribute)})" for attribute, _ in keys)
+
+
+def retry_at_start(
+    what: str,
+    stop: threading.Event,
+    attempt: Callable[[], T],
+    rejected: str = "has a name that AWS refuses",
+    monotonic: Callable[[], float] = time.monotonic,
+) -> T:
+    """Repeats a call a few times before the resource counts as missing, and for a minute before it counts as
     unreachable, with growing waits.
 
+    Args:
+        what: the resource, for the error's text.
+        stop: ends the waits.
+        attempt: the call.
+        rejected: what is wrong with the resource if AWS refuses the call's content.
+        monotonic: the clock (seconds).
+
     Raises:
-        StartError: if the thing is missing, AWS does not answer or refuses what the call holds
-            (`rejected` says then what is wrong with the thing), or the service is told to stop.
+        StartError: if the resource is missing, AWS does not answer or refuses the call's content, or the
+            service must stop.
         SettingsError: at once, if there are no credentials.
-        Misconfigured: at once, if the call itself is refused.
+        Misconfigured: at once, if AWS refuses the call itself.
     """
-    give_up_at = time.monotonic() + PATIENCE_SECONDS
-    wait = _FIRST_WAIT_SECONDS
+    give_up_at = monotonic() + PATIENCE_SECONDS
+    back_off = BackOff(_FIRST_WAIT_SECONDS, _MAX_WAIT_SECONDS)
     missing = 0
     while True:
+        wait = back_off.failed()
         try:
             return attempt()
-        except NotFound as absent:
+        except NotFound as error:
             missing += 1
             if missing == _TRIES or stop.wait(wait):
-                raise StartError(f"{what} does not exist in this region and account ({absent})") from None
-        except NoCredentials as nobody:
+                raise StartError(f"{what} does not exist in this region and account ({error})") from None
+        except NoCredentials as error:
             raise SettingsError(
                 "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or a role must give credentials"
-                f" ({nobody})"
+                f" ({error})"
             ) from None
         except Misconfigured:
             raise
-        except Rejected as refused:
-            raise StartError(f"{what} {rejected or 'has a name that AWS refuses'} ({refused})") from None
-        except AwsError as failed:
-            if time.monotonic() + wait > give_up_at or stop.wait(wait):
-                raise StartError(f"{what} cannot be reached ({failed})") from None
-        wait = min(_MAX_WAIT_SECONDS, wait * 2)
+        except Rejected as error:
+            raise StartError(f"{what} {rejected} ({error})") from None
+        except AwsError as error:
+            if monotonic() + wait > give_up_at or stop.wait(wait):
+                raise StartError(f"{what} cannot be reached ({error})") from None

@@ -8,6 +8,7 @@ from processor.cli.check.finding import Finding, fine, unknown, wrong
 from processor.cli.check.probe import Answer, TableFacts
 from processor.cli.check.target import Place
 from processor.cli.check.unread import unread
+from processor.startup_checks import wrong_key
 
 STATUS_KEY = "requestId"
 LEASES_KEY = "leaseKey"
@@ -67,11 +68,9 @@ def _state(name: str, table: Mapping[str, Any], place: Place) -> Iterator[Findin
 
 def _key(name: str, key: str, table: Mapping[str, Any], create: str) -> Finding:
     subject = f"table {name} key"
-    types = {each["AttributeName"]: each["AttributeType"] for each in table["AttributeDefinitions"]}
-    keys = [(each["AttributeName"], each["KeyType"]) for each in table["KeySchema"]]
-    if keys == [(key, "HASH")] and types.get(key) == "S":
+    found = wrong_key(table, key)
+    if found is None:
         return fine(subject, f"{key} (S)")
-    found = ", ".join(f"{attribute} ({types.get(attribute)})" for attribute, _ in keys)
     return wrong(
         subject,
         f"must be {key} (S) alone, is {found}; a key cannot be changed: make another table and name it in the"
