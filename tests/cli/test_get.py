@@ -15,8 +15,8 @@ from processor.cli import get as get_module
 from processor.localaws.embedded_aws import EmbeddedAws
 from tests.cli.conftest import Command
 from tests.cli.processes import run_in_terminal
-from tests.cli.refusing_proxy import refusing_proxy
 from tests.resources import status_table
+from tests.support.proxy import refusing_proxy
 
 SECRET = "X-Amz-Signature=c0ffee"
 URL = f"https://bucket.s3.amazonaws.com/report.csv?{SECRET}"

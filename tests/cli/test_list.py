@@ -11,8 +11,8 @@ from handlers.export import Export, Status
 from processor.localaws.embedded_aws import EmbeddedAws
 from tests.cli.conftest import Command
 from tests.cli.processes import run_in_terminal
-from tests.cli.refusing_proxy import refusing_proxy
 from tests.resources import ClientFactory, status_table
+from tests.support.proxy import refusing_proxy
 
 SECRET = "X-Amz-Signature=c0ffee"
 SCAN = "DynamoDB_20120810.Scan"

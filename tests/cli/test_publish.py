@@ -14,8 +14,8 @@ from processor.cli.sending import TRIES, Outgoing, batches, send_batch
 from processor.localaws.embedded_aws import EmbeddedAws
 from tests.cli.conftest import Command
 from tests.cli.processes import run_in_terminal
-from tests.cli.refusing_proxy import refusing_proxy
 from tests.resources import drained_messages, queue_pair
+from tests.support.proxy import refusing_proxy
 from tests.transitions.rig import NoWaiting
 
 SEND = "AmazonSQS.SendMessageBatch"

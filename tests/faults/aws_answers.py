@@ -7,22 +7,15 @@ services send them.
 import json
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
+
+from tests.support.proxy import Answer
 
 Json = dict[str, Any]
 
 _STATUS = "com.amazonaws.dynamodb.v20120810"
 _CORAL = "com.amazon.coral.availability"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An HTTP answer; `Content-Length` is added when it is sent."""
-
-    status: int
-    body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 _THROTTLES: Mapping[str, tuple[str, ...]] = {

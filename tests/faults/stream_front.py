@@ -14,9 +14,9 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from processor.localaws.clients import emulator_client
-from tests.faults.aws_answers import Answer
 from tests.simulated_stream.client import SimulatedStreamsClient
 from tests.simulated_stream.model import TTL_IDENTITY, SimulatedTable
+from tests.support.proxy import Answer
 
 IDLE_SECONDS = 0.1
 PAGE_RECORDS = 1_000

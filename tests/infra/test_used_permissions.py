@@ -14,7 +14,7 @@ from handlers.export import Export, Status, ttl_of
 from processor.localaws.embedded_aws import EmbeddedAws
 from processor.streams.leases.lease import SHARD_END, lease_key, new_lease, number, to_attributes
 from tests.infra.policies import actions, policy
-from tests.infra.recording_proxy import Permission, recording_proxy
+from tests.infra.recording import Permission, recording_proxy
 from tests.infra.service_process import event, running_service
 from tests.resources import ClientFactory, drained_messages, item_of, stream_arn
 from tests.waiting import eventually

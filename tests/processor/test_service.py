@@ -13,11 +13,10 @@ import pytest
 from handlers.timestamps import format_timestamp, from_epoch_seconds
 from processor.localaws.embedded_aws import EmbeddedAws
 from processor.observability.health import Diagnosis, check
-from tests.cli.refusing_proxy import refusing_proxy
 from tests.handlers.making import SECRET, SIGNED_URL, body
-from tests.processor.freezing_proxy import freezing_proxy
 from tests.processor.service_run import DRAIN_SECONDS, ServiceRun
 from tests.resources import drained_messages, fresh_name, item_of, leases_table, queue_pair, status_table
+from tests.support.proxy import freezing_proxy, refusing_proxy
 from tests.waiting import eventually
 
 ONLY_TRANSITIONS = ("--only", "transitions")

@@ -8,13 +8,13 @@ from processor.cli.check.permissions import UNTRIABLE
 from processor.localaws.embedded_aws import EmbeddedAws
 from tests.cli.check.world import World, findings, named
 from tests.cli.conftest import Command
-from tests.cli.refusing_proxy import refusing_proxy
 from tests.infra.policies import policy
 from tests.resources import (
     drained_messages,
     fresh_name,
     stream_records,
 )
+from tests.support.proxy import refusing_proxy
 
 DYNAMODB = "DynamoDB_20120810"
 STREAMS = "DynamoDBStreams_20120810"

@@ -6,7 +6,7 @@ import pytest
 
 from tests.cli.conftest import Command
 from tests.cli.dlq.dead_letters import EXPIRED, Queues, event, records
-from tests.cli.refusing_proxy import refusing_proxy
+from tests.support.proxy import refusing_proxy
 
 
 def test_only_the_body_goes_back(queues: Queues, command: Command) -> None:

@@ -6,13 +6,10 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import urlsplit
 
-HOST = "127.0.0.1"
+from tests.support.proxy import Answer, Request, Upstream, proxy
+
 KINESIS = "Kinesis_20131202"
 PREFIXES = {
     "AmazonSQS": "sqs",
@@ -102,50 +99,12 @@ def _actions(api: str, operation: str, body: Mapping[str, Any], read_stream: str
 
 @contextmanager
 def recording_proxy(endpoint_url: str) -> Iterator[tuple[str, Recording]]:
-    """Hands every call on to the endpoint; its own URL, and what it has recorded."""
+    """A proxy that notes every call and forwards it: its endpoint URL, and what it has recorded."""
     recording = Recording()
-    upstream = urlsplit(endpoint_url).netloc
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    async def record(request: Request, upstream: Upstream) -> Answer:
+        recording.note(request.target, json.loads(request.body))
+        return await upstream.ask(request)
 
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            recording.note(self.headers["X-Amz-Target"], json.loads(body))
-            connection = HTTPConnection(upstream, timeout=60)
-            try:
-                connection.request("POST", self.path, body, dict(self.headers))
-                answer = connection.getresponse()
-                content = answer.read()
-            except (OSError, HTTPException):
-                self.send_error(HTTPStatus.SERVICE_UNAVAILABLE)
-                return
-            finally:
-                connection.close()
-            self.send_response(answer.status)
-            for name, value in answer.getheaders():
-                if name.lower() not in {
-                    "content-length",
-                    "connection",
-                    "transfer-encoding",
-                    "date",
-                    "server",
-                }:
-                    self.send_header(name, value)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: object) -> None:
-            """Says nothing."""
-
-    server = ThreadingHTTPServer((HOST, 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, name="recording proxy")
-    thread.start()
-    try:
-        yield f"http://{HOST}:{server.server_address[1]}", recording
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with proxy(endpoint_url, record) as url:
+        yield url, recording
