@@ -13,19 +13,12 @@ from tests.infra.pages import blocks, run
 PAGE = INFRA / "README.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 ROW = re.compile(r"^\| `(\w+)` \| (.+) \| (.+) \| (.+) \|$", re.MULTILINE)
-LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)")
 
 
 def section(title: str) -> str:
     """The text from a heading of level two to the next."""
     _, _, rest = TEXT.partition(f"\n## {title}\n")
     return rest.partition("\n## ")[0]
-
-
-def anchors(page: Path) -> set[str]:
-    """The anchors of a page's headings, as GitHub makes them."""
-    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_the_table_of_metrics_is_the_code_s() -> None:
@@ -37,13 +30,6 @@ def test_every_alarm_has_its_paragraph_and_no_other_has_one() -> None:
     named = re.findall(r"^### (export-status-\S+)$", section("Alarms and what to do"), re.MULTILINE)
     alarms = of_type("service.yaml", "AWS::CloudWatch::Alarm").values()
     assert named == [alarm["AlarmName"].replace("<ServiceName>", "export-status") for alarm in alarms]
-
-
-def test_every_link_leads_somewhere() -> None:
-    for target, anchor in LINK.findall(TEXT):
-        page = INFRA / target if target else PAGE
-        assert page.exists(), target
-        assert not anchor or anchor in anchors(page), anchor
 
 
 def test_every_setting_and_parameter_that_is_named_exists() -> None:
