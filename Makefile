@@ -49,6 +49,7 @@ lint: $(READY)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/cfn-lint -- infra/data.yaml infra/service.yaml
 	@$(BIN)/hadolint Dockerfile
+	@$(BIN)/python -m tests.docs.generate --check
 	@if command -v terraform >/dev/null; then terraform fmt -check -recursive infra/terraform; \
 	  else echo "terraform is not installed: its format is not checked"; fi
 

@@ -113,36 +113,125 @@ class Settings(BaseSettings):
         validate_default=False,
     )
 
-    table: Name = Field("export-status", validation_alias="DYNAMODB_EXPORT_STATUS_TABLE")
-    leases_table: Name = Field("export-status-leases", validation_alias="DYNAMODB_EXPORT_LEASES_TABLE")
-    queue_url: Url | None = Field(None, validation_alias="SQS_EXPORT_EVENTS_QUEUE_URL")
-    dlq_url: Url | None = Field(None, validation_alias="SQS_EXPORT_EVENTS_DLQ_URL")
+    table: Name = Field(
+        "export-status", validation_alias="DYNAMODB_EXPORT_STATUS_TABLE", description="the status table"
+    )
+    leases_table: Name = Field(
+        "export-status-leases",
+        validation_alias="DYNAMODB_EXPORT_LEASES_TABLE",
+        description="the table of shard leases and checkpoints; partition key `leaseKey` (S)",
+    )
+    queue_url: Url | None = Field(
+        None,
+        validation_alias="SQS_EXPORT_EVENTS_QUEUE_URL",
+        description=(
+            "the event queue, FIFO if it ends in `.fifo`; required by `run`, `check`, `publish`, `dlq`,"
+            " but not by `run --only audit`"
+        ),
+    )
+    dlq_url: Url | None = Field(
+        None,
+        validation_alias="SQS_EXPORT_EVENTS_DLQ_URL",
+        description=(
+            "the queue for rejected events and refused audit entries; else the one in the event queue's"
+            " redrive policy"
+        ),
+    )
     audit_sinks: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_sinks)] = Field(
-        ("log",), validation_alias="EXPORT_AUDIT_SINKS"
+        ("log",),
+        validation_alias="EXPORT_AUDIT_SINKS",
+        description="where audit entries go: `log`, `kinesis`, or both separated by a comma",
     )
-    audit_stream: Name | None = Field(None, validation_alias="KINESIS_EXPORT_AUDIT_STREAM")
+    audit_stream: Name | None = Field(
+        None,
+        validation_alias="KINESIS_EXPORT_AUDIT_STREAM",
+        description="the audit stream's name; required by the sink `kinesis` and by `audit tail`",
+    )
     ttl_seconds: int = Field(
-        DEFAULT_TTL_SECONDS, ge=1, le=MAX_TTL_SECONDS, validation_alias="EXPORT_STATUS_TTL_SECONDS"
+        DEFAULT_TTL_SECONDS,
+        ge=1,
+        le=MAX_TTL_SECONDS,
+        validation_alias="EXPORT_STATUS_TTL_SECONDS",
+        description="how long an export lives after its request (seconds)",
     )
-    receivers: int = Field(8, ge=1, le=64, validation_alias="EXPORT_RECEIVERS")
-    write_mode: Literal["auto", "batch", "single"] = Field("auto", validation_alias="EXPORT_WRITE_MODE")
-    drain_seconds: int = Field(25, ge=10, le=3_600, validation_alias="EXPORT_DRAIN_SECONDS")
-    audit_buckets: int = Field(16, ge=1, le=256, validation_alias="EXPORT_AUDIT_BUCKETS")
-    lease_failover_seconds: int = Field(10, ge=2, le=600, validation_alias="EXPORT_LEASE_FAILOVER_SECONDS")
-    metrics_seconds: int = Field(60, ge=0, le=3_600, validation_alias="EXPORT_METRICS_SECONDS")
+    receivers: int = Field(
+        8, ge=1, le=64, validation_alias="EXPORT_RECEIVERS", description="threads that receive events"
+    )
+    write_mode: Literal["auto", "batch", "single"] = Field(
+        "auto",
+        validation_alias="EXPORT_WRITE_MODE",
+        description=(
+            "`batch` writes with PartiQL batches, `single` with UpdateItem; `auto` tries whether the"
+            " table supports conditional batches"
+        ),
+    )
+    drain_seconds: int = Field(
+        25,
+        ge=10,
+        le=3_600,
+        validation_alias="EXPORT_DRAIN_SECONDS",
+        description="the budget from SIGTERM to the exit (seconds)",
+    )
+    audit_buckets: int = Field(
+        16,
+        ge=1,
+        le=256,
+        validation_alias="EXPORT_AUDIT_BUCKETS",
+        description="partition keys that Kinesis entries are spread over",
+    )
+    lease_failover_seconds: int = Field(
+        10,
+        ge=2,
+        le=600,
+        validation_alias="EXPORT_LEASE_FAILOVER_SECONDS",
+        description="a lease that is not renewed for so long is free for other tasks (seconds)",
+    )
+    metrics_seconds: int = Field(
+        60,
+        ge=0,
+        le=3_600,
+        validation_alias="EXPORT_METRICS_SECONDS",
+        description="the interval of the metrics line (seconds); 0: no metrics",
+    )
     health_file: Annotated[Path, BeforeValidator(_file)] = Field(
-        Path(DEFAULT_HEALTH_FILE), validation_alias="EXPORT_HEALTH_FILE"
+        Path(DEFAULT_HEALTH_FILE),
+        validation_alias="EXPORT_HEALTH_FILE",
+        description="the file that `healthcheck` reads",
     )
-    log_level: LogLevel = Field("INFO", validation_alias="LOG_LEVEL")
-    log_format: Literal["json", "console"] | None = Field(None, validation_alias="LOG_FORMAT")
-    region: Region | None = Field(None, validation_alias="AWS_REGION")
-    endpoint_url: Url | None = Field(None, validation_alias="AWS_ENDPOINT_URL")
-    endpoint_url_sqs: Url | None = Field(None, validation_alias="AWS_ENDPOINT_URL_SQS")
-    endpoint_url_dynamodb: Url | None = Field(None, validation_alias="AWS_ENDPOINT_URL_DYNAMODB")
+    log_level: LogLevel = Field(
+        "INFO",
+        validation_alias="LOG_LEVEL",
+        description="the lowest level that is written; `DEBUG` shows every outcome",
+    )
+    log_format: Literal["json", "console"] | None = Field(
+        None,
+        validation_alias="LOG_FORMAT",
+        description="JSON lines, or text for people; else `console` on a terminal and `json` elsewhere",
+    )
+    region: Region | None = Field(
+        None,
+        validation_alias="AWS_REGION",
+        description="the region; wins over `AWS_DEFAULT_REGION` and the profile's",
+    )
+    endpoint_url: Url | None = Field(
+        None,
+        validation_alias="AWS_ENDPOINT_URL",
+        description="the endpoint of all services, for emulators; else AWS's own",
+    )
+    endpoint_url_sqs: Url | None = Field(
+        None, validation_alias="AWS_ENDPOINT_URL_SQS", description="the endpoint of SQS"
+    )
+    endpoint_url_dynamodb: Url | None = Field(
+        None, validation_alias="AWS_ENDPOINT_URL_DYNAMODB", description="the endpoint of DynamoDB"
+    )
     endpoint_url_dynamodb_streams: Url | None = Field(
-        None, validation_alias="AWS_ENDPOINT_URL_DYNAMODB_STREAMS"
+        None,
+        validation_alias="AWS_ENDPOINT_URL_DYNAMODB_STREAMS",
+        description="the endpoint of DynamoDB Streams",
     )
-    endpoint_url_kinesis: Url | None = Field(None, validation_alias="AWS_ENDPOINT_URL_KINESIS")
+    endpoint_url_kinesis: Url | None = Field(
+        None, validation_alias="AWS_ENDPOINT_URL_KINESIS", description="the endpoint of Kinesis"
+    )
 
     @property
     def poll_seconds(self) -> int:

@@ -29,15 +29,16 @@ class Kind(Enum):
     """How the values of one interval become what the line says."""
 
     COUNTER = "sum of the interval; 0 if nothing happened"
-    STATE = "highest since the last line; stands until it is set again"
-    PEAK = "highest of the interval; 0 if nobody said anything"
-    HIGHEST = "highest of the interval; left out if nobody said anything"
-    LOWEST = "lowest of the interval; left out if nobody said anything"
-    DISTRIBUTION = "up to 100 values that stand for all of the interval"
+    STATE = "highest since the last line; stays until it changes"
+    PEAK = "highest of the interval; 0 without a value"
+    HIGHEST = "highest of the interval; left out without a value"
+    LOWEST = "lowest of the interval; left out without a value"
+    DISTRIBUTION = "up to 100 values, a sample of the interval"
 
 
 class Part(Enum):
-    """Who speaks of a metric. Counters of a part that runs are always sent, so missing means not running."""
+    """Which part of the service reports a metric. A part that runs always sends its counters: a missing one
+    means that the part does not run."""
 
     TRANSITIONS = "transitions"
     AUDIT = "audit"
@@ -49,7 +50,7 @@ TRANSITIONS, AUDIT, ALL = Part
 
 
 class Metric(Enum):
-    """Every metric: its EMF name (the member's value), unit, kind, who speaks of it, and what it means."""
+    """Every metric: its EMF name (the member's value), unit, kind, part and meaning."""
 
     _value_: str
     unit: str
@@ -65,7 +66,13 @@ class Metric(Enum):
     INVALID = "Invalid", "Count", COUNTER, TRANSITIONS, "events that break the contract"
     EXPIRED = "Expired", "Count", COUNTER, TRANSITIONS, "events that came after the end of their export"
     EARLY = "Early", "Count", COUNTER, TRANSITIONS, "receives of events that wait for their first one"
-    RETRY = "Retry", "Count", COUNTER, TRANSITIONS, "receives that AWS's state sent back to the queue"
+    RETRY = (
+        "Retry",
+        "Count",
+        COUNTER,
+        TRANSITIONS,
+        "receives that AWS's throttling or failure sent back",
+    )
 
     RECEIVE_TO_APPLIED = (
         "ReceiveToApplied",
@@ -79,10 +86,10 @@ class Metric(Enum):
         "Seconds",
         PEAK,
         TRANSITIONS,
-        "since the oldest message in hand was sent; 0 with nothing in hand",
+        "since the oldest received message was sent; 0 without one",
     )
     BATCH_FILL = "BatchFill", "Count", DISTRIBUTION, TRANSITIONS, "messages handled together, of at most 50"
-    DELETES_RETRIED = "DeletesRetried", "Count", COUNTER, TRANSITIONS, "messages whose delete was tried again"
+    DELETES_RETRIED = "DeletesRetried", "Count", COUNTER, TRANSITIONS, "messages whose delete was retried"
     STORE_PAUSED = "StorePaused", "None", STATE, TRANSITIONS, "1 while polling pauses for the table, else 0"
     RECEIVE_ERRORS = "ReceiveErrors", "Count", COUNTER, TRANSITIONS, "receives that failed"
     DEAD_LETTERED = "DeadLettered", "Count", COUNTER, TRANSITIONS, "copies that the dead-letter queue took"
@@ -99,13 +106,13 @@ class Metric(Enum):
     STREAM_LAG = "StreamLag", "Seconds", HIGHEST, AUDIT, "how late the slowest shard here is; 0 when idle"
     HOURS_TO_TRIM = "HoursToTrim", "None", LOWEST, AUDIT, "hours left before unread records are trimmed"
     GAPS = "AuditGaps", "Count", COUNTER, AUDIT, "stretches of the stream that were trimmed unread"
-    QUARANTINED = "Quarantined", "Count", COUNTER, AUDIT, "entries that a sink refused for their own sake"
+    QUARANTINED = "Quarantined", "Count", COUNTER, AUDIT, "entries that a sink refused for their content"
     LEASES_HELD = "LeasesHeld", "Count", STATE, AUDIT, "shards that this task reads"
     SINK_ERRORS = "SinkErrors", "Count", COUNTER, AUDIT, "puts that a sink could not take"
-    SINKS_DOWN = "SinksDown", "Count", STATE, AUDIT, "sinks that take nothing at the moment"
+    SINKS_DOWN = "SinksDown", "Count", STATE, AUDIT, "sinks that take nothing now"
 
     LOG_LINES_LOST = "LogLinesLost", "Count", COUNTER, ALL, "lines that standard output did not take"
-    METRICS_REFUSED = "MetricsRefused", "Count", COUNTER, ALL, "values that cannot be sent: a defect here"
+    METRICS_REFUSED = "MetricsRefused", "Count", COUNTER, ALL, "values that cannot be sent: a bug"
 
     def __new__(cls, name: str, unit: str, kind: Kind, part: Part, meaning: str) -> Self:
         """A member whose value is the EMF name alone."""

@@ -18,30 +18,11 @@ from handlers.transitions import DISPOSITIONS, Disposition, Outcome
 from processor import cli
 from processor.localaws.embedded_aws import EmbeddedAws
 from processor.settings import Settings
-from tests.docs.markdown import ROOT, codes, fenced, read, table
+from tests.docs.markdown import codes, fenced, read, table
 from tests.docs.state_diagram import state_diagram
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"}
 README = read("README.md")
-
-
-def documented_settings() -> dict[str, str]:
-    return {
-        variable: default for cell, default, _ in table(README, "| variable |") for variable in codes(cell)
-    }
-
-
-def test_the_settings_table_names_every_setting_and_no_other() -> None:
-    known = {str(info.validation_alias) for info in Settings.model_fields.values()}
-    assert documented_settings().keys() == known | CREDENTIALS
-
-
-def test_the_settings_table_has_the_defaults_of_the_code() -> None:
-    documented = documented_settings()
-    for info in Settings.model_fields.values():
-        if info.default is not None:
-            default = ",".join(info.default) if isinstance(info.default, tuple) else str(info.default)
-            assert codes(documented[str(info.validation_alias)])[0] == default
 
 
 def test_the_example_environment_file_names_every_setting_with_its_default() -> None:
@@ -110,18 +91,6 @@ def test_the_exit_statuses_are_those_of_the_code() -> None:
         cli.EXIT_USAGE: "wrong",
         cli.EXIT_INTERRUPTED: "interrupted",
     }
-
-
-def test_the_log_table_names_every_event_that_the_code_writes() -> None:
-    source = "\n".join(
-        path.read_text(encoding="utf-8")
-        for path in sorted((ROOT / "processor").rglob("*.py"))
-        if not {"cli", "demo", "localaws"} & set(path.relative_to(ROOT / "processor").parts)
-    )
-    written = set(re.findall(r"\.(?:debug|info|warning|error|critical)\(\s*\"([a-z_]+)\"", source))
-    named = {name for row in table(README, "| event | means |") for name in codes(row[0])}
-    assert named >= written
-    assert not {name for name in named if f'"{name}"' not in source}
 
 
 def test_every_promise_names_a_test_that_exists() -> None:

@@ -21,11 +21,6 @@ def section(title: str) -> str:
     return rest.partition("\n## ")[0]
 
 
-def test_the_table_of_metrics_is_the_code_s() -> None:
-    rows = ROW.findall(section("Metrics"))
-    assert rows == [(each.value, each.unit, each.kind.value, each.meaning) for each in Metric]
-
-
 def test_every_alarm_has_its_paragraph_and_no_other_has_one() -> None:
     named = re.findall(r"^### (export-status-\S+)$", section("Alarms and what to do"), re.MULTILINE)
     alarms = of_type("service.yaml", "AWS::CloudWatch::Alarm").values()
