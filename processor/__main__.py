@@ -1,6 +1,6 @@
 """`python -m processor` is `export-status`."""
 
-from processor.cli import main
+from processor.cli.app import main
 
 if __name__ == "__main__":
     main()

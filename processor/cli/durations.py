@@ -1,4 +1,4 @@
-"""Points in the past as a person types them: so long ago, or a timestamp."""
+"""Points in the past as a person types them: a duration before now, or a timestamp."""
 
 import re
 from datetime import datetime, timedelta
@@ -10,7 +10,14 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def moment(text: str, now: datetime) -> datetime:
-    """Reads a point in the past: so long ago (`90s`, `15m`, `2h`, `1d`) or an RFC 3339 timestamp.
+    """Reads a point in the past.
+
+    Args:
+        text: a duration before now (`90s`, `15m`, `2h`, `1d`), or an RFC 3339 timestamp.
+        now: our clock.
+
+    Returns:
+        The point, with a time zone.
 
     Raises:
         ValueError: with the broken rule as a sentence.

@@ -11,7 +11,7 @@ def living(item: Item, now: datetime) -> Export | None:
     """The export that a reader may see; None for a dead item.
 
     Raises:
-        MalformedItem: if the item breaks section 1 of the contract.
+        MalformedItem: if the item breaks docs/contract.md, section 1.
     """
     ttl = stored_ttl(item)
     if ttl is not None and is_dead(ttl, now):
@@ -20,7 +20,7 @@ def living(item: Item, now: datetime) -> Export | None:
 
 
 def attributes(export: Export) -> dict[str, object]:
-    """The table's attributes but the signed URL; other URLs lose their secrets."""
+    """The table's attributes without the signed URL; other URLs lose their secrets."""
     fields: dict[str, object] = {
         "requestId": mask_urls(export.request_id),
         "status": export.status.value,

@@ -15,10 +15,10 @@ from handlers.export import MAX_REQUEST_ID_CHARS, Export, MalformedItem
 from handlers.timestamps import format_timestamp, from_epoch_seconds
 from handlers.transitions import is_terminal
 from processor.aws.clients import Aws
-from processor.cli import CommandFailed
+from processor.cli.errors import CommandFailed
 from processor.cli.exports import attributes, living
 from processor.cli.output import brief_seconds, console, json_line, safe
-from processor.cli.session import aws_errors, connect, patiently, usage_error
+from processor.cli.session import aws_errors, connect, retry, usage_error
 from processor.cli.styles import STATUS_STYLES
 
 WATCH_SECONDS = 1.0
@@ -32,7 +32,7 @@ def get(
     watch: Annotated[bool, typer.Option("--watch", help="show changes until it is finished or gone")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="the table's attributes, one JSON line")] = False,
     show_url: Annotated[
-        bool, typer.Option("--show-url", help="show the signed URL; whoever has it can fetch the file")
+        bool, typer.Option("--show-url", help="show the signed URL; anyone who has it can fetch the file")
     ] = False,
 ) -> None:
     """Show one export. An item past its ttl counts as gone, even while DynamoDB still holds it.
@@ -78,7 +78,7 @@ def get(
 
 
 def check_request_id(request_id: str) -> None:
-    """Refuses what no export can be called.
+    """Refuses an id that no export can have.
 
     Raises:
         typer.Exit: with status 2, the rule on standard error.
@@ -92,13 +92,13 @@ def check_request_id(request_id: str) -> None:
 
 
 def read_export(aws: Aws, table: str, request_id: str) -> Export | None:
-    """The export that a reader may see, None where there is none or a dead one.
+    """The export that a reader may see; None if it is missing or dead.
 
     Raises:
         AwsError: if the table cannot be read.
-        CommandFailed: if the item is not one of ours.
+        CommandFailed: if the item breaks docs/contract.md, section 1.
     """
-    answer: Any = patiently(
+    answer: Any = retry(
         aws.dynamodb().get_item, TableName=table, Key={"requestId": {"S": request_id}}, ConsistentRead=True
     )
     if "Item" not in answer:
@@ -106,7 +106,7 @@ def read_export(aws: Aws, table: str, request_id: str) -> Export | None:
     try:
         return living(answer["Item"], datetime.now(UTC))
     except MalformedItem as broken:
-        raise CommandFailed(f"the stored item is not one of ours: {broken}") from None
+        raise CommandFailed(f"the stored item breaks the table's contract: {broken}") from None
 
 
 def watched(export: Export, read: Callable[[], Export | None]) -> Iterator[tuple[Export, bool]]:
@@ -144,7 +144,9 @@ def describe(export: Export, fields: dict[str, object], now: datetime) -> Text:
             case "hadSignedUrl":
                 text = Text("yes" if value else "no")
             case _:
-                text = Text(safe(str(value)))  # its URLs are masked already, but for the one asked for
+                text = Text(
+                    safe(str(value))
+                )  # URLs are masked already, except for the signed URL with --show-url
         lines.append(Text(f"{name:<13}").append_text(text))
     return Text("\n").join(lines)
 
@@ -153,5 +155,5 @@ def _end_of(export: Export, now: datetime) -> str:
     left = f"in {brief_seconds(export.ttl - now.timestamp())}"
     try:
         return f"{format_timestamp(from_epoch_seconds(export.ttl))}, {left}"
-    except ValueError:  # whole seconds, but of no year that we can write
+    except ValueError:  # whole seconds, but of a year that Python cannot format
         return left

@@ -1,6 +1,6 @@
 """The command `healthcheck`: whether the service of this machine is alive, for the container's HEALTHCHECK.
 
-It reads one file and talks to nobody, so that a slow or throttling AWS cannot make it fail.
+It reads one file and calls no service, so that a slow or throttling AWS cannot make it fail.
 """
 
 import typer
@@ -10,7 +10,7 @@ from processor.settings import SettingsError, health_file
 
 
 def healthcheck() -> None:
-    """Exit 0 if the running service is alive: every loop of it makes progress.
+    """Exit 0 if the running service is alive: each of its loops makes progress.
 
     Example: export-status healthcheck && echo alive
     """

@@ -12,7 +12,7 @@ from handlers.export import Export, Item, MalformedItem, Status
 from processor.cli.durations import moment
 from processor.cli.exports import attributes, living
 from processor.cli.output import brief_seconds, console, json_line, plain, progress, shortened
-from processor.cli.session import aws_errors, connect, patiently, usage_error
+from processor.cli.session import aws_errors, connect, retry, usage_error
 from processor.cli.styles import STATUS_STYLES
 
 if TYPE_CHECKING:
@@ -20,13 +20,18 @@ if TYPE_CHECKING:
 
 SHOWN_DETAIL_CHARS = 100  # for people; --json has all
 _NAMES = {"#status": "status", "#ttl": "ttl", "#error": "error"}
-_PROJECTION = "requestId, #status, createdAt, updatedAt, #ttl, fileName, #error"  # the signed URL stays there
+_PROJECTION = "requestId, #status, createdAt, updatedAt, #ttl, fileName, #error"  # without the signed URL
 _HEADER = f"{'STATUS':<10}  {'SINCE':>5}  {'LEFT':>5}  REQUEST"
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which exports to show: of these statuses (none: all), without a change since that time."""
+    """Which exports to show.
+
+    Attributes:
+        statuses: the statuses to show; empty: all.
+        unchanged_since: only exports without a change since then; None: all.
+    """
 
     statuses: frozenset[Status]
     unchanged_since: datetime | None
@@ -47,7 +52,7 @@ def list_exports(
         str | None,
         typer.Option(
             metavar="TIME",
-            help="only exports without a change for so long (90s, 10m) or since a timestamp",
+            help="only exports without a change for this long (90s, 10m) or since a timestamp",
         ),
     ] = None,
     as_json: Annotated[
@@ -72,7 +77,7 @@ def list_exports(
     read = foreign = 0
     with (
         aws_errors(f"the table {settings.table}"),
-        progress("reading", None, beside_lines=as_json) as advance,
+        progress("reading", None, with_lines=as_json) as advance,
     ):
         for item in scanned(aws.dynamodb(), settings.table):
             read += 1
@@ -91,7 +96,8 @@ def list_exports(
     if not as_json:
         show_table(found, datetime.now(UTC))
     if foreign:
-        typer.echo(f"{foreign} item{'' if foreign == 1 else 's'} not of ours left out", err=True)
+        count = "1 item that breaks" if foreign == 1 else f"{foreign} items that break"
+        typer.echo(f"left out {count} the table's contract", err=True)
 
 
 def scanned(client: "DynamoDBClient", table: str) -> Iterator[Item]:
@@ -102,7 +108,7 @@ def scanned(client: "DynamoDBClient", table: str) -> Iterator[Item]:
     """
     position: Mapping[str, Any] = {}
     while True:
-        answer = patiently(
+        answer = retry(
             client.scan,
             TableName=table,
             ProjectionExpression=_PROJECTION,

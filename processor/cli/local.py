@@ -1,4 +1,4 @@
-"""The command `local`: the embedded AWS alone, for trying the service and for developing against it."""
+"""The command `local`: the embedded AWS alone, for trials and for development."""
 
 import shlex
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from handlers.export import DEFAULT_TTL_SECONDS
-from processor.cli import CommandFailed
+from processor.cli.errors import CommandFailed
 from processor.cli.signals import interrupt_on_signals
 from processor.localaws.embedded_aws import CALLERS_VARIABLES, EmbeddedAws, EmbeddedAwsError
 from processor.settings import MAX_TTL_SECONDS
@@ -26,20 +26,20 @@ def local(
 ) -> None:
     """Run an AWS of your own on 127.0.0.1, with queue, tables and streams, until Ctrl-C.
 
-    It prints the lines that lead `run`, `publish`, `get` and every AWS tool of another shell to it. Nothing
-    of your AWS settings is read, no AWS account is touched, and nothing stays when it ends.
+    It prints the environment lines for another shell; there, `run`, `publish`, `get` and every AWS tool use
+    it. It reads none of your AWS settings, touches no AWS account, and keeps nothing when it ends.
 
     Example: export-status local --ttl-seconds 60
     """
     interrupt_on_signals()
     try:
         with EmbeddedAws(port=port, ttl_seconds=ttl_seconds) as aws:
-            # As deployments have it: without the sink kinesis, `audit tail` would show nothing.
+            # As in deployments: without the sink kinesis, `audit tail` would show nothing.
             settings = aws.environment() | {"EXPORT_AUDIT_SINKS": "kinesis,log"}
             lines = [f"export {name}={shlex.quote(value)}" for name, value in settings.items()]
             typer.echo("# Paste into another shell:")
             typer.echo("\n".join([f"unset {' '.join(CALLERS_VARIABLES)}", *lines]))
-            typer.echo(f"# Ready at {aws.endpoint_url}. Ctrl-C ends it; nothing is kept.")
+            typer.echo(f"# Ready at {aws.endpoint_url}. Ctrl-C ends it and keeps nothing.")
             aws.wait()
     except KeyboardInterrupt:
         return

@@ -1,4 +1,4 @@
-"""What the commands write: JSON lines for programs; for people safe text and progress."""
+"""Output of the commands: JSON lines for programs, safe text and progress bars for people."""
 
 import io
 import json
@@ -18,7 +18,7 @@ _UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"))
 
 
 def json_line(fields: Mapping[str, Any]) -> str:
-    """The fields as one line of JSON, in ASCII so that any terminal and any locale can take it."""
+    """The fields as one line of JSON, in ASCII, which every terminal and locale can show."""
     return json.dumps(fields, separators=(",", ":"))
 
 
@@ -33,12 +33,12 @@ def safe(text: str) -> str:
 
 
 def shortened(text: str, chars: int) -> str:
-    """The beginning of a text that is too long, with how much is left out."""
+    """The beginning of a long text, and how many characters are left out."""
     return text if len(text) <= chars else f"{text[:chars]}… ({len(text) - chars} characters more)"
 
 
 def brief_seconds(seconds: float) -> str:
-    """A duration in at most five characters, such as `45s`, `12m` or `3d`; negative ones count as none."""
+    """A duration in at most five characters, such as `45s`, `12m` or `3d`; negative ones count as 0 s."""
     if seconds >= _MAX_BRIEF_SECONDS:
         return ">999d"
     seconds = max(0.0, seconds)
@@ -49,38 +49,38 @@ def brief_seconds(seconds: float) -> str:
 
 
 def console(*, stderr: bool = False, wrap: bool = False) -> Console:
-    """A console that prints what it is given, no markup and no guesses, and honours NO_COLOR.
+    """A console that prints text without markup or highlighting, and honours NO_COLOR.
 
     Args:
         stderr: whether it writes to standard error.
-        wrap: whether it breaks lines by itself; if not, the terminal does, and copied lines stay whole.
+        wrap: whether it breaks long lines; if not, the terminal does, and copied lines stay whole.
     """
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=not wrap)
 
 
 def prepare_outputs() -> None:
-    """Makes what we write UTF-8 whatever the locale, as JSON is, and closed streams swallow it."""
+    """Makes both outputs UTF-8 in every locale; output to a closed stream is discarded."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for as long as we run
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open until the process ends
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 @contextmanager
-def progress(label: str, total: int | None, *, beside_lines: bool = False) -> Iterator[Callable[[int], None]]:
+def progress(label: str, total: int | None, *, with_lines: bool = False) -> Iterator[Callable[[int], None]]:
     """A progress bar on standard error while the block runs, if that is a terminal.
 
     Args:
-        label: what is going on.
-        total: how many things there are; None where nobody knows.
-        beside_lines: whether the block writes to standard output, where a bar would come in between.
+        label: what the command does.
+        total: how many things there are; None if unknown.
+        with_lines: whether the block writes lines to standard output; then there is no bar between them.
 
     Yields:
-        A function that takes how many are done so far.
+        A function to call with the number done so far.
     """
-    if beside_lines or not sys.stderr.isatty():
+    if with_lines or not sys.stderr.isatty():
         yield lambda _done: None
         return
     columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

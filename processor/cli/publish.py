@@ -14,7 +14,7 @@ import typer
 from handlers.envelopes import InvalidEvent
 from handlers.events import ExportEvent, decode
 from processor.aws.sqs import SQS_MAX_BATCH_BYTES
-from processor.cli import CommandFailed, complain
+from processor.cli.errors import CommandFailed, complain
 from processor.cli.output import json_line, progress
 from processor.cli.sending import Outgoing, batches, send_batch
 from processor.cli.session import aws_errors, connect, usage_error
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 SHOWN_BAD_LINES = 10
 
-_NOT_FOR_SQS = re.compile("[\ufffe\uffff]")  # what JSON may hold and SQS refuses ("SendMessage")
+_NOT_FOR_SQS = re.compile("[\ufffe\uffff]")  # valid in JSON, refused by SQS ("SendMessage")
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """An event of the file, checked."""
+    """A checked line of the file."""
 
     number: int
     text: str
@@ -56,15 +56,15 @@ def publish(
     sent = 0
     try:
         with progress("publishing", len(lines)) as advance:
-            for taken in _send(aws.sqs(), url, lines, fifo=fifo):
-                sent += taken
+            for accepted in _send(aws.sqs(), url, lines, fifo=fifo):
+                sent += accepted
                 advance(sent)
     except CommandFailed as failed:
         raise CommandFailed(f"{failed}; {sent} of {len(lines)} events were sent") from None
     except KeyboardInterrupt:
         complain(f"interrupted; {sent} of {len(lines)} events were sent")
         raise
-    finally:  # also of what was interrupted
+    finally:  # also after an interruption
         if as_json:
             typer.echo(json_line({"events": len(lines), "sent": sent}))
     if not as_json:
@@ -72,10 +72,10 @@ def publish(
 
 
 def _send(client: "SQSClient", url: str, lines: Sequence[Line], *, fifo: bool) -> Iterator[int]:
-    """Sends the lines and yields, batch by batch, how many the queue has taken.
+    """Sends the lines, and yields for each batch how many the queue accepted.
 
     Raises:
-        CommandFailed: as soon as it does not take one.
+        CommandFailed: at the first event that the queue does not accept.
     """
     done = 0
     for batch in batches([_outgoing(line, fifo=fifo) for line in lines]):
@@ -95,10 +95,10 @@ def read_lines(file: str, *, fifo: bool) -> list[Line]:
 
     Args:
         file: a path, or `-` for standard input.
-        fifo: whether the queue is FIFO, where more is required of an event.
+        fifo: whether the queue is FIFO; then an event must carry `createdAt`.
 
     Raises:
-        typer.Exit: with status 2 and the reasons on standard error, if the file or a line is not good.
+        typer.Exit: with status 2 and the reasons on standard error, if the file or a line is wrong.
     """
     if file == "-" and sys.stdin is None:
         raise usage_error("- must not be closed: it is standard input")
@@ -135,7 +135,7 @@ def _text(raw: bytes) -> str:
     """The line as a message body.
 
     Raises:
-        InvalidEvent: if no queue would take it.
+        InvalidEvent: if no queue would accept it.
     """
     try:
         text = raw.decode().strip()
@@ -159,5 +159,5 @@ def _outgoing(line: Line, *, fifo: bool) -> Outgoing:
 
 
 def _sqs_token(text: str) -> str:
-    """A group or deduplication id: 128 characters at most, of few kinds, so a hash stands for the text."""
+    """A hash as group or deduplication id: SQS allows 128 characters of a small alphabet."""
     return hashlib.sha256(text.encode()).hexdigest()

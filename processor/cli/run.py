@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from processor.cli import CommandFailed
+from processor.cli.errors import CommandFailed
 from processor.observability.log import configure_logging
 from processor.service import run_service
 from processor.settings import load_settings
@@ -26,8 +26,8 @@ def run(
 ) -> None:
     """Apply events from the queue to the table, and audit what leaves it, until SIGTERM or Ctrl-C.
 
-    The first signal finishes what is in hand and exits 0; a second one ends at once. Logs, audit lines and
-    metrics go to standard output, one JSON line each.
+    The first signal starts the drain, which ends with exit status 0; a second signal ends the process at
+    once. Logs, audit lines and metrics go to standard output, one JSON line each.
 
     Example: export-status run --only transitions
     """

@@ -1,4 +1,4 @@
-"""The command `schema`: the contracts with other systems as JSON Schema, made from the code's own models."""
+"""The command `schema`: the contracts with other systems as JSON Schema, generated from the models."""
 
 import json
 from enum import Enum
@@ -13,7 +13,6 @@ from handlers.events import ExportEvent
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 ONLY_WITH_STATUS = {"signedUrl": "completed", "error": "failed"}  # the model checks it in code
 
-
 schema_app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -23,14 +22,14 @@ schema_app = typer.Typer(
 
 
 class Contract(Enum):
-    """Whose contract: what producers send, or what audit log consumers get (contract sections 2 and 4)."""
+    """What producers send (docs/contract.md, section 2), or consumers get (docs/contract.md, section 4)."""
 
     EVENT = "event"
     AUDIT = "audit"
 
 
 class _Untitled(GenerateJsonSchema):
-    """Leaves out the titles that repeat a field's name."""
+    """Leaves out titles that only repeat a field's name."""
 
     schema_dialect = DIALECT
 

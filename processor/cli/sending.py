@@ -31,7 +31,7 @@ class Outgoing:
 
 
 def batches(events: Sequence[Outgoing]) -> Iterator[Sequence[Outgoing]]:
-    """Cuts events into runs that one call takes; an event beyond the limit goes alone."""
+    """Cuts events into batches for one call each; an event beyond the limit is a batch alone."""
     for run in runs([event.entry() for event in events]):
         yield events[run.start : run.stop]
 
@@ -44,11 +44,11 @@ def send_batch(
     Args:
         client: SQS.
         url: the queue's URL.
-        batch: what one call takes.
+        batch: at most what one call takes.
         pause: waits between tries; a new event if left out.
 
     Raises:
-        AwsError: if the queue took nothing: it is missing, forbidden or does not answer.
+        AwsError: if the queue is missing, forbidden or does not answer.
     """
     entries = [event.entry() for event in batch]
     result = batch_call(client.send_message_batch, url, entries, stop=pause or Event(), tries=TRIES)

@@ -1,4 +1,4 @@
-"""What the operator's commands share: settings, clients, patience, and AWS errors as one line."""
+"""What the operator's commands share: settings, AWS clients, retries, and AWS errors as one line."""
 
 import random
 import signal
@@ -15,7 +15,7 @@ import typer
 from processor.aws.calls import call
 from processor.aws.clients import Aws
 from processor.aws.errors import AwsError, Misconfigured, NotFound, Transient
-from processor.cli import EXIT_USAGE, CommandFailed, complain
+from processor.cli.errors import EXIT_USAGE, CommandFailed, complain
 from processor.cli.output import prepare_outputs
 from processor.observability.log import LineOutput, configure_logging
 from processor.settings import AwsSettings, Settings, load_aws_settings, load_settings
@@ -27,23 +27,24 @@ T = TypeVar("T")
 
 
 def connect() -> tuple[Settings, Aws]:
-    """The settings and the clients of a command that an operator runs.
+    """Loads the settings and makes the AWS clients of an operator's command.
 
     Raises:
         SettingsError: if a setting is wrong.
     """
     settings = load_settings()
     prepare_outputs()
-    configure_logging("ERROR", "console", LineOutput(sys.stderr))  # standard output is the command's own
+    configure_logging("ERROR", "console", LineOutput(sys.stderr))  # standard output carries results only
     return settings, Aws(aws_settings(settings))
 
 
 def aws_settings(settings: Settings) -> AwsSettings:
-    """Where AWS is, for the services of an operator too: AWS_ENDPOINT_URL leads to all of them, also where
-    it stands in `.env`, which botocore does not read.
+    """The AWS settings, with AWS_ENDPOINT_URL applied to STS and IAM too.
+
+    botocore does not read `.env`, so it would miss an AWS_ENDPOINT_URL there.
 
     Raises:
-        SettingsError: if the credentials are half there.
+        SettingsError: if only a part of the credentials is set.
     """
     found = load_aws_settings(settings)
     if not found.endpoints or not settings.endpoint_url:
@@ -53,8 +54,8 @@ def aws_settings(settings: Settings) -> AwsSettings:
     )
 
 
-def patiently(method: Callable[..., T], /, **arguments: Any) -> T:
-    """Calls a client's method, and again where AWS throttled, failed or timed out.
+def retry(method: Callable[..., T], /, **arguments: Any) -> T:
+    """Calls a client's method, and retries where AWS throttled, failed or timed out.
 
     Raises:
         AwsError: as `processor.aws.calls.call` does.
@@ -68,16 +69,16 @@ def patiently(method: Callable[..., T], /, **arguments: Any) -> T:
 
 
 def pause(attempt: int) -> None:
-    """Waits before the next try: 0.2 s, four times as long each time, the last half of it at random."""
+    """Waits before the next try: 0.2 s, then four times as long each time, half of it random."""
     Event().wait(_TRY_AGAIN_SECONDS * 4**attempt * random.uniform(0.5, 1))
 
 
 @contextmanager
 def aws_errors(what: str) -> Iterator[None]:
-    """Turns an AWS error into one line that says what to do.
+    """Turns an AWS error into one line with the cause.
 
     Args:
-        what: the thing that the calls are about, such as `the table export-status`.
+        what: what the calls act on, such as `the table export-status`.
 
     Raises:
         CommandFailed: for every AwsError.
@@ -93,15 +94,18 @@ def aws_errors(what: str) -> Iterator[None]:
 
 
 def usage_error(problem: str) -> typer.Exit:
-    """Says what is wrong with an argument, in one line; to be raised, it ends the command with status 2."""
+    """Prints what is wrong with an argument as one line.
+
+    Returns:
+        The exception to raise; it ends the command with status 2.
+    """
     complain(problem)
     return typer.Exit(EXIT_USAGE)
 
 
 @contextmanager
 def ended_like_ctrl_c() -> Iterator[None]:
-    """While the block runs, SIGTERM and a closed terminal end the command as Ctrl-C does: what it holds is
-    given back first."""
+    """While the block runs, SIGTERM and SIGHUP raise KeyboardInterrupt, so that the block can clean up."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

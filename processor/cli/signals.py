@@ -1,12 +1,12 @@
-"""Signals for commands that run in the foreground and clean up behind themselves."""
+"""Signals that end a foreground command in an orderly way."""
 
 import signal
 
 
 def interrupt_on_signals() -> None:
-    """Makes SIGTERM and a closed terminal end the command as Ctrl-C does: by KeyboardInterrupt.
+    """Makes SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt, so that the command cleans up.
 
-    Ctrl-C itself is set as well, since a shell's background jobs start with it ignored.
+    SIGINT too: a shell starts its background jobs with SIGINT ignored.
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)

@@ -11,7 +11,7 @@ STATUS_STYLES: Mapping[str, str] = {
     Status.COMPLETED.value: "green",
     Status.FAILED.value: "red",
 }
-"""By status as it is stored."""
+"""By the stored status."""
 
 OUTCOME_STYLES: Mapping[str, str] = {
     Outcome.APPLIED.value: "green",

@@ -1,4 +1,4 @@
-"""Says in one clear sentence what is wrong with how a command was called."""
+"""Turns a usage error of the command line's library into one clear sentence."""
 
 import re
 
@@ -14,12 +14,12 @@ _RULES = tuple(
         (r"Input should be less than or equal to (\d+)", r"must be at most \1"),
     )
 )
-"""What the libraries below the command line say of an option's value, and the rule as we say it. The value is
-left out: it may be a credential."""
+"""Messages of typer and pydantic about an option's value, and our wording of the rule. Ours leaves the value
+out: it may be a credential."""
 
 
 def usage_line(wrong: TyperException) -> str:
-    """The problem, and the command whose help shows what is possible."""
+    """The problem, and the command whose --help lists what is possible."""
     context = getattr(wrong, "ctx", None)
     command = "export-status" if context is None else context.command_path
     return f"{_sentence(wrong.format_message())} (see {command} --help)"

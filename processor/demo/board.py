@@ -1,4 +1,4 @@
-"""What has happened so far in the demo, gathered from several threads and shown by one."""
+"""The events of a running demo: several threads write them, the display reads them."""
 
 import threading
 import time
@@ -30,24 +30,24 @@ class ExportView:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A moment of the demo."""
+    """A snapshot of the demo."""
 
     exports: Sequence[ExportView]
     """In the order in which they appeared."""
     changes: Sequence[Change]
-    """Everything that happened to the table, oldest first."""
+    """The changes of the table, oldest first."""
     audit_entries: Sequence[Mapping[str, Any]]
-    """The audit entries, repeats left out, oldest first."""
+    """The audit entries without repeats, oldest first."""
     outcomes: Mapping[str, int]
     throughput: Sequence[int]
-    """Events handled in each second, the last one still running."""
+    """Events handled in each second; the last second is not over."""
     sent: int
     planned: int
     rejected: int
 
 
 class Board:
-    """Thread-safe; every method may be called by any thread."""
+    """Collects the events; safe for many threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -65,18 +65,22 @@ class Board:
         self._rejected = 0
 
     def begin(self, planned: int) -> None:
-        """Starts the clock; so many messages will be sent."""
+        """Starts the clock.
+
+        Args:
+            planned: how many messages will be sent.
+        """
         with self._lock:
             self._started = time.monotonic()
             self._planned = planned
 
     def on_sent(self, batch: Sequence[Sent]) -> None:
-        """The queue has taken these messages."""
+        """Adds messages that the queue has accepted."""
         with self._lock:
             self._sent += batch
 
     def on_change(self, change: Change) -> None:
-        """The table has changed."""
+        """Adds a change of the table."""
         request_id = str(change.item["requestId"])
         with self._lock:
             self._changes.append(change)
@@ -91,7 +95,7 @@ class Board:
             )
 
     def on_line(self, text: str, fields: Mapping[str, Any]) -> None:
-        """The service has printed a line."""
+        """Adds a line of the service."""
         with self._lock:
             self._leaking_lines += SIGNATURE in text
             match fields.get("event"):
@@ -103,12 +107,12 @@ class Board:
                     self._handled[int(time.monotonic() - self._started)] += 1
 
     def on_rejected(self, count: int) -> None:
-        """The dead-letter queue holds so many messages."""
+        """Sets the number of messages in the dead-letter queue."""
         with self._lock:
             self._rejected = count
 
     def view(self) -> View:
-        """This moment."""
+        """The present snapshot."""
         with self._lock:
             elapsed = time.monotonic() - self._started
             seconds = range(max(0, int(elapsed) - THROUGHPUT_SECONDS + 1), int(elapsed) + 1)
@@ -125,7 +129,7 @@ class Board:
 
     @property
     def sent(self) -> Sequence[Sent]:
-        """What was sent so far."""
+        """The messages sent so far."""
         with self._lock:
             return tuple(self._sent)
 
@@ -143,7 +147,7 @@ class Board:
 
     @property
     def leaking_lines(self) -> int:
-        """How many lines of the service held a signed URL."""
+        """How many lines of the service contained a signed URL."""
         with self._lock:
             return self._leaking_lines
 

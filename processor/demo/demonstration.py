@@ -1,4 +1,4 @@
-"""The demo without its display: starts everything, sends, watches, and judges at the end."""
+"""Runs the demo: starts every part, sends the messages, watches, and compares at the end."""
 
 import tempfile
 import threading
@@ -10,8 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from processor.aws.calls import call
+from processor.aws.errors import AwsError
 from processor.demo.board import Board, View
 from processor.demo.expectations import expected_endings, expected_rejections
 from processor.demo.observer import observe
@@ -23,13 +23,13 @@ from processor.localaws.embedded_aws import EmbeddedAws
 
 LEAD_SECONDS = 0.5  # between planning and the first message
 PATIENCE_SECONDS = 20.0
-"""How long after the last export's end its deletion and audit entry may take before it counts as missing."""
+"""How long after the last export's end its deletion and audit entry may arrive."""
 
 QUEUE_LOOK_SECONDS = 0.5
 
 
 class DemonstrationError(Exception):
-    """A part of the demo itself broke; the message is one line."""
+    """A part of the demo failed; the message is one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +56,15 @@ class Judgement:
 
 
 class Demonstration:
-    """One run of the demo; a context manager that leaves nothing behind."""
+    """One run of the demo; a context manager that removes everything at its end.
+
+    Args:
+        exports: how many exports.
+        ttl_seconds: how long each lives.
+        seed: the seed of all random choices.
+    """
 
     def __init__(self, *, exports: int, ttl_seconds: int, seed: int) -> None:
-        """Takes how many exports, how long each lives, and what decides everything left to chance."""
         self._exports = exports
         self._ttl_seconds = ttl_seconds
         self._seed = seed
@@ -82,13 +87,16 @@ class Demonstration:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._service is not None:
-            self._service.kill()  # `judge` has stopped it properly, if it came to that
+            self._service.kill()  # after `judge` it has already ended
         self._end_threads()
         self._aws.stop()
         self._directory.cleanup()
 
     def start(self, on_phase: Callable[[str], None]) -> None:
-        """Starts AWS, the service, and then the producer. Each phase is announced in a few words.
+        """Starts AWS, the service, and then the producer.
+
+        Args:
+            on_phase: called with a few words at the start of each phase.
 
         Raises:
             EmbeddedAwsError: if the embedded AWS does not start.
@@ -132,14 +140,14 @@ class Demonstration:
         )
 
     def view(self) -> View:
-        """This moment, for a display."""
+        """The present snapshot, for a display."""
         return self._board.view()
 
     def is_over(self) -> bool:
-        """Whether everything expected has happened, or has had its time.
+        """Whether everything expected has happened, or its time is over.
 
         Raises:
-            DemonstrationError: if a thread of the demo died, or the embedded AWS does not answer.
+            DemonstrationError: if a thread of the demo failed, or the embedded AWS does not answer.
             ServiceProcessError: if the service ended by itself.
         """
         if self._failure is not None:
@@ -166,7 +174,7 @@ class Demonstration:
         return all_has_happened or time.monotonic() > self._deadline
 
     def judge(self) -> Judgement:
-        """Stops the service with SIGTERM and compares everything seen with what had to be.
+        """Stops the service with SIGTERM, and compares what happened with what was expected.
 
         Raises:
             DemonstrationError: if the embedded AWS does not answer.
@@ -195,7 +203,7 @@ class Demonstration:
         def guarded() -> None:
             try:
                 work()
-            except Exception as error:  # noqa: BLE001 - told by is_over(), in the thread that asks
+            except Exception as error:  # noqa: BLE001 - is_over() raises it in the calling thread
                 self._failure = (name, error)
 
         thread = threading.Thread(target=guarded, name=name, daemon=True)
@@ -222,11 +230,9 @@ class Demonstration:
 
     def _ask_sqs(self, operation: str, **parameters: object) -> Any:
         try:
-            return getattr(self._aws.client("sqs"), operation)(**parameters)
-        except (BotoCoreError, ClientError) as failure:
-            raise DemonstrationError(
-                f"the embedded AWS does not answer: {type(failure).__name__}"
-            ) from failure
+            return call(getattr(self._aws.client("sqs"), operation), **parameters)
+        except AwsError as failure:
+            raise DemonstrationError(f"the embedded AWS does not answer ({failure})") from failure
 
     def _rejections(self) -> Sequence[Rejection]:
         rejections: list[Rejection] = []
@@ -240,12 +246,12 @@ class Demonstration:
             if not messages:
                 return rejections
             for message in messages:
-                said = {
+                values = {
                     name: attribute["StringValue"]
                     for name, attribute in message.get("MessageAttributes", {}).items()
                 }
                 rejections.append(
                     Rejection(
-                        message["Body"], said.get("rejectionOutcome", ""), said.get("rejectionReason", "")
+                        message["Body"], values.get("rejectionOutcome", ""), values.get("rejectionReason", "")
                     )
                 )

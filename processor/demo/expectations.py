@@ -1,7 +1,7 @@
-"""What must come of the events that were sent: worked out from the list of them alone.
+"""How each export must end, worked out from the list of sent events alone.
 
-Deliberately not with the service's own rules: it is what the service is measured against. It can be simple,
-because the scenario leaves seconds between the events whose order matters.
+It does not use the service's rules on purpose: the demo measures the service against it. It can be simple,
+because the scenario leaves seconds between events whose order matters.
 """
 
 import re
@@ -14,7 +14,7 @@ from typing import Any
 from processor.demo.scenario import Event, Sending
 
 SAFE_SECONDS = 2.0
-"""An event sent closer to the end of its export may come in time or too late: nothing can be said of it."""
+"""An event sent closer to the end of its export may arrive in time or too late: no result is certain."""
 
 _RANK = {"pending": 0, "processing": 1, "completed": 2, "failed": 2}
 _QUERY = re.compile(r"\?\S*")
@@ -22,7 +22,7 @@ _QUERY = re.compile(r"\?\S*")
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A message that the queue has taken, and when."""
+    """A message that the queue has accepted, and when."""
 
     sending: Sending
     at: datetime
@@ -41,7 +41,7 @@ class Ending:
         return int(self.item["ttl"])
 
     def audit_fields(self) -> dict[str, Any]:
-        """The fields of the audit entry that follow from the item (contract section 4)."""
+        """The fields of the audit entry that follow from the item (docs/contract.md, section 4)."""
         error = self.item.get("error")
         return {
             "schemaVersion": 1,
@@ -76,7 +76,7 @@ def expected_rejections(sent: Iterable[Sent]) -> Sequence[tuple[str, str]]:
 
 
 def sent_too_close_to_the_end(sent: Iterable[Sent], endings: Mapping[str, Ending]) -> int:
-    """How many events went out so late that nothing can be said of them: the machine did not keep up."""
+    """How many events were sent too late for a certain result, because the machine is slow."""
     count = 0
     for message in sent:
         if message.sending.event is not None:
@@ -98,7 +98,7 @@ def _ending(events: Sequence[tuple[datetime, Event]], ttl_seconds: int) -> Endin
         "updatedAt": last["occurredAt"],
         "ttl": expires,
     }
-    # A later contradiction names the same file, so which event it is taken from makes no difference.
+    # A later contradiction names the same file, so each of the events gives the same name.
     for event in timely:
         if "fileName" in event:
             item["fileName"] = event["fileName"]

@@ -1,4 +1,4 @@
-"""Watches the status table through its stream: every change, in order, as DynamoDB tells it."""
+"""Watches the status table through its stream: every change, in order."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ POLL_SECONDS = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change of an item. `item` is the item after it, or before it where it was removed."""
+    """One change of an item; `item` is the new item, or the old one where it was removed."""
 
     event_id: str
     sequence_number: str
@@ -25,11 +25,11 @@ def observe(
     """Reports every change of the table from the stream's beginning on, until `stop` is set.
 
     Args:
-        streams: a boto3 client of DynamoDB Streams; its stream must have a single shard, as moto's has.
+        streams: a boto3 client of DynamoDB Streams; its stream must have a single shard, as in moto.
         dynamodb: a boto3 client of DynamoDB.
         table: the table's name.
-        stop: ends it.
-        on_change: called by this thread.
+        stop: ends the watch.
+        on_change: called with each change, by the calling thread.
     """
     arn = dynamodb.describe_table(TableName=table)["Table"]["LatestStreamArn"]
     [shard] = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]

@@ -1,4 +1,4 @@
-"""Sends the scenario's messages when their time has come."""
+"""Sends each message of the scenario at its time."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from threading import Event
 from typing import Any
 
+from processor.aws.calls import call
 from processor.demo.expectations import Sent
 from processor.demo.scenario import Sending
 
@@ -27,21 +28,21 @@ def send_all(
         sqs: a boto3 client.
         queue_url: the event queue.
         sendings: in the order of their times.
-        start: what their times count from.
+        start: the zero of their times.
         stop: ends it early.
-        on_sent: told of each batch that the queue has taken.
+        on_sent: called with each batch that the queue has accepted.
 
     Raises:
         RuntimeError: if the queue refuses a message.
-        botocore.exceptions.ClientError: if it refuses a whole batch.
+        AwsError: if it refuses a whole batch.
     """
     for batch in _batches(sendings):
-        # The last of a batch sets its time, so none is sent before the moment it tells of.
+        # The last message of a batch sets its time, so no event is sent before it occurs.
         due = start.timestamp() + batch[-1].after_seconds
         if stop.wait(max(0.0, due - time.time())):
             return
         entries = [{"Id": str(number), "MessageBody": each.body} for number, each in enumerate(batch)]
-        answer = sqs.send_message_batch(QueueUrl=queue_url, Entries=entries)
+        answer = call(sqs.send_message_batch, QueueUrl=queue_url, Entries=entries)
         if answer.get("Failed"):
             raise RuntimeError(f"the queue refused a message: {answer['Failed'][0]['Code']}")
         now = datetime.now(UTC)

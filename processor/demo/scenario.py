@@ -1,4 +1,4 @@
-"""What the demo's producers send: realistic exports with everything that goes wrong in practice.
+"""The messages of the demo's producers: realistic exports with all the faults of practice.
 
 Pure: the same seed and start give the same messages.
 """
@@ -13,41 +13,41 @@ from handlers.export import ttl_of
 from handlers.timestamps import format_timestamp
 
 MIN_TTL_SECONDS = 8
-"""Below it the last event of an export would come too close to its end."""
+"""Below it, the last event of an export would arrive too close to its end."""
 
 EVENTS_PER_SECOND = 30
-"""What an emulator on a small machine takes without a queue building up."""
+"""What an emulator on a small machine can handle without a backlog."""
 
 STEPS_PER_TTL = 12
 MAX_STEP_SECONDS = 2.0
-LATE_SECONDS = 1.0  # how long after its export's end a late event comes
+LATE_SECONDS = 1.0  # from the end of an export to its late event
 
 Event = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """One message: when it is sent, in seconds after the start, and what it says."""
+    """One message, and when it is sent, in seconds after the start."""
 
     after_seconds: float
     body: str
     event: Event | None
     """The event in the body, without its envelope; None where the body is not a valid event."""
     rejected_as: str | None = None
-    """The outcome with which the dead-letter queue must get it, if it must."""
+    """The outcome with which it must be dead-lettered; None: it must not be."""
 
 
 def scenario(*, exports: int, ttl_seconds: int, seed: int, start: datetime) -> tuple[Sending, ...]:
-    """The messages for so many exports, in the order in which they are sent.
+    """The messages of all exports, in the order in which they are sent.
 
     Args:
-        exports: at least 1.
+        exports: how many, at least 1.
         ttl_seconds: at least `MIN_TTL_SECONDS`.
-        seed: decides everything that is left to chance.
-        start: when the first message is sent; the events' timestamps follow from it.
+        seed: the seed of all random choices.
+        start: when the first message is sent; all timestamps count from it.
     """
     dice = random.Random(seed)
-    # Every course of things once, as far as there are exports for it, the rest by weight.
+    # Each course once, as far as there are exports for it, and the rest by weight.
     courses = list(_WEIGHTS)[:exports]
     courses += dice.choices(list(_WEIGHTS), weights=list(_WEIGHTS.values()), k=exports - len(courses))
     dice.shuffle(courses)
@@ -60,8 +60,8 @@ def scenario(*, exports: int, ttl_seconds: int, seed: int, start: datetime) -> t
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
-    """An event on its way: sent at some instant, which need not be when it occurred."""
+class _Timed:
+    """An event and when it is sent, which may be later than it occurred."""
 
     sent: datetime
     event: dict[str, str]
@@ -80,10 +80,10 @@ class _Producer:
         ends = ttl_of(created, ttl_seconds) + LATE_SECONDS
         self.after_its_end = (ends - created.timestamp()) / self._step
 
-    def says(
+    def event(
         self, status: str, *, at: float, occurred: float | None = None, created: bool = True, **fields: str
-    ) -> _Said:
-        """An event; `at` is when it is sent, `occurred` when it happened, if that is earlier."""
+    ) -> _Timed:
+        """An event; `at` is when it is sent, `occurred` when it occurred, if that is earlier."""
         event = {
             "eventId": self._dice.randbytes(8).hex(),
             "requestId": self.request_id,
@@ -92,17 +92,17 @@ class _Producer:
             **({"createdAt": format_timestamp(self._created)} if created else {}),
             **fields,
         }
-        return _Said(self._instant(at), event)
+        return _Timed(self._instant(at), event)
 
-    def completed(self, *, at: float, occurred: float | None = None) -> _Said:
+    def completed(self, *, at: float, occurred: float | None = None) -> _Timed:
         """The good end, with file and signed URL."""
         url = _signed_url(self._dice, f"{self.request_id}/{self.file_name}")
-        return self.says("completed", at=at, occurred=occurred, fileName=self.file_name, signedUrl=url)
+        return self.event("completed", at=at, occurred=occurred, fileName=self.file_name, signedUrl=url)
 
-    def failed(self, *, at: float) -> _Said:
+    def failed(self, *, at: float) -> _Timed:
         """The bad end; its error holds a signed URL, as errors of storage clients do."""
         url = _signed_url(self._dice, f"sources/{self.file_name}")
-        return self.says("failed", at=at, error=f"GET {url} answered 403 after 3 attempts")
+        return self.event("failed", at=at, error=f"GET {url} answered 403 after 3 attempts")
 
     def chance(self, low: float, high: float) -> float:
         """A number of steps between the two."""
@@ -112,59 +112,59 @@ class _Producer:
         return self._created + timedelta(seconds=steps * self._step)
 
 
-def _completes(producer: _Producer) -> Iterator[_Said]:
-    yield producer.says("pending", at=0, created=False)
-    yield producer.says("processing", at=producer.chance(0.5, 1.5))
+def _completes(producer: _Producer) -> Iterator[_Timed]:
+    yield producer.event("pending", at=0, created=False)
+    yield producer.event("processing", at=producer.chance(0.5, 1.5))
     yield producer.completed(at=producer.chance(2, 4))
 
 
-def _fails(producer: _Producer) -> Iterator[_Said]:
-    yield producer.says("pending", at=0, fileName=producer.file_name)
-    yield producer.says("processing", at=producer.chance(0.5, 1.5))
+def _fails(producer: _Producer) -> Iterator[_Timed]:
+    yield producer.event("pending", at=0, fileName=producer.file_name)
+    yield producer.event("processing", at=producer.chance(0.5, 1.5))
     yield producer.failed(at=producer.chance(2, 4))
 
 
-def _stalls(producer: _Producer) -> Iterator[_Said]:
-    yield producer.says("pending", at=0, fileName=producer.file_name)
-    yield producer.says("processing", at=producer.chance(0.5, 1.5))
+def _stalls(producer: _Producer) -> Iterator[_Timed]:
+    yield producer.event("pending", at=0, fileName=producer.file_name)
+    yield producer.event("processing", at=producer.chance(0.5, 1.5))
 
 
-def _is_forgotten(producer: _Producer) -> Iterator[_Said]:
-    yield producer.says("pending", at=0)
+def _is_forgotten(producer: _Producer) -> Iterator[_Timed]:
+    yield producer.event("pending", at=0)
 
 
-def _arrives_backwards(producer: _Producer) -> Iterator[_Said]:
+def _arrives_backwards(producer: _Producer) -> Iterator[_Timed]:
     yield producer.completed(at=2)
-    yield producer.says("processing", at=2.5, occurred=1)
-    yield producer.says("pending", at=3, occurred=0)
+    yield producer.event("processing", at=2.5, occurred=1)
+    yield producer.event("pending", at=3, occurred=0)
 
 
-def _arrives_early(producer: _Producer) -> Iterator[_Said]:
-    yield producer.says("processing", at=0.5, created=False)  # nobody has heard of this export yet
-    yield producer.says("pending", at=1.5, occurred=0)
+def _arrives_early(producer: _Producer) -> Iterator[_Timed]:
+    yield producer.event("processing", at=0.5, created=False)  # no event has created this export yet
+    yield producer.event("pending", at=1.5, occurred=0)
     yield producer.completed(at=4)
 
 
-def _repeats(producer: _Producer) -> Iterator[_Said]:
-    for said in _completes(producer):
-        yield said
+def _repeats(producer: _Producer) -> Iterator[_Timed]:
+    for timed in _completes(producer):
+        yield timed
         for pause in (0.2, 1.5):
-            yield _Said(said.sent + timedelta(seconds=pause), said.event)
+            yield _Timed(timed.sent + timedelta(seconds=pause), timed.event)
 
 
-def _contradicts(producer: _Producer) -> Iterator[_Said]:
+def _contradicts(producer: _Producer) -> Iterator[_Timed]:
     yield from _fails(producer)
-    said = producer.completed(at=7)
-    yield _Said(said.sent, said.event, rejected_as="conflict")
+    timed = producer.completed(at=7)
+    yield _Timed(timed.sent, timed.event, rejected_as="conflict")
 
 
-def _comes_too_late(producer: _Producer) -> Iterator[_Said]:
-    yield producer.says("pending", at=0)
-    yield producer.says("processing", at=1)
+def _comes_too_late(producer: _Producer) -> Iterator[_Timed]:
+    yield producer.event("pending", at=0)
+    yield producer.event("processing", at=1)
     yield producer.completed(at=producer.after_its_end, occurred=3)
 
 
-_WEIGHTS: Mapping[Callable[[_Producer], Iterator[_Said]], int] = {
+_WEIGHTS: Mapping[Callable[[_Producer], Iterator[_Timed]], int] = {
     _completes: 9,
     _fails: 4,
     _stalls: 2,
@@ -181,13 +181,13 @@ _SUBJECTS = ("orders", "invoices", "customers", "stock", "visits", "payroll")
 _FORMATS = ("csv", "xlsx", "pdf", "parquet")
 
 
-def _sendings(course: Iterator[_Said], dice: random.Random, start: datetime) -> Iterator[Sending]:
-    for said in course:
+def _sendings(course: Iterator[_Timed], dice: random.Random, start: datetime) -> Iterator[Sending]:
+    for timed in course:
         yield Sending(
-            (said.sent - start).total_seconds(),
-            dice.choice(_ENVELOPES)(said.event, dice),
-            said.event,
-            said.rejected_as,
+            (timed.sent - start).total_seconds(),
+            dice.choice(_ENVELOPES)(timed.event, dice),
+            timed.event,
+            timed.rejected_as,
         )
 
 

@@ -1,4 +1,4 @@
-"""The real service as a child process, `python -m processor run`, and what it prints."""
+"""The real service as a child process, `python -m processor run`, and its output."""
 
 import json
 import os
@@ -22,7 +22,13 @@ class ServiceProcessError(Exception):
 
 
 class ServiceProcess:
-    """Runs the service until `stop`. Every line of its output is given to a function, as parsed JSON."""
+    """Runs the service until `stop`, and passes on each line of its output.
+
+    Args:
+        environment: the whole environment.
+        directory: an empty directory to run in.
+        on_line: called by a thread with the text of each line and its JSON; `{}` where it is not JSON.
+    """
 
     def __init__(
         self,
@@ -30,10 +36,6 @@ class ServiceProcess:
         directory: Path,
         on_line: Callable[[str, Mapping[str, Any]], None],
     ) -> None:
-        """Takes the whole environment, an empty directory to run in, and who gets the lines.
-
-        `on_line` is called by a thread with the text of each line and its JSON, `{}` where it is none.
-        """
         self._environment = {
             **environment,
             "EXPORT_DRAIN_SECONDS": str(DRAIN_SECONDS),
@@ -51,10 +53,13 @@ class ServiceProcess:
         self._failure: Exception | None = None
 
     def start(self) -> int:
-        """Returns the process id when the service says that it has started.
+        """Starts the service, and waits until it has started.
+
+        Returns:
+            The process id.
 
         Raises:
-            ServiceProcessError: if it does not.
+            ServiceProcessError: if it does not start.
         """
         self._process = subprocess.Popen(
             [sys.executable, "-m", "processor", "run"],
@@ -63,14 +68,14 @@ class ServiceProcess:
             stderr=subprocess.STDOUT,
             env=self._environment,
             cwd=self._directory,  # with no .env in it
-            start_new_session=True,  # Ctrl-C is for the one who started it, who stops it in order
+            start_new_session=True,  # Ctrl-C reaches only this process, which stops the service
             encoding="utf-8",
             errors="replace",
         )
         self._reader = threading.Thread(target=self._read, name="service output", daemon=True)
         self._reader.start()
         if not self._started.wait(START_LIMIT_SECONDS) or self._process.poll() is not None:
-            raise ServiceProcessError(self._obituary("the service did not start"))
+            raise ServiceProcessError(self._last_words("the service did not start"))
         return self._process.pid
 
     def check(self) -> None:
@@ -78,16 +83,16 @@ class ServiceProcess:
         if self._failure is not None:
             raise ServiceProcessError("the service's output could not be read") from self._failure
         if self._process is not None and self._process.poll() is not None:
-            raise ServiceProcessError(self._obituary("the service ended by itself"))
+            raise ServiceProcessError(self._last_words("the service ended by itself"))
 
     def kill(self) -> None:
-        """Ends the service at once. May be called before `start`, and after `stop`."""
+        """Kills the service. May be called before `start`, and after `stop`."""
         if self._process is not None:
             self._process.kill()
             self.stop()
 
     def stop(self) -> int | None:
-        """Asks for a drain, waits for the end and for the last line.
+        """Sends SIGTERM, and waits for the end and for the last line.
 
         Returns:
             The exit status, None if it had to be killed or was never started. May be called twice.
@@ -121,11 +126,11 @@ class ServiceProcess:
                 self._on_line(text, fields)
                 if fields.get("event") == "service_started":
                     self._started.set()
-        except Exception as failure:  # noqa: BLE001 - told by check(), in the thread that asks
+        except Exception as failure:  # noqa: BLE001 - check() raises it in the calling thread
             self._failure = failure
-        self._started.set()  # an end without a start is an answer, too
+        self._started.set()  # an end without a start ends the wait too
 
-    def _obituary(self, what: str) -> str:
+    def _last_words(self, what: str) -> str:
         return os.linesep.join([f"{what}; its last lines:", *self._last])
 
 

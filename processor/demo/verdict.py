@@ -1,4 +1,4 @@
-"""Compares what came of the demo's events with what had to come of them."""
+"""Compares what happened in the demo with what was expected."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ from processor.demo.expectations import (
 from processor.demo.observer import Change
 
 SIGNATURE = "X-Amz-Signature"
-"""In every signed URL of the scenario, and therefore in no line of the service."""
+"""In every signed URL of the scenario, so it must be in no line of the service."""
 
 AuditEntry = Mapping[str, Any]
 
@@ -27,7 +27,7 @@ _MAX_EXAMPLES = 3
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Everything that was seen, by others than the service except for what it printed itself."""
+    """Everything that was observed; the service itself contributes only its lines."""
 
     sent: Sequence[Sent]
     planned: int
@@ -54,7 +54,7 @@ class Check:
 
 
 def verdict(evidence: Evidence, ttl_seconds: int) -> Sequence[Check]:
-    """All checks, in the order in which a reader wants them."""
+    """All checks, in the order of the report."""
     endings = expected_endings(evidence.sent, ttl_seconds)
     removals = {str(change.item["requestId"]): change for change in evidence.changes if change.removed}
     return [
@@ -130,11 +130,11 @@ def _entry(ending: Ending, removal: Change, line: AuditEntry) -> Iterator[str]:
         yield f"{request_id}'s entry lacks {', '.join(sorted(_OWN_FIELDS - entry.keys()))}"
         return
     if (entry["auditId"], entry["source"]["sequenceNumber"]) != (removal.event_id, removal.sequence_number):
-        yield f"{request_id}'s entry tells of another stream record"
+        yield f"{request_id}'s entry names another stream record"
     lag = datetime.fromisoformat(entry["deletedAt"]).timestamp() - ending.expires
-    told = entry["deletionLagSeconds"]
-    if told != lag or lag < 0:
-        yield f"{request_id}'s entry says {told} s late, deleted {lag:g} s after its ttl"
+    reported = entry["deletionLagSeconds"]
+    if reported != lag or lag < 0:
+        yield f"{request_id}'s entry reports {reported} s late, deleted {lag:g} s after its ttl"
 
 
 def _rejections(evidence: Evidence) -> Iterator[str]:

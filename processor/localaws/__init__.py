@@ -1,4 +1,4 @@
-"""An AWS of one's own: moto's server on loopback with the project's resources and a TTL that deletes.
+"""An AWS for one machine: moto's server on loopback with the project's resources and a TTL that deletes.
 
 For the commands `demo` and `local` and for the tests; it needs the extra `demo` and is not in the image.
 `embedded_aws` starts the server process, `server` is that process. In it, `turns` lets one request in at

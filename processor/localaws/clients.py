@@ -1,4 +1,4 @@
-"""boto3 clients for an emulator: nothing of the caller's AWS settings, profiles or proxies has a say."""
+"""boto3 clients for an emulator: they ignore the caller's AWS settings, profiles and proxies."""
 
 import os
 from typing import Any
@@ -34,9 +34,9 @@ def emulator_client(
         service: boto3's name of the service, for example `dynamodbstreams`.
         endpoint_url: where the emulator listens.
         access_key_id: for emulators that check who calls.
-        secret_access_key: likewise.
+        secret_access_key: for emulators that check who calls.
     """
-    # Only these four could still be read from the environment; (None, None, x, None) leaves the value x.
+    # botocore reads only these four from the environment here; (None, None, x, None) fixes the value x.
     core = botocore.session.Session(
         session_vars={
             "profile": (None, None, None, None),

@@ -1,6 +1,6 @@
-"""Deploys `infra/data.yaml` into an emulator and sets what its CloudFormation leaves off.
+"""Deploys `infra/data.yaml` into an emulator and sets what its CloudFormation leaves out.
 
-What is set afterwards is read from the same template, so the two cannot drift.
+The values come from the same template, so the two cannot drift.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ def deploy(endpoint_url: str) -> Deployment:
 
     Raises:
         botocore.exceptions.ClientError: if the emulator refuses the template.
-        botocore.exceptions.WaiterError: if a resource could not be made.
+        botocore.exceptions.WaiterError: if a resource could not be created.
     """
     template = (files("infra") / "data.yaml").read_text(encoding="utf-8")
     cloudformation = emulator_client("cloudformation", endpoint_url)
@@ -28,21 +28,21 @@ def deploy(endpoint_url: str) -> Deployment:
     cloudformation.get_waiter("stack_create_complete").wait(
         StackName=STACK, WaiterConfig={"Delay": 1, "MaxAttempts": 30}
     )
-    _set_what_was_left_off(yaml.safe_load(template), endpoint_url)
+    _complete(yaml.safe_load(template), endpoint_url)
     [stack] = cloudformation.describe_stacks(StackName=STACK)["Stacks"]
     outputs = {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
     sqs = emulator_client("sqs", endpoint_url)
     return Deployment(
         table=outputs["TableName"],
         leases_table=outputs["LeasesTableName"],
-        # The outputs hold AWS's own addresses; the queues are found by name at the emulator's.
+        # The outputs hold AWS's addresses, so the queues are looked up by name at the emulator.
         queue_url=sqs.get_queue_url(QueueName=outputs["EventsQueueUrl"].rpartition("/")[2])["QueueUrl"],
         dlq_url=sqs.get_queue_url(QueueName=outputs["DeadLetterQueueUrl"].rpartition("/")[2])["QueueUrl"],
         audit_stream=outputs["AuditStreamName"],
     )
 
 
-def _set_what_was_left_off(template: Mapping[str, Any], endpoint_url: str) -> None:
+def _complete(template: Mapping[str, Any], endpoint_url: str) -> None:
     def name(reference: Mapping[str, str]) -> str:
         return str(template["Parameters"][reference["Ref"]]["Default"])
 

@@ -1,6 +1,6 @@
-"""Finds moto's part for a request.
+"""Routes a request to moto's service.
 
-moto's own search matches the request against every service it knows, which takes longer than the answer.
+moto's router matches the request against each of its services, which takes longer than the answer.
 """
 
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ _SERVICES: dict[str, Literal["dynamodb", "dynamodbstreams", "sqs", "kinesis"]] =
 
 
 class MotoApplication:
-    """moto as one WSGI application: a short way to the project's four services, moto's to the rest."""
+    """moto as one WSGI application: direct routes to the project's services, moto's router for the rest."""
 
     def __init__(self) -> None:
         self._applications: dict[str, Application] = {
@@ -29,6 +29,6 @@ class MotoApplication:
         self._rest: Application = DomainDispatcherApplication(create_backend_app)
 
     def __call__(self, environ: Environ, start_response: object) -> Iterable[bytes]:
-        """Answers a request, as WSGI has it."""
+        """Answers a request (PEP 3333)."""
         target = str(environ.get("HTTP_X_AMZ_TARGET")).partition(".")[0]
         return self._applications.get(target, self._rest)(environ, start_response)

@@ -1,4 +1,4 @@
-"""Starts and stops the embedded AWS, a process of its own: it shares no interpreter with its users."""
+"""Starts and stops the embedded AWS as a separate process, which shares no interpreter with its users."""
 
 import json
 import os
@@ -23,23 +23,27 @@ CALLERS_VARIABLES = (
     "AWS_ENDPOINT_URL_DYNAMODB_STREAMS",
     "AWS_ENDPOINT_URL_KINESIS",
 )
-"""What may stand in a caller's environment and would lead a client away from the embedded AWS."""
+"""Variables of the caller that would lead a client away from the embedded AWS."""
 
 
 class EmbeddedAwsError(Exception):
-    """The embedded AWS did not start; the message is one line that says why."""
+    """The embedded AWS did not start; the message is one line with the reason."""
 
 
 class EmbeddedAws:
     """moto's server on 127.0.0.1 with `infra/data.yaml` deployed and a TTL that deletes within seconds.
 
     A context manager; `start` and `stop` do the same by hand. Any number of processes may use it.
+
+    Args:
+        port: the port on 127.0.0.1; 0 selects a free one.
+        ttl_seconds: the TTL in `environment`.
+        reap_seconds: the pause between two rounds of TTL.
     """
 
     def __init__(
         self, *, port: int = 0, ttl_seconds: int = DEFAULT_TTL_SECONDS, reap_seconds: float = 0.5
     ) -> None:
-        """Takes a port (0: a free one), the TTL for `environment`, and the pause between rounds of TTL."""
         self._port = port
         self._ttl_seconds = ttl_seconds
         self._reap_seconds = reap_seconds
@@ -58,10 +62,10 @@ class EmbeddedAws:
         self.stop()
 
     def start(self) -> None:
-        """Returns when every resource is there.
+        """Starts the server; returns when every resource exists.
 
         Raises:
-            EmbeddedAwsError: if the extra `demo` is missing, the port is taken, or the start fails.
+            EmbeddedAwsError: if the extra `demo` is missing, the port is in use, or the start fails.
         """
         if find_spec("moto") is None or find_spec("flask") is None:
             raise EmbeddedAwsError(
@@ -75,10 +79,10 @@ class EmbeddedAws:
                 f"--port={self._port}",
                 f"--reap-seconds={self._reap_seconds}",
             ],
-            stdin=subprocess.PIPE,  # its end tells the server to stop, also when this process is killed
+            stdin=subprocess.PIPE,  # the server stops at its end, also when this process is killed
             stdout=subprocess.PIPE,
             env=isolated_environment(),
-            start_new_session=True,  # Ctrl-C is for the one who started it, who stops it last
+            start_new_session=True,  # Ctrl-C reaches only this process, which stops the server last
             text=True,
         )
         try:
@@ -95,14 +99,14 @@ class EmbeddedAws:
         process, self._process = self._process, None
         if process is None:
             return
-        process.kill()  # it has nothing to save
+        process.kill()  # it has no state to save
         process.wait()
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 pipe.close()
 
     def wait(self) -> None:
-        """Blocks until the server ends by itself, which it should not.
+        """Blocks until the server ends by itself, which is an error.
 
         Raises:
             EmbeddedAwsError: when it has ended.
@@ -112,7 +116,7 @@ class EmbeddedAws:
         raise EmbeddedAwsError("the embedded AWS has ended unexpectedly")
 
     def end_together(self, pid: int) -> None:
-        """Has the server end another process, too, should this one be killed before it can."""
+        """Makes the server end another process too, if this process is killed before it can."""
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.write(f"{pid}\n")
             self._process.stdin.flush()
@@ -136,7 +140,7 @@ class EmbeddedAws:
         return self._clients[service]
 
     def environment(self) -> dict[str, str]:
-        """The settings that lead a service, or any AWS SDK, to this AWS (contract section 5)."""
+        """The settings that lead a service, or any AWS SDK, to this AWS (docs/contract.md, section 5)."""
         deployment = self.deployment
         return {
             "AWS_ENDPOINT_URL": self._endpoint_url,
@@ -153,11 +157,11 @@ class EmbeddedAws:
         }
 
     def service_environment(self) -> dict[str, str]:
-        """The whole environment for a child process that is to see this AWS and nothing of the caller's."""
+        """The whole environment for a child process: this AWS, and none of the caller's AWS settings."""
         return isolated_environment() | self.environment()
 
     def _read_answer(self, process: "subprocess.Popen[str]") -> dict[str, str]:
-        assert process.stdout is not None  # noqa: S101 - it was asked for
+        assert process.stdout is not None  # noqa: S101 - stdout is a pipe
         late = threading.Timer(START_LIMIT_SECONDS, process.kill)
         late.start()
         try:

@@ -1,6 +1,6 @@
 """Serves a WSGI application over HTTP/1.1 with connections that stay open.
 
-werkzeug's own handler closes each connection, which costs every AWS call a new one and a new thread.
+werkzeug's handler closes each connection, so that every AWS call would need a new one and a new thread.
 """
 
 import io
@@ -20,13 +20,13 @@ Environ = dict[str, Any]
 
 
 class KeepAliveHandler(WSGIRequestHandler):
-    """One connection: reads each request whole, and writes each answer in one piece."""
+    """One connection: reads a request whole, and writes its answer in one piece."""
 
     disable_nagle_algorithm = True
     wbufsize = 64 * 1024  # headers and body leave together; http.server flushes after each request
 
     def run_wsgi(self) -> None:
-        """Answers one request. A client that has left ends the connection, silently."""
+        """Answers one request; closes the connection without a message when the client has gone."""
         environ = self.make_environ()
         environ["wsgi.input"] = io.BytesIO(self._read_body(environ))
         try:
@@ -34,7 +34,7 @@ class KeepAliveHandler(WSGIRequestHandler):
         except ConnectionError:
             self.close_connection = True
             return
-        except Exception as failure:  # noqa: BLE001 - a server outlives a request that broke it
+        except Exception as failure:  # noqa: BLE001 - one failed request must not end the server
             operation = environ.get("HTTP_X_AMZ_TARGET") or environ["PATH_INFO"]
             sys.stderr.write(f"embedded AWS: {operation} failed: {type(failure).__name__}\n")
             status, headers, body = _call(InternalServerError(), environ)
@@ -48,21 +48,21 @@ class KeepAliveHandler(WSGIRequestHandler):
         self.wfile.write(body)
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Says nothing: nobody reads this server's access log."""
+        """Writes no access log."""
 
     def _read_body(self, environ: Environ) -> bytes:
-        if environ.get("wsgi.input_terminated"):  # chunked: werkzeug's reader knows the end
+        if environ.get("wsgi.input_terminated"):  # chunked: werkzeug's reader finds the end
             return bytes(environ["wsgi.input"].read())
         return bytes(environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)))
 
 
 def http_server(application: Application, port: int) -> BaseWSGIServer:
-    """A server for the application on loopback, bound but not yet serving. Port 0 takes a free one.
+    """A server for the application on loopback, bound but not yet serving. Port 0 selects a free one.
 
     Raises:
-        OSError: if the port is taken.
+        OSError: if the port is in use.
     """
-    # Bound here, because werkzeug answers a taken port with lines of its own and an exit.
+    # Bound here, because werkzeug prints its own lines and exits if the port is in use.
     with socket.create_server((LOOPBACK, port), backlog=BACKLOG) as bound:
         return make_server(
             LOOPBACK, port, application, threaded=True, request_handler=KeepAliveHandler, fd=bound.fileno()

@@ -1,11 +1,11 @@
 """The few places where moto is made to behave like AWS.
 
-- A long poll gives up its turn while it waits, and a client that hangs up gets no message: moto would hand
-  the next one to the closed connection, and it would stay invisible for the whole visibility timeout. For
+- A long poll releases its turn while it waits, and a client that hangs up gets no message. moto would send
+  the next message to the closed connection, where it stays invisible for the whole visibility timeout. For
   FIFO queues the locked groups are looked up again after each wait; moto looks them up once.
 - A receive looks at each message in constant time. moto counts the whole queue several times for each.
-- Shard iterators that are long out of use are forgotten and answer ExpiredIteratorException; moto keeps
-  every iterator for ever and answers an unknown one with status 500.
+- Old shard iterators are forgotten and answer ExpiredIteratorException; moto keeps every iterator and answers
+  an unknown one with status 500.
 - `ApproximateCreationDateTime` is in whole seconds; moto's has milliseconds.
 - An UpdateItem that creates its item writes one stream record; moto writes a first one with the key alone.
 """
@@ -25,19 +25,19 @@ from moto.sqs.models import Message, SQSBackend
 
 from processor.localaws.turns import Turns
 
-MAX_STAND_ASIDE_SECONDS = 0.25  # a message that becomes visible again is seen so much later at most
+MAX_STAND_ASIDE_SECONDS = 0.25  # at most this late is a message received that becomes visible again
 MAX_SHARD_ITERATORS = 10_000  # AWS forgets them after 15 minutes; about 1.5 KB each
 
 
 class ExpiredIterator(ServiceException):
-    """DynamoDB Streams' answer to an iterator it no longer knows."""
+    """DynamoDB Streams' answer to an iterator that it has forgotten."""
 
     code = "ExpiredIteratorException"
     message = "Iterator expired"
 
 
 def apply_moto_patches(turns: Turns) -> None:
-    """Puts the changes into moto's classes, for the whole process."""
+    """Patches moto's classes, for the whole process."""
     _wait_aside(turns)
     _look_at_messages_fast()
     _forget_iterators()
@@ -79,7 +79,7 @@ def _check_client() -> None:
 
 def _look_at_messages_fast() -> None:
     def is_retained(backend: SQSBackend, queue_name: str, message: Message) -> bool:
-        queue: Any = backend.get_queue(queue_name)  # sets its attributes by name, unknown to a type checker
+        queue: Any = backend.get_queue(queue_name)  # Any: it sets its attributes by name
         kept_until: float = int(message.sent_timestamp or 0) / 1_000 + queue.message_retention_period
         return kept_until > time.time()
 

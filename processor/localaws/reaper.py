@@ -8,16 +8,16 @@ from moto.dynamodb.models.dynamo_type import Item
 from moto.dynamodb.models.table import Table
 
 TTL_IDENTITY = {"Type": "Service", "PrincipalId": "dynamodb.amazonaws.com"}
-"""What tells a deletion by TTL in a stream ("DynamoDB Streams and Time to Live")."""
+"""The mark of a deletion by TTL in a stream ("DynamoDB Streams and Time to Live")."""
 
 MAX_AGE_SECONDS = 5 * 365 * 24 * 3_600
-"""Items that expired longer ago are left alone ("Using time to live (TTL) in DynamoDB": five years)."""
+"""Older items are not deleted ("Using time to live (TTL) in DynamoDB": five years)."""
 
 
 def reap(now: float) -> int:
-    """Deletes what has expired in every table that has TTL enabled.
+    """Deletes the expired items of every table with TTL enabled.
 
-    The caller holds the turn, so nobody reads a record before it has its `userIdentity`.
+    The caller holds the turn, so that no reader gets a record before it has its `userIdentity`.
 
     Args:
         now: Unix seconds.

@@ -1,7 +1,7 @@
 """One request at a time: moto's backends are plain dictionaries and lists without a lock.
 
-Without turns two conditional writes of one item can both pass their condition, a reader can see an item
-half made, and the reaper's record could be read before it has its `userIdentity`.
+Without turns, two conditional writes of one item can both pass their condition. A reader can see an item that
+is not complete, or get the record of the reaper before it has its `userIdentity`.
 """
 
 import threading
@@ -13,7 +13,7 @@ _CALLS_THAT_FEED_A_QUEUE = ("AmazonSQS.SendMessage", "AmazonSQS.ChangeMessageVis
 
 
 class Turns:
-    """The one lock over all of moto. Whoever touches a backend does so in `with turns:`."""
+    """The only lock over all of moto; code that uses a backend does so in `with turns:`."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition(threading.RLock())
@@ -25,11 +25,15 @@ class Turns:
         self._condition.release()
 
     def stand_aside(self, seconds: float) -> None:
-        """Gives up the turn until a queue was fed, at most for so long, and takes it again."""
+        """Releases the turn until a queue gets a message, and acquires it again.
+
+        Args:
+            seconds: the longest wait.
+        """
         self._condition.wait(seconds)
 
     def wrap(self, application: Application) -> Application:
-        """The application with every request in its turn, its answer written out to the end."""
+        """The application with one request at a time, up to the last byte of its answer."""
 
         def in_turn(environ: Environ, start_response: object) -> Sequence[bytes]:
             with self:

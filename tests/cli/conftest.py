@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from processor.cli import main
+from processor.cli.app import main
 from processor.localaws.embedded_aws import EmbeddedAws
 from tests.cli.check.world import World
 from tests.cli.dlq.dead_letters import Queues

@@ -1,4 +1,4 @@
-"""Runs commands as processes of their own, where signals, pipes and terminals are what is tested."""
+"""Runs commands as processes, for tests of signals, pipes and terminals."""
 
 import os
 import pty
@@ -79,7 +79,7 @@ def run_in_terminal(
         os.close(theirs)
     shown = bytearray()
     try:
-        with suppress(OSError):  # Linux says so when the last one who writes has left
+        with suppress(OSError):  # Linux raises it when the last writer has closed
             while select.select([ours], [], [], TIMEOUT_SECONDS)[0]:
                 piece = os.read(ours, 65_536)
                 if not piece:

@@ -98,7 +98,7 @@ def test_without_a_command_there_is_help(command: Command) -> None:
     assert "Usage: export-status" in ran.out + ran.err
 
 
-def test_the_version_is_told(command: Command) -> None:
+def test_the_version_is_shown(command: Command) -> None:
     ran = command("--version", environment={})
     assert (ran.status, ran.err) == (0, "")
     assert re.fullmatch(r"export-status \d+\.\d+\.\d+\n", ran.out)
@@ -156,7 +156,7 @@ def test_a_wrong_setting_is_one_line_and_exit_2(
 
 @pytest.mark.parametrize(
     "arguments", [each for each in ASKING_AWS if each[0] != "audit"], ids=" ".join
-)  # those are patient: test_audit.py has what they say meanwhile
+)  # those retry for minutes: audit/test_command.py tests them
 def test_an_aws_that_is_not_there_is_exit_1_without_a_traceback(
     embedded_aws: EmbeddedAws, command: Command, arguments: Sequence[str]
 ) -> None:

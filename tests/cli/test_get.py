@@ -1,4 +1,4 @@
-"""The command `get`: one export of a table of its own, as a reader must see it."""
+"""The command `get`: one export, as a reader must see it."""
 
 import json
 import re
@@ -91,7 +91,7 @@ def test_an_item_past_its_ttl_counts_as_gone(
 
 
 def test_what_is_not_there_is_exit_1(environment: dict[str, str], command: Command) -> None:
-    ran = command("get", "nobody", environment=environment)
+    ran = command("get", "no reader", environment=environment)
     assert (ran.status, ran.out, ran.err) == (1, "", "export-status: not found or expired\n")
 
 
@@ -102,7 +102,8 @@ def test_an_item_that_is_not_ours_is_one_line(
     ran = command("get", "foreign", environment=environment)
     assert (ran.status, ran.out) == (1, "")
     assert ran.err == (
-        "export-status: the stored item is not one of ours: ttl must be a whole number of Unix seconds\n"
+        "export-status: the stored item breaks the table's contract:"
+        " ttl must be a whole number of Unix seconds\n"
     )
 
 

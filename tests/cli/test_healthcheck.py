@@ -85,7 +85,7 @@ def test_a_stuck_receiver_exits_1_with_one_line(path: Path, tmp_path: Path) -> N
     assert line.startswith("unhealthy: receiver-1 has made no progress for ")
 
 
-def test_a_degraded_service_exits_0_and_says_so(path: Path, tmp_path: Path) -> None:
+def test_a_degraded_service_exits_0_and_names_the_reason(path: Path, tmp_path: Path) -> None:
     with service(path) as health:
         health.loop("receiver-1", 60)
         health.report("sink kinesis", "takes no entries")
@@ -136,11 +136,11 @@ def test_an_unreadable_dotenv_exits_1_since_docker_keeps_2_for_itself(path: Path
 
 
 def test_it_starts_without_the_aws_sdk(path: Path, tmp_path: Path) -> None:
-    """HEALTHCHECK runs it every 30 s beside the service: what it does not need must stay unimported."""
+    """HEALTHCHECK runs it every 30 s next to the service: it must import only what it needs."""
     heavy = {"boto3", "botocore", "aws_kinesis_agg", "structlog", "moto", "urllib3"}
     program = (
         "import sys; sys.argv = ['export-status', 'healthcheck']\n"
-        "from processor.cli import main\n"
+        "from processor.cli.app import main\n"
         "try:\n    main()\n"
         "except SystemExit:\n    print(*sys.modules)"
     )

@@ -1,4 +1,4 @@
-"""The command `list`: living exports of a table of its own."""
+"""The command `list`: the living exports of a table."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -35,7 +35,7 @@ class Table:
         left: timedelta = timedelta(minutes=10),
         **more: str,
     ) -> None:
-        """Puts an export that has had its status for so long and lives for so long."""
+        """Puts an export whose status is `age` old, with `left` to live."""
         now = datetime.now(UTC)
         export = Export(request_id, status, now - age, now - age, ttl=int((now + left).timestamp()), **more)
         self.put_item(export.to_item())
@@ -95,7 +95,7 @@ def test_only_the_statuses_asked_for_are_shown(table: Table, command: Command) -
     assert ids(command(*arguments, environment=table.environment).lines) == {"processing", "failed"}
 
 
-def test_only_exports_without_a_change_for_so_long_are_shown(table: Table, command: Command) -> None:
+def test_older_than_shows_only_exports_without_a_recent_change(table: Table, command: Command) -> None:
     table.put("stuck", Status.PROCESSING, age=timedelta(minutes=11))
     table.put("busy", Status.PROCESSING, age=timedelta(minutes=9))
     arguments = ("list", "--json", "--older-than", "10m")
@@ -108,7 +108,7 @@ def test_foreign_items_are_counted_and_do_no_harm(table: Table, command: Command
     table.put_item({"requestId": {"S": "odd ttl"}, "ttl": {"S": "soon"}, "status": {"S": "pending"}})
     ran = command("list", "--json", environment=table.environment)
     assert (ran.status, ids(ran.lines)) == (0, {"ours"})
-    assert ran.err == "2 items not of ours left out\n"
+    assert ran.err == "left out 2 items that break the table's contract\n"
 
 
 def test_every_page_of_the_table_is_read(table: Table, command: Command) -> None:
@@ -138,7 +138,7 @@ def test_no_name_can_play_with_the_terminal(table: Table, command: Command) -> N
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "line"),
     [
         (("--older-than", "soon"), "--older-than must be a duration such as 15m, 2h or 1d"),
         (("--older-than", "2999-01-01T00:00:00Z"), "--older-than must not lie in the future"),
@@ -146,14 +146,14 @@ def test_no_name_can_play_with_the_terminal(table: Table, command: Command) -> N
         (("--status", "done"), "--status must be one of pending, processing"),
     ],
 )
-def test_nonsense_is_exit_2(table: Table, command: Command, arguments: tuple[str, ...], said: str) -> None:
+def test_nonsense_is_exit_2(table: Table, command: Command, arguments: tuple[str, ...], line: str) -> None:
     ran = command("list", *arguments, environment=table.environment)
     assert (ran.status, ran.out) == (2, "")
-    assert said in ran.err
+    assert line in ran.err
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "line"),
     [
         (
             {"DYNAMODB_EXPORT_STATUS_TABLE": "nowhere"},
@@ -165,11 +165,11 @@ def test_nonsense_is_exit_2(table: Table, command: Command, arguments: tuple[str
         ),
     ],
 )
-def test_what_aws_says_is_one_line_and_exit_1(
-    embedded_aws: EmbeddedAws, command: Command, settings: dict[str, str], said: str
+def test_an_aws_error_is_one_line_and_exit_1(
+    embedded_aws: EmbeddedAws, command: Command, settings: dict[str, str], line: str
 ) -> None:
     ran = command("list", environment=embedded_aws.environment() | settings)
-    assert (ran.status, ran.out, ran.err) == (1, "", f"export-status: {said}\n")
+    assert (ran.status, ran.out, ran.err) == (1, "", f"export-status: {line}\n")
 
 
 def test_a_missing_permission_is_one_line_and_exit_1(table: Table, command: Command) -> None:

@@ -1,4 +1,4 @@
-"""The command `local` as a person uses it: in a process of its own, ended from outside."""
+"""The command `local` as a person uses it: in a process that ends by a signal."""
 
 import os
 import signal
@@ -105,16 +105,16 @@ def test_a_signal_during_the_start_ends_it_with_exit_0() -> None:
         assert (process.returncode, out, err) == (0, "", "")
 
 
-def test_a_taken_port_is_one_line_and_exit_1() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
+def test_a_port_in_use_is_one_line_and_exit_1() -> None:
+    with socket.socket() as used:
+        used.bind(("127.0.0.1", 0))
+        used.listen()
+        port = used.getsockname()[1]
         ran = subprocess.run(
             [*COMMAND, "--port", str(port)], capture_output=True, text=True, timeout=60, check=False
         )
     assert (ran.returncode, ran.stdout) == (1, "")
-    assert ran.stderr == f"export-status: port {port} on 127.0.0.1 is taken; choose another\n"
+    assert ran.stderr == f"export-status: port {port} on 127.0.0.1 is in use; choose another\n"
 
 
 def children(pid: int) -> bool:

@@ -152,9 +152,9 @@ def test_a_missing_queue_is_one_line_with_the_count(environment: dict[str, str],
     environment["SQS_EXPORT_EVENTS_QUEUE_URL"] += "x"
     ran = command("publish", "-", environment=environment, stdin=line())
     assert (ran.status, ran.out) == (1, "")
-    (said,) = ran.err.splitlines()
-    assert said.startswith("export-status: the event queue does not exist in this region and account")
-    assert said.endswith("; 0 of 1 events were sent")
+    (error,) = ran.err.splitlines()
+    assert error.startswith("export-status: the event queue does not exist in this region and account")
+    assert error.endswith("; 0 of 1 events were sent")
 
 
 def test_a_message_that_the_queue_refuses_is_named_and_the_others_are_counted(
@@ -166,9 +166,9 @@ def test_a_message_that_the_queue_refuses_is_named_and_the_others_are_counted(
     stdin = line("a") + b"\n" + line("b", fileName="x" * 1_000) + line("c")
     ran = command("publish", "-", environment=environment, stdin=stdin)
     assert ran.status == 1
-    (said,) = ran.err.splitlines()
-    assert said.startswith("export-status: line 3: the event queue refuses it (")
-    assert said.endswith("; 2 of 3 events were sent")
+    (error,) = ran.err.splitlines()
+    assert error.startswith("export-status: line 3: the event queue refuses it (")
+    assert error.endswith("; 2 of 3 events were sent")
     assert len(arrived(embedded_aws, environment)) == 2
 
 
@@ -185,7 +185,7 @@ def test_a_throttling_queue_is_waited_for(
     assert len(arrived(embedded_aws, environment)) == 1
 
 
-def test_interrupted_it_says_how_many_were_sent(
+def test_interrupted_it_reports_how_many_were_sent(
     environment: dict[str, str], command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[int] = []
@@ -212,7 +212,7 @@ def test_a_terminal_shows_a_progress_bar(environment: dict[str, str], tmp_path: 
 
 
 class ScriptedQueue:
-    """Answers SendMessageBatch as it is told: for each call the codes of the entries that fail."""
+    """Answers SendMessageBatch with the given codes of the entries that fail, call by call."""
 
     def __init__(self, *script: dict[str, tuple[str, bool]]) -> None:
         self.script = list(script)
@@ -252,7 +252,7 @@ class TestSending:
         assert len(queue.calls) == 1
         assert (dict(answers.taken), answers.refused) == ({0: "id of a"}, {1: "InvalidMessageContents"})
 
-    def test_what_keeps_failing_is_given_up(self) -> None:
+    def test_the_retries_of_a_failing_entry_end(self) -> None:
         queue = ScriptedQueue(*[{"b": ("InternalError", False)}] * 9)
         answers = self.send(queue, "a", "b")
         assert len(queue.calls) == TRIES

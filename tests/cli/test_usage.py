@@ -1,4 +1,4 @@
-"""How a command says that it was called wrongly: one sentence, no secret, and the status in any case."""
+"""A usage error is one sentence without a secret, and the status in any case."""
 
 import shlex
 import subprocess
@@ -67,7 +67,7 @@ def test_a_signed_url_among_the_arguments_is_not_repeated(
 
 @pytest.mark.parametrize("arguments", [("nonsense",), ("get", ""), ("list", "--older-than", "soon")])
 @pytest.mark.parametrize("standard_error", ["2>&-", "2>/dev/full"])
-def test_where_standard_error_takes_nothing_the_status_says_it(
+def test_where_standard_error_is_closed_only_the_status_reports_it(
     tmp_path: Path, arguments: Sequence[str], standard_error: str
 ) -> None:
     words = shlex.join([sys.executable, "-m", "processor", *arguments])

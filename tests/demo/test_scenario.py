@@ -40,7 +40,7 @@ def test_there_are_as_many_exports_as_asked_for(exports: int) -> None:
     assert len({event["requestId"] for event in events}) == exports
 
 
-def test_every_event_is_valid_when_it_is_sent_and_means_what_the_scenario_says() -> None:
+def test_every_event_is_valid_when_it_is_sent_and_means_what_the_scenario_plans() -> None:
     for sending in sendings():
         if sending.event is not None:
             event = decode(sending.body, now=at(sending))
@@ -89,7 +89,7 @@ def test_events_travel_bare_in_sns_in_event_bridge_and_in_both() -> None:
 
 
 @pytest.mark.parametrize("ttl_seconds", [MIN_TTL_SECONDS, 12, 30, 900])
-def test_no_event_is_planned_so_close_to_an_end_that_nothing_could_be_said_of_it(ttl_seconds: int) -> None:
+def test_no_event_is_planned_too_close_to_the_end_for_a_certain_result(ttl_seconds: int) -> None:
     sent = [Sent(sending, at(sending)) for sending in sendings(ttl_seconds=ttl_seconds)]
     assert sent_too_close_to_the_end(sent, expected_endings(sent, ttl_seconds)) == 0
 

@@ -97,7 +97,7 @@ FAULTS: Mapping[str, tuple[Callable[[Evidence], Evidence], str]] = {
     "a wrong ttl": (with_last_item(ttl=1), "differs in ttl"),
     "an attribute too many": (with_last_item(extra="x"), "differs in extra"),
     "a deletion by hand": (with_last_removal(by_ttl=False), "was not deleted by TTL"),
-    "an export nobody sent": (with_last_item(requestId="stranger"), "stranger was never sent"),
+    "an export that was not sent": (with_last_item(requestId="stranger"), "stranger was never sent"),
     "an audit entry missing": (
         lambda run: replace(run, audit_lines=run.audit_lines[1:]),
         "has 0 audit entries",
@@ -117,9 +117,9 @@ FAULTS: Mapping[str, tuple[Callable[[Evidence], Evidence], str]] = {
     "an unmasked error": (with_entry(error="https://x/?X-Amz-Signature=1"), "differs in error"),
     "a field too many": (with_entry(more=1), "differs in more"),
     "another actor": (with_entry(actor=None), "differs in actor"),
-    "another record's id": (with_entry(auditId="other"), "tells of another stream record"),
-    "another record's number": (with_entry(source={"sequenceNumber": "0"}), "tells of another stream record"),
-    "a wrong lag": (with_entry(deletionLagSeconds=0), "says 0 s late, deleted 3 s after its ttl"),
+    "another record's id": (with_entry(auditId="other"), "names another stream record"),
+    "another record's number": (with_entry(source={"sequenceNumber": "0"}), "names another stream record"),
+    "a wrong lag": (with_entry(deletionLagSeconds=0), "reports 0 s late, deleted 3 s after its ttl"),
     "a rejection missing": (lambda run: replace(run, rejected=run.rejected[1:]), "1 message missing"),
     "a good message rejected": (
         lambda run: replace(run, rejected=[*run.rejected, (run.sent[0].sending.body, "invalid")]),
@@ -136,12 +136,12 @@ FAULTS: Mapping[str, tuple[Callable[[Evidence], Evidence], str]] = {
 }
 
 
-@pytest.mark.parametrize(("fault", "said"), FAULTS.values(), ids=FAULTS.keys())
-def test_each_fault_is_found_and_named(fault: Callable[[Evidence], Evidence], said: str) -> None:
-    assert any(said in failure for failure in failures(fault(perfect())))
+@pytest.mark.parametrize(("fault", "wanted"), FAULTS.values(), ids=FAULTS.keys())
+def test_each_fault_is_found_and_named(fault: Callable[[Evidence], Evidence], wanted: str) -> None:
+    assert any(wanted in failure for failure in failures(fault(perfect())))
 
 
-def test_a_machine_that_does_not_keep_up_is_told_to_take_a_longer_ttl() -> None:
+def test_a_slow_machine_gets_the_advice_of_a_longer_ttl() -> None:
     evidence = perfect()
     slow = [Sent(each.sending, each.at + timedelta(seconds=4)) for each in evidence.sent]
     assert any("try a longer --ttl-seconds" in failure for failure in failures(replace(evidence, sent=slow)))

@@ -4,7 +4,7 @@ import tomllib
 
 from tests.docs.markdown import ROOT, read
 
-KNOW_BOTO3 = {"processor.aws", "processor.localaws", "processor.demo"}
+KNOW_BOTO3 = {"processor.aws", "processor.localaws"}
 
 
 def test_every_module_but_the_two_that_know_boto3_is_kept_from_it() -> None:

@@ -15,7 +15,8 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from handlers.transitions import DISPOSITIONS, Disposition, Outcome
-from processor import cli
+from processor.cli.app import COMMANDS, app
+from processor.cli.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from processor.localaws.embedded_aws import EmbeddedAws
 from processor.settings import Settings
 from tests.docs.markdown import codes, fenced, read, table
@@ -52,7 +53,7 @@ def test_the_outcome_table_says_what_happens_to_the_message() -> None:
 
 def test_the_command_table_names_every_command() -> None:
     named = {shown.split()[0] for row in table(README, "| command | does |") for shown in codes(row[0])}
-    assert named == set(cli._COMMANDS)
+    assert named == set(COMMANDS)
 
 
 def options_of(command: Any, path: str = "") -> dict[str, set[str]]:
@@ -69,7 +70,7 @@ def options_of(command: Any, path: str = "") -> dict[str, set[str]]:
 
 
 def test_the_command_table_names_every_option_of_every_command_and_no_other() -> None:
-    built = options_of(get_command(cli.app))
+    built = options_of(get_command(app))
     documented: dict[str, set[str]] = {}
     for row in table(README, "| command | does |"):
         for shown in codes(row[0]):
@@ -87,9 +88,9 @@ def test_the_exit_statuses_are_those_of_the_code() -> None:
     meanings = {int(status): meaning.split()[0] for status, meaning in parts}
     assert meanings == {
         0: "fine",
-        cli.EXIT_FAILED: "failed",
-        cli.EXIT_USAGE: "wrong",
-        cli.EXIT_INTERRUPTED: "interrupted",
+        EXIT_FAILED: "failed",
+        EXIT_USAGE: "wrong",
+        EXIT_INTERRUPTED: "interrupted",
     }
 
 

@@ -1,4 +1,4 @@
-"""The examples, run as their README says, on the embedded AWS with the service behind its queue."""
+"""The examples, run as in their README, on the embedded AWS with the service behind its queue."""
 
 import json
 import os
@@ -122,7 +122,7 @@ def api(environment: dict[str, str]) -> Iterator[str]:
 
 
 def answer_of(api: str, path: str) -> tuple[int, dict[str, Any], str | None]:
-    """Status, body and what caches are told."""
+    """Status, body and caching headers."""
     with closing(HTTPConnection(api.removeprefix("http://"), timeout=30)) as connection:
         connection.request("GET", path)
         answer = connection.getresponse()
@@ -163,7 +163,7 @@ def test_a_reader_does_not_see_an_export_past_its_ttl(
 
 
 @pytest.mark.parametrize(
-    "path", ["/exports/nobody", "/exports/", "/", "/other/over", f"/exports/{'x' * 257}"]
+    "path", ["/exports/unknown", "/exports/", "/", "/other/over", f"/exports/{'x' * 257}"]
 )
 def test_a_reader_finds_nothing_where_nothing_is(api: str, path: str) -> None:
     status, body, _ = answer_of(api, path)
@@ -180,7 +180,7 @@ def test_ctrl_c_ends_the_reader_without_a_traceback(environment: dict[str, str])
         text=True,
     ) as process:
         assert process.stdout is not None
-        answer = answer_of(process.stdout.readline().strip(), "/exports/nobody")  # so that it serves
+        answer = answer_of(process.stdout.readline().strip(), "/exports/unknown")  # so that it serves
         try:
             process.send_signal(signal.SIGINT)
             _, err = process.communicate(timeout=60)
@@ -199,7 +199,7 @@ def test_ctrl_c_ends_the_reader_without_a_traceback(environment: dict[str, str])
         ("reader_api", "TABLE PORT"),
     ],
 )
-def test_without_its_arguments_an_example_says_how_it_is_run(name: str, usage: str) -> None:
+def test_without_its_arguments_an_example_shows_its_usage(name: str, usage: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", f"examples.{name}"],
         cwd=ROOT,

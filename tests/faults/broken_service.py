@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from handlers import writes
-from processor.cli import main
+from processor.cli.app import main
 from processor.streams import taker
 from processor.streams.api import Page
 from processor.streams.leases.lease import Lease

@@ -65,7 +65,7 @@ def test_the_environment_leads_another_process_to_the_same_resources(embedded_aw
     assert message["Body"] == "from elsewhere"
 
 
-def test_it_starts_whatever_aws_settings_the_caller_has_and_says_nothing() -> None:
+def test_it_starts_silently_whatever_aws_settings_the_caller_has() -> None:
     program = (
         "from processor.localaws.embedded_aws import EmbeddedAws\n"
         "with EmbeddedAws() as aws:\n"
@@ -87,17 +87,17 @@ def test_the_isolated_environment_holds_no_aws_address_profile_or_key(
     assert not set(HOSTILE) & set(isolated_environment())
 
 
-def test_a_taken_port_is_one_clear_line() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        with pytest.raises(EmbeddedAwsError, match=rf"^port {port} on 127.0.0.1 is taken; choose another$"):
+def test_a_port_in_use_is_one_clear_line() -> None:
+    with socket.socket() as used:
+        used.bind(("127.0.0.1", 0))
+        used.listen()
+        port = used.getsockname()[1]
+        with pytest.raises(EmbeddedAwsError, match=rf"^port {port} on 127.0.0.1 is in use; choose another$"):
             EmbeddedAws(port=port).start()
 
 
 @pytest.mark.parametrize("command", ["local", "demo"])
-def test_without_the_extra_the_error_names_the_command_that_mends_it(command: str, tmp_path: Path) -> None:
+def test_without_the_extra_the_error_names_the_command_to_install_it(command: str, tmp_path: Path) -> None:
     # Everything that only the extra brings is hidden from the interpreter.
     (tmp_path / "sitecustomize.py").write_text(
         "import importlib.util, sys\n"

@@ -173,7 +173,9 @@ def test_a_client_that_hung_up_takes_no_message_with_it(embedded_aws: EmbeddedAw
     assert message["Attributes"]["ApproximateReceiveCount"] == "1"
 
 
-def test_a_fifo_group_in_hand_is_not_given_to_a_second_receiver(embedded_aws: EmbeddedAws) -> None:
+def test_a_fifo_group_in_flight_is_not_given_to_a_second_receiver(
+    embedded_aws: EmbeddedAws,
+) -> None:
     queue_url, _ = queue_pair(embedded_aws.client, fifo=True)
     sqs = embedded_aws.client("sqs")
     with ThreadPoolExecutor(max_workers=2) as pool:

@@ -1,4 +1,4 @@
-"""One request at a time, and a waiting one gives up its turn."""
+"""One request at a time, and a waiting one releases its turn."""
 
 import threading
 from collections.abc import Iterator, Sequence

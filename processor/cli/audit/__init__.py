@@ -1,0 +1,1 @@
+"""The command group `audit`: `command` has the commands, `output` and `lines` print entries."""

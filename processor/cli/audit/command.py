@@ -1,4 +1,4 @@
-"""The command group `audit`: looks at the audit trail in the Kinesis stream, and repeats it."""
+"""The command group `audit`: prints the audit trail of the Kinesis stream, and replays it."""
 
 import sys
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from processor.audit.replay import Replay, Replayed
 from processor.audit.sinks.base import SinkUnavailable
 from processor.audit.tail import KinesisReader
 from processor.aws.errors import AwsError
-from processor.cli import EXIT_FAILED, CommandFailed, complain
 from processor.cli.audit.output import EntryOutput
 from processor.cli.durations import moment
+from processor.cli.errors import EXIT_FAILED, CommandFailed, complain
 from processor.cli.output import json_line, progress
 from processor.cli.session import aws_errors, connect, usage_error
 from processor.streams.api import MalformedPage, StreamApi
@@ -26,7 +26,7 @@ audit_app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_excep
 
 @audit_app.callback()
 def audit() -> None:
-    """Look at the audit trail, and repeat it."""
+    """Look at the audit trail, and replay it."""
 
 
 @audit_app.command()
@@ -47,8 +47,8 @@ def tail(
 ) -> None:
     """Print the audit entries of the stream KINESIS_EXPORT_AUDIT_STREAM, each once.
 
-    Entries of one export come in order. A record that cannot be read is named on standard error, the rest is
-    printed, and the exit status is 1.
+    Entries of one export come in order. An unreadable record is reported on standard error; then the exit
+    status is 1.
 
     Example: export-status audit tail --since 1h | jq 'select(.finished | not)'
     """
@@ -85,10 +85,10 @@ def replay(
         bool, typer.Option("--json", help="the counts as one JSON line, the last of standard output")
     ] = False,
 ) -> None:
-    """Put the audit entries of what left the table since TIME once more, to the sinks of EXPORT_AUDIT_SINKS.
+    """Emit the audit entries of removals since TIME again, to the sinks of EXPORT_AUDIT_SINKS.
 
-    They come from the table's stream, which holds 24 hours, and keep their auditId. Leases and checkpoints
-    are not touched; the service may run meanwhile. The sink `log` is this command's standard output.
+    It reads the table's stream, which holds 24 hours; entries keep their auditId. Leases and checkpoints
+    stay untouched, and the service may run. The sink `log` is this command's standard output.
 
     Example: export-status audit replay --since 2h --dry-run
     """
@@ -115,20 +115,20 @@ def replay(
     try:
         with (
             aws_errors(f"the stream of the table {settings.table}"),
-            progress("replaying", None, beside_lines="log" in names) as advance,
+            progress("replaying", None, with_lines="log" in names) as advance,
         ):
             for page in run.pages():
                 tally.add(page)
                 advance(tally.entries)
     except (SinkUnavailable, MalformedPage) as error:
-        problem = str(error) or "the stream's answers make no sense"
+        problem = str(error) or "the stream gives malformed answers"
         raise CommandFailed(f"{problem}; {tally.so_far()}, run it again") from None
     except CommandFailed as failed:
         raise CommandFailed(f"{failed}; {tally.so_far()}") from None
     except KeyboardInterrupt:
         complain(f"interrupted; {tally.so_far()}")
         raise
-    finally:  # also of what was interrupted
+    finally:  # also after an interruption
         if as_json:
             typer.echo(json_line(tally.fields()))
     if tally.trimmed:
@@ -143,7 +143,7 @@ def replay(
 
 @dataclass(slots=True)
 class Tally:
-    """What a replay has done so far."""
+    """Counts of a replay so far."""
 
     dry_run: bool
     entries: int = 0
@@ -151,7 +151,7 @@ class Tally:
     trimmed: bool = False
 
     def add(self, page: Replayed) -> None:
-        """Counts a page and names what was refused of it."""
+        """Counts a page, and reports each refused entry."""
         self.entries += page.entries
         self.trimmed = self.trimmed or page.trimmed
         for name, refusal in page.refused:
@@ -159,13 +159,13 @@ class Tally:
             typer.echo(f"audit replay: {name} refuses {refusal.entry.audit_id}: {refusal.reason}", err=True)
 
     def so_far(self) -> str:
-        """For a replay that did not come to its end; a page may have been put in part."""
+        """The progress of an unfinished replay; a page may have been put in part."""
         if self.dry_run:
             return f"{self.entries} entries were counted"
         return f"at least {self.entries} entries were put"
 
     def fields(self) -> dict[str, object]:
-        """What `--json` says."""
+        """The fields of `--json`."""
         return {
             "dryRun": self.dry_run,
             "put": self.entries,
@@ -175,15 +175,15 @@ class Tally:
 
 
 class RetryNotice:
-    """Says once that something fails and is tried again: it explains a long silence."""
+    """Reports the first retry, to explain a long silence."""
 
     def __init__(self) -> None:
-        self._said = False
+        self._reported = False
 
     def __call__(self, error: Exception) -> None:
-        """To be called with each error that is tried again."""
-        if self._said:
+        """Called with each error before its retry."""
+        if self._reported:
             return
-        self._said = True
+        self._reported = True
         problem = f"AWS does not answer as it should ({error})" if isinstance(error, AwsError) else str(error)
-        complain(f"{problem or 'an answer makes no sense'}; trying again for a minute or two")
+        complain(f"{problem or 'an answer is malformed'}; trying again for a minute or two")

@@ -1,4 +1,4 @@
-"""How `audit tail` shows an entry to a person: a row of a table."""
+"""Prints an audit entry as a row of a table, for people."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ HEADER = f"{'DELETED (UTC)':<19}  {'ACTION':<7}  {'LAST STATUS':<11}  {'LAG':>5}
 
 
 def row(entry: Mapping[str, Any]) -> Text:
-    """The entry as one row under `HEADER`; its fields may be missing or of another form."""
+    """The entry as one row under `HEADER`; its fields may be missing or malformed."""
     action = _plain(entry.get("action")).removeprefix("export.")
     status = _plain(entry.get("lastStatus")) or "-"
     text = Text()
@@ -31,7 +31,7 @@ def row(entry: Mapping[str, Any]) -> Text:
 
 
 def render(console: Console, line: Text) -> str:
-    """What a terminal of this width shows, as text, so that one place writes to standard output."""
+    """The line cut to the console's width, as text with its colours."""
     line.truncate(console.width, overflow="ellipsis")
     with console.capture() as captured:
         console.print(line, soft_wrap=True, end="")

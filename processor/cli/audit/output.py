@@ -1,4 +1,4 @@
-"""What `audit tail` writes: each entry once to standard output, what is wrong to standard error."""
+"""Output of `audit tail`: each entry once to standard output, problems to standard error."""
 
 import json
 import sys
@@ -16,12 +16,19 @@ from processor.cli.audit.lines import HEADER, render, row
 from processor.cli.output import console, json_line
 
 WINDOW_ENTRIES = 100_000
-"""How many entries back a repeat is known as one. Repeats come from pages that were put again, which are at
-most 1,000 entries old for each shard of the table's stream."""
+"""How many entries are remembered to recognise repeats. A page that is put again holds at most 1,000 entries
+of each shard of the table's stream."""
 
 
 class EntryOutput:
-    """Writes entries to standard output, repeats left out, and what is wrong to standard error."""
+    """Writes entries to standard output without repeats, and problems to standard error.
+
+    Args:
+        as_json: JSON lines instead of a table.
+
+    Attributes:
+        bad_records: how many records or entries could not be read.
+    """
 
     def __init__(self, *, as_json: bool) -> None:
         self.bad_records = 0
@@ -31,7 +38,7 @@ class EntryOutput:
             sys.stdout.write(render(self._console, Text(HEADER, "bold")) + "\n")
 
     def show(self, record: KinesisRecord) -> None:
-        """Writes the entries of a record that are new."""
+        """Writes the entries of a record that were not written before."""
         for entry in self._entries(record):
             if self._is_repeat(entry["auditId"]):
                 continue
@@ -65,7 +72,7 @@ class EntryOutput:
 
 
 def _entry(record: UserRecord) -> dict[str, Any] | None:
-    """The entry as its producer wrote it, with fields of later versions, masked; None if it is none."""
+    """The masked entry with all its fields, also those of later versions; None if it is not an entry."""
     try:
         entry = _masked(json.loads(record.data, parse_constant=_no_constant))
     except (ValueError, RecursionError):

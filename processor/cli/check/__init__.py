@@ -1,1 +1,8 @@
-"""What `export-status check` looks at: `facts` asks AWS, the rest only judges what it said."""
+"""The command `check`: compares what is deployed with what the service needs.
+
+- `deployed_state` asks AWS; nothing else here does, but for `permissions`.
+- `judgement` combines the findings of `tables`, `queues` and `permissions`, which are pure.
+- `finding` is one line of the result, `target` builds the commands of its remedies, `unread` is the finding
+  for a question without an answer.
+- `command` prints the findings.
+"""

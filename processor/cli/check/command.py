@@ -1,4 +1,4 @@
-"""The command `check`: compares what is deployed with what the service needs."""
+"""The command `check`, and how it prints findings."""
 
 from collections.abc import Iterator, Mapping
 from enum import Enum
@@ -8,12 +8,12 @@ import typer
 from rich.text import Text
 
 from processor.aws.errors import AwsError
-from processor.cli import EXIT_FAILED
+from processor.cli.check.deployed_state import read_deployed_state
 from processor.cli.check.finding import Finding, Verdict
-from processor.cli.check.judgement import judge_place, judge_resources, nothing_is_told
+from processor.cli.check.judgement import judge_resources, judge_target, refused_everywhere
 from processor.cli.check.permissions import judge_permissions, try_permissions
-from processor.cli.check.probe import read_facts
-from processor.cli.check.target import Place
+from processor.cli.check.target import Target
+from processor.cli.errors import EXIT_FAILED
 from processor.cli.output import console, json_line, safe
 from processor.cli.session import aws_settings, connect
 
@@ -25,7 +25,7 @@ MARKS: Mapping[Verdict, tuple[str, str]] = {
 
 
 class Scope(Enum):
-    """What can be checked alone: an operator may look at resources, the service's role may use them."""
+    """The halves of a check: an operator may describe resources, the service's role may use them."""
 
     RESOURCES = "resources"
     PERMISSIONS = "permissions"
@@ -38,13 +38,12 @@ def check(
 ) -> None:
     """Compare tables, queues, streams and permissions with what the service needs. Nothing is changed.
 
-    ✓ is as it should be; ✗ is wrong, and the command that mends it follows; a dash means that nobody can
-    tell. The exit status is 1 if anything is wrong.
+    ✓ is right; ✗ is wrong, and a remedy follows; a dash is unknown. Exit status 1 if anything is wrong.
 
-    The permissions tried are those of the one who runs this. With infra/iam/operator-policy.json use --only
-    resources; with the task's role, --only permissions.
+    It tries the caller's permissions. With infra/iam/operator-policy.json use --only resources; with
+    the task's role, --only permissions.
 
-    Example: export-status check --json | jq -r 'select(.verdict == "wrong") | .mend'
+    Example: export-status check --json | jq -r 'select(.verdict == "wrong") | .remedy'
     """
     out = console()
     anything_wrong = False
@@ -59,7 +58,7 @@ def check(
 
 
 def findings(only: Scope | None) -> Iterator[Finding]:
-    """Asks and judges.
+    """Asks AWS and judges the answers.
 
     Raises:
         SettingsError: if a setting that `run` needs is missing or wrong.
@@ -69,17 +68,17 @@ def findings(only: Scope | None) -> Iterator[Finding]:
     if "kinesis" in settings.audit_sinks:
         settings.required_audit_stream()
     endpoints = aws_settings(settings).endpoints
-    facts = read_facts(aws, settings, ask_identity=not endpoints or "sts" in endpoints)
-    identity = facts.identity
+    state = read_deployed_state(aws, settings, ask_identity=not endpoints or "sts" in endpoints)
+    identity = state.identity
     caller = None if identity is None or isinstance(identity, AwsError) else identity.get("Arn")
-    place = Place(aws.region, endpoints, caller)
-    yield from judge_place(identity, place)
-    if nothing_is_told(facts):
+    target = Target(aws.region, endpoints, caller)
+    yield from judge_target(identity, target)
+    if refused_everywhere(state):
         return
     if only is not Scope.PERMISSIONS:
-        yield from judge_resources(settings, facts, place)
+        yield from judge_resources(settings, state, target)
     if only is not Scope.RESOURCES:
-        yield from judge_permissions(try_permissions(aws, settings, facts, place), place)
+        yield from judge_permissions(try_permissions(aws, settings, state, target), target)
 
 
 def fields_of(finding: Finding) -> dict[str, Any]:
@@ -88,7 +87,7 @@ def fields_of(finding: Finding) -> dict[str, Any]:
         "verdict": finding.verdict.value,
         "subject": finding.subject,
         "text": finding.text,
-        "mend": finding.mend,
+        "remedy": finding.remedy,
     }
 
 
@@ -96,6 +95,6 @@ def line_of(finding: Finding) -> Text:
     """The finding as one line."""
     mark, style = MARKS[finding.verdict]
     line = Text().append(f"{mark} ", style).append(f"{finding.subject}: {safe(finding.text)}")
-    if finding.mend is not None:
-        line.append(" → ", style).append(safe(finding.mend), "bold")
+    if finding.remedy is not None:
+        line.append(" → ", style).append(safe(finding.remedy), "bold")
     return line

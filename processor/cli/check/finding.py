@@ -1,37 +1,44 @@
-"""One line of `check`: what was looked at, how it is, and the command that mends it."""
+"""One line of `check`: a thing, its state, and a remedy."""
 
 from dataclasses import dataclass
 from enum import Enum
 
 
 class Verdict(Enum):
-    """How a thing is; the values are those of `check --json`."""
+    """The result of a check; the values are those of `check --json`."""
 
     FINE = "fine"
     WRONG = "wrong"
-    UNKNOWN = "unknown"  # the server cannot tell, or asking would do harm
+    UNKNOWN = "unknown"  # the server does not answer this, or asking would do harm
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`subject` is the thing, `text` how it is, `mend` a command or, where none can do it, what to do."""
+    """The result of one check.
+
+    Attributes:
+        verdict: fine, wrong or unknown.
+        subject: the thing.
+        text: its state.
+        remedy: a command; where no command helps, a sentence.
+    """
 
     verdict: Verdict
     subject: str
     text: str
-    mend: str | None = None
+    remedy: str | None = None
 
 
 def fine(subject: str, text: str) -> Finding:
-    """As it should be."""
+    """The finding for a thing that is right."""
     return Finding(Verdict.FINE, subject, text)
 
 
-def wrong(subject: str, text: str, mend: str) -> Finding:
-    """Not as the service needs it."""
-    return Finding(Verdict.WRONG, subject, text, mend)
+def wrong(subject: str, text: str, remedy: str) -> Finding:
+    """The finding for a thing that the service cannot use."""
+    return Finding(Verdict.WRONG, subject, text, remedy)
 
 
 def unknown(subject: str, text: str) -> Finding:
-    """Nobody can tell."""
+    """The finding for a thing whose state is not known."""
     return Finding(Verdict.UNKNOWN, subject, text)

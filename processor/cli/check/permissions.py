@@ -1,7 +1,7 @@
-"""Tries what the task's policy allows, as far as trying does no harm, and judges the answers.
+"""Tries the actions of the task's policy where a try does no harm, and judges the answers.
 
-A conditional write that is always refused shows that writing is allowed. Receiving a message or putting an
-audit entry cannot be tried like that, and is named instead.
+A conditional write whose condition always fails shows that writes are allowed. There is no such try for
+receiving a message or putting an audit entry; a finding names these actions.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,9 +11,9 @@ from typing import Any
 from handlers.writes import probe_arguments, probe_statement
 from processor.aws.clients import Aws
 from processor.aws.errors import AwsError, ConditionFailed, NotFound, Transient, error_for
+from processor.cli.check.deployed_state import DeployedState, TableState, ask
 from processor.cli.check.finding import Finding, fine, unknown, wrong
-from processor.cli.check.probe import Facts, TableFacts, ask
-from processor.cli.check.target import Place
+from processor.cli.check.target import Target
 from processor.cli.check.unread import refused, unread
 from processor.settings import Settings
 from processor.transitions.status_table import absent_key
@@ -22,28 +22,35 @@ UNTRIABLE = (
     *("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:SendMessage"),
     *("dynamodb:PartiQLInsert", "kinesis:PutRecords"),
 )
-"""What cannot be tried without taking, sending or writing something."""
+"""Actions that no harmless call can try."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One action that was tried. `error` is what AWS said to it, None if it was allowed."""
+    """One action that was tried.
+
+    Attributes:
+        action: IAM's name.
+        resource: its name, for people.
+        arn: the resource's ARN.
+        error: AWS's answer; None if the action was allowed.
+    """
 
     action: str
-    resource: str  # its name, for people
+    resource: str
     arn: str
     error: AwsError | None
 
 
-def try_permissions(aws: Aws, settings: Settings, facts: Facts, place: Place) -> list[Trial]:
-    """Tries the actions on the tables and the stream that are there; what is missing has its own finding."""
+def try_permissions(aws: Aws, settings: Settings, state: DeployedState, target: Target) -> list[Trial]:
+    """Tries the actions on the existing tables and stream; a missing one has its own finding."""
     trials: list[Trial] = []
-    if not isinstance(facts.table, NotFound):
-        trials += _on_status_table(aws, settings, place.arn("dynamodb", f"table/{settings.table}"))
-    if isinstance(facts.table, TableFacts) and "LatestStreamArn" in facts.table.description:
-        trials += _on_stream(aws, settings.table, str(facts.table.description["LatestStreamArn"]))
-    if not isinstance(facts.leases, NotFound):
-        arn = place.arn("dynamodb", f"table/{settings.leases_table}")
+    if not isinstance(state.table, NotFound):
+        trials += _on_status_table(aws, settings, target.arn("dynamodb", f"table/{settings.table}"))
+    if isinstance(state.table, TableState) and "LatestStreamArn" in state.table.description:
+        trials += _on_stream(aws, settings.table, str(state.table.description["LatestStreamArn"]))
+    if not isinstance(state.leases, NotFound):
+        arn = target.arn("dynamodb", f"table/{settings.leases_table}")
         trials += _on_leases(aws, settings.leases_table, arn)
     return trials
 
@@ -60,7 +67,7 @@ def _on_status_table(aws: Aws, settings: Settings, arn: str) -> Iterator[Trial]:
 
 
 def _batch_error(batch_execute_statement: Callable[..., Any], table: str) -> AwsError | None:
-    """What AWS says to a statement that a right server refuses with ConditionalCheckFailed."""
+    """The answer to a statement that a correct server refuses with ConditionalCheckFailed."""
     probe = probe_statement(absent_key(), table)
     answer = ask(
         batch_execute_statement, Statements=[{"Statement": probe.text, "Parameters": probe.parameters}]
@@ -111,12 +118,12 @@ def _on_leases(aws: Aws, table: str, arn: str) -> Iterator[Trial]:
 
 
 def _error(answer: object) -> AwsError | None:
-    """A refused condition is the answer that was hoped for."""
+    """The error, if any; a failed condition counts as success."""
     return answer if isinstance(answer, AwsError) and not isinstance(answer, ConditionFailed) else None
 
 
-def judge_permissions(trials: Sequence[Trial], place: Place) -> Iterator[Finding]:
-    """For each resource what is allowed, what is refused, and what could not be told."""
+def judge_permissions(trials: Sequence[Trial], target: Target) -> Iterator[Finding]:
+    """For each resource: what is allowed, what is refused, and what is unknown."""
     for resource in dict.fromkeys(trial.resource for trial in trials):
         of_resource = [trial for trial in trials if trial.resource == resource]
         subject = f"permissions on {resource}"
@@ -127,24 +134,24 @@ def judge_permissions(trials: Sequence[Trial], place: Place) -> Iterator[Finding
             denied = [
                 trial
                 for trial in of_resource
-                if trial.arn == arn and trial.error is not None and refused(trial.error, place, "dynamodb")
+                if trial.arn == arn and trial.error is not None and refused(trial.error, target, "dynamodb")
             ]
             if denied:
                 actions = tuple(trial.action for trial in denied)
                 yield wrong(
                     subject,
                     f"{', '.join(_short(trial) for trial in denied)} refused ({denied[0].error})",
-                    place.allow(actions, arn),
+                    target.allow(actions, arn),
                 )
         for trial in of_resource:
-            if trial.error is not None and not refused(trial.error, place, "dynamodb"):
-                yield _not_told(subject, trial, trial.error, place)
-    yield unknown("permissions", f"not tried, for trying would do harm: {', '.join(UNTRIABLE)}")
+            if trial.error is not None and not refused(trial.error, target, "dynamodb"):
+                yield _untried(subject, trial, trial.error, target)
+    yield unknown("permissions", f"not tried, because a try would do harm: {', '.join(UNTRIABLE)}")
 
 
-def _not_told(subject: str, trial: Trial, error: AwsError, place: Place) -> Finding:
+def _untried(subject: str, trial: Trial, error: AwsError, target: Target) -> Finding:
     if isinstance(error, Transient):
-        return unread(subject, error, place, trial.action, trial.arn)
+        return unread(subject, error, target, trial.action, trial.arn)
     return unknown(subject, f"{_short(trial)} could not be tried ({error})")
 
 

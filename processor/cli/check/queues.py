@@ -1,4 +1,4 @@
-"""Judges the event queue and the dead-letter queue (contract section 3)."""
+"""Judges the event queue and the dead-letter queue (docs/contract.md, section 3)."""
 
 import json
 import re
@@ -10,15 +10,15 @@ from handlers.events import CLOCK_TOLERANCE
 from processor.aws.errors import AwsError, NotFound
 from processor.aws.sqs import SQS_MAX_RECEIVES, redrive_policy
 from processor.backoff import shortest
+from processor.cli.check.deployed_state import DeployedState, QueueState
 from processor.cli.check.finding import Finding, fine, wrong
-from processor.cli.check.probe import Facts, QueueFacts
-from processor.cli.check.target import Place
+from processor.cli.check.target import Target
 from processor.cli.check.unread import unread
 from processor.settings import Settings
 from processor.startup_checks import MIN_VISIBILITY_SECONDS
 from processor.transitions.event_queue import back_off_seconds
 
-USUAL_RECEIVES = 60  # contract section 3
+USUAL_RECEIVES = 60  # docs/contract.md, section 3
 EVENT_QUEUE: Mapping[str, str] = {
     "VisibilityTimeout": "120",
     "ReceiveMessageWaitTimeSeconds": "20",
@@ -31,23 +31,36 @@ DEAD_LETTER_QUEUE: Mapping[str, str] = {
     "MaximumMessageSize": "1048576",  # 1 MiB, the most
     "SqsManagedSseEnabled": "true",
 }
-"""What `infra/data.yaml` gives the queues; a test holds the two together."""
+"""The attributes of the queues in `infra/data.yaml`; a test compares them."""
 
 COPY_OVERHEAD_BYTES = 1_024
-"""What a dead-letter copy is longer than its message: five attributes, the longest of 256 characters."""
+"""How much longer a dead-letter copy is than its message: five attributes, the longest of 256 characters."""
 
 _REGION_OF_URL = re.compile(r"https://(?:sqs|queue)\.([a-z]{2}-[a-z0-9-]+-\d)\.amazonaws\.")
 
 
 def shortest_wait_seconds(receives: int) -> int:
-    """How long a message that nobody can use yet waits at least until its last receive: the back-offs of
-    contract section 3 with all the luck of their jitter missing."""
+    """The least time from the first to the last receive of a message that is always `early`.
+
+    It is the sum of the back-offs of docs/contract.md, section 3, each with its shortest jitter.
+
+    Args:
+        receives: maxReceiveCount.
+    """
     return sum(back_off_seconds(receive, jitter=shortest) for receive in range(1, receives))
 
 
 def receives_needed(ttl_seconds: int) -> int:
-    """The least maxReceiveCount with which an `early` event outwaits its export's life, as far as SQS
-    allows. A producer's clock may be ahead by as much as events may lie in the future."""
+    """The least maxReceiveCount with which an `early` event waits longer than its export lives.
+
+    A producer's clock may be ahead by the tolerance for future events.
+
+    Args:
+        ttl_seconds: the TTL.
+
+    Returns:
+        The count; SQS's maximum where no allowed count is enough.
+    """
     must_wait = ttl_seconds + CLOCK_TOLERANCE.total_seconds()
     return next(
         (count for count in range(1, SQS_MAX_RECEIVES) if shortest_wait_seconds(count) > must_wait),
@@ -57,7 +70,7 @@ def receives_needed(ttl_seconds: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """A queue that could be looked at."""
+    """A queue whose attributes are known."""
 
     url: str
     attributes: Mapping[str, Any]
@@ -77,50 +90,50 @@ class Queue:
         return int(self.attributes.get(attribute, 0))
 
 
-def judge_queues(settings: Settings, facts: Facts, place: Place) -> Iterator[Finding]:
-    """Both queues, and what leads from one to the other."""
-    events = _seen(facts.queue)
-    if (region := _REGION_OF_URL.match(facts.queue.url)) and region[1] != place.region:
+def judge_queues(settings: Settings, state: DeployedState, target: Target) -> Iterator[Finding]:
+    """Both queues, and the redrive policy between them."""
+    events = _seen(state.queue)
+    if (region := _REGION_OF_URL.match(state.queue.url)) and region[1] != target.region:
         yield wrong(
-            f"queue {_name(facts.queue.url)}",
-            f"SQS_EXPORT_EVENTS_QUEUE_URL is of {region[1]}, but AWS_REGION is {place.region}",
+            f"queue {_name(state.queue.url)}",
+            f"SQS_EXPORT_EVENTS_QUEUE_URL is of {region[1]}, but AWS_REGION is {target.region}",
             f"export AWS_REGION={region[1]}",
         )
     if isinstance(events, AwsError):
-        yield _not_there(_name(facts.queue.url), events, EVENT_QUEUE, place)
+        yield _not_there(_name(state.queue.url), events, EVENT_QUEUE, target)
         return
-    yield _visibility(events, settings, place)
-    letters = _seen(facts.dlq) if isinstance(facts.dlq, QueueFacts) else facts.dlq
-    yield _redrive(events, letters if isinstance(letters, Queue) else None, settings, place)
+    yield _visibility(events, settings, target)
+    letters = _seen(state.dlq) if isinstance(state.dlq, QueueState) else state.dlq
+    yield _redrive(events, letters if isinstance(letters, Queue) else None, settings, target)
     if isinstance(letters, Queue):
-        yield _retention(events, letters, place)
-        yield _room(events, letters, place)
-        yield _permission(events, letters, place)
+        yield _retention(events, letters, target)
+        yield _room(events, letters, target)
+        yield _permission(events, letters, target)
     elif letters is not None:
         named = redrive_policy(events.attributes).dead_letter_arn
-        known = facts.dlq.url if isinstance(facts.dlq, QueueFacts) else named
-        yield _not_there(_name(known or ""), letters, DEAD_LETTER_QUEUE, place)
+        known = state.dlq.url if isinstance(state.dlq, QueueState) else named
+        yield _not_there(_name(known or ""), letters, DEAD_LETTER_QUEUE, target)
 
 
-def _seen(facts: QueueFacts) -> Queue | AwsError:
-    return facts.attributes if isinstance(facts.attributes, AwsError) else Queue(facts.url, facts.attributes)
+def _seen(state: QueueState) -> Queue | AwsError:
+    return state.attributes if isinstance(state.attributes, AwsError) else Queue(state.url, state.attributes)
 
 
-def _not_there(name: str, error: AwsError, attributes: Mapping[str, str], place: Place) -> Finding:
+def _not_there(name: str, error: AwsError, attributes: Mapping[str, str], target: Target) -> Finding:
     if isinstance(error, NotFound):
-        create = _create(place, name, attributes)
+        create = _create(target, name, attributes)
         return wrong(f"queue {name}", "does not exist in this region and account", create)
-    return unread(f"queue {name}", error, place, f"sqs:{error.operation}", place.arn("sqs", name))
+    return unread(f"queue {name}", error, target, f"sqs:{error.operation}", target.arn("sqs", name))
 
 
-def _visibility(events: Queue, settings: Settings, place: Place) -> Finding:
+def _visibility(events: Queue, settings: Settings, target: Target) -> Finding:
     subject = f"queue {events.name} visibility timeout"
     seconds = events.number("VisibilityTimeout")
     if seconds < MIN_VISIBILITY_SECONDS:
         return wrong(
             subject,
             f"must be at least {MIN_VISIBILITY_SECONDS} s for a batch to be settled in, is {seconds} s",
-            _set(place, events.url, {"VisibilityTimeout": EVENT_QUEUE["VisibilityTimeout"]}),
+            _set(target, events.url, {"VisibilityTimeout": EVENT_QUEUE["VisibilityTimeout"]}),
         )
     return fine(
         subject,
@@ -128,7 +141,7 @@ def _visibility(events: Queue, settings: Settings, place: Place) -> Finding:
     )
 
 
-def _redrive(events: Queue, letters: Queue | None, settings: Settings, place: Place) -> Finding:
+def _redrive(events: Queue, letters: Queue | None, settings: Settings, target: Target) -> Finding:
     subject = f"queue {events.name} redrive policy"
     policy = redrive_policy(events.attributes)
     needed = receives_needed(settings.ttl_seconds)
@@ -138,13 +151,13 @@ def _redrive(events: Queue, letters: Queue | None, settings: Settings, place: Pl
         return wrong(
             subject,
             f"{found}, must lead to {letters.name}, the SQS_EXPORT_EVENTS_DLQ_URL",
-            _redrive_to(place, events.url, letters.arn, usual),
+            _redrive_to(target, events.url, letters.arn, usual),
         )
     if policy.dead_letter_arn is None:
         name = f"{events.name.removesuffix('.fifo')}-dlq{'.fifo' if events.name.endswith('.fifo') else ''}"
-        create = _create(place, name, DEAD_LETTER_QUEUE)
+        create = _create(target, name, DEAD_LETTER_QUEUE)
         arn = f"{events.arn.rpartition(':')[0]}:{name}"
-        return wrong(subject, "missing", f"{create} && {_redrive_to(place, events.url, arn, usual)}")
+        return wrong(subject, "missing", f"{create} && {_redrive_to(target, events.url, arn, usual)}")
     count = policy.max_receive_count or 0
     waits = f"maxReceiveCount {count}: an early event waits {shortest_wait_seconds(count)} s at least"
     if count >= needed:
@@ -153,44 +166,44 @@ def _redrive(events: Queue, letters: Queue | None, settings: Settings, place: Pl
         subject,
         f"{waits}, which must be more than the TTL of {settings.ttl_seconds} s and"
         f" {CLOCK_TOLERANCE.seconds} s for clocks that differ",
-        _redrive_to(place, events.url, policy.dead_letter_arn, usual),
+        _redrive_to(target, events.url, policy.dead_letter_arn, usual),
     )
 
 
-def _retention(events: Queue, letters: Queue, place: Place) -> Finding:
+def _retention(events: Queue, letters: Queue, target: Target) -> Finding:
     attribute = "MessageRetentionPeriod"
     subject = f"queue {letters.name} retention"
     of_events, of_letters = events.number(attribute), letters.number(attribute)
     if of_letters > of_events:
         return fine(subject, f"{of_letters} s, longer than the event queue's {of_events} s")
-    mend = _set(place, letters.url, {attribute: DEAD_LETTER_QUEUE[attribute]})
+    remedy = _set(target, letters.url, {attribute: DEAD_LETTER_QUEUE[attribute]})
     if of_events >= int(DEAD_LETTER_QUEUE[attribute]):
-        mend = f"{mend} && {_set(place, events.url, {attribute: EVENT_QUEUE[attribute]})}"
+        remedy = f"{remedy} && {_set(target, events.url, {attribute: EVENT_QUEUE[attribute]})}"
     return wrong(
         subject,
-        f"must be longer than the event queue's {of_events} s, for the clock of a message that SQS moves runs"
-        f" on; is {of_letters} s",
-        mend,
+        f"must be longer than the event queue's {of_events} s, because a message that SQS moves"
+        f" keeps its age; is {of_letters} s",
+        remedy,
     )
 
 
-def _room(events: Queue, letters: Queue, place: Place) -> Finding:
+def _room(events: Queue, letters: Queue, target: Target) -> Finding:
     attribute = "MaximumMessageSize"
     subject = f"queue {letters.name} message size"
     of_events, of_letters = events.number(attribute), letters.number(attribute)
     if of_letters >= of_events + COPY_OVERHEAD_BYTES:
         return fine(subject, f"{of_letters} bytes, a copy with its attributes fits")
-    mend = _set(place, letters.url, {attribute: DEAD_LETTER_QUEUE[attribute]})
+    remedy = _set(target, letters.url, {attribute: DEAD_LETTER_QUEUE[attribute]})
     if of_events + COPY_OVERHEAD_BYTES > int(DEAD_LETTER_QUEUE[attribute]):
-        mend = f"{mend} && {_set(place, events.url, {attribute: EVENT_QUEUE[attribute]})}"
+        remedy = f"{remedy} && {_set(target, events.url, {attribute: EVENT_QUEUE[attribute]})}"
     return wrong(
         subject,
         f"must be {COPY_OVERHEAD_BYTES} bytes more than the event queue's {of_events}, is {of_letters}",
-        mend,
+        remedy,
     )
 
 
-def _permission(events: Queue, letters: Queue, place: Place) -> Finding:
+def _permission(events: Queue, letters: Queue, target: Target) -> Finding:
     subject = f"queue {letters.name} redrive permission"
     policy: dict[str, Any] = json.loads(letters.attributes.get("RedriveAllowPolicy") or "{}")
     sources = policy.get("sourceQueueArns", [])
@@ -203,7 +216,7 @@ def _permission(events: Queue, letters: Queue, place: Place) -> Finding:
     return wrong(
         subject,
         "not for the event queue",
-        _set(place, letters.url, {"RedriveAllowPolicy": json.dumps(allowed)}),
+        _set(target, letters.url, {"RedriveAllowPolicy": json.dumps(allowed)}),
     )
 
 
@@ -211,17 +224,17 @@ def _name(url_or_arn: str) -> str:
     return re.split("[/:]", url_or_arn)[-1]
 
 
-def _create(place: Place, name: str, attributes: Mapping[str, str]) -> str:
+def _create(target: Target, name: str, attributes: Mapping[str, str]) -> str:
     fifo = {"FifoQueue": "true"} if name.endswith(".fifo") else {}
     words = ("--queue-name", name, "--attributes", json.dumps({**attributes, **fifo}))
-    return place.aws("sqs", "create-queue", *words)
+    return target.aws("sqs", "create-queue", *words)
 
 
-def _set(place: Place, url: str, attributes: Mapping[str, str]) -> str:
+def _set(target: Target, url: str, attributes: Mapping[str, str]) -> str:
     words = ("--queue-url", url, "--attributes", json.dumps(attributes))
-    return place.aws("sqs", "set-queue-attributes", *words)
+    return target.aws("sqs", "set-queue-attributes", *words)
 
 
-def _redrive_to(place: Place, url: str, arn: str, receives: int) -> str:
+def _redrive_to(target: Target, url: str, arn: str, receives: int) -> str:
     policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": str(receives)})
-    return _set(place, url, {"RedrivePolicy": policy})
+    return _set(target, url, {"RedrivePolicy": policy})

@@ -1,12 +1,12 @@
-"""Judges the status table and the leases table (contract sections 1 and 5)."""
+"""Judges the status table (docs/contract.md, section 1) and the leases table."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from processor.aws.errors import AwsError, NotFound
+from processor.cli.check.deployed_state import Answer, TableState
 from processor.cli.check.finding import Finding, fine, unknown, wrong
-from processor.cli.check.probe import Answer, TableFacts
-from processor.cli.check.target import Place
+from processor.cli.check.target import Target
 from processor.cli.check.unread import unread
 from processor.startup_checks import wrong_key
 
@@ -17,34 +17,34 @@ _STREAM_ON = f"StreamEnabled=true,StreamViewType={VIEW_TYPE}"
 _SSE_ON = ("--sse-specification", "Enabled=true,SSEType=KMS")
 
 
-def judge_status_table(name: str, facts: TableFacts | AwsError, place: Place) -> Iterator[Finding]:
+def judge_status_table(name: str, state: TableState | AwsError, target: Target) -> Iterator[Finding]:
     """The table, its key, billing, TTL, stream, backups and encryption."""
-    create = _create(place, name, STATUS_KEY, "--stream-specification", _STREAM_ON)
-    if isinstance(facts, AwsError):
-        yield _not_there(name, facts, create, place)
+    create = _create(target, name, STATUS_KEY, "--stream-specification", _STREAM_ON)
+    if isinstance(state, AwsError):
+        yield _not_there(name, state, create, target)
         return
-    table, subject = facts.description, f"table {name}"
-    yield from _state(name, table, place)
+    table, subject = state.description, f"table {name}"
+    yield from _state(name, table, target)
     yield _key(name, STATUS_KEY, table, create)
-    yield _billing(subject, name, table, place)
-    yield _time_to_live(subject, name, facts.ttl, place)
-    yield _stream(subject, name, table, place)
-    yield _backups(subject, name, facts.backups, place)
-    yield _encryption(subject, name, table, place)
+    yield _billing(subject, name, table, target)
+    yield _time_to_live(subject, name, state.ttl, target)
+    yield _stream(subject, name, table, target)
+    yield _backups(subject, name, state.backups, target)
+    yield _encryption(subject, name, table, target)
 
 
-def judge_leases_table(name: str, leases: Answer, place: Place) -> Iterator[Finding]:
+def judge_leases_table(name: str, leases: Answer, target: Target) -> Iterator[Finding]:
     """The table and its key."""
-    create = _create(place, name, LEASES_KEY)
+    create = _create(target, name, LEASES_KEY)
     if isinstance(leases, AwsError):
-        yield _not_there(name, leases, create, place)
+        yield _not_there(name, leases, create, target)
         return
-    yield from _state(name, leases, place)
+    yield from _state(name, leases, target)
     yield _key(name, LEASES_KEY, leases, create)
 
 
-def _create(place: Place, name: str, key: str, *more: str) -> str:
-    return place.aws(
+def _create(target: Target, name: str, key: str, *more: str) -> str:
+    return target.aws(
         *("dynamodb", "create-table", "--table-name", name),
         *("--attribute-definitions", f"AttributeName={key},AttributeType=S"),
         *("--key-schema", f"AttributeName={key},KeyType=HASH"),
@@ -52,17 +52,17 @@ def _create(place: Place, name: str, key: str, *more: str) -> str:
     )
 
 
-def _not_there(name: str, error: AwsError, create: str, place: Place) -> Finding:
+def _not_there(name: str, error: AwsError, create: str, target: Target) -> Finding:
     if isinstance(error, NotFound):
         return wrong(f"table {name}", "does not exist in this region and account", create)
-    arn = place.arn("dynamodb", f"table/{name}")
-    return unread(f"table {name}", error, place, "dynamodb:DescribeTable", arn)
+    arn = target.arn("dynamodb", f"table/{name}")
+    return unread(f"table {name}", error, target, "dynamodb:DescribeTable", arn)
 
 
-def _state(name: str, table: Mapping[str, Any], place: Place) -> Iterator[Finding]:
+def _state(name: str, table: Mapping[str, Any], target: Target) -> Iterator[Finding]:
     state = table.get("TableStatus")
     if state not in {"ACTIVE", "UPDATING"}:
-        wait = place.aws("dynamodb", "wait", "table-exists", "--table-name", name)
+        wait = target.aws("dynamodb", "wait", "table-exists", "--table-name", name)
         yield wrong(f"table {name}", f"is {state}", wait)
 
 
@@ -79,7 +79,7 @@ def _key(name: str, key: str, table: Mapping[str, Any], create: str) -> Finding:
     )
 
 
-def _billing(subject: str, name: str, table: Mapping[str, Any], place: Place) -> Finding:
+def _billing(subject: str, name: str, table: Mapping[str, Any], target: Target) -> Finding:
     subject += " billing"
     mode = table.get("BillingModeSummary", {}).get("BillingMode", "PROVISIONED")
     if mode == "PAY_PER_REQUEST":
@@ -87,20 +87,20 @@ def _billing(subject: str, name: str, table: Mapping[str, Any], place: Place) ->
     return wrong(
         subject,
         f"must be on demand, is {mode}",
-        _update_table(place, name, "--billing-mode", "PAY_PER_REQUEST"),
+        _update_table(target, name, "--billing-mode", "PAY_PER_REQUEST"),
     )
 
 
-def _time_to_live(subject: str, name: str, ttl: Answer, place: Place) -> Finding:
+def _time_to_live(subject: str, name: str, ttl: Answer, target: Target) -> Finding:
     subject += " TTL"
     if isinstance(ttl, AwsError):
-        arn = place.arn("dynamodb", f"table/{name}")
-        return unread(subject, ttl, place, "dynamodb:DescribeTimeToLive", arn)
+        arn = target.arn("dynamodb", f"table/{name}")
+        return unread(subject, ttl, target, "dynamodb:DescribeTimeToLive", arn)
     state, attribute = ttl.get("TimeToLiveStatus", "DISABLED"), ttl.get("AttributeName")
 
     def switch(attribute: str, enabled: str) -> str:
         words = ("--time-to-live-specification", f"Enabled={enabled},AttributeName={attribute}")
-        return place.aws("dynamodb", "update-time-to-live", "--table-name", name, *words)
+        return target.aws("dynamodb", "update-time-to-live", "--table-name", name, *words)
 
     match state, attribute:
         case "ENABLED", "ttl":
@@ -121,48 +121,48 @@ def _time_to_live(subject: str, name: str, ttl: Answer, place: Place) -> Finding
             return wrong(subject, "off", switch("ttl", "true"))
 
 
-def _stream(subject: str, name: str, table: Mapping[str, Any], place: Place) -> Finding:
+def _stream(subject: str, name: str, table: Mapping[str, Any], target: Target) -> Finding:
     subject += " stream"
     stream = table.get("StreamSpecification", {})
-    switch_on = _update_table(place, name, "--stream-specification", _STREAM_ON)
+    switch_on = _update_table(target, name, "--stream-specification", _STREAM_ON)
     if not stream.get("StreamEnabled"):
         return wrong(subject, "off, so that nothing is audited", switch_on)
     view = stream.get("StreamViewType")
     if view == VIEW_TYPE:
         return fine(subject, "on, new and old images")
-    switch_off = _update_table(place, name, "--stream-specification", "StreamEnabled=false")
-    wait = place.aws("dynamodb", "wait", "table-exists", "--table-name", name)
+    switch_off = _update_table(target, name, "--stream-specification", "StreamEnabled=false")
+    wait = target.aws("dynamodb", "wait", "table-exists", "--table-name", name)
     return wrong(subject, f"must hold {VIEW_TYPE}, holds {view}", f"{switch_off} && {wait} && {switch_on}")
 
 
-def _backups(subject: str, name: str, backups: Answer, place: Place) -> Finding:
+def _backups(subject: str, name: str, backups: Answer, target: Target) -> Finding:
     subject += " point-in-time recovery"
     if isinstance(backups, AwsError):
-        arn = place.arn("dynamodb", f"table/{name}")
-        return unread(subject, backups, place, "dynamodb:DescribeContinuousBackups", arn)
+        arn = target.arn("dynamodb", f"table/{name}")
+        return unread(subject, backups, target, "dynamodb:DescribeContinuousBackups", arn)
     state = backups.get("PointInTimeRecoveryDescription", {}).get("PointInTimeRecoveryStatus")
     if state == "ENABLED":
         return fine(subject, "on")
-    if state is None and place.emulated("dynamodb"):
-        return unknown(subject, "this server does not say")
+    if state is None and target.emulated("dynamodb"):
+        return unknown(subject, "this server does not report it")
     words = ("--point-in-time-recovery-specification", "PointInTimeRecoveryEnabled=true")
     return wrong(
-        subject, "off", place.aws("dynamodb", "update-continuous-backups", "--table-name", name, *words)
+        subject, "off", target.aws("dynamodb", "update-continuous-backups", "--table-name", name, *words)
     )
 
 
-def _encryption(subject: str, name: str, table: Mapping[str, Any], place: Place) -> Finding:
+def _encryption(subject: str, name: str, table: Mapping[str, Any], target: Target) -> Finding:
     subject += " encryption"
     description = table.get("SSEDescription", {})
     state = description.get("Status")
     if state in {"ENABLED", "ENABLING", "UPDATING"}:
         return fine(subject, f"on, {description.get('SSEType')}")
-    if state is None and place.emulated("dynamodb"):
-        return unknown(subject, "this server does not say")
+    if state is None and target.emulated("dynamodb"):
+        return unknown(subject, "this server does not report it")
     return wrong(
-        subject, "only with a key that DynamoDB owns, not with KMS", _update_table(place, name, *_SSE_ON)
+        subject, "only with a key that DynamoDB owns, not with KMS", _update_table(target, name, *_SSE_ON)
     )
 
 
-def _update_table(place: Place, name: str, *words: str) -> str:
-    return place.aws("dynamodb", "update-table", "--table-name", name, *words)
+def _update_table(target: Target, name: str, *words: str) -> str:
+    return target.aws("dynamodb", "update-table", "--table-name", name, *words)

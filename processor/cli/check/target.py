@@ -1,4 +1,4 @@
-"""Where the resources are and who asks: makes the AWS CLI commands that mend them."""
+"""Where the resources are and who asks: builds the AWS CLI commands of remedies."""
 
 import json
 import re
@@ -14,13 +14,13 @@ _ACCOUNT = re.compile(r"arn:([^:]+):[^:]+:[^:]*:(\d{12}):")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Target:
     """A region of an account, or an emulator.
 
     Attributes:
         region: such as us-east-1.
-        endpoints: by service as boto3 names it; a service that is missing is AWS's own.
-        caller_arn: who asks, None where STS did not say.
+        endpoints: by boto3's name of the service; a service that is missing is at AWS.
+        caller_arn: the caller; None where STS did not answer.
     """
 
     region: str
@@ -28,7 +28,7 @@ class Place:
     caller_arn: str | None = None
 
     def emulated(self, service: str) -> bool:
-        """Whether the service is not AWS's own, so that what it leaves out need not be missing."""
+        """Whether the service is an emulator, which may leave out fields of its answers."""
         endpoint = self.endpoints.get(service)
         return endpoint is not None and not _AWS_HOST.search(urlsplit(endpoint).hostname or "")
 

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from processor.cli import CommandFailed
 from processor.cli.demo.display import display_for
 from processor.cli.demo.report import print_report
+from processor.cli.errors import CommandFailed
 from processor.cli.signals import interrupt_on_signals
 from processor.demo.demonstration import Demonstration, DemonstrationError
 from processor.demo.scenario import MIN_TTL_SECONDS
@@ -38,7 +38,7 @@ def demo(
             show_default=str(DEFAULT_TTL_SECONDS),
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="K", help="decides everything left to chance")] = 1,
+    seed: Annotated[int, typer.Option(metavar="K", help="the seed of all random choices")] = 1,
     fast: Annotated[
         bool,
         typer.Option("--fast", help=f"{FAST_EXPORTS} exports that live {FAST_TTL_SECONDS} s, for CI"),
@@ -48,7 +48,7 @@ def demo(
 
     The real service runs against an AWS emulated on 127.0.0.1. Producers send what they send in practice:
     failures, exports that never finish, events out of order, repeats, contradictions, garbage. At the end the
-    demo checks from the list of sent events that everything came out right: exit status 0, or 1.
+    demo compares the results with the list of sent events: exit status 0, or 1 if they differ.
 
     Example: export-status demo --exports 100 --seed 7
     """

@@ -25,7 +25,7 @@ _FRAMES_PER_SECOND = 8
 
 
 class Display(Protocol):
-    """What the demo tells while it runs. A context manager."""
+    """Shows the demo while it runs; a context manager."""
 
     def __enter__(self) -> Self: ...
 
@@ -34,14 +34,14 @@ class Display(Protocol):
     ) -> None: ...
 
     def phase(self, text: str) -> None:
-        """Something new begins."""
+        """Announces a new phase."""
 
     def show(self, view: View) -> None:
-        """This moment."""
+        """Shows the present moment."""
 
 
 def display_for(*, ttl_seconds: int, seed: int) -> Display:
-    """The display that standard output is good for."""
+    """The display that standard output can show."""
     console = Console(highlight=False, emoji=False, markup=False)
     utf8 = (console.encoding or "").lower().replace("-", "") == "utf8"
     if console.is_terminal and not console.is_dumb_terminal and utf8:
@@ -50,10 +50,13 @@ def display_for(*, ttl_seconds: int, seed: int) -> Display:
 
 
 class PlainDisplay:
-    """One line for each thing that happens, with the seconds since the start."""
+    """One line for each event, with the seconds since the start.
+
+    Args:
+        console: where to print.
+    """
 
     def __init__(self, console: Console) -> None:
-        """Takes where to print."""
         self._console = console
         self._changes = 0
         self._entries = 0
@@ -65,14 +68,14 @@ class PlainDisplay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Nothing to end."""
+        """Does nothing."""
 
     def phase(self, text: str) -> None:
-        """A line of its own."""
+        """Prints a line."""
         self._print(text)
 
     def show(self, view: View) -> None:
-        """What has happened since the last call."""
+        """Prints what has happened since the last call."""
         for change in view.changes[self._changes :]:
             file_name = str(change.item.get("fileName", ""))
             status = "expired" if change.removed else str(change.item["status"])
@@ -87,10 +90,15 @@ class PlainDisplay:
 
 
 class LiveDisplay:
-    """A table that fits the terminal and changes in place."""
+    """A table that fits the terminal and changes in place.
+
+    Args:
+        console: the terminal.
+        ttl_seconds: for the title and the bars.
+        seed: for the title.
+    """
 
     def __init__(self, console: Console, *, ttl_seconds: int, seed: int) -> None:
-        """Takes the terminal, and what its title says."""
         self._console = console
         self._ttl_seconds = ttl_seconds
         self._seed = seed
@@ -114,11 +122,11 @@ class LiveDisplay:
         self._live.stop()
 
     def phase(self, text: str) -> None:
-        """The second line."""
+        """Sets the second line."""
         self._phase = text
 
     def show(self, view: View) -> None:
-        """The whole picture."""
+        """Sets the view that the table shows."""
         self._view = view
 
     def _picture(self) -> Group:
@@ -161,7 +169,7 @@ def _counts(exports: Sequence[ExportView]) -> Text:
 
 
 def _grid(exports: Sequence[ExportView], width: int) -> Sequence[Text]:
-    """Every export as one sign, in the order of their appearance; the newest if there is no room for all."""
+    """Every export as one sign, in order of appearance; only the newest if the room is too small."""
     in_row = width // 2
     shown = exports[-in_row * _GRID_ROWS :]
     rows = []
@@ -234,6 +242,6 @@ def _ticker(entries: Sequence[Mapping[str, Any]]) -> Sequence[Text]:
 
 
 def _end_of(entry: Mapping[str, Any]) -> str:
-    """In at most 41 characters: a plain line has room for them."""
+    """At most 41 characters, for which a plain line has room."""
     unfinished = "" if entry.get("finished") else ", unfinished"
     return f"{entry.get('lastStatus')}{unfinished}, {entry.get('deletionLagSeconds')} s late"

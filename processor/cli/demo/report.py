@@ -1,4 +1,4 @@
-"""The demo's last word: what came of the exports, and whether everything was right."""
+"""Prints the demo's result: how the exports ended, and each check."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -38,8 +38,8 @@ def print_report(judgement: Judgement) -> None:
         late = f"{span} s after their end; DynamoDB itself takes minutes to days"
         summary.add_row("deleted", Text(late))
     for number, ((outcome, reason), count) in enumerate(sorted(rejections.items())):
-        said = Text.assemble(f"{count} x ", (outcome, OUTCOME_STYLES.get(outcome, "")), f": {reason}")
-        summary.add_row("" if number else "dead letters", said)
+        line = Text.assemble(f"{count} x ", (outcome, OUTCOME_STYLES.get(outcome, "")), f": {reason}")
+        summary.add_row("" if number else "dead letters", line)
     checks = Table.grid(padding=(0, 2, 0, 0))
     for check in judgement.checks:
         mark = Text("ok", "green") if check.passed else Text("FAILED", "bold red")

@@ -1,7 +1,7 @@
-"""Goes through a dead-letter queue once and leaves it as it was, but for what was deleted on the way.
+"""Reads a dead-letter queue once, and leaves each letter there unless it is deleted.
 
-SQS has no call that looks at messages without taking them: each is received, hidden from others for a
-short while, and made visible again at the end. Only its receive count grows.
+SQS has no call to look at messages without receiving them. The browser receives each letter, which hides it
+from others for a while, and makes it visible again at the end. Only its receive count grows.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from processor.aws.sqs import SQS_MAX_BATCH
-from processor.cli.dlq.letters import Letter
-from processor.cli.session import patiently
+from processor.cli.dlq.dead_letter import DeadLetter
+from processor.cli.session import retry
 from processor.observability.metrics import Metrics
 from processor.transitions.event_queue import EventQueue
 from processor.transitions.messages import Message
@@ -19,24 +19,24 @@ from processor.transitions.messages import Message
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
 
-WAIT_SECONDS = 1  # any long poll asks all of SQS's servers, so an empty answer means an empty queue
+WAIT_SECONDS = 1  # a long poll asks all of SQS's servers, so an empty answer means an empty queue
 MIN_HIDDEN_SECONDS = 30
 MAX_HIDDEN_SECONDS = 900
-HIDDEN_SECONDS_PER_MESSAGE = 0.02  # a page of ten takes about a tenth of a second, receive to delete
+HIDDEN_SECONDS_PER_MESSAGE = 0.02  # a page of ten takes about 0.1 s from receive to delete
 MAX_PAGES_OF_REPEATS = 3
 
 
-class Walk:
-    """One way through the queue; a context manager that makes visible again what it holds.
+class Browser:
+    """One pass over the queue; a context manager that makes the letters it still holds visible at its end.
 
     Args:
         client: SQS.
         url: the dead-letter queue's URL.
-        limit: how many letters to see at most; None for all.
+        limit: how many letters to receive at most; None: all.
 
     Attributes:
-        expected: about how many letters the queue showed at the beginning.
-        hidden: about how many others had received by then, and not given back.
+        expected: about how many letters were visible at the beginning.
+        hidden: about how many letters other receivers held at the beginning.
     """
 
     def __init__(self, client: "SQSClient", url: str, *, limit: int | None = None) -> None:
@@ -48,7 +48,7 @@ class Walk:
         )
         self._held: dict[str, Message] = {}
         self._seen: set[str] = set()
-        answer = patiently(
+        answer = retry(
             client.get_queue_attributes,
             QueueUrl=url,
             AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
@@ -66,7 +66,7 @@ class Walk:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # What cannot be given back now comes back by itself when its time is over.
+        # A letter for which this fails becomes visible when its visibility timeout ends.
         self._queue.make_visible([(message, 0) for message in self._held.values()])
 
     @property
@@ -74,8 +74,8 @@ class Walk:
         """How many different letters were received so far."""
         return len(self._seen)
 
-    def pages(self) -> Iterator[list[Letter]]:
-        """Yields letters as they are received, each once, until the queue shows nothing new.
+    def pages(self) -> Iterator[list[DeadLetter]]:
+        """Yields pages of letters, each letter once, until the queue returns no new one.
 
         Raises:
             AwsError: if the queue cannot be read.
@@ -91,11 +91,11 @@ class Walk:
             if new:
                 yield new
 
-    def delete(self, letters: Iterable[Letter]) -> set[str]:
+    def delete(self, letters: Iterable[DeadLetter]) -> set[str]:
         """Deletes letters.
 
         Returns:
-            The message ids of those that may still be there.
+            The message ids of letters that may still be there.
         """
         messages = [self._held[letter.message.message_id] for letter in letters]
         undone = {message.message_id for message in self._queue.delete(messages)}
@@ -107,8 +107,8 @@ class Walk:
     def _room(self) -> int:
         return SQS_MAX_BATCH if self._limit is None else min(SQS_MAX_BATCH, self._limit - len(self._seen))
 
-    def _receive(self, most: int) -> list[Letter]:
-        answer: Any = patiently(
+    def _receive(self, most: int) -> list[DeadLetter]:
+        answer: Any = retry(
             self._client.receive_message,
             QueueUrl=self._url,
             MaxNumberOfMessages=most,
@@ -117,7 +117,7 @@ class Walk:
             MessageAttributeNames=["All"],
             MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp", "MessageGroupId"],
         )
-        letters = {raw["MessageId"]: Letter.from_sqs(raw) for raw in answer.get("Messages", [])}
-        # A letter received again has a new handle, and only that one counts.
+        letters = {raw["MessageId"]: DeadLetter.from_sqs(raw) for raw in answer.get("Messages", [])}
+        # A letter received again has a new receipt handle; only that one is valid.
         self._held |= {message_id: letter.message for message_id, letter in letters.items()}
         return list(letters.values())

@@ -1,4 +1,4 @@
-"""The command group `dlq`: what was rejected and why, and the way back."""
+"""The commands `dlq list` and `dlq redrive`."""
 
 from datetime import UTC, datetime
 from threading import Event
@@ -12,12 +12,12 @@ from handlers.transitions import DISPOSITIONS, Disposition, Outcome
 from processor.audit.quarantine import OUTCOME as QUARANTINED
 from processor.aws.clients import Aws
 from processor.aws.sqs import redrive_policy
-from processor.cli import EXIT_FAILED, CommandFailed
-from processor.cli.dlq.browser import Walk
-from processor.cli.dlq.letters import UNMARKED, Letter
-from processor.cli.dlq.redrive import STAYS, Fate, Redrive, RedriveOptions
+from processor.cli.dlq.browser import Browser
+from processor.cli.dlq.dead_letter import UNMARKED, DeadLetter
+from processor.cli.dlq.redrive import STAYS, Redrive, RedriveOptions, RedriveResult
+from processor.cli.errors import EXIT_FAILED, CommandFailed
 from processor.cli.output import brief_seconds, console, json_line, plain, progress, shortened
-from processor.cli.session import aws_errors, connect, ended_like_ctrl_c, patiently, usage_error
+from processor.cli.session import aws_errors, connect, ended_like_ctrl_c, retry, usage_error
 from processor.cli.styles import OUTCOME_STYLES
 from processor.settings import Settings
 from processor.startup_checks import StartError, dead_letter_url
@@ -29,21 +29,21 @@ OUTCOMES = (
     *(outcome.value for outcome in Outcome if DISPOSITIONS[outcome] is not Disposition.DELETE),
     UNMARKED,
 )
-"""What the letters that can go back are marked with; a refused audit entry cannot."""
+"""Outcomes of letters that can be sent back; a quarantined audit entry cannot."""
 
 _STYLES = {**OUTCOME_STYLES, QUARANTINED: "cyan"}
 SHOWN_BODY_CHARS = 1_000  # for people; --json has all
 _INDENT = " " * 6
-_OUT_OF_REACH = "the others are in somebody's hands, or behind ten of their FIFO group; try again"
+_OUT_OF_REACH = "other receivers hold the rest, or it is behind ten of its FIFO group; try again"
 _EXPLAINED = {
-    Fate.COPY_REMOVED: "more were copies of these, and are removed",
-    Fate.EXPIRED: "stay, expired: --include-expired sends them too",
-    Fate.AUDIT_ENTRY: "stay, refused audit entries: they are no events",
-    Fate.NOT_ASKED_FOR: "stay, of other outcomes",
-    Fate.REFUSED: "stay, the event queue refuses them: see its maximum message size",
-    Fate.NOT_TAKEN: "stay, the event queue did not take them this time: run this again",
-    Fate.NOT_REMOVED: "were sent, but are still here: sending them once more is harmless",
-    Fate.CAME_BACK: "are here again: rejected once more",
+    RedriveResult.COPY_REMOVED: "more were copies of these, and were removed",
+    RedriveResult.EXPIRED: "stay, expired: --include-expired sends them too",
+    RedriveResult.AUDIT_ENTRY: "stay, quarantined audit entries: they are not events",
+    RedriveResult.NOT_ASKED_FOR: "stay, of other outcomes",
+    RedriveResult.REFUSED: "stay, the event queue refuses them: see its maximum message size",
+    RedriveResult.NOT_ACCEPTED: "stay, the event queue did not accept them this time: run this again",
+    RedriveResult.NOT_REMOVED: "were sent, but are still here: sending them again is harmless",
+    RedriveResult.CAME_BACK: "came back: rejected again",
 }
 
 dlq_app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -60,10 +60,10 @@ def list_letters(
     limit: Annotated[int, typer.Option(metavar="N", min=1, help="how many to show at most")] = 100,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON line for each")] = False,
 ) -> None:
-    """Show what was rejected and why, each message once, URLs in bodies without their secrets.
+    """Show what was rejected and why, each message once, with masked URLs.
 
-    The messages stay as they are: they are hidden from others while this runs, and visible again after it.
-    Of a FIFO queue it shows the first ten of each group.
+    The messages stay in the queue; other receivers do not see them while this runs. Of a FIFO queue it shows
+    the first ten of each group.
 
     Example: export-status dlq list --json | jq -r 'select(.outcome == "invalid") | .reason'
     """
@@ -73,21 +73,21 @@ def list_letters(
     with (
         ended_like_ctrl_c(),
         aws_errors("the dead-letter queue"),
-        Walk(aws.sqs(), url, limit=limit) as walk,
+        Browser(aws.sqs(), url, limit=limit) as browser,
     ):
-        for page in walk.pages():
+        for page in browser.pages():
             now = datetime.now(UTC)
             for letter in page:
                 if as_json:
                     typer.echo(json_line(letter.fields(now)))
                 else:
                     _show(out, letter, now)
-    if walk.seen < walk.expected:
-        rest = "--limit shows more" if walk.seen == limit else _OUT_OF_REACH
-        typer.echo(f"{walk.seen} of about {_messages(walk.expected)}: {rest}", err=True)
-    elif not walk.seen and not walk.hidden:
+    if browser.seen < browser.expected:
+        rest = "--limit shows more" if browser.seen == limit else _OUT_OF_REACH
+        typer.echo(f"{browser.seen} of about {_messages(browser.expected)}: {rest}", err=True)
+    elif not browser.seen and not browser.hidden:
         typer.echo("the dead-letter queue is empty", err=True)
-    _tell_hidden(walk)
+    _report_hidden(browser)
 
 
 @dlq_app.command()
@@ -105,9 +105,8 @@ def redrive(
 ) -> None:
     """Send rejected events back to the event queue.
 
-    Only the body goes back, copies of one message go once, and a message leaves the dead-letter queue only
-    after the event queue has taken it. Expired events stay, and audit entries, which are no events: they are
-    counted, and the exit status is 1.
+    It sends only the body, and copies of one message once. A message leaves the dead-letter queue only after
+    the event queue has accepted it. Expired events and audit entries stay and are counted: exit status 1.
 
     Example: export-status dlq redrive --dry-run --outcome early
     """
@@ -123,19 +122,19 @@ def redrive(
         fifo=queue_url.endswith(".fifo"),
     )
     url = dlq_url(settings, aws)
-    with ended_like_ctrl_c(), aws_errors("the dead-letter queue"), Walk(aws.sqs(), url) as walk:
-        redriving = Redrive(walk, aws.sqs(), queue_url, options, dry_run)
+    with ended_like_ctrl_c(), aws_errors("the dead-letter queue"), Browser(aws.sqs(), url) as browser:
+        redriving = Redrive(browser, aws.sqs(), queue_url, options, dry_run)
         try:
-            with progress("looking" if dry_run else "sending back", walk.expected) as advance:
-                for page in walk.pages():
+            with progress("looking" if dry_run else "sending back", browser.expected) as advance:
+                for page in browser.pages():
                     redriving.take(page, datetime.now(UTC))
-                    advance(walk.seen)
-        finally:  # also of what was interrupted
+                    advance(browser.seen)
+        finally:  # also after an interruption
             _report(redriving, as_json=as_json)
-    if walk.seen < walk.expected:
-        typer.echo(f"{walk.seen} of about {_messages(walk.expected)} seen: {_OUT_OF_REACH}", err=True)
-    _tell_hidden(walk)
-    if any(redriving.counts[fate] for fate in STAYS):
+    if browser.seen < browser.expected:
+        typer.echo(f"{browser.seen} of about {_messages(browser.expected)} seen: {_OUT_OF_REACH}", err=True)
+    _report_hidden(browser)
+    if any(redriving.counts[result] for result in STAYS):
         raise typer.Exit(EXIT_FAILED)
 
 
@@ -150,7 +149,7 @@ def dlq_url(settings: Settings, aws: Aws) -> str:
         return settings.dlq_url
     client: SQSClient = aws.sqs()
     with aws_errors("the event queue"):
-        answer: Any = patiently(
+        answer: Any = retry(
             client.get_queue_attributes,
             QueueUrl=settings.required_queue_url(),
             AttributeNames=["RedrivePolicy"],
@@ -164,7 +163,7 @@ def dlq_url(settings: Settings, aws: Aws) -> str:
         raise CommandFailed(str(missing)) from None
 
 
-def _show(out: Console, letter: Letter, now: datetime) -> None:
+def _show(out: Console, letter: DeadLetter, now: datetime) -> None:
     age = letter.age_seconds(now)
     head = Text(f"{'?' if age is None else brief_seconds(age):>4}  ")
     head.append(f"{plain(letter.outcome):<9}", _STYLES.get(letter.outcome, "yellow"))
@@ -176,20 +175,20 @@ def _show(out: Console, letter: Letter, now: datetime) -> None:
 def _report(redriving: Redrive, *, as_json: bool) -> None:
     counts = redriving.counts
     if as_json:
-        fields = {fate.value: counts[fate] for fate in Fate}
+        fields = {result.value: counts[result] for result in RedriveResult}
         typer.echo(json_line({"dryRun": redriving.dry_run, **fields}))
         return
     would = "would send" if redriving.dry_run else "sent"
-    typer.echo(f"{would} back {_messages(counts[Fate.SENT])}")
-    for fate, text in _EXPLAINED.items():
-        if counts[fate]:
-            typer.echo(f"  {counts[fate]} {text}")
+    typer.echo(f"{would} back {_messages(counts[RedriveResult.SENT])}")
+    for result, text in _EXPLAINED.items():
+        if counts[result]:
+            typer.echo(f"  {counts[result]} {text}")
 
 
-def _tell_hidden(walk: Walk) -> None:
-    if walk.hidden:
-        hidden = f"about {_messages(walk.hidden)} in somebody's hands, such as another `dlq list`'s"
-        typer.echo(f"{hidden}; they come back: try again in a moment", err=True)
+def _report_hidden(browser: Browser) -> None:
+    if browser.hidden:
+        hidden = f"other receivers hold about {_messages(browser.hidden)}, such as another `dlq list`"
+        typer.echo(f"{hidden}; try again in a moment", err=True)
 
 
 def _messages(count: int) -> str:

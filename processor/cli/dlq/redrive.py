@@ -1,7 +1,7 @@
-"""Sends dead letters back to the event queue, each deleted only after that queue has taken it.
+"""Sends dead letters back to the event queue; deletes each only after that queue has accepted it.
 
-Whatever ends it, nothing is lost: at worst a letter is sent and still there, and an event that is applied
-twice changes nothing.
+An interruption loses nothing. At worst a letter is sent and still there; an event that is applied twice
+changes nothing.
 """
 
 import hashlib
@@ -16,8 +16,8 @@ from handlers.envelopes import InvalidEvent
 from handlers.events import decode
 from handlers.transitions import Outcome, decide
 from processor.audit.quarantine import OUTCOME as QUARANTINED
-from processor.cli.dlq.browser import Walk
-from processor.cli.dlq.letters import Letter
+from processor.cli.dlq.browser import Browser
+from processor.cli.dlq.dead_letter import DeadLetter
 from processor.cli.sending import Outgoing, batches, send_batch
 from processor.cli.session import aws_errors
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
 
 
-class Fate(Enum):
-    """What becomes of a letter; the values are the keys of `dlq redrive --json`."""
+class RedriveResult(Enum):
+    """The result for a letter; the values are the keys of `dlq redrive --json`."""
 
     SENT = "sent"
     COPY_REMOVED = "copiesRemoved"
@@ -34,18 +34,33 @@ class Fate(Enum):
     AUDIT_ENTRY = "auditEntries"
     NOT_ASKED_FOR = "notAskedFor"
     REFUSED = "refused"
-    NOT_TAKEN = "notTaken"
+    NOT_ACCEPTED = "notAccepted"
     NOT_REMOVED = "notRemoved"
     CAME_BACK = "cameBack"
 
 
-STAYS = frozenset({Fate.EXPIRED, Fate.AUDIT_ENTRY, Fate.REFUSED, Fate.NOT_TAKEN, Fate.NOT_REMOVED})
-"""The letter is still there although it was asked for."""
+STAYS = frozenset(
+    {
+        RedriveResult.EXPIRED,
+        RedriveResult.AUDIT_ENTRY,
+        RedriveResult.REFUSED,
+        RedriveResult.NOT_ACCEPTED,
+        RedriveResult.NOT_REMOVED,
+    }
+)
+"""Results of requested letters that remain in the queue."""
 
 
 @dataclass(frozen=True, slots=True)
 class RedriveOptions:
-    """What the operator asked for. No outcomes: all of them."""
+    """What the operator asked for.
+
+    Attributes:
+        outcomes: the outcomes to send; empty: all.
+        include_expired: whether to send events that can only end as `expired`.
+        ttl_seconds: the TTL.
+        fifo: whether the event queue is FIFO.
+    """
 
     outcomes: frozenset[str]
     include_expired: bool
@@ -53,29 +68,31 @@ class RedriveOptions:
     fifo: bool
 
 
-def fate(letter: Letter, options: RedriveOptions, now: datetime) -> Fate:
-    """Whether a letter is to be sent, or why it stays.
+def planned_result(letter: DeadLetter, options: RedriveOptions, now: datetime) -> RedriveResult:
+    """Decides whether a letter is sent, or why it stays.
 
     Args:
-        letter: what the dead-letter queue holds.
-        options: what was asked for.
+        letter: a letter of the dead-letter queue.
+        options: what the operator asked for.
         now: our clock.
 
     Returns:
         SENT, EXPIRED, AUDIT_ENTRY or NOT_ASKED_FOR.
     """
     if options.outcomes and letter.outcome not in options.outcomes:
-        return Fate.NOT_ASKED_FOR
-    if letter.outcome == QUARANTINED:  # its body is no event
-        return Fate.AUDIT_ENTRY
+        return RedriveResult.NOT_ASKED_FOR
+    if letter.outcome == QUARANTINED:  # its body is not an event
+        return RedriveResult.AUDIT_ENTRY
     if not options.include_expired and _is_expired(letter, options, now):
-        return Fate.EXPIRED
-    return Fate.SENT
+        return RedriveResult.EXPIRED
+    return RedriveResult.SENT
 
 
-def _is_expired(letter: Letter, options: RedriveOptions, now: datetime) -> bool:
-    """Whether the event could only end as `expired`. What is no event does not expire: the code that
-    rejected it may have been wrong."""
+def _is_expired(letter: DeadLetter, options: RedriveOptions, now: datetime) -> bool:
+    """Whether the event could only end as `expired`.
+
+    A body that is not an event does not expire: a corrected service may accept it.
+    """
     try:
         event = decode(letter.message.body, now=now, sent_at=letter.message.sent_at, fifo=options.fifo)
     except InvalidEvent:
@@ -83,15 +100,16 @@ def _is_expired(letter: Letter, options: RedriveOptions, now: datetime) -> bool:
     return decide(event, None, now=now, ttl_seconds=options.ttl_seconds) is Outcome.EXPIRED
 
 
-def copy_key(letter: Letter) -> tuple[str, str]:
-    """The same for letters that are copies of one message: the service copies a message again when it could
-    not delete the original in time."""
+def copy_key(letter: DeadLetter) -> tuple[str, str]:
+    """Equal for copies of one message: the service sends another copy when it cannot delete the original."""
     return letter.source_message_id, hashlib.sha256(letter.message.body.encode()).hexdigest()
 
 
-def outgoing(letter: Letter, *, fifo: bool) -> Outgoing:
-    """The letter as an event: its body alone, none of its attributes. On a FIFO queue in its old group, with
-    a deduplication id that the queue has not seen unless this very letter was sent before."""
+def outgoing(letter: DeadLetter, *, fifo: bool) -> Outgoing:
+    """The letter as an event: its body without attributes.
+
+    On a FIFO queue it keeps its group, and its deduplication id is that of no other letter.
+    """
     if not fifo:
         return Outgoing(letter.message.body)
     return Outgoing(
@@ -103,34 +121,42 @@ def outgoing(letter: Letter, *, fifo: bool) -> Outgoing:
 
 @dataclass(slots=True)
 class Redrive:
-    """Takes the pages of a walk. `counts` is always what has happened so far.
+    """Redrives page by page.
 
-    `dry_run` sends and deletes nothing; the counts say what would happen.
+    Args:
+        browser: the letters.
+        client: SQS.
+        queue_url: the event queue.
+        options: what the operator asked for.
+        dry_run: send and delete nothing; then the counts are what would happen.
+
+    Attributes:
+        counts: the results so far.
     """
 
-    walk: Walk
+    browser: Browser
     client: "SQSClient"
     queue_url: str
     options: RedriveOptions
     dry_run: bool
-    counts: Counter[Fate] = field(default_factory=Counter)
+    counts: Counter[RedriveResult] = field(default_factory=Counter)
     _sent_keys: set[tuple[str, str]] = field(default_factory=set)
     _sent_ids: set[str] = field(default_factory=set)
 
-    def take(self, letters: Sequence[Letter], now: datetime) -> None:
-        """Sends and deletes what is to be sent of a page.
+    def take(self, letters: Sequence[DeadLetter], now: datetime) -> None:
+        """Sends and deletes the letters of a page that are to be sent.
 
         Raises:
-            CommandFailed: if the event queue takes nothing.
+            CommandFailed: if the event queue accepts nothing.
         """
-        originals: dict[tuple[str, str], Letter] = {}
-        copies: list[Letter] = []
+        originals: dict[tuple[str, str], DeadLetter] = {}
+        copies: list[DeadLetter] = []
         for letter in letters:
             if self._came_back(letter):
-                self.counts[Fate.CAME_BACK] += 1
+                self.counts[RedriveResult.CAME_BACK] += 1
                 continue
-            decided = fate(letter, self.options, now)
-            if decided is not Fate.SENT:
+            decided = planned_result(letter, self.options, now)
+            if decided is not RedriveResult.SENT:
                 self.counts[decided] += 1
             elif copy_key(letter) in self._sent_keys or copy_key(letter) in originals:
                 copies.append(letter)
@@ -138,14 +164,14 @@ class Redrive:
                 originals[copy_key(letter)] = letter
         self._send(originals)
         done = [copy for copy in copies if copy_key(copy) in self._sent_keys]
-        self.counts[Fate.NOT_TAKEN] += len(copies) - len(done)
-        self._remove(done, Fate.COPY_REMOVED)
+        self.counts[RedriveResult.NOT_ACCEPTED] += len(copies) - len(done)
+        self._remove(done, RedriveResult.COPY_REMOVED)
 
-    def _came_back(self, letter: Letter) -> bool:
-        """Whether this is what became of an event that we have just sent: not to be sent for ever."""
+    def _came_back(self, letter: DeadLetter) -> bool:
+        """Whether this letter is an event that this run has sent: it must not go round and round."""
         return bool({letter.source_message_id, letter.message.message_id} & self._sent_ids)
 
-    def _send(self, originals: Mapping[tuple[str, str], Letter]) -> None:
+    def _send(self, originals: Mapping[tuple[str, str], DeadLetter]) -> None:
         letters = list(originals.values())
         start = 0
         for batch in batches([outgoing(letter, fifo=self.options.fifo) for letter in letters]):
@@ -158,12 +184,12 @@ class Redrive:
                     answers = send_batch(self.client, self.queue_url, batch)
                 self._sent_ids |= set(answers.taken.values())
                 sent = [of_batch[index] for index in sorted(answers.taken)]
-                self.counts[Fate.REFUSED] += len(answers.refused)
-                self.counts[Fate.NOT_TAKEN] += len(of_batch) - len(sent) - len(answers.refused)
+                self.counts[RedriveResult.REFUSED] += len(answers.refused)
+                self.counts[RedriveResult.NOT_ACCEPTED] += len(of_batch) - len(sent) - len(answers.refused)
             self._sent_keys |= {copy_key(letter) for letter in sent}
-            self._remove(sent, Fate.SENT)
+            self._remove(sent, RedriveResult.SENT)
 
-    def _remove(self, letters: Sequence[Letter], removed: Fate) -> None:
-        undone = set() if self.dry_run or not letters else self.walk.delete(letters)
+    def _remove(self, letters: Sequence[DeadLetter], removed: RedriveResult) -> None:
+        undone = set() if self.dry_run or not letters else self.browser.delete(letters)
         self.counts[removed] += len(letters) - len(undone)
-        self.counts[Fate.NOT_REMOVED] += len(undone)
+        self.counts[RedriveResult.NOT_REMOVED] += len(undone)

@@ -60,10 +60,10 @@ def test_a_replay_s_json_is_its_last_line(environment: dict[str, str], command: 
 
 def test_on_a_terminal_no_bar_comes_between_the_entries(environment: dict[str, str], tmp_path: Path) -> None:
     status, shown = run_in_terminal(REPLAY, environment=environment, cwd=tmp_path)
-    *entries, said = shown.splitlines()
+    *entries, last = shown.splitlines()
     assert status == 0
     assert {json.loads(line)["requestId"] for line in entries} == {"req-0", "req-1", "req-2"}
-    assert said == "3 entries were put again, 0 of them refused by a sink"
+    assert last == "3 entries were put again, 0 of them refused by a sink"
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_on_a_terminal_no_bar_comes_between_the_entries(environment: dict[str, s
     ],
     ids=["tail", "replay", "replay --dry-run"],
 )
-def test_an_aws_that_does_not_answer_is_told_once_and_ctrl_c_ends_the_wait(
+def test_an_aws_that_does_not_answer_is_reported_once_and_ctrl_c_ends_the_wait(
     embedded_aws: EmbeddedAws, tmp_path: Path, arguments: Sequence[str], call: str, last: str
 ) -> None:
     with start(*arguments, environment=embedded_aws.environment() | NOWHERE, cwd=tmp_path) as process:

@@ -1,4 +1,4 @@
-"""`export-status audit tail` prints each entry once, in order, and says what it could not read."""
+"""`export-status audit tail` prints each entry once, in order, and reports what it could not read."""
 
 import json
 import os

@@ -27,7 +27,7 @@ def test_nothing_is_wrong_on_the_embedded_aws(embedded_aws: EmbeddedAws, command
     assert "✓ table export-status TTL: on, attribute ttl" in ran.lines
 
 
-def test_nothing_is_wrong_in_a_world_of_its_own(world: World, command: Command) -> None:
+def test_a_complete_world_has_no_wrong_finding(world: World, command: Command) -> None:
     ran = command("check", "--json", environment=world.environment)
     assert (ran.status, findings(ran.lines)) == (0, {})
     # moto forgets the encryption of a table, and what harm it would do is not tried.
@@ -65,7 +65,7 @@ def test_a_missing_permission_is_named_with_the_policy_that_gives_it(
     assert ran.status == 1
     finding = findings(ran.lines)[named(world, subject)]
     assert "AccessDeniedException" in finding["text"]
-    assert f"allow {action} on arn:aws:" in finding["mend"]
+    assert f"allow {action} on arn:aws:" in finding["remedy"]
 
 
 def test_a_batch_that_the_server_does_wrong_is_not_called_a_missing_permission(
@@ -73,8 +73,8 @@ def test_a_batch_that_the_server_does_wrong_is_not_called_a_missing_permission(
 ) -> None:
     ran = command("check", "--json", environment=world.environment | {"EXPORT_WRITE_MODE": "auto"})
     assert ran.status == 0
-    told = findings(ran.lines, "unknown")[f"permissions on table {world.table}"]["text"]
-    assert told == "PartiQLUpdate could not be tried (BatchExecuteStatement: ValidationError)"
+    text = findings(ran.lines, "unknown")[f"permissions on table {world.table}"]["text"]
+    assert text == "PartiQLUpdate could not be tried (BatchExecuteStatement: ValidationError)"
 
 
 def test_only_one_part_is_checked_if_asked(world: World, command: Command) -> None:
@@ -87,7 +87,7 @@ def test_only_one_part_is_checked_if_asked(world: World, command: Command) -> No
     assert not [line for line in ran.lines if "permissions" in line]
 
 
-def test_unknown_credentials_are_said_once(world: World, command: Command) -> None:
+def test_unknown_credentials_are_one_finding(world: World, command: Command) -> None:
     operations = ("DescribeTable", "GetItem", "UpdateItem")
     refused = [f"{DYNAMODB}.{name}" for name in operations] + ["AmazonSQS.GetQueueAttributes"]
     code = "UnrecognizedClientException"
@@ -107,7 +107,7 @@ def test_unknown_credentials_are_said_once(world: World, command: Command) -> No
         ("<html><body>Welcome</body></html>", "STS does not answer (GetCallerIdentity: ResponseParserError)"),
         (
             "<GetCallerIdentityResponse><GetCallerIdentityResult/></GetCallerIdentityResponse>",
-            "STS does not say whose they are",
+            "the answer of STS has no ARN",
         ),
     ],
 )

@@ -9,19 +9,19 @@ import pytest
 
 from processor.aws.errors import Misconfigured, NotFound, Transient
 from processor.cli.check import queues
+from processor.cli.check.deployed_state import Answer, DeployedState, QueueState, TableState
 from processor.cli.check.finding import Finding, Verdict
-from processor.cli.check.judgement import judge_place
-from processor.cli.check.probe import Answer, Facts, QueueFacts, TableFacts
+from processor.cli.check.judgement import judge_target
 from processor.cli.check.queues import judge_queues, receives_needed, shortest_wait_seconds
 from processor.cli.check.tables import judge_status_table
-from processor.cli.check.target import Place
+from processor.cli.check.target import Target
 from processor.settings import Settings
 from tests.infra.cloudformation import resources
 
 ACCOUNT = "123456789012"
 ROLE = f"arn:aws:sts::{ACCOUNT}:assumed-role/export-status-task/8f1c"
-AWS = Place("eu-west-1", {}, ROLE)
-EMULATOR = Place("eu-west-1", {"dynamodb": "http://127.0.0.1:5000", "sqs": "http://127.0.0.1:5000"}, ROLE)
+AWS = Target("eu-west-1", {}, ROLE)
+EMULATOR = Target("eu-west-1", {"dynamodb": "http://127.0.0.1:5000", "sqs": "http://127.0.0.1:5000"}, ROLE)
 URL = f"https://sqs.eu-west-1.amazonaws.com/{ACCOUNT}/export-events"
 ARN = f"arn:aws:sqs:eu-west-1:{ACCOUNT}:export-events"
 EVENTS = {
@@ -44,7 +44,7 @@ DESCRIPTION = {
     "StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
     "SSEDescription": {"Status": "ENABLED", "SSEType": "KMS"},
 }
-TABLE = TableFacts(
+TABLE = TableState(
     DESCRIPTION,
     ttl={"TimeToLiveStatus": "ENABLED", "AttributeName": "ttl"},
     backups={"PointInTimeRecoveryDescription": {"PointInTimeRecoveryStatus": "ENABLED"}},
@@ -57,18 +57,18 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
     return Settings()
 
 
-def table_findings(place: Place = AWS, **changes: Any) -> dict[str, Finding]:
-    facts = TableFacts(**{"description": DESCRIPTION, "ttl": TABLE.ttl, "backups": TABLE.backups} | changes)
-    return by_subject(judge_status_table("export-status", facts, place))
+def table_findings(target: Target = AWS, **changes: Any) -> dict[str, Finding]:
+    state = TableState(**{"description": DESCRIPTION, "ttl": TABLE.ttl, "backups": TABLE.backups} | changes)
+    return by_subject(judge_status_table("export-status", state, target))
 
 
-def facts(queue: Answer = EVENTS, dlq: Answer | None = LETTERS, url: str = URL) -> Facts:
-    return Facts(
+def state(queue: Answer = EVENTS, dlq: Answer | None = LETTERS, url: str = URL) -> DeployedState:
+    return DeployedState(
         identity={"Arn": ROLE},
         table=TABLE,
         leases=NotFound("DescribeTable", "ResourceNotFoundException"),
-        queue=QueueFacts(url, queue),
-        dlq=None if dlq is None else QueueFacts(f"{url}-dlq", dlq),
+        queue=QueueState(url, queue),
+        dlq=None if dlq is None else QueueState(f"{url}-dlq", dlq),
         audit_stream=None,
     )
 
@@ -109,30 +109,30 @@ class TestQueues:
             assert {attribute: str(template[attribute]).lower() for attribute in given} == dict(given)
 
     def test_all_is_fine_as_the_template_has_it(self, settings: Settings) -> None:
-        found = list(judge_queues(settings, facts(), AWS))
+        found = list(judge_queues(settings, state(), AWS))
         assert {finding.verdict for finding in found} == {Verdict.FINE}
         assert len(found) == 5
 
-    def test_a_queue_of_another_region_is_told_from_its_url(self, settings: Settings) -> None:
+    def test_a_queue_of_another_region_is_recognised_by_its_url(self, settings: Settings) -> None:
         missing = NotFound("GetQueueAttributes", "QueueDoesNotExist")
-        place = Place("us-east-1", {}, ROLE)
-        first, _ = judge_queues(settings, facts(missing, None), place)
+        target = Target("us-east-1", {}, ROLE)
+        first, _ = judge_queues(settings, state(missing, None), target)
         assert first.text == "SQS_EXPORT_EVENTS_QUEUE_URL is of eu-west-1, but AWS_REGION is us-east-1"
-        assert first.mend == "export AWS_REGION=eu-west-1"
+        assert first.remedy == "export AWS_REGION=eu-west-1"
 
-    def test_a_policy_that_leads_to_a_queue_that_is_gone_is_mended_by_making_it(
-        self, settings: Settings
-    ) -> None:
-        gone = replace(facts(), dlq=NotFound("GetQueueUrl", "QueueDoesNotExist"))
+    def test_the_remedy_for_a_missing_target_of_the_policy_is_to_create_it(self, settings: Settings) -> None:
+        gone = replace(state(), dlq=NotFound("GetQueueUrl", "QueueDoesNotExist"))
         found = by_subject(judge_queues(settings, gone, AWS))
-        assert "create-queue --queue-name export-events-dlq" in (found["queue export-events-dlq"].mend or "")
+        assert "create-queue --queue-name export-events-dlq" in (
+            found["queue export-events-dlq"].remedy or ""
+        )
 
     def test_a_missing_dead_letter_queue_of_a_fifo_queue_becomes_fifo(self, settings: Settings) -> None:
         events = without(EVENTS, "RedrivePolicy") | {"QueueArn": f"{ARN}.fifo"}
-        found = by_subject(judge_queues(settings, facts(events, None, f"{URL}.fifo"), AWS))
-        mend = found["queue export-events.fifo redrive policy"].mend or ""
-        assert "--queue-name export-events-dlq.fifo" in mend
-        assert '"FifoQueue": "true"' in mend
+        found = by_subject(judge_queues(settings, state(events, None, f"{URL}.fifo"), AWS))
+        remedy = found["queue export-events.fifo redrive policy"].remedy or ""
+        assert "--queue-name export-events-dlq.fifo" in remedy
+        assert '"FifoQueue": "true"' in remedy
 
     @pytest.mark.parametrize(
         ("policy", "verdict"),
@@ -147,11 +147,11 @@ class TestQueues:
         self, settings: Settings, policy: dict[str, Any], verdict: Verdict
     ) -> None:
         letters = LETTERS | {"RedriveAllowPolicy": json.dumps(policy)}
-        found = by_subject(judge_queues(settings, facts(dlq=letters), AWS))
+        found = by_subject(judge_queues(settings, state(dlq=letters), AWS))
         finding = found["queue export-events-dlq redrive permission"]
         assert finding.verdict is verdict
         if verdict is Verdict.WRONG:
-            assert ARN in (finding.mend or "")
+            assert ARN in (finding.remedy or "")
 
 
 class TestTable:
@@ -163,7 +163,7 @@ class TestTable:
         subject = "table export-status encryption"
         finding = table_findings(description=silent)[subject]
         assert finding.verdict is Verdict.WRONG
-        assert finding.mend == (
+        assert finding.remedy == (
             "aws --region eu-west-1 dynamodb update-table --table-name export-status"
             " --sse-specification Enabled=true,SSEType=KMS"
         )
@@ -184,7 +184,7 @@ class TestTable:
     def test_a_table_that_is_being_made_is_to_be_waited_for(self) -> None:
         finding = table_findings(description=DESCRIPTION | {"TableStatus": "CREATING"})["table export-status"]
         assert (finding.text, finding.verdict) == ("is CREATING", Verdict.WRONG)
-        assert "wait table-exists" in (finding.mend or "")
+        assert "wait table-exists" in (finding.remedy or "")
 
     def test_a_call_that_an_emulator_does_not_know_is_unknown(self) -> None:
         unheard = Misconfigured("DescribeTimeToLive", "UnknownOperationException")
@@ -193,10 +193,10 @@ class TestTable:
         assert table_findings(AWS, ttl=unheard)[subject].verdict is Verdict.WRONG
 
 
-class TestPlace:
+class TestTarget:
     def test_sts_that_is_elsewhere_or_silent_is_no_fault(self) -> None:
         for identity in (None, Transient("GetCallerIdentity", "ConnectTimeoutError")):
-            _, credentials = judge_place(identity, AWS)
+            _, credentials = judge_target(identity, AWS)
             assert credentials.verdict is Verdict.UNKNOWN
 
     @pytest.mark.parametrize(
@@ -210,9 +210,9 @@ class TestPlace:
             ("https://sqs.eu-west-1.api.aws", False),
         ],
     )
-    def test_an_emulator_is_told_from_an_endpoint_of_aws(self, endpoint: str, emulated: bool) -> None:
-        assert Place("eu-west-1", {"sqs": endpoint}).emulated("sqs") is emulated
-        assert not Place("eu-west-1", {"sqs": endpoint}).emulated("dynamodb")
+    def test_an_emulator_is_not_an_endpoint_of_aws(self, endpoint: str, emulated: bool) -> None:
+        assert Target("eu-west-1", {"sqs": endpoint}).emulated("sqs") is emulated
+        assert not Target("eu-west-1", {"sqs": endpoint}).emulated("dynamodb")
 
     def test_a_role_and_a_user_get_a_policy_that_grants_just_this(self) -> None:
         arn = AWS.arn("dynamodb", "table/export-status")
@@ -223,7 +223,7 @@ class TestPlace:
             " --policy-name export-status-dynamodb-Scan-table-export-status --policy-document"
         )
         assert f'"Action": ["dynamodb:Scan"], "Resource": "{arn}"' in role
-        user = Place("eu-west-1", {}, f"arn:aws:iam::{ACCOUNT}:user/team/ana").allow(("dynamodb:Scan",), arn)
+        user = Target("eu-west-1", {}, f"arn:aws:iam::{ACCOUNT}:user/team/ana").allow(("dynamodb:Scan",), arn)
         assert "put-user-policy --user-name ana " in user
 
     @pytest.mark.parametrize(
@@ -234,6 +234,6 @@ class TestPlace:
             f"arn:aws:iam::{ACCOUNT}:root",
         ],
     )
-    def test_who_cannot_be_given_a_policy_is_told_in_words(self, caller: str | None) -> None:
-        said = Place("eu-west-1", {}, caller).allow(("sqs:GetQueueUrl",), "arn")
-        assert said == "allow sqs:GetQueueUrl on arn to the one who runs this"
+    def test_other_callers_get_a_sentence(self, caller: str | None) -> None:
+        remedy = Target("eu-west-1", {}, caller).allow(("sqs:GetQueueUrl",), "arn")
+        assert remedy == "allow sqs:GetQueueUrl on arn to the one who runs this"

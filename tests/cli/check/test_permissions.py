@@ -1,4 +1,4 @@
-"""`check` where IAM is enforced: as the task, as an operator, and as somebody without any permission."""
+"""`check` where IAM is enforced: as the task, as an operator, and as a person without permissions."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
 
 
 def check(command: Command, person: Person, only: str) -> Ran:
-    """What `check --json` says to this person."""
+    """Runs `check --json` as this person."""
     settings = {
         "SQS_EXPORT_EVENTS_QUEUE_URL": person.events,
         "SQS_EXPORT_EVENTS_DLQ_URL": person.dead_letters,
@@ -39,11 +39,11 @@ def check(command: Command, person: Person, only: str) -> Ran:
     return command("check", "--json", "--only", only, environment=person.environment | settings)
 
 
-def mends(ran: Ran) -> dict[str, str]:
+def remedies(ran: Ran) -> dict[str, str]:
     """The commands that would give a missing permission, by subject."""
     findings = [json.loads(line) for line in ran.lines]
     return {
-        each["subject"]: each["mend"]
+        each["subject"]: each["remedy"]
         for each in findings
         if each["verdict"] == "wrong" and "AccessDenied" in each["text"]
     }
@@ -52,26 +52,26 @@ def mends(ran: Ran) -> dict[str, str]:
 def test_the_task_s_policy_is_enough_for_what_is_tried(account: Account, command: Command) -> None:
     task = account.person("task", policy("task", NAMES), FOR_THE_TASK)
     ran = check(command, task, "permissions")
-    assert (ran.status, mends(ran)) == (0, {})
+    assert (ran.status, remedies(ran)) == (0, {})
 
 
 def test_an_operator_s_policy_is_enough_to_look_at_everything(account: Account, command: Command) -> None:
     operator = account.person("operator", policy("operator", NAMES), FOR_AN_OPERATOR)
-    assert mends(check(command, operator, "resources")) == {}
+    assert remedies(check(command, operator, "resources")) == {}
 
 
 def test_the_commands_that_are_shown_give_what_is_missing(account: Account, command: Command) -> None:
-    # The emulator asks for an action of its own in place of PartiQLUpdate.
-    nobody = account.person("nobody", emulator_only("dynamodb:BatchExecuteStatement"))
+    # In place of PartiQLUpdate, the emulator wants its own action.
+    stranger = account.person("stranger", emulator_only("dynamodb:BatchExecuteStatement"))
     for only, subjects in (
         ("permissions", {"permissions on table export-status", "permissions on table export-status-leases"}),
         ("resources", {"table export-status", "table export-status-leases", "queue export-events"}),
     ):
-        missing = mends(check(command, nobody, only))
+        missing = remedies(check(command, stranger, only))
         assert set(missing) >= subjects
         for subject in subjects:
-            as_root(nobody, missing[subject])
-        assert not subjects & set(mends(check(command, nobody, only)))
+            as_root(stranger, missing[subject])
+        assert not subjects & set(remedies(check(command, stranger, only)))
 
 
 def as_root(person: Person, line: str) -> None:

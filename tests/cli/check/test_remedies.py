@@ -1,4 +1,4 @@
-"""Whatever is broken is named by `check`, and the command that it shows mends it."""
+"""`check` reports each fault, and its command corrects it."""
 
 import json
 import subprocess
@@ -137,7 +137,7 @@ MENDABLE: dict[str, tuple[Breaking, str, str]] = {
     ),
 }
 
-# What one command alone does not mend, or the emulator does not let it.
+# What one command alone does not remedy, or the emulator does not let it.
 NOT_AT_ONCE: dict[str, tuple[Breaking, str, str]] = {
     "keys only": (
         keys_only,
@@ -173,19 +173,19 @@ def test_what_is_broken_is_named_and_the_exit_status_is_1(
     assert ran.status == 1
     finding = findings(ran.lines)[named(world, subject)]
     assert named(world, text) in finding["text"]
-    assert finding["mend"].startswith(f"aws --region {REGION} --endpoint-url http://127.0.0.1:")
+    assert finding["remedy"].startswith(f"aws --region {REGION} --endpoint-url http://127.0.0.1:")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("broken", MENDABLE)
-def test_the_command_that_is_shown_mends_it(world: World, command: Command, broken: str) -> None:
+def test_the_command_that_is_shown_corrects_it(world: World, command: Command, broken: str) -> None:
     break_it, subject, _ = MENDABLE[broken]
     break_it(world)
-    mend = findings(command("check", "--json", environment=world.environment).lines)[named(world, subject)][
-        "mend"
+    remedy = findings(command("check", "--json", environment=world.environment).lines)[named(world, subject)][
+        "remedy"
     ]
     done = subprocess.run(
-        ["sh", "-euc", mend],
+        ["sh", "-euc", remedy],
         env={
             "PATH": f"{commands_of('awscli')}:/usr/bin:/bin",
             "AWS_ACCESS_KEY_ID": "embedded",

@@ -80,7 +80,7 @@ def read_until(process: "subprocess.Popen[str]", wanted: str) -> None:
     for line in process.stdout:
         if wanted in line:
             return
-    raise AssertionError(f"never said {wanted!r}")
+    raise AssertionError(f"never printed {wanted!r}")
 
 
 def test_without_a_terminal_it_prints_plain_lines_and_checks_itself(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_without_a_terminal_it_prints_plain_lines_and_checks_itself(tmp_path: Pa
 
 
 def checks_and_labels(output: str) -> list[str]:
-    """What the report says whatever the numbers are: its labels and the statements that it checks."""
+    """The labels and the checked statements of a report, without the numbers."""
     found = re.findall(r"^(?:ok  .*|[a-z]+(?: [a-z]+)?(?=  +\S))", output, re.MULTILINE)
     return [re.sub(r"\d+", "N", each) for each in found]
 

@@ -1,4 +1,4 @@
-"""An event queue and its dead-letter queue of a test's own, and what the tests of `dlq` put there."""
+"""An event queue and a dead-letter queue for one test, and the letters that tests of `dlq` put there."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -55,7 +55,7 @@ class Queues:
         return str(answer["MessageId"])
 
     def waiting(self, url: str) -> tuple[int, int]:
-        """How many messages are visible and how many are in somebody's hands."""
+        """How many messages are visible and how many other receivers hold."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         found = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
         return int(found[names[0]]), int(found[names[1]])
@@ -70,11 +70,11 @@ class Queues:
 
 
 def event(request_id: str = "req-1", *, age: timedelta = timedelta(seconds=5), **more: str) -> str:
-    """A pending event that occurred so long ago."""
+    """A pending event that occurred `age` ago."""
     occurred = format_timestamp(datetime.now(UTC) - age)
     return json.dumps({"requestId": request_id, "status": "pending", "occurredAt": occurred, **more})
 
 
 def records(lines: Sequence[str]) -> list[dict[str, Any]]:
-    """What `dlq list --json` printed."""
+    """The objects that `dlq list --json` printed."""
     return [json.loads(line) for line in lines]

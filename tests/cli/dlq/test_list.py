@@ -1,4 +1,4 @@
-"""`dlq list` says what was rejected and why, and leaves every message as it was."""
+"""`dlq list` shows what was rejected and why, and changes no message."""
 
 import signal
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.cli.processes import start
 from tests.resources import drained_messages
 
 
-def test_it_says_why_when_and_what_without_the_secrets_of_urls(queues: Queues, command: Command) -> None:
+def test_it_shows_why_when_and_what_without_the_secrets_of_urls(queues: Queues, command: Command) -> None:
     body = event(signedUrl=f"https://bucket.s3.amazonaws.com/report.csv?{SECRET}")
     queues.reject(body, reason=f"see https://example.org/?{SECRET}")
     ran = command("dlq", "list", environment=queues.environment)
@@ -75,20 +75,15 @@ def test_an_empty_queue_is_no_failure(queues: Queues, command: Command) -> None:
     assert (ran.status, ran.out, ran.err) == (0, "", "the dead-letter queue is empty\n")
 
 
-def test_a_queue_whose_letters_are_in_somebody_s_hands_is_not_called_empty(
-    queues: Queues, command: Command
-) -> None:
+def test_a_queue_whose_letters_others_hold_is_not_called_empty(queues: Queues, command: Command) -> None:
     queues.reject(event("a"), "early")
     queues.reject(event("b"), "early")
     queues.sqs.receive_message(QueueUrl=queues.dlq_url, MaxNumberOfMessages=10, VisibilityTimeout=600)
-    told = (
-        "about 2 messages in somebody's hands, such as another `dlq list`'s;"
-        " they come back: try again in a moment\n"
-    )
+    expected = "other receivers hold about 2 messages, such as another `dlq list`; try again in a moment\n"
     ran = command("dlq", "list", environment=queues.environment)
-    assert (ran.status, ran.out, ran.err) == (0, "", told)
+    assert (ran.status, ran.out, ran.err) == (0, "", expected)
     ran = command("dlq", "redrive", environment=queues.environment)
-    assert (ran.status, ran.out, ran.err) == (0, "sent back 0 messages\n", told)
+    assert (ran.status, ran.out, ran.err) == (0, "sent back 0 messages\n", expected)
 
 
 def test_messages_that_come_again_are_shown_once_and_end_it(
@@ -140,12 +135,12 @@ def test_the_setting_alone_is_enough(queues: Queues, command: Command) -> None:
     assert command("dlq", "list", environment=queues.environment).status == 0
 
 
-def test_of_a_fifo_queue_it_says_that_there_is_more(fifo_queues: Queues, command: Command) -> None:
+def test_of_a_fifo_queue_it_reports_that_there_is_more(fifo_queues: Queues, command: Command) -> None:
     for number in range(12):
         fifo_queues.reject(f"body {number}")
     ran = command("dlq", "list", "--json", environment=fifo_queues.environment)
     assert [record["body"] for record in records(ran.lines)] == [f"body {number}" for number in range(10)]
-    assert ran.err.startswith("10 of about 12 messages: the others are")
+    assert ran.err.startswith("10 of about 12 messages: other receivers hold")
     assert fifo_queues.waiting(fifo_queues.dlq_url) == (12, 0)
 
 

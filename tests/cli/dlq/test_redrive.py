@@ -35,12 +35,12 @@ def test_copies_of_one_message_go_once(queues: Queues, command: Command) -> None
         queues.reject(body, source="one")
     queues.reject(other, source="one")  # the same source, another message
     ran = command("dlq", "redrive", environment=queues.environment)
-    assert ran.lines == ["sent back 2 messages", "  11 more were copies of these, and are removed"]
+    assert ran.lines == ["sent back 2 messages", "  11 more were copies of these, and were removed"]
     assert sorted(message["Body"] for message in queues.sent_back()) == sorted([body, other])
     assert queues.waiting(queues.dlq_url) == (0, 0)
 
 
-def test_an_expired_event_stays_and_the_exit_status_says_so(queues: Queues, command: Command) -> None:
+def test_an_expired_event_stays_and_the_exit_status_is_1(queues: Queues, command: Command) -> None:
     expired, alive = event("old", age=EXPIRED), event("new")
     queues.reject(expired, "conflict")
     queues.reject(alive, "conflict")
@@ -72,7 +72,7 @@ def test_refused_audit_entries_stay_and_are_counted(queues: Queues, command: Com
     queues.reject('{"auditId": "1"}', "audit_quarantined")
     ran = command("dlq", "redrive", environment=queues.environment)
     assert ran.status == 1
-    assert ran.lines[1] == "  1 stay, refused audit entries: they are no events"
+    assert ran.lines[1] == "  1 stay, quarantined audit entries: they are not events"
     assert queues.sent_back() == []
     assert queues.waiting(queues.dlq_url) == (1, 0)
 
@@ -133,7 +133,7 @@ def test_on_fifo_more_than_a_page_of_one_group_goes_back_in_order(
     assert [message["Body"] for message in fifo_queues.sent_back()] == bodies
 
 
-def test_what_cannot_be_deleted_is_still_there_and_said(queues: Queues, command: Command) -> None:
+def test_what_cannot_be_deleted_is_still_there_and_counted(queues: Queues, command: Command) -> None:
     queues.reject(event())
     with refusing_proxy(
         queues.environment["AWS_ENDPOINT_URL"], "AmazonSQS.DeleteMessageBatch"
@@ -143,7 +143,7 @@ def test_what_cannot_be_deleted_is_still_there_and_said(queues: Queues, command:
     assert ran.status == 1
     assert ran.lines == [
         "sent back 0 messages",
-        "  1 were sent, but are still here: sending them once more is harmless",
+        "  1 were sent, but are still here: sending them again is harmless",
     ]
     assert queues.waiting(queues.dlq_url) == (1, 0)
     assert len(queues.sent_back()) == 1
@@ -182,9 +182,8 @@ def test_nothing_is_lost_when_it_is_interrupted(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    target = (
-        "processor.cli.dlq.redrive.send_batch" if step == "send" else "processor.cli.dlq.browser.Walk.delete"
-    )
+    wing = "processor.cli.dlq"
+    target = f"{wing}.redrive.send_batch" if step == "send" else f"{wing}.browser.Browser.delete"
     monkeypatch.setattr(target, interrupt)
     queues.reject(event())
     ran = command("dlq", "redrive", environment=queues.environment)

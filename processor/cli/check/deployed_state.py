@@ -1,4 +1,4 @@
-"""Asks AWS for what `check` judges. Nothing here changes anything."""
+"""Asks AWS for the state that `check` judges; it changes nothing."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 Answer = Mapping[str, Any] | AwsError
-"""What AWS said, or the error in its place."""
+"""AWS's answer, or the error in its place."""
 
 
 @dataclass(frozen=True, slots=True)
-class TableFacts:
-    """What three calls say about the status table; none of them knows all."""
+class TableState:
+    """The answers of three calls about the status table."""
 
     description: Mapping[str, Any]
     ttl: Answer
@@ -28,7 +28,7 @@ class TableFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class QueueFacts:
+class QueueState:
     """A queue and its attributes."""
 
     url: str
@@ -36,48 +36,54 @@ class QueueFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """Answers by what they are about. None: not asked, for want of something else.
+class DeployedState:
+    """The answers by resource; None where nothing was asked.
 
-    `dlq` is the queue in the settings, else the one that the event queue's redrive policy leads to; an error
-    if that one cannot be found.
+    Attributes:
+        identity: the answer of STS.
+        table: the status table.
+        leases: the description of the leases table.
+        queue: the event queue.
+        dlq: the queue of the settings, else the target of the event queue's redrive policy; an error if that
+            queue cannot be found.
+        audit_stream: the summary of the audit stream.
     """
 
     identity: Answer | None
-    table: TableFacts | AwsError
+    table: TableState | AwsError
     leases: Answer
-    queue: QueueFacts
-    dlq: QueueFacts | AwsError | None
+    queue: QueueState
+    dlq: QueueState | AwsError | None
     audit_stream: Answer | None
 
 
-def read_facts(aws: Aws, settings: Settings, *, ask_identity: bool) -> Facts:
-    """Asks for everything that the service needs.
+def read_deployed_state(aws: Aws, settings: Settings, *, ask_identity: bool) -> DeployedState:
+    """Asks AWS about every resource that the service needs.
 
     Args:
         aws: the clients.
         settings: with the event queue's URL.
-        ask_identity: whether STS is of the same world as the other services.
+        ask_identity: whether to ask STS, which may not be at the endpoint of the other services.
 
     Raises:
         SettingsError: if the event queue's URL is not set.
     """
     dynamodb, sqs = aws.dynamodb(), aws.sqs()
 
-    def queue_facts(url: str) -> QueueFacts:
-        return QueueFacts(
+    def queue_state(url: str) -> QueueState:
+        return QueueState(
             url, ask(sqs.get_queue_attributes, "Attributes", QueueUrl=url, AttributeNames=["All"])
         )
 
     identity = ask(aws.other("sts").get_caller_identity) if ask_identity else None
-    queue = queue_facts(settings.required_queue_url())
+    queue = queue_state(settings.required_queue_url())
     dlq_url = settings.dlq_url or _named_queue(sqs.get_queue_url, queue.attributes)
-    return Facts(
+    return DeployedState(
         identity=identity,
         table=_status_table(dynamodb, settings.table),
         leases=ask(dynamodb.describe_table, "Table", TableName=settings.leases_table),
         queue=queue,
-        dlq=queue_facts(dlq_url) if isinstance(dlq_url, str) else dlq_url,
+        dlq=queue_state(dlq_url) if isinstance(dlq_url, str) else dlq_url,
         audit_stream=None
         if settings.audit_stream is None
         else ask(
@@ -89,12 +95,15 @@ def read_facts(aws: Aws, settings: Settings, *, ask_identity: bool) -> Facts:
 
 
 def ask(method: Callable[..., Any], part: str | None = None, /, **arguments: Any) -> Answer:
-    """Makes a call, and once more where AWS throttled, failed or timed out.
+    """Makes a call, and one retry where AWS throttled, failed or timed out.
 
     Args:
         method: such as `client.describe_table`.
-        part: the part of the answer that is wanted; missing, it counts as empty.
+        part: the member of the answer to return; a missing one counts as empty. None: the whole answer.
         arguments: the call's parameters.
+
+    Returns:
+        The answer, or the error.
     """
     try:
         try:
@@ -108,11 +117,11 @@ def ask(method: Callable[..., Any], part: str | None = None, /, **arguments: Any
     return found
 
 
-def _status_table(client: "DynamoDBClient", name: str) -> TableFacts | AwsError:
+def _status_table(client: "DynamoDBClient", name: str) -> TableState | AwsError:
     description = ask(client.describe_table, "Table", TableName=name)
     if isinstance(description, AwsError):
         return description
-    return TableFacts(
+    return TableState(
         description,
         ttl=ask(client.describe_time_to_live, "TimeToLiveDescription", TableName=name),
         backups=ask(client.describe_continuous_backups, "ContinuousBackupsDescription", TableName=name),

@@ -1,4 +1,4 @@
-"""A dead letter as an operator sees it: what was rejected, when and why."""
+"""A dead letter for an operator: what was rejected, when and why."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from handlers.timestamps import format_timestamp, parse_timestamp
 from processor.transitions.messages import Message
 
 UNMARKED = "unmarked"
-"""The outcome shown for a message that SQS's own redrive put there: it carries no attributes of ours."""
+"""The outcome shown for a message that SQS itself moved: it has no attributes of the service."""
 
 UNMARKED_REASON = "moved by SQS itself after too many receives"
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """One message of the dead-letter queue, with the attributes of contract section 3."""
+class DeadLetter:
+    """One message of the dead-letter queue, with the attributes of docs/contract.md, section 3."""
 
     message: Message
     outcome: str
@@ -27,9 +27,11 @@ class Letter:
     rejected_at: datetime | None
 
     @classmethod
-    def from_sqs(cls, raw: Mapping[str, Any]) -> "Letter":
-        """Reads an entry of ReceiveMessage's answer. Whoever can send to the queue can put anything there:
-        an attribute that is not as it should be counts as missing."""
+    def from_sqs(cls, raw: Mapping[str, Any]) -> "DeadLetter":
+        """Reads an entry of ReceiveMessage's answer.
+
+        Every sender to the queue can set any attribute: a malformed one counts as missing.
+        """
         message = Message.from_sqs(raw)
         attributes: Mapping[str, Any] = raw.get("MessageAttributes", {})
         texts = {name: str(value.get("StringValue", "")) for name, value in attributes.items()}
@@ -44,12 +46,12 @@ class Letter:
         )
 
     def age_seconds(self, now: datetime) -> int | None:
-        """Whole seconds since it was rejected; where nobody noted that, since it was sent at first."""
+        """Whole seconds since the rejection; where its time is unknown, since the message was first sent."""
         since = self.rejected_at or self.message.sent_at
         return None if since is None else max(0, int((now - since).total_seconds()))
 
     def fields(self, now: datetime) -> dict[str, object]:
-        """What `dlq list --json` says of it; every text without the secrets of its URLs."""
+        """The fields of `dlq list --json`; URLs in texts are masked."""
         return {
             "messageId": self.message.message_id,
             "sourceMessageId": mask_urls(self.source_message_id),
