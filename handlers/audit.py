@@ -1,4 +1,4 @@
-"""The contract with audit log consumers: what is said about an export that is gone (contract section 4)."""
+"""Audit entries: the contract with audit log consumers (docs/contract.md, section 4)."""
 
 from typing import Annotated, Literal
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 MAX_ENTRY_JSON_BYTES = 15 * 1_024
-"""No entry's JSON is longer, so that a log line that holds it stays under 16 KiB (contract section 4)."""
+"""No entry's JSON is longer: its log line stays under 16 KiB (docs/contract.md, section 4)."""
 
 Timestamp = Annotated[
     str,

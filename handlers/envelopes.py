@@ -1,4 +1,4 @@
-"""Strict JSON, and the envelopes that an event may travel in (contract section 2)."""
+"""Strict JSON, and the envelopes that an event may travel in (docs/contract.md, section 2)."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""ExportEvent: the contract with upstream producers (contract section 2)."""
+"""ExportEvent: the contract with upstream producers (docs/contract.md, section 2)."""
 
 import re
 from datetime import datetime, timedelta
@@ -75,7 +75,7 @@ StatusName = Annotated[
 
 
 class ExportEvent(BaseModel):
-    """What a producer says happened to an export. Frozen; unknown fields are ignored; null means absent."""
+    """A step of an export, as its producer reports it. Unknown fields are ignored; null means absent."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True, alias_generator=to_camel)
 
@@ -120,7 +120,7 @@ class ExportEvent(BaseModel):
 
 
 def decode(body: str, *, now: datetime, sent_at: datetime | None = None, fifo: bool = False) -> ExportEvent:
-    """Reads the body of an SQS message (contract section 2).
+    """Reads the body of an SQS message (docs/contract.md, section 2).
 
     Args:
         body: bare, or in an SNS or EventBridge envelope.

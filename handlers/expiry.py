@@ -1,7 +1,7 @@
-"""Turns a record of the table's stream into an audit entry, or into nothing where no item went away.
+"""Turns a record of the table's stream into an audit entry, or into nothing if no item was removed.
 
-The image is DynamoDB's, not ours: whoever can write the table can put anything there. What cannot be read
-becomes null, what is too long is cut, and nothing in an image makes this fail.
+Anyone who can write to the table can put anything into an image. A field that cannot be read becomes null, a
+long text is cut, and no image makes this fail.
 """
 
 import hashlib
@@ -56,7 +56,7 @@ class ShardSource:
 
 
 def audit_entry(record: StreamRecord, *, source: ShardSource, read_at: datetime) -> AuditEntry | None:
-    """What the audit trail says about one stream record (contract section 4).
+    """Makes the audit entry of one stream record (docs/contract.md, section 4).
 
     Args:
         record: with `dynamodb.SequenceNumber`; everything else in it may be missing or foreign.
@@ -64,7 +64,7 @@ def audit_entry(record: StreamRecord, *, source: ShardSource, read_at: datetime)
         read_at: when it was read; stands in for the deletion's time in a record that has none.
 
     Returns:
-        The entry of a REMOVE; None for an INSERT or a MODIFY, whoever made it.
+        The entry of a REMOVE; None for an INSERT or a MODIFY.
 
     Raises:
         KeyError: if the record has no sequence number, which is how DynamoDB names it.
@@ -114,7 +114,7 @@ def _request_id(keys: Mapping[str, Any]) -> str:
     """The item's key as a text of 1 to 256 characters, distinct for distinct keys, whatever the key's form.
 
     A key that is not ours (another name, a number, a sort key) is named by its JSON. A text that is too long,
-    or that was a credential and is masked to nothing, is told apart by its hash.
+    or that was a credential and is masked to nothing, is identified by its hash.
     """
     own = _string(keys, "requestId") if len(keys) == 1 else None
     text = own or json.dumps(keys, sort_keys=True, separators=(",", ":"), default=str)
@@ -151,7 +151,7 @@ def _clean(text: str) -> str:
 
 
 def _cut_json(text: str, max_bytes: int) -> str:
-    """The longest beginning of the text whose form inside a JSON string takes at most so many bytes."""
+    """The longest beginning of the text that takes at most `max_bytes` inside a JSON string."""
     if len(text) * _WORST_JSON_BYTES_PER_CHAR <= max_bytes:
         return text
     taken = 0
@@ -163,7 +163,7 @@ def _cut_json(text: str, max_bytes: int) -> str:
 
 
 def _actor(identity: object) -> Actor | None:
-    """Who deleted, under the spelling of Lambda's events or of the API's; None where nobody is named."""
+    """Who deleted, under the spelling of Lambda's events or of the API's; None without a name."""
     if not isinstance(identity, dict) or not identity:
         return None
     kind = identity.get("type", identity.get("Type"))

@@ -1,4 +1,4 @@
-"""The record of an export: what an item of the table holds (contract section 1)."""
+"""The record of an export: what an item of the table holds (docs/contract.md, section 1)."""
 
 import math
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ Item = Mapping[str, Mapping[str, Any]]
 
 
 class Status(Enum):
-    """The four states of an export; `transitions.MOVES` says which follows which."""
+    """The four states of an export; `transitions.MOVES` has their order."""
 
     PENDING = "pending"
     PROCESSING = "processing"
@@ -44,7 +44,7 @@ def is_dead(ttl: int, now: datetime) -> bool:
 
 
 def cut_utf8(text: str, max_bytes: int) -> str:
-    """The longest beginning of the text that fits into so many bytes of UTF-8, no character halved."""
+    """The longest beginning of the text that fits into `max_bytes` of UTF-8, no character halved."""
     if len(text) * 4 <= max_bytes:
         return text
     return text.encode()[:max_bytes].decode(errors="ignore")
@@ -107,7 +107,7 @@ class Export:
 
 
 def stored_ttl(item: Item) -> int | None:
-    """The item's `ttl` in Unix seconds, or None where there is none that is a whole number."""
+    """The item's `ttl` in Unix seconds, or None if it is not a whole number."""
     try:
         number = Decimal(str(item["ttl"]["N"]))
     except (KeyError, TypeError, InvalidOperation):

@@ -1,9 +1,9 @@
-"""Takes credentials out of text: a signed URL is one (contract section 4)."""
+"""Takes credentials out of text: a signed URL is one (docs/contract.md, section 4)."""
 
 import re
 
 # A URL ends at white space or at a character that no URL may hold. Working word by word, with patterns of
-# bounded length, keeps the time linear, whatever somebody puts into a text. Characters may be escaped as
+# bounded length, keeps the time linear for every text. Characters may be escaped as
 # JSON does, or percent-encoded, and that up to three times over.
 _WORD = re.compile(r"""[^\s"<>]+""")
 _COLON, _SLASH, _QUESTION_MARK, _EQUALS = (

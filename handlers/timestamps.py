@@ -14,7 +14,7 @@ _NO_SUCH_DATE = "must be a date that exists, between the years 1 and 9999 in UTC
 
 
 def parse_timestamp(text: str) -> datetime:
-    """Reads an RFC 3339 timestamp and truncates it to milliseconds (contract section 2).
+    """Reads an RFC 3339 timestamp and truncates it to milliseconds (docs/contract.md, section 2).
 
     A leap second (`:60`) stands for the last millisecond of its minute, so that order is kept.
 

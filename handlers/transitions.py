@@ -1,6 +1,6 @@
 """The life of an export as data: which status follows which, and what becomes of an event.
 
-`decide` is the definition (contract section 3). The writes in `writes.py` carry the same rules as
+`decide` is the definition (docs/contract.md, section 3). The writes in `writes.py` carry the same rules as
 conditions, and a property test holds the two together.
 """
 
@@ -68,8 +68,8 @@ def predecessors(status: Status) -> tuple[Status, ...]:
 class Change:
     """What one conditional write brings to the table: an event, with what others of its export add.
 
-    `created_at` and `ttl` are both None where nobody in hand knows when the export was requested; then
-    the write can move an item but not create one.
+    `created_at` and `ttl` are both None if no event carries the time of the request; then the write can
+    move an item but not create one.
     """
 
     request_id: str
@@ -95,11 +95,11 @@ def compare(status: Status, current: Status) -> Outcome:
 
 
 def decide(event: ExportEvent, item: Item | None, *, now: datetime, ttl_seconds: int) -> Outcome:
-    """What becomes of a valid event for the item as it is (contract section 3, rows in order).
+    """The outcome of a valid event for the stored item (docs/contract.md, section 3, rows in order).
 
     Args:
         event: the event alone.
-        item: the stored item, None if there is none.
+        item: the stored item, or None.
         now: the time of the attempt.
         ttl_seconds: EXPORT_STATUS_TTL_SECONDS.
 
@@ -144,7 +144,7 @@ def seconds_past(ttl: int, now: datetime) -> float:
 
 
 def fold(events: Sequence[ExportEvent], ttl_seconds: int) -> tuple[int, Change]:
-    """Makes one change of several events of one export (contract section 3).
+    """Makes one change of several events of one export (docs/contract.md, section 3).
 
     The highest event leads, of two terminal ones the earlier; `createdAt` and `fileName` come from the
     others where it lacks them, `signedUrl` and `error` from its own repeats. Where events disagree, the

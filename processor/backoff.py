@@ -99,7 +99,7 @@ def retry(
         attempt: the call.
         on: the errors after which it is repeated; others are raised at once.
         tries: how many attempts there are at most.
-        wait: waits so many seconds; true if the caller must stop, as `Event.wait` says it.
+        wait: waits for a number of seconds; true if the caller must stop, like `Event.wait`.
         back_off: the delays; `short_back_off()` if left out.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The dead-letter queue: copies of what cannot be used, each with its reason (contract section 3)."""
+"""The dead-letter queue: copies of rejected messages, with the reason (docs/contract.md, section 3)."""
 
 import math
 import threading

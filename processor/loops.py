@@ -1,4 +1,4 @@
-"""Threads that repeat a step until they are told to stop, show that they go on, and do not die silently."""
+"""Threads that repeat a step until they are stopped, show their progress, and never die silently."""
 
 import threading
 from collections.abc import Callable
@@ -23,7 +23,17 @@ class StopReport:
 
 
 class Loop:
-    """One named thread. Its step says how long to wait before the next one, or None when there is none."""
+    """One named thread. Its step returns how long to wait before the next one, or None to end the loop.
+
+    Args:
+        name: the thread's.
+        step: one iteration; must not wait.
+        health: where its progress is shown.
+        limit_seconds: how long one step may take before the loop counts as stuck.
+        on_death: called with the name and the error if a step raises.
+        wake: set by others when the next step should not wait.
+        ended: called when the loop is over, except after an error.
+    """
 
     def __init__(
         self,
@@ -36,17 +46,6 @@ class Loop:
         wake: threading.Event | None = None,
         ended: Callable[[], None] = lambda: None,
     ) -> None:
-        """Takes what to repeat.
-
-        Args:
-            name: the thread's.
-            step: one iteration; must not wait.
-            health: where its progress is shown.
-            limit_seconds: how long one step may take before the loop counts as stuck.
-            on_death: told the name and the error if a step raises.
-            wake: set by others when the next step should not wait.
-            ended: called when the loop is over, except after an error.
-        """
         self._name = name
         self._step = step
         self._health = health
@@ -92,7 +91,7 @@ class Loop:
         try:
             self._repeat()
             self._ended()
-        except BaseException as error:  # noqa: BLE001 - whatever killed the thread must be told
+        except BaseException as error:  # noqa: BLE001 - the service must end with its thread
             self._on_death(self._name, error)
 
     def _repeat(self) -> None:

@@ -1,7 +1,7 @@
 """The long-running service: composition, start and stop order, signals, one drain budget.
 
 Stop order: nothing new is received or read, what is in hand is finished, leases are released; all within
-EXPORT_DRAIN_SECONDS of the signal (law 8).
+EXPORT_DRAIN_SECONDS of the signal (docs/invariants.md, law 8).
 """
 
 import gc

@@ -184,7 +184,7 @@ class Settings(BaseSettings):
         ge=2,
         le=600,
         validation_alias="EXPORT_LEASE_FAILOVER_SECONDS",
-        description="a lease that is not renewed for so long is free for other tasks (seconds)",
+        description="other tasks may acquire a lease that was not renewed for this time (seconds)",
     )
     metrics_seconds: int = Field(
         60,

@@ -118,7 +118,7 @@ def dead_letter_url(
 
 def check_table(client: "DynamoDBClient", table: str, stop: threading.Event) -> None:
     """Makes sure that the table exists and has the right key: with a wrong one DynamoDB would refuse every
-    item for its own sake, and good events would be dead-lettered.
+    item, and good events would be dead-lettered.
 
     Raises:
         StartError: if it is missing or its key is another.

@@ -78,17 +78,17 @@ def call(method: Callable[..., T], /, **arguments: Any) -> T:
 
     Raises:
         AwsError: one of its kinds, for everything that botocore raises.
-        AssertionError, SettingsError: as they are.
+        AssertionError, SettingsError: unchanged.
     """
     try:
         return method(**arguments)
     except (AssertionError, SettingsError):
-        raise  # something here is impossible, or an operator's to mend: a second try must not hide it
+        raise  # a bug, or a setting that an operator must correct: a retry must not hide it
     except Exception as error:  # noqa: BLE001 - botocore raises more than its own types: RuntimeError where
         # refreshed credentials are still expired, OSError where a token file cannot be read, TypeError for
         # an answer of another shape. None of them may end the thread that called.
         name = api_name(method)
         if not isinstance(error, _EXPECTED_EXCEPTIONS):
-            # A defect, here or in botocore, that would look like an outage for ever.
+            # A bug, here or in botocore, that would look like an outage without end.
             get_logger().error("aws_call_defect", operation=name, exc_info=error)
         raise translate(error, name) from None

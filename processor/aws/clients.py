@@ -64,13 +64,12 @@ class Aws:
         return str(self._session.region_name)
 
     def receiving(self) -> SQSClient:
-        """SQS for ReceiveMessage: outlives a long poll, no retries inside, for the loop has its own."""
+        """SQS for ReceiveMessage: its read timeout outlasts a long poll. The receiver has its own retries."""
         client: SQSClient = self._client("receiving", "sqs", read=self._poll_seconds + 10, attempts=1)
         return client
 
     def settling(self) -> SQSClient:
-        """SQS for the short calls of the service, without retries inside: who calls repeats them, and knows
-        for how long."""
+        """SQS for the short calls of the service. No retries inside: callers retry until a deadline."""
         client: SQSClient = self._client("settling", "sqs", read=SETTLE_ANSWER_SECONDS, attempts=1)
         return client
 
@@ -80,14 +79,14 @@ class Aws:
         return client
 
     def dynamodb(self) -> DynamoDBClient:
-        """DynamoDB for the status table, without retries inside: the caller reads the clock again before
-        each attempt, so that no late retry writes what has expired meanwhile."""
+        """DynamoDB for the status table. No retries inside: the caller reads the clock again before each
+        attempt, so that no late retry writes an expired item."""
         client: DynamoDBClient = self._client("dynamodb", "dynamodb", read=WRITE_ANSWER_SECONDS, attempts=1)
         return client
 
     def leases(self) -> DynamoDBClient:
-        """DynamoDB for the leases table, without retries inside: a renewal that gets no answer must end while
-        its lease can still be renewed. Whoever calls it tries again."""
+        """DynamoDB for the leases table. No retries inside: a renewal without an answer must end while its
+        lease can still be renewed, and the caller retries."""
         client: DynamoDBClient = self._client("leases", "dynamodb", read=WRITE_ANSWER_SECONDS, attempts=1)
         return client
 
@@ -139,7 +138,7 @@ class Aws:
             tcp_keepalive=True,
             max_pool_connections=self._threads + 4,
             # Both cost CPU for each call, a sixth of all together: the parameters here are built by our own
-            # code, and a whole user agent is not assembled anew each time.
+            # code, and a whole user agent is not assembled for each call.
             parameter_validation=False,
             user_agent=f"export-status boto3/{boto3.__version__}",
         )

@@ -1,7 +1,7 @@
 """AWS's errors as the few that we act on, named for their consequence.
 
 `Transient` (the same call may work later), `Rejected` (this content is refused), `Misconfigured` (nothing
-works until an operator acts). Only this module and `aws` turn error codes into them.
+works until an operator acts). Only `processor/aws` turns error codes into them.
 """
 
 from collections.abc import Mapping
@@ -49,7 +49,7 @@ class NotFound(Misconfigured):
 
 
 class ConditionFailed(AwsError):
-    """A conditional write was refused; `item` is the item as it was, None where there is none."""
+    """A conditional write was refused; `item` is the stored item, or None."""
 
     def __init__(self, operation: str, code: str, item: Mapping[str, Mapping[str, Any]] | None) -> None:
         super().__init__(operation, code)

@@ -126,7 +126,7 @@ class _Batch:
     refused: dict[int, str] = field(default_factory=dict)
 
     def send(self, positions: Sequence[int], tries: int) -> None:
-        """Sends the entries of one call, at most so many times."""
+        """Sends the entries of one call, at most `tries` times."""
         left = list(positions)
         back_off = short_back_off()
         for attempt in range(tries):

@@ -44,7 +44,7 @@ def read_answer(body: bytes) -> dict[str, Any]:
 
     A REMOVE has `eventName`, `eventID`, `userIdentity` and all of `dynamodb`; an INSERT or MODIFY has
     `eventName` and, in `dynamodb`, `SequenceNumber` and `ApproximateCreationDateTime`. What the JSON lacks
-    the dict lacks too. An answer of any other form is given back as it is.
+    the dict lacks too. An answer of any other form is returned unchanged.
 
     Raises:
         ValueError: if the body is not a JSON object.

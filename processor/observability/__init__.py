@@ -1,0 +1,7 @@
+"""What operators see of the running service: log lines, metrics and health.
+
+- `log`: whole lines to standard output, with every URL masked.
+- `events`: the registry of log events; `docs/logs.md` is generated from it.
+- `metrics`: every metric, written as CloudWatch's embedded metric format; `docs/metrics.md` lists them.
+- `health`: heartbeats of all loops in a file that `healthcheck` reads.
+"""

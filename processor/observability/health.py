@@ -1,9 +1,9 @@
 """Health of the running service: a file that proves progress of every loop, and the check that reads it.
 
-The rule for a loop: beat after every iteration that came to an end, one that failed and was handled too,
-and wait for the next one with `Heartbeat.wait`, which beats meanwhile. So a throttled or missing AWS keeps
-the service healthy (its loops go round and back off), while a call that never returns, a dead thread or a
-loop that spins inside one iteration does not beat, and the check fails once the loop's limit is over.
+A loop beats after every iteration, also after one that failed and was handled. It waits with
+`Heartbeat.wait`, which beats during the wait. So the service stays healthy while AWS throttles or fails: its
+loops go on and back off. A call that never returns, a dead thread or a loop that spins inside one iteration
+does not beat, and the check fails after the loop's limit.
 
 All times are `time.monotonic()`, which is system-wide: two processes of one machine may compare them, and
 a jump of the wall clock changes nothing.
@@ -32,11 +32,11 @@ class Heartbeat:
         self.last = clock()
 
     def beat(self) -> None:
-        """Says that an iteration came to an end."""
+        """Notes that an iteration has ended."""
         self.last = self._clock()
 
     def wait(self, event: threading.Event, seconds: float) -> bool:
-        """Waits on purpose (an interval, a back-off), beating meanwhile, however long that takes.
+        """Waits for an interval or a back-off of any length, and beats during the wait.
 
         Returns:
             Whether the event is set.
@@ -50,17 +50,22 @@ class Heartbeat:
                 return event.is_set()
 
     def close(self) -> None:
-        """Says that the loop has ended as it should: no beat is expected any more. May be called twice."""
+        """Ends the loop in order: no beat is expected any more. May be called twice."""
         self.closed = True
 
 
 class Health:
-    """Collects the heartbeats and what is degraded, and keeps the health file up to date."""
+    """Collects the heartbeats and what is degraded, and keeps the health file up to date.
+
+    Args:
+        path: the health file.
+        warn: called once, with one sentence, when the file cannot be written.
+        clock: monotonic (seconds).
+    """
 
     def __init__(
         self, path: Path, warn: Callable[[str], None], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Takes the file, who is told (once, in one sentence) when it cannot be written, and the clock."""
         self._path = path
         self._warn = warn
         self._clock = clock
@@ -83,7 +88,7 @@ class Health:
         return heartbeat
 
     def report(self, component: str, problem: str | None) -> None:
-        """Says what a component cannot do at the moment, or None once it can. Shown, but not unhealthy.
+        """Reports what a component cannot do, or None once it can. Degraded is not unhealthy.
 
         The problem is shown to operators: it must hold no values of events.
         """
@@ -132,7 +137,7 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What the health file says: why the service is not healthy, and what else is not as it should be."""
+    """The health file's content: why the service is unhealthy, and what is degraded."""
 
     problems: tuple[str, ...]
     degraded: tuple[str, ...] = ()
@@ -181,7 +186,7 @@ def check(path: Path, clock: Callable[[], float] = time.monotonic) -> Diagnosis:
 def _replace(path: Path, text: str) -> None:
     """Puts the text in one step: a reader sees the file before or after, never half of it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    # A shared /tmp may hold somebody else's link under that name: it is not followed.
+    # A shared /tmp may hold another user's link under that name: it is not followed.
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         with open(os.open(temporary, flags, 0o644), "w") as file:

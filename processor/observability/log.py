@@ -1,6 +1,6 @@
 """The one way out to standard output: whole lines, and logs whose every string is masked.
 
-Log lines, audit lines and metrics share one stream (contract section 5), so each is written whole
+Log lines, audit lines and metrics share one stream (docs/contract.md, section 5), so each is written whole
 under one lock.
 """
 
@@ -48,7 +48,7 @@ class LineOutput:
 
     def write_log_line(self, line: str) -> None:
         """As `write_line`, but a line that cannot be written is counted instead of raised: a log that
-        nobody can take must not decide what becomes of an event."""
+        cannot be written must not change the outcome of an event."""
         try:
             self.write_line(line)
         except OSError:
@@ -93,11 +93,11 @@ def configure_logging(
     Args:
         level: DEBUG, INFO, WARNING, ERROR or CRITICAL.
         log_format: `json` (one object a line) or `console` (for people at a terminal).
-        output: where lines go; standard output unless a test says otherwise.
+        output: where lines go; standard output by default.
     """
     lines = output or stdout_lines()
     if output is None and isinstance(sys.stdout, io.TextIOWrapper):
-        # JSON is UTF-8 whatever the locale says; else one file name could hold up an audit line for ever.
+        # JSON is UTF-8 in every locale; else one file name could hold up an audit line without end.
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -139,7 +139,7 @@ def debug_is_on() -> bool:
 
 
 def name_exception(_logger: object, _method: str, event: LogEvent) -> LogEvent:
-    """Replaces an exception by its type: its text may hold what a producer sent (contract section 4)."""
+    """Replaces an exception by its type: it may hold a producer's data (docs/contract.md, section 4)."""
     error = event.pop("exc_info", None)
     if error is True:
         error = sys.exc_info()[1]

@@ -58,7 +58,7 @@ class Metric(Enum):
     part: Part
     meaning: str
 
-    # One for each outcome of contract section 3, under the outcome's own name.
+    # One for each outcome of docs/contract.md, section 3, under the outcome's own name.
     APPLIED = "Applied", "Count", COUNTER, TRANSITIONS, "events that moved their export forward"
     DUPLICATE = "Duplicate", "Count", COUNTER, TRANSITIONS, "events whose status was there already"
     STALE = "Stale", "Count", COUNTER, TRANSITIONS, "events whose export was further on"
@@ -155,11 +155,13 @@ class Metrics:
     """Collects values from any thread and gives them out as one EMF line.
 
     `count`, `gauge` and `observe` never raise: a value that CloudWatch would refuse is left out and counted
-    as MetricsRefused, so that no metric can change what becomes of a message.
+    as MetricsRefused, so that no metric can change the outcome of a message.
     """
 
     def __init__(self, parts: Iterable[Part] = Part) -> None:
-        """Takes the parts that run here; of the others only what somebody sets is sent."""
+        """Args:
+        parts: those that run here; of the others only metrics with a value are sent.
+        """
         here = {*parts, Part.SERVICE}
         running = [metric for metric in Metric if metric.part in here]
         self._lock = threading.Lock()
@@ -293,6 +295,6 @@ class MetricsWriter:
         self._lost_before = lost
         try:
             self._lines.write_line(self._metrics.flush(self._clock()))
-        except OSError:  # standard output is full, broken or closed; the next line that passes says so
+        except OSError:  # standard output is full, broken or closed; the next line counts it
             self._metrics.put_back()
             self._metrics.count(Metric.LOG_LINES_LOST)

@@ -1,4 +1,4 @@
-"""ExportEvent: what is taken, what is cut, and why the rest is refused (contract section 2)."""
+"""ExportEvent: what is taken, what is cut, and why the rest is refused (docs/contract.md, section 2)."""
 
 import json
 import string

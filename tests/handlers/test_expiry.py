@@ -1,4 +1,4 @@
-"""A stream record becomes an audit entry (contract section 4), whatever its image holds."""
+"""A stream record becomes an audit entry (docs/contract.md, section 4), whatever its image holds."""
 
 import json
 from datetime import UTC, datetime
