@@ -80,6 +80,7 @@ _THROTTLED = frozenset(
         "OverLimit",
         "KmsThrottled",
         "KMSThrottlingException",
+        "KMS.ThrottlingException",  # SQS's name for it, in its query-compatible errors
     }
 )
 _TRANSIENT = _THROTTLED | {

@@ -1,4 +1,4 @@
-"""What clients raise becomes one of our errors, named for its consequence; defects are told."""
+"""A call to AWS: each exception of botocore becomes the error of its consequence, and quotes nothing."""
 
 from typing import Any
 
@@ -95,7 +95,7 @@ def test_a_refused_condition_carries_the_old_item() -> None:
     assert without.item is None
 
 
-def test_throttling_is_told_from_failing() -> None:
+def test_throttling_is_not_failing() -> None:
     throttled, failed = error_for("X", "ThrottlingException"), error_for("X", "InternalServerError", 500)
     assert isinstance(throttled, Transient)
     assert isinstance(failed, Transient)
