@@ -16,7 +16,7 @@ from processor.localaws.embedded_aws import EmbeddedAws
 from tests.docs.markdown import fenced, read
 from tests.waiting import eventually
 
-COMMANDS = fenced(read("infra/README.md"), "## An export seems stuck").splitlines()
+COMMANDS = fenced(read("docs/runbook.md"), "## An export seems stuck").splitlines()
 GET, LIST, DLQ_LIST, AUDIT_TAIL = COMMANDS
 TTL_SECONDS = 900
 LEFT_SECONDS = 10

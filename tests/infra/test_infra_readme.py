@@ -12,19 +12,6 @@ from tests.infra.pages import blocks, run
 
 PAGE = INFRA / "README.md"
 TEXT = PAGE.read_text(encoding="utf-8")
-ROW = re.compile(r"^\| `(\w+)` \| (.+) \| (.+) \| (.+) \|$", re.MULTILINE)
-
-
-def section(title: str) -> str:
-    """The text from a heading of level two to the next."""
-    _, _, rest = TEXT.partition(f"\n## {title}\n")
-    return rest.partition("\n## ")[0]
-
-
-def test_every_alarm_has_its_paragraph_and_no_other_has_one() -> None:
-    named = re.findall(r"^### (export-status-\S+)$", section("Alarms and what to do"), re.MULTILINE)
-    alarms = of_type("service.yaml", "AWS::CloudWatch::Alarm").values()
-    assert named == [alarm["AlarmName"].replace("<ServiceName>", "export-status") for alarm in alarms]
 
 
 def test_every_setting_and_parameter_that_is_named_exists() -> None:

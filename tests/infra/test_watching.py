@@ -138,7 +138,7 @@ class TestAlarms:
     def test_an_alarm_tells_its_topic_and_says_where_the_runbook_is(self, name: str) -> None:
         topic = {"if": "HasAlarmTopic", "then": ["<AlarmTopicArn>"], "else": "<NoValue>"}
         assert (alarms()[name]["AlarmActions"], alarms()[name]["OKActions"]) == (topic, topic)
-        assert alarms()[name]["AlarmDescription"].endswith("Runbook in infra/README.md.")
+        assert alarms()[name]["AlarmDescription"].endswith("Runbook in docs/runbook.md.")
 
     def test_silence_is_trouble_where_somebody_always_speaks(self) -> None:
         said = {name: alarm["TreatMissingData"] for name, alarm in alarms().items()}

@@ -1,4 +1,4 @@
-# One runbook paragraph for each alarm is in infra/README.md.
+# docs/runbook.md has a part for each alarm.
 
 locals {
   alarm_actions = var.alarm_topic_arn == "" ? [] : [var.alarm_topic_arn]
@@ -6,7 +6,7 @@ locals {
 
 resource "aws_cloudwatch_metric_alarm" "oldest_message" {
   alarm_name        = "${var.service_name}-oldest-message"
-  alarm_description = "Events wait in the queue for a third of their export's life. Runbook in infra/README.md."
+  alarm_description = "Events wait in the queue for a third of their export's life. Runbook in docs/runbook.md."
   namespace         = "AWS/SQS"
   metric_name       = "ApproximateAgeOfOldestMessage"
   dimensions = {
@@ -25,7 +25,7 @@ resource "aws_cloudwatch_metric_alarm" "oldest_message" {
 
 resource "aws_cloudwatch_metric_alarm" "dead_letters" {
   alarm_name        = "${var.service_name}-dead-letters"
-  alarm_description = "Rejected events or refused audit entries wait for a person. Runbook in infra/README.md."
+  alarm_description = "Rejected events or refused audit entries wait for a person. Runbook in docs/runbook.md."
   namespace         = "AWS/SQS"
   metric_name       = "ApproximateNumberOfMessagesVisible"
   dimensions = {
@@ -44,7 +44,7 @@ resource "aws_cloudwatch_metric_alarm" "dead_letters" {
 
 resource "aws_cloudwatch_metric_alarm" "running_tasks" {
   alarm_name        = "${var.service_name}-running-tasks"
-  alarm_description = "Fewer tasks run than the service's minimum, or nobody says how many. Runbook in infra/README.md."
+  alarm_description = "Fewer tasks run than the service's minimum, or nobody says how many. Runbook in docs/runbook.md."
   namespace         = "ECS/ContainerInsights"
   metric_name       = "RunningTaskCount"
   dimensions = {
@@ -64,7 +64,7 @@ resource "aws_cloudwatch_metric_alarm" "running_tasks" {
 
 resource "aws_cloudwatch_metric_alarm" "stream_lag" {
   alarm_name        = "${var.service_name}-stream-lag"
-  alarm_description = "The audit is an hour late with the table's stream, or nobody reads it. Runbook in infra/README.md."
+  alarm_description = "The audit is an hour late with the table's stream, or nobody reads it. Runbook in docs/runbook.md."
   namespace         = "ExportStatus"
   metric_name       = "StreamLag"
   dimensions = {
@@ -83,7 +83,7 @@ resource "aws_cloudwatch_metric_alarm" "stream_lag" {
 
 resource "aws_cloudwatch_metric_alarm" "near_trim" {
   alarm_name        = "${var.service_name}-near-trim"
-  alarm_description = "Within 12 hours DynamoDB trims stream records that the audit has not read. Runbook in infra/README.md."
+  alarm_description = "Within 12 hours DynamoDB trims stream records that the audit has not read. Runbook in docs/runbook.md."
   namespace         = "ExportStatus"
   metric_name       = "HoursToTrim"
   dimensions = {
@@ -102,7 +102,7 @@ resource "aws_cloudwatch_metric_alarm" "near_trim" {
 
 resource "aws_cloudwatch_metric_alarm" "audit_gaps" {
   alarm_name        = "${var.service_name}-audit-gaps"
-  alarm_description = "Stream records were trimmed before the audit read them. Runbook in infra/README.md."
+  alarm_description = "Stream records were trimmed before the audit read them. Runbook in docs/runbook.md."
   namespace         = "ExportStatus"
   metric_name       = "AuditGaps"
   dimensions = {
@@ -121,7 +121,7 @@ resource "aws_cloudwatch_metric_alarm" "audit_gaps" {
 
 resource "aws_cloudwatch_metric_alarm" "unfinished_expiries" {
   alarm_name        = "${var.service_name}-unfinished-expiries"
-  alarm_description = "Exports expired with neither completed nor failed recorded. Runbook in infra/README.md."
+  alarm_description = "Exports expired with neither completed nor failed recorded. Runbook in docs/runbook.md."
   namespace         = "ExportStatus"
   metric_name       = "UnfinishedExpiries"
   dimensions = {
@@ -140,7 +140,7 @@ resource "aws_cloudwatch_metric_alarm" "unfinished_expiries" {
 
 resource "aws_cloudwatch_metric_alarm" "expired_events" {
   alarm_name        = "${var.service_name}-expired-events"
-  alarm_description = "Events came after their export had expired and were not recorded. Runbook in infra/README.md."
+  alarm_description = "Events came after their export had expired and were not recorded. Runbook in docs/runbook.md."
   namespace         = "ExportStatus"
   metric_name       = "Expired"
   dimensions = {
@@ -159,7 +159,7 @@ resource "aws_cloudwatch_metric_alarm" "expired_events" {
 
 resource "aws_cloudwatch_metric_alarm" "store_paused" {
   alarm_name        = "${var.service_name}-store-paused"
-  alarm_description = "For five minutes a task has paused receiving because the status table takes no writes. Runbook in infra/README.md."
+  alarm_description = "For five minutes a task has paused receiving because the status table takes no writes. Runbook in docs/runbook.md."
   namespace         = "ExportStatus"
   metric_name       = "StorePaused"
   dimensions = {
@@ -178,7 +178,7 @@ resource "aws_cloudwatch_metric_alarm" "store_paused" {
 
 resource "aws_cloudwatch_metric_alarm" "sinks_down" {
   alarm_name        = "${var.service_name}-sinks-down"
-  alarm_description = "For five minutes an audit sink of a task has taken nothing. Runbook in infra/README.md."
+  alarm_description = "For five minutes an audit sink of a task has taken nothing. Runbook in docs/runbook.md."
   namespace         = "ExportStatus"
   metric_name       = "SinksDown"
   dimensions = {
@@ -197,7 +197,7 @@ resource "aws_cloudwatch_metric_alarm" "sinks_down" {
 
 resource "aws_cloudwatch_metric_alarm" "tables_throttled" {
   alarm_name          = "${var.service_name}-tables-throttled"
-  alarm_description   = "DynamoDB throttles writes of the status table, or the leases table. Runbook in infra/README.md."
+  alarm_description   = "DynamoDB throttles writes of the status table, or the leases table. Runbook in docs/runbook.md."
   comparison_operator = "GreaterThanOrEqualToThreshold"
   threshold           = 1
   evaluation_periods  = 5
@@ -261,7 +261,7 @@ resource "aws_cloudwatch_metric_alarm" "tables_throttled" {
 
 resource "aws_cloudwatch_metric_alarm" "audit_stream_throttled" {
   alarm_name        = "${var.service_name}-audit-stream-throttled"
-  alarm_description = "Kinesis throttles the audit stream. Runbook in infra/README.md."
+  alarm_description = "Kinesis throttles the audit stream. Runbook in docs/runbook.md."
   namespace         = "AWS/Kinesis"
   metric_name       = "WriteProvisionedThroughputExceeded"
   dimensions = {
