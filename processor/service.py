@@ -17,6 +17,7 @@ from typing import Protocol
 from handlers.masking import mask_urls
 from processor.audit.pipeline import AuditPart
 from processor.aws.clients import Aws
+from processor.loops import StopReport
 from processor.observability.health import Health, Heartbeat
 from processor.observability.log import get_logger, stdout_lines
 from processor.observability.metrics import Metrics, MetricsWriter, Part
@@ -42,8 +43,8 @@ class Pipeline(Protocol):
     def stop(self, deadline: float) -> None:
         """Begins to stop; returns at once."""
 
-    def join(self) -> bool:
-        """Waits for the end until that deadline; whether everything ended as it should."""
+    def join(self) -> StopReport:
+        """Waits for the end until that deadline."""
 
 
 class Service:
@@ -141,7 +142,6 @@ class Service:
                     metrics=metrics,
                     health=health,
                     on_death=self._on_death,
-                    on_hang=self._on_hang,
                 )
             )
         if "transitions" in self._parts:
@@ -159,15 +159,17 @@ class Service:
             pipeline.stop(deadline)
         # After the stops: where standard output takes nothing more, leases are released all the same.
         get_logger().info("service_stopping", drain_seconds=self._settings.drain_seconds)
-        ended = [pipeline.join() for pipeline in pipelines]
-        if not all(ended):
+        reports = [pipeline.join() for pipeline in pipelines]
+        self.hangs = self.hangs or any(report.hung for report in reports)
+        clean = all(report.clean for report in reports)
+        if not clean:
             self.failure = f"the drain went over its {self._settings.drain_seconds} seconds"
             get_logger().error(
                 "drain_over_budget",
                 drain_seconds=self._settings.drain_seconds,
                 consequence="what is in hand comes back after its visibility timeout or lease",
             )
-        return all(ended)
+        return clean
 
     def _on_death(self, name: str, error: BaseException) -> None:
         self._deaths.append(name)
@@ -176,9 +178,6 @@ class Service:
         self.failure = f"the thread {name} died ({reason if known else type(error).__name__})"
         get_logger().critical("thread_died", thread=name, reason=reason, exc_info=error)
         self._wake.set()
-
-    def _on_hang(self) -> None:
-        self.hangs = True
 
     def _take_signals(self) -> None:
         """The first signal asks for a drain, a second one ends the process at once.

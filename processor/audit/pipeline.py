@@ -12,7 +12,7 @@ from processor.audit.sinks.kinesis import KinesisSink
 from processor.audit.sinks.log import LogSink
 from processor.aws.clients import Aws
 from processor.dead_letters import DeadLetterQueue
-from processor.loops import Death, Loop
+from processor.loops import Death, Loop, StopReport
 from processor.observability.health import Health
 from processor.observability.log import get_logger, stdout_lines
 from processor.observability.metrics import Metrics
@@ -100,7 +100,6 @@ class AuditPart:
         aws: the clients.
         metrics, health: where it reports.
         on_death: called with a thread's name and what killed it.
-        on_hang: called by `join` when it leaves a thread behind in a call that does not end.
     """
 
     def __init__(
@@ -111,14 +110,12 @@ class AuditPart:
         metrics: Metrics,
         health: Health,
         on_death: Death,
-        on_hang: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._aws = aws
         self._metrics = metrics
         self._health = health
         self._on_death = on_death
-        self._on_hang = on_hang
         self._stopping = threading.Event()
         self._consumer: StreamConsumer | None = None
 
@@ -161,15 +158,12 @@ class AuditPart:
         if self._consumer:
             self._consumer.stop(deadline)
 
-    def join(self) -> bool:
-        """Waits for the end until the deadline; whether nothing goes on and every lease was given up."""
+    def join(self) -> StopReport:
+        """Waits for the end until the deadline. Clean: every thread ended and every lease was released."""
         consumer = self._consumer
         if consumer is None:
-            return True
-        report = consumer.join()
-        if report.hung:
-            self._on_hang()
-        return report.clean
+            return StopReport(clean=True, hung=False)
+        return consumer.join()
 
     def _sink(self, name: str, cancelled: threading.Event) -> Sink:
         if name == "kinesis":

@@ -10,7 +10,7 @@ from typing import Any
 
 from processor.aws.calls import api_name, call
 from processor.aws.errors import AwsError, Misconfigured, Rejected, Transient
-from processor.backoff import short_back_off
+from processor.backoff import BackOff, short_back_off
 
 SQS_MAX_BATCH = 10  # entries of a batch call, messages of a receive ("Amazon SQS message quotas")
 SQS_MAX_BATCH_BYTES = 256 * 1_024  # of one batch call: every queue takes these, whatever its own limit
@@ -55,6 +55,7 @@ def batch_call(
     tries: int = BATCH_TRIES,
     on_retry: Callable[[int], None] = lambda _entries: None,
     monotonic: Callable[[], float] = time.monotonic,
+    back_off: Callable[[], BackOff] = short_back_off,
 ) -> BatchResult:
     """Makes a batch call for any number of entries, and repeats it for those that failed for SQS's reasons.
 
@@ -71,11 +72,12 @@ def batch_call(
         tries: how often one entry is sent at most.
         on_retry: called before each repeated call with its number of entries.
         monotonic: the clock of the deadline.
+        back_off: makes the back-off of one call.
 
     Returns:
         What became of each entry. AWS's errors are in it: nothing is raised for them.
     """
-    batch = _Batch(method, url, entries, stop, deadline, on_retry, monotonic)
+    batch = _Batch(method, url, entries, stop, deadline, on_retry, monotonic, back_off)
     for positions in runs(entries):
         if not batch.answered and stop.is_set():
             break
@@ -119,6 +121,7 @@ class _Batch:
     deadline: float
     on_retry: Callable[[int], None]
     monotonic: Callable[[], float]
+    make_back_off: Callable[[], BackOff]
     answered: bool = True
     called: bool = False
     error: AwsError | None = None
@@ -128,7 +131,7 @@ class _Batch:
     def send(self, positions: Sequence[int], tries: int) -> None:
         """Sends the entries of one call, at most `tries` times."""
         left = list(positions)
-        back_off = short_back_off()
+        back_off = self.make_back_off()
         for attempt in range(tries):
             if attempt:
                 if self.stop.wait(back_off.failed()):

@@ -1,70 +1,87 @@
-"""Pauses polling while the table is down, so that the outage spends no receive counts (law 9)."""
+"""Pauses polling while the table is down, so that an outage uses up no receive counts
+(docs/invariants.md, law 9)."""
 
-import random
 import threading
 from collections.abc import Callable
 
 from processor.aws.errors import AwsError
-from processor.observability.health import Health, Heartbeat
+from processor.observability.health import Health
 from processor.observability.log import get_logger
 from processor.observability.metrics import Metric, Metrics
-
-FIRST_PAUSE_SECONDS = 1.0
-MAX_PAUSE_SECONDS = 30.0
-_LOOK_SECONDS = 0.5
+from processor.transitions.timing import Clocks, Timing
 
 
 class CircuitBreaker:
-    """Open while the table takes writes. One waiting thread at a time probes it, with growing pauses.
+    """Tripped by an outage; the receivers that ask for their pause probe the table, one at a time.
 
     Args:
         probe: tries a write that changes nothing; raises AwsError while the table is down.
         metrics: shows whether polling is paused.
         health: shows why.
+        clocks: for the pauses.
+        timing: how long they are.
     """
 
-    def __init__(self, probe: Callable[[], None], metrics: Metrics, health: Health) -> None:
+    def __init__(
+        self,
+        probe: Callable[[], None],
+        metrics: Metrics,
+        health: Health,
+        clocks: Clocks,
+        timing: Timing,
+    ) -> None:
         self._probe = probe
         self._metrics = metrics
         self._health = health
-        self._open = threading.Event()
-        self._open.set()
+        self._clocks = clocks
+        self._timing = timing
+        self._lock = threading.Lock()  # for the decision to trip
         self._probing = threading.Lock()
+        self._tripped = False
+        self._pause = 0.0
+        self._probe_at = 0.0
 
     @property
-    def is_open(self) -> bool:
-        """Whether the table takes writes, as far as is known."""
-        return self._open.is_set()
+    def is_tripped(self) -> bool:
+        """Whether polling is paused."""
+        return self._tripped
 
-    def close(self, error: AwsError) -> None:
-        """Pauses polling because of this error. May be called by many threads for one outage."""
-        if self._open.is_set():
-            self._open.clear()
-            self._metrics.gauge(Metric.STORE_PAUSED, 1)
-            self._health.report("status table", str(error))
-            get_logger().error("store_paused", error=str(error), consequence="no messages are received")
+    def trip(self, error: AwsError) -> None:
+        """Pauses polling because of this error. Many threads may call it for one outage."""
+        with self._lock:
+            if self._tripped:
+                return
+            self._pause = self._timing.breaker_pause_seconds
+            self._probe_at = self._clocks.monotonic() + self._clocks.jitter(self._pause)
+            self._tripped = True
+        self._metrics.gauge(Metric.STORE_PAUSED, 1)
+        self._health.report("status table", str(error))
+        get_logger().error("store_paused", error=str(error), consequence="no messages are received")
 
-    def wait_until_open(self, stop: threading.Event, heartbeat: Heartbeat) -> None:
-        """Returns when the table takes writes again, or when it is time to stop."""
-        pause = FIRST_PAUSE_SECONDS
-        while not self._open.is_set() and not stop.is_set():
-            if not self._probing.acquire(blocking=False):
-                heartbeat.wait(stop, _LOOK_SECONDS)
-                continue
-            try:
-                while not self._open.is_set() and not heartbeat.wait(stop, pause * random.uniform(0.5, 1)):
-                    pause = min(MAX_PAUSE_SECONDS, pause * 2)
-                    self._try()
-            finally:
-                self._probing.release()
+    def pause(self) -> float:
+        """How many seconds to wait before asking again; 0 while the table takes writes. Probes when due."""
+        if not self.is_tripped:
+            return 0.0
+        look = self._timing.breaker_look_seconds
+        if not self._probing.acquire(blocking=False):
+            return look
+        try:
+            if self._clocks.monotonic() >= self._probe_at:
+                self._try()
+            left = self._probe_at - self._clocks.monotonic()
+            return min(look, max(0.001, left)) if self.is_tripped else 0.0
+        finally:
+            self._probing.release()
 
     def _try(self) -> None:
         try:
             self._probe()
         except AwsError as error:
             self._health.report("status table", str(error))
+            self._pause = min(self._timing.breaker_pause_most_seconds, self._pause * 2)
+            self._probe_at = self._clocks.monotonic() + self._clocks.jitter(self._pause)
             return
         self._metrics.gauge(Metric.STORE_PAUSED, 0)
         self._health.report("status table", None)
         get_logger().info("store_resumed")
-        self._open.set()
+        self._tripped = False

@@ -2,7 +2,6 @@
 
 import math
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from processor.aws.calls import call
 from processor.aws.errors import Transient
 from processor.aws.sqs import SQS_MAX_BATCH, BatchResult, batch_call
-from processor.backoff import full_delay_seconds, jittered
+from processor.backoff import BackOff, full_delay_seconds, jittered
 from processor.observability.metrics import Metric, Metrics
 from processor.transitions.messages import Message
+from processor.transitions.timing import Clocks, Timing
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
@@ -22,7 +22,7 @@ _BACK_OFF_MAX_SECONDS = 60
 
 
 def back_off_seconds(receive_count: int, jitter: Callable[[float], float] = jittered) -> int:
-    """How long a message that was left stays invisible: 2 s doubling per receive, at most 60 s, and jitter
+    """How long a message that stays is invisible: 2 s doubling per receive, at most 60 s, and jitter
     (docs/contract.md, section 3)."""
     whole = full_delay_seconds(
         receive_count, first_seconds=_BACK_OFF_FIRST_SECONDS, most_seconds=_BACK_OFF_MAX_SECONDS
@@ -32,8 +32,8 @@ def back_off_seconds(receive_count: int, jitter: Callable[[float], float] = jitt
 
 @dataclass(frozen=True, slots=True)
 class GivenBack:
-    """Which messages stay hidden until their visibility timeout ends, and whether SQS answered the last call,
-    also with a refusal."""
+    """Which messages stay invisible until their visibility timeout ends, and whether SQS answered the last
+    call, also with a refusal."""
 
     undone: Sequence[Message]
     answered: bool
@@ -48,7 +48,8 @@ class EventQueue:
         url: the queue's URL.
         abandon: set when nothing may wait any more; tries end early then.
         metrics: counts deletes that were tried again.
-        monotonic: for deadlines.
+        clocks: for deadlines and jitter.
+        timing: how long it waits before it tries again.
     """
 
     def __init__(
@@ -59,14 +60,16 @@ class EventQueue:
         url: str,
         abandon: threading.Event,
         metrics: Metrics,
-        monotonic: Callable[[], float] = time.monotonic,
+        clocks: Clocks,
+        timing: Timing,
     ) -> None:
         self._receiving = receiving
         self._settling = settling
         self._url = url
         self._abandon = abandon
         self._metrics = metrics
-        self._monotonic = monotonic
+        self._clocks = clocks
+        self._retry_seconds = timing.queue_retry_seconds
 
     def receive(self, wait_seconds: int) -> list[Message]:
         """Receives up to ten messages.
@@ -87,12 +90,12 @@ class EventQueue:
         except (LookupError, TypeError, ValueError, AttributeError):
             raise Transient("ReceiveMessage", "UnreadableAnswer") from None
 
-    def delete(self, messages: Sequence[Message], until: float = math.inf) -> list[Message]:
+    def delete(self, messages: Sequence[Message], deadline: float = math.inf) -> list[Message]:
         """Deletes messages, tries again what failed for SQS's reasons.
 
         Args:
             messages: any number.
-            until: on `time.monotonic()`; no call begins after it.
+            deadline: on `time.monotonic()`; no call begins after it.
 
         Returns:
             The messages that may still be there; they come back and count as duplicates.
@@ -102,24 +105,24 @@ class EventQueue:
         result = self._batch_call(
             self._settling.delete_message_batch,
             entries,
-            until,
+            deadline,
             lambda entries: self._metrics.count(Metric.DELETES_RETRIED, entries),
         )
         return [messages[index] for index in result.not_taken]
 
-    def make_visible(self, messages: Sequence[tuple[Message, int]], until: float = math.inf) -> GivenBack:
-        """Gives messages back to the queue, each to be received again after so many seconds.
+    def make_visible(self, messages: Sequence[tuple[Message, int]], deadline: float = math.inf) -> GivenBack:
+        """Lets each message be received again after its number of seconds.
 
         Args:
             messages: any number, with their seconds.
-            until: as in `delete`.
+            deadline: as in `delete`.
         """
         entries = [
             {"ReceiptHandle": message.receipt_handle, "VisibilityTimeout": seconds}
             for message, seconds in messages
         ]
         result = self._batch_call(
-            self._settling.change_message_visibility_batch, entries, until, lambda _entries: None
+            self._settling.change_message_visibility_batch, entries, deadline, lambda _entries: None
         )
         return GivenBack([messages[index][0] for index in result.not_taken], result.answered)
 
@@ -127,7 +130,7 @@ class EventQueue:
         self,
         method: Callable[..., Any],
         entries: Sequence[Mapping[str, Any]],
-        until: float,
+        deadline: float,
         on_retry: Callable[[int], None],
     ) -> BatchResult:
         return batch_call(
@@ -135,7 +138,8 @@ class EventQueue:
             self._url,
             entries,
             stop=self._abandon,
-            deadline=until,
+            deadline=deadline,
             on_retry=on_retry,
-            monotonic=self._monotonic,
+            monotonic=self._clocks.monotonic,
+            back_off=lambda: BackOff(self._retry_seconds, factor=4, jitter=self._clocks.jitter),
         )

@@ -1,29 +1,133 @@
-"""The transitions pipeline: its start-up checks, its receiver threads, and how it stops."""
+"""The transitions pipeline: how its parts are put together, its start-up checks, its threads and its stop."""
 
 import math
 import threading
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from processor.aws.clients import Aws
 from processor.dead_letters import DeadLetterQueue
+from processor.loops import Death, Loop, StopReport
 from processor.observability.health import Health
 from processor.observability.log import get_logger
 from processor.observability.metrics import Metrics
 from processor.settings import Settings, SettingsError
-from processor.startup_checks import check_table, dead_letter_url, read_queue
+from processor.startup_checks import QueueState, check_table, dead_letter_url, read_queue
 from processor.transitions.applier import Applier
 from processor.transitions.circuit_breaker import CircuitBreaker
 from processor.transitions.event_queue import EventQueue
+from processor.transitions.handling import BatchHandler
 from processor.transitions.receiver import Receiver
 from processor.transitions.settlement import Settlement
 from processor.transitions.status_table import StatusTable
+from processor.transitions.timing import Clocks, Timing
 from processor.transitions.write_modes import choose_writer
 
-RELEASE_SECONDS = 6.0  # of the drain budget, kept for a call that does not answer and for giving back
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+    from types_boto3_sqs import SQSClient
+
+RELEASE_SECONDS = 6.0  # of the drain budget: for a call that does not answer, and for releases
 _ANOTHER_QUEUE = "SQS_EXPORT_EVENTS_DLQ_URL must name another queue than the event queue"
+
+
+@dataclass(frozen=True, slots=True)
+class TransitionsClients:
+    """The clients of this half.
+
+    Attributes:
+        receiving: SQS; its read timeout outlasts a long poll.
+        settling: SQS, for all other calls.
+        dynamodb: without retries.
+    """
+
+    receiving: "SQSClient"
+    settling: "SQSClient"
+    dynamodb: "DynamoDBClient"
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """How a stop reaches the parts.
+
+    Attributes:
+        stop: nothing is received any more; what was received is handled.
+        abandon: nothing begins any more, and no pause lasts on; what was received is released.
+    """
+
+    stop: threading.Event
+    abandon: threading.Event
+
+
+def compose(
+    clients: TransitionsClients,
+    settings: Settings,
+    queue_state: QueueState,
+    dlq_url: str,
+    *,
+    metrics: Metrics,
+    health: Health,
+    flags: Flags,
+    clocks: Clocks,
+    timing: Timing,
+) -> list[Receiver]:
+    """Puts the parts together, for the service and for the simulated world alike. Makes no thread.
+
+    Args:
+        clients: of AWS, or of a simulated one.
+        settings: the service's settings.
+        queue_state: the event queue's attributes.
+        dlq_url: the dead-letter queue's URL.
+        metrics, health: where the parts report.
+        flags: how a stop reaches the parts. Their waits inside a step are `flags.abandon.wait(seconds)`.
+        clocks: every source of time and chance.
+        timing: how long the parts wait after failures.
+
+    Returns:
+        The receivers. Each is driven by calls of its `step`, by one thread at a time.
+    """
+    url = settings.required_queue_url()
+    table = StatusTable(clients.dynamodb, settings.table, flags.abandon, clocks, timing)
+    queue = EventQueue(
+        receiving=clients.receiving,
+        settling=clients.settling,
+        url=url,
+        abandon=flags.abandon,
+        metrics=metrics,
+        clocks=clocks,
+        timing=timing,
+    )
+    dead_letters = DeadLetterQueue(clients.settling, dlq_url, clocks.now, flags.abandon, clocks.monotonic)
+    breaker = CircuitBreaker(table.probe, metrics, health, clocks, timing)
+    writer = choose_writer(settings.write_mode, table, clocks)
+    handler = BatchHandler(
+        applier=Applier(table, writer, clocks.now, settings.ttl_seconds),
+        settlement=Settlement(
+            queue, dead_letters, metrics, queue_state.redrive.max_receive_count, clocks.jitter
+        ),
+        breaker=breaker,
+        metrics=metrics,
+        clocks=clocks,
+        abandon=flags.abandon,
+        fifo=url.endswith(".fifo"),
+    )
+    return [
+        Receiver(
+            queue=queue,
+            handler=handler,
+            breaker=breaker,
+            metrics=metrics,
+            report=partial(health.report, "event queue"),
+            clocks=clocks,
+            timing=timing,
+            stop=flags.stop,
+            poll_seconds=settings.poll_seconds,
+            visibility_seconds=queue_state.visibility_seconds,
+        )
+        for _ in range(settings.receivers)
+    ]
 
 
 class TransitionsPipeline:
@@ -33,8 +137,9 @@ class TransitionsPipeline:
         settings: the service's settings.
         aws: the clients.
         metrics, health: where it reports.
-        on_death: called with a thread's name and what killed it.
-        clock: our clock.
+        on_death: called with a thread's name and the error that ended it.
+        clocks: every source of time and chance.
+        timing: how long the parts wait after failures.
     """
 
     def __init__(
@@ -44,18 +149,19 @@ class TransitionsPipeline:
         aws: Aws,
         metrics: Metrics,
         health: Health,
-        on_death: Callable[[str, BaseException], None],
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        on_death: Death,
+        clocks: Clocks | None = None,
+        timing: Timing | None = None,
     ) -> None:
         self._settings = settings
         self._aws = aws
         self._metrics = metrics
         self._health = health
         self._on_death = on_death
-        self._clock = clock
-        self._stop = threading.Event()
-        self._abandon = threading.Event()
-        self._threads: list[threading.Thread] = []
+        self._clocks = clocks or Clocks()
+        self._timing = timing or Timing()
+        self._flags = Flags(threading.Event(), threading.Event())
+        self._loops: list[Loop] = []
         self._timer: threading.Timer | None = None
         self._deadline = math.inf
 
@@ -63,7 +169,7 @@ class TransitionsPipeline:
         """Checks queue and table, then starts the receivers.
 
         Args:
-            cancelled: set when the service is told to stop; the checks end early then.
+            cancelled: set when the service has to stop; the checks end early then.
 
         Raises:
             StartError: if a queue or the table is missing or wrong.
@@ -73,87 +179,68 @@ class TransitionsPipeline:
         sqs = self._aws.settling()
         if settings.dlq_url == url:
             raise SettingsError(_ANOTHER_QUEUE)
-        facts = read_queue(sqs, url, cancelled)
-        dlq_url = dead_letter_url(sqs, settings.dlq_url, facts.redrive.dead_letter_arn, cancelled)
+        queue_state = read_queue(sqs, url, cancelled)
+        dlq_url = dead_letter_url(sqs, settings.dlq_url, queue_state.redrive.dead_letter_arn, cancelled)
         if dlq_url == url:
             raise SettingsError(_ANOTHER_QUEUE)
         check_table(self._aws.dynamodb(), settings.table, cancelled)
-        table = StatusTable(self._aws.dynamodb(), settings.table, self._clock, self._abandon)
-        queue = EventQueue(
-            receiving=self._aws.receiving(),
-            settling=sqs,
-            url=url,
-            abandon=self._abandon,
+        receivers = compose(
+            TransitionsClients(self._aws.receiving(), sqs, self._aws.dynamodb()),
+            settings,
+            queue_state,
+            dlq_url,
             metrics=self._metrics,
+            health=self._health,
+            flags=self._flags,
+            clocks=self._clocks,
+            timing=self._timing,
         )
-        dead_letters = DeadLetterQueue(sqs, dlq_url, self._clock, self._abandon)
-        breaker = CircuitBreaker(table.probe, self._metrics, self._health)
-        settlement = Settlement(queue, dead_letters, self._metrics, facts.redrive.max_receive_count)
-        applier = Applier(table, choose_writer(settings.write_mode, table), self._clock, settings.ttl_seconds)
         longest_call = settings.poll_seconds + 15
-        for number in range(settings.receivers):
-            name = f"receiver-{number}"
-            receiver = Receiver(
-                queue=queue,
-                applier=applier,
-                settlement=settlement,
-                breaker=breaker,
-                metrics=self._metrics,
-                heartbeat=self._health.loop(name, longest_call + facts.visibility_seconds),
-                report=partial(self._health.report, "event queue"),
-                clock=self._clock,
-                stop=self._stop,
-                abandon=self._abandon,
-                poll_seconds=settings.poll_seconds,
-                visibility_seconds=facts.visibility_seconds,
-                fifo=url.endswith(".fifo"),
-            )
-            self._threads.append(
-                threading.Thread(target=self._guard, args=(name, receiver.run), name=name, daemon=True)
+        for number, receiver in enumerate(receivers):
+            self._loops.append(
+                Loop(
+                    f"receiver-{number}",
+                    receiver.step,
+                    health=self._health,
+                    limit_seconds=longest_call + queue_state.visibility_seconds,
+                    on_death=self._on_death,
+                )
             )
         if cancelled.is_set():
             return
-        for thread in self._threads:
-            thread.start()
+        for loop in self._loops:
+            loop.start()
         get_logger().info(
             "transitions_started",
             receivers=settings.receivers,
-            visibility_seconds=facts.visibility_seconds,
-            max_receive_count=facts.redrive.max_receive_count,
+            visibility_seconds=queue_state.visibility_seconds,
+            max_receive_count=queue_state.redrive.max_receive_count,
         )
 
     def stop(self, deadline: float) -> None:
-        """Stops receiving. Messages in hand are finished; shortly before the deadline what was not started
-        is given back.
+        """Stops receiving. Received messages are finished; shortly before the deadline those that were not
+        begun are released.
 
         Args:
             deadline: on `time.monotonic()`.
         """
-        self._stop.set()
+        self._flags.stop.set()
         self._deadline = min(self._deadline, deadline)
+        for loop in [*self._loops]:  # the start may still be adding to them
+            loop.wake()
         if self._timer is None:
             self._timer = threading.Timer(
-                max(0.0, deadline - RELEASE_SECONDS - time.monotonic()), self._abandon.set
+                max(0.0, deadline - RELEASE_SECONDS - time.monotonic()), self._flags.abandon.set
             )
             self._timer.daemon = True
             self._timer.start()
 
-    def join(self) -> bool:
-        """Waits for the end that `stop` asked for, until its deadline.
-
-        Returns:
-            Whether every receiver has ended.
-        """
-        for thread in [*self._threads]:  # the start may still be adding to them
-            if thread.ident is not None:
-                left = self._deadline - time.monotonic()
-                thread.join(max(0.0, left) if math.isfinite(left) else None)
+    def join(self) -> StopReport:
+        """Waits for the end that `stop` asked for, until its deadline."""
+        ended = [
+            loop.join(min(threading.TIMEOUT_MAX, self._deadline - time.monotonic()))
+            for loop in [*self._loops]
+        ]
         if self._timer is not None:
             self._timer.cancel()
-        return not any(thread.is_alive() for thread in self._threads)
-
-    def _guard(self, name: str, run: Callable[[], None]) -> None:
-        try:
-            run()
-        except BaseException as error:  # noqa: BLE001 - whatever kills the thread must end the process
-            self._on_death(name, error)
+        return StopReport(clean=all(ended), hung=not all(ended))

@@ -1,20 +1,52 @@
-"""Results on events that the table did not take, each with its reason in one sentence."""
+"""The result of each event, with its reason in one sentence where an operator needs one."""
+
+from dataclasses import dataclass
 
 from handlers.events import ExportEvent
 from handlers.export import Export, Item, MalformedItem
 from handlers.transitions import Outcome
 from processor.aws.errors import AwsError, Rejected
-from processor.transitions.messages import EventResult, Message
+from processor.transitions.messages import Message
 from processor.transitions.status_table import NotTried
 
+CONTRADICTION = "status contradicts the terminal status that was recorded first"
+NOT_THERE_YET = "createdAt is missing and no item exists yet"
 
-def rejected(message: Message, event: ExportEvent, error: AwsError) -> EventResult:
+
+@dataclass(frozen=True, slots=True)
+class EventResult:
+    """The outcome of a message's event, and what the log shows about it."""
+
+    message: Message
+    outcome: Outcome
+    event: ExportEvent | None = None  # None where the body holds no valid event
+    reason: str = ""  # one sentence, the field and the rule, never the value
+    late_seconds: float | None = None  # only with EXPIRED
+    item_present: bool | None = None  # only with EXPIRED; None where the table was not asked
+    untried: bool = False  # only with RETRY: no write was begun, so the message needs no back-off
+
+
+def judged(message: Message, event: ExportEvent, outcome: Outcome, *, conflict: str) -> EventResult:
+    """An outcome that follows from the item.
+
+    Args:
+        message: the message.
+        event: its event.
+        outcome: what `handlers.transitions` decided.
+        conflict: the reason, should the outcome be CONFLICT.
+    """
+    reasons = {Outcome.CONFLICT: conflict, Outcome.EARLY: NOT_THERE_YET}
+    return EventResult(message, outcome, event, reasons.get(outcome, ""))
+
+
+def rejected(message: Message, event: ExportEvent | None, error: AwsError) -> EventResult:
     """DynamoDB refuses this item alone."""
-    return EventResult(message, Outcome.INVALID, event, f"the item must be one that DynamoDB takes ({error})")
+    reason = f"the item must be one that DynamoDB takes ({error})"
+    return EventResult(message, Outcome.INVALID, event, reason)
 
 
 def retry(message: Message, event: ExportEvent, error: AwsError) -> EventResult:
-    """Whether a write took effect is not known, or it was not begun."""
+    """It is not known whether a write took effect, or no write was begun."""
     if isinstance(error, NotTried):
         return out_of_time(message, event)
     return EventResult(message, Outcome.RETRY, event, f"the table did not answer the write ({error})")
@@ -22,27 +54,27 @@ def retry(message: Message, event: ExportEvent, error: AwsError) -> EventResult:
 
 def out_of_time(message: Message, event: ExportEvent | None) -> EventResult:
     """No write was begun; the message goes back to the queue at once."""
-    return EventResult(message, Outcome.RETRY, event, "there was no time left to try the write", untried=True)
+    reason = "there was no time left to try the write"
+    return EventResult(message, Outcome.RETRY, event, reason, untried=True)
 
 
 def paused(message: Message, event: ExportEvent | None) -> EventResult:
-    """The table is known to be down. The message is backed off: given back at once, it would go round
-    among the polls that are still open and spend its receives."""
+    """The table is known to be down. The message is backed off: released at once, the polls that are still
+    open would receive it again and use up its receive count."""
     return EventResult(message, Outcome.RETRY, event, "the table takes no writes, so none was tried")
 
 
 def fill_in_failed(result: EventResult, error: AwsError) -> EventResult:
     """A duplicate or stale event could not fill in what the item lacks."""
     if result.event is None or isinstance(error, Rejected):
-        reason = f"the item must be one that DynamoDB takes ({error})"
-        return EventResult(result.message, Outcome.INVALID, result.event, reason)
+        return rejected(result.message, result.event, error)
     return retry(result.message, result.event, error)
 
 
 def conflict_reason(item: Item | None) -> str:
-    """Why an event contradicts what is stored."""
+    """Why an event contradicts the stored item."""
     try:
         Export.from_item(item or {})
     except MalformedItem as broken:
         return f"the stored item is not one of ours: {broken}"
-    return "status contradicts the terminal status that was recorded first"
+    return CONTRADICTION

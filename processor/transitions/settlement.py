@@ -1,26 +1,51 @@
-"""Settles messages: dead-letter, delete or leave, each only after its effect is durable (law 3)."""
+"""Settles messages: dead-letter, delete, back off or release, each only after its effect is durable
+(docs/invariants.md, law 3)."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from handlers.transitions import DISPOSITIONS, Disposition, Outcome
 from processor.dead_letters import DeadLetter, DeadLetterQueue
 from processor.observability.log import debug_is_on, get_logger
 from processor.observability.metrics import Metric, Metrics
 from processor.transitions.event_queue import EventQueue, back_off_seconds
-from processor.transitions.messages import EventResult, Message, SettlementPlan
+from processor.transitions.messages import Message
+from processor.transitions.results import EventResult
 
-_LOUD = frozenset({Outcome.EXPIRED, Outcome.INVALID, Outcome.CONFLICT})
+_WARNED = frozenset({Outcome.EXPIRED, Outcome.INVALID, Outcome.CONFLICT})
+
+
+@dataclass(slots=True)
+class SettlementPlan:
+    """What happens to a batch's messages.
+
+    Attributes:
+        delete: their effect is durable.
+        back_off: they stay in the queue and are received again after a back-off.
+        release: they can be received again at once.
+    """
+
+    delete: list[Message] = field(default_factory=list)
+    back_off: list[Message] = field(default_factory=list)
+    release: list[Message] = field(default_factory=list)
+
+    def add(self, other: "SettlementPlan") -> None:
+        """Adds another plan's messages."""
+        self.delete += other.delete
+        self.back_off += other.back_off
+        self.release += other.release
 
 
 class Settlement:
-    """Does to messages what their results say; safe for many threads.
+    """Carries results out on the queues; safe for many threads.
 
     Args:
         queue: the event queue.
         dead_letters: the dead-letter queue.
         metrics: counts outcomes.
         max_receive_count: from the queue's redrive policy; None where the queue has none.
+        jitter: shortens a pause by up to half.
     """
 
     def __init__(
@@ -29,103 +54,97 @@ class Settlement:
         dead_letters: DeadLetterQueue,
         metrics: Metrics,
         max_receive_count: int | None,
+        jitter: Callable[[float], float],
     ) -> None:
         self._queue = queue
         self._dead_letters = dead_letters
         self._metrics = metrics
         self._max_receive_count = max_receive_count
+        self._jitter = jitter
 
-    def dead_letter(self, results: Sequence[EventResult], until: float) -> SettlementPlan:
-        """Logs and counts the results and copies to the dead-letter queue what has to go there. At the last
-        receive that is also what would stay in the queue: its redrive would move it without a reason.
+    def plan(self, results: Sequence[EventResult], deadline: float) -> SettlementPlan:
+        """Logs and counts results, and copies rejected messages to the dead-letter queue.
+
+        At the last receive a message that would stay is copied too: SQS would move it without a reason.
 
         Args:
             results: of different messages.
-            until: on `time.monotonic()`; no call begins after it.
+            deadline: on `time.monotonic()`; no call begins after it.
+
+        Returns:
+            What is left to do with the messages.
         """
-        settled = SettlementPlan()
-        doomed: list[EventResult] = []
+        plan = SettlementPlan()
+        rejected: list[EventResult] = []
         for result in results:
             disposition = DISPOSITIONS[result.outcome]
-            given_up = disposition is Disposition.LEAVE and self._is_last_receive(result.message)
-            log_outcome(result, given_up=given_up)
-            if given_up or disposition is Disposition.DEAD_LETTER:
-                doomed.append(result)
+            exhausted = disposition is Disposition.LEAVE and self._is_last_receive(result.message)
+            log_outcome(result, exhausted=exhausted)
+            if exhausted or disposition is Disposition.DEAD_LETTER:
+                rejected.append(result)
             elif disposition is Disposition.DELETE:
-                settled.durable.append(result.message)
+                plan.delete.append(result.message)
             elif result.untried:
-                settled.untried.append(result.message)
+                plan.release.append(result.message)
             else:
-                settled.left.append(result.message)
+                plan.back_off.append(result.message)
         for outcome, count in Counter(result.outcome for result in results).items():
             self._metrics.count(Metric[outcome.name], count)
-        if doomed:
-            self._copy(doomed, settled, until)
-        return settled
+        if rejected:
+            self._dead_letter(rejected, plan, deadline)
+        return plan
 
-    def settle(self, settled: SettlementPlan, until: float, *, giving_back_first: bool) -> None:
-        """Deletes what is durable and gives back what is not. What cannot be deleted comes back as a
-        duplicate, what cannot be given back stays out of sight for the rest of its visibility timeout.
+    def carry_out(self, plan: SettlementPlan, deadline: float, *, release_first: bool) -> None:
+        """Deletes, backs off and releases. What cannot be deleted comes back as a duplicate; what cannot be
+        released comes back after its visibility timeout.
 
         Args:
-            settled: a batch's messages.
-            until: on `time.monotonic()`; no call begins after it.
-            giving_back_first: for a drain's last seconds, where a silent SQS leaves time for one call.
+            plan: a batch's messages.
+            deadline: on `time.monotonic()`; no call begins after it.
+            release_first: for a drain's last seconds, where a silent SQS leaves time for one call.
         """
-        if not giving_back_first:
-            self._delete(settled.durable, until)
-            self._give_back(settled, until)
-        elif self._give_back(settled, until):
-            self._delete(settled.durable, until)
+        if not release_first:
+            self._delete(plan.delete, deadline)
+            self._make_visible(plan, deadline)
+        elif self._make_visible(plan, deadline):
+            self._delete(plan.delete, deadline)
 
-    def _delete(self, messages: Sequence[Message], until: float) -> None:
-        undone = self._queue.delete(messages, until)
+    def _delete(self, messages: Sequence[Message], deadline: float) -> None:
+        undone = self._queue.delete(messages, deadline)
         if undone:
             get_logger().warning("delete_failed", messages=len(undone), consequence="they come back")
 
-    def _give_back(self, settled: SettlementPlan, until: float) -> bool:
-        """Whether SQS answers: it took or refused something, or there was nothing to give back."""
-        pairs = [(message, back_off_seconds(message.receive_count)) for message in settled.left]
-        pairs += [(message, 0) for message in settled.untried]
+    def _make_visible(self, plan: SettlementPlan, deadline: float) -> bool:
+        """Whether SQS answers: it took or refused something, or there was nothing to do."""
+        pairs = [
+            (message, back_off_seconds(message.receive_count, self._jitter)) for message in plan.back_off
+        ]
+        pairs += [(message, 0) for message in plan.release]
         if not pairs:
             return True
-        given_back = self._queue.make_visible(pairs, until)
-        if given_back.undone:
+        answer = self._queue.make_visible(pairs, deadline)
+        if answer.undone:
             get_logger().warning(
                 "release_failed",
-                messages=len(given_back.undone),
+                messages=len(answer.undone),
                 consequence="they come back after the visibility timeout",
             )
-        return given_back.answered or len(given_back.undone) < len(pairs)
+        return answer.answered or len(answer.undone) < len(pairs)
 
-    def _copy(self, doomed: Sequence[EventResult], settled: SettlementPlan, until: float) -> None:
-        sent = self._dead_letters.send(
-            [
-                DeadLetter(
-                    body=result.message.body,
-                    outcome=result.outcome.value,
-                    reason=result.reason,
-                    source_message_id=result.message.message_id,
-                    receive_count=result.message.receive_count,
-                    group_id=result.message.group_id,
-                )
-                for result in doomed
-            ],
-            until,
-        )
-        for index, result in enumerate(doomed):
+    def _dead_letter(self, rejected: Sequence[EventResult], plan: SettlementPlan, deadline: float) -> None:
+        sent = self._dead_letters.send([_letter(result) for result in rejected], deadline)
+        for index, result in enumerate(rejected):
             if index in sent.taken:
-                settled.durable.append(result.message)
+                plan.delete.append(result.message)
                 continue
-            settled.left.append(result.message)
+            plan.back_off.append(result.message)
+            refused = index in sent.refused
             get_logger().error(
                 "dead_letter_failed",
                 message_id=result.message.message_id,
                 outcome=result.outcome.value,
-                refused=index in sent.refused,
-                consequence="left to the queue's own redrive"
-                if index in sent.refused
-                else "tried again later",
+                refused=refused,
+                consequence="left to the queue's own redrive" if refused else "tried again later",
             )
         self._metrics.count(Metric.DEAD_LETTERED, len(sent.taken))
 
@@ -133,11 +152,27 @@ class Settlement:
         return self._max_receive_count is not None and message.receive_count >= self._max_receive_count
 
 
-def log_outcome(result: EventResult, *, given_up: bool) -> None:
-    """The one line that tells an outcome: DEBUG, but WARNING where an operator should know, as for what is
-    given up at its last receive."""
-    loud = given_up or result.outcome in _LOUD
-    if not loud and not debug_is_on():
+def _letter(result: EventResult) -> DeadLetter:
+    message = result.message
+    return DeadLetter(
+        body=message.body,
+        outcome=result.outcome.value,
+        reason=result.reason,
+        source_message_id=message.message_id,
+        receive_count=message.receive_count,
+        group_id=message.group_id,
+    )
+
+
+def log_outcome(result: EventResult, *, exhausted: bool) -> None:
+    """Writes the line of an outcome: at WARNING where an operator should know, else at DEBUG.
+
+    Args:
+        result: the event's result.
+        exhausted: whether the message has no receive left.
+    """
+    is_warning = exhausted or result.outcome in _WARNED
+    if not is_warning and not debug_is_on():
         return
     log = get_logger()
     message, event = result.message, result.event
@@ -153,7 +188,7 @@ def log_outcome(result: EventResult, *, given_up: bool) -> None:
         fields["reason"] = result.reason
     if result.outcome is Outcome.EXPIRED:
         fields |= {"late_seconds": result.late_seconds, "item_present": result.item_present}
-    if loud:
+    if is_warning:
         log.warning("event_outcome", **fields)
     else:
         log.debug("event_outcome", **fields)

@@ -1,11 +1,9 @@
 """The status table: one conditional write for a change, its refusal answered with the item as it was."""
 
 import math
-import random
 import threading
-import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -15,16 +13,16 @@ from handlers.transitions import Change
 from handlers.writes import fill_in_arguments, probe_arguments, update_arguments
 from processor.aws.calls import call
 from processor.aws.errors import AwsError, ConditionFailed, Transient
+from processor.transitions.timing import Clocks, Timing
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 TRIES = 3
-_TRY_AGAIN_SECONDS = 0.1
 
 
 class NotTried(Transient):
-    """There was no time left to try the write: says nothing about the table."""
+    """There was no time left to try the write: no sign of the table's state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +32,7 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The condition did not hold at `now`; `item` is the item as it was, None where there is none."""
+    """The condition did not hold at `now`; `item` is the item at that time, None where there was no item."""
 
     item: Item | None
     now: datetime
@@ -60,33 +58,37 @@ Answer = Written | Refused | Late | Failed
 class StatusTable:
     """Conditional writes on the status table; safe for many threads.
 
-    The clock is read again before each try, so nothing is written that has expired meanwhile.
+    The clock is read again before each try, so nothing is written that has expired by then.
 
     Args:
-        client: DynamoDB, without retries of its own.
+        client: DynamoDB, without retries.
         table: the table's name.
-        clock: our clock.
         abandon: set when nothing may wait or begin any more; tries end early then.
-        monotonic: for deadlines.
+        clocks: for expiry, deadlines and jitter.
+        timing: how long it waits before it tries again.
     """
 
     def __init__(
         self,
         client: "DynamoDBClient",
         table: str,
-        clock: Callable[[], datetime],
         abandon: threading.Event,
-        monotonic: Callable[[], float] = time.monotonic,
+        clocks: Clocks,
+        timing: Timing,
     ) -> None:
         self.client = client
         self.name = table
-        self.clock = clock
         self._abandon = abandon
-        self._monotonic = monotonic
+        self._clocks = clocks
+        self._retry_seconds = timing.table_retry_seconds
+
+    def now(self) -> datetime:
+        """Our clock."""
+        return self._clocks.now()
 
     def has_time(self, deadline: float) -> bool:
         """Whether another call may begin: the deadline has not come, and the drain leaves time for it."""
-        return self._monotonic() < deadline and not self._abandon.is_set()
+        return self._clocks.monotonic() < deadline and not self._abandon.is_set()
 
     def write(self, change: Change, deadline: float = math.inf) -> Answer:
         """Writes one change with UpdateItem; this is the definition that batches follow.
@@ -99,7 +101,7 @@ class StatusTable:
         for attempt in range(TRIES):
             if attempt and not self.wait_to_try_again(attempt, deadline):
                 break
-            now = self.clock()
+            now = self.now()
             if change.ttl is not None and is_dead(change.ttl, now):
                 return Late(change.ttl)
             try:
@@ -132,7 +134,7 @@ class StatusTable:
             if attempt and not self.wait_to_try_again(attempt, deadline):
                 break
             try:
-                arguments = fill_in_arguments(request_id, fields, self.clock())
+                arguments = fill_in_arguments(request_id, fields, self.now())
                 call(self.client.update_item, TableName=self.name, **arguments)
             except ConditionFailed:
                 return None
@@ -172,8 +174,8 @@ class StatusTable:
 
     def wait_to_try_again(self, attempt: int, deadline: float) -> bool:
         """Waits before try number `attempt` (from 1); False if nothing may be tried any more."""
-        pause = _TRY_AGAIN_SECONDS * 4 ** (attempt - 1) * random.uniform(0.5, 1)
-        return self._monotonic() + pause < deadline and not self._abandon.wait(pause)
+        pause = self._clocks.jitter(self._retry_seconds * 4 ** (attempt - 1))
+        return self._clocks.monotonic() + pause < deadline and not self._abandon.wait(pause)
 
 
 def absent_key() -> str:

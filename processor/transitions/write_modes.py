@@ -1,8 +1,7 @@
 """EXPORT_WRITE_MODE: which writer is used, and the proof that `auto` wants before it writes in batches."""
 
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,6 +11,7 @@ from processor.aws.calls import call
 from processor.aws.errors import AwsError, Rejected
 from processor.observability.log import get_logger
 from processor.transitions.status_table import TRIES, Answer, StatusTable, absent_key
+from processor.transitions.timing import Clocks
 from processor.transitions.writers import ACCESS_DENIED, BatchWriter, SingleWriter, Writer
 
 FIRST_PAUSE_SECONDS = 5.0
@@ -31,12 +31,13 @@ _NO_BATCHES = "UnknownOperationException"  # the call itself is unknown to the s
 _MISSING = "a permission is missing: dynamodb:PartiQLInsert and dynamodb:PartiQLUpdate are needed"
 
 
-def choose_writer(mode: str, table: StatusTable) -> Writer:
+def choose_writer(mode: str, table: StatusTable, clocks: Clocks) -> Writer:
     """The writer for EXPORT_WRITE_MODE.
 
     Args:
         mode: `auto`, `batch` or `single`.
         table: the status table.
+        clocks: for the pauses between proofs.
     """
     single = SingleWriter(table)
     if mode == "single":
@@ -44,7 +45,7 @@ def choose_writer(mode: str, table: StatusTable) -> Writer:
     if mode == "batch":
         warning = _Warning("the events concerned take an UpdateItem as well")
         return BatchWriter(table, single, partial(warning.give, _MISSING))
-    writer = AutoWriter(table, single)
+    writer = AutoWriter(table, single, clocks)
     writer.begin()
     return writer
 
@@ -59,17 +60,15 @@ class AutoWriter:
     Args:
         table: the status table.
         single: for single writes.
-        monotonic: for the pauses between questions.
+        clocks: for the pauses between questions.
     """
 
-    def __init__(
-        self, table: StatusTable, single: SingleWriter, monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, table: StatusTable, single: SingleWriter, clocks: Clocks) -> None:
         self._table = table
         self._single = single
         self._batch = BatchWriter(table, single, partial(self._turn_off, _MISSING))
         self._warning = _Warning("one UpdateItem an event")
-        self._monotonic = monotonic
+        self._clocks = clocks
         self._asking = threading.Lock()
         self._pause = FIRST_PAUSE_SECONDS
         self._ask_at = 0.0
@@ -97,7 +96,7 @@ class AutoWriter:
         if not self._asking.acquire(blocking=False):
             return
         try:
-            if self._undecided and self._monotonic() >= self._ask_at:
+            if self._undecided and self._clocks.monotonic() >= self._ask_at:
                 self._pause = min(MAX_PAUSE_SECONDS, self._pause * 2)
                 self._ask()
                 if self.in_batches:
@@ -106,7 +105,7 @@ class AutoWriter:
             self._asking.release()
 
     def _ask(self) -> None:
-        self._ask_at = self._monotonic() + self._pause
+        self._ask_at = self._clocks.monotonic() + self._pause
         probe = probe_statement(absent_key(), self._table.name)
         try:
             answer = call(

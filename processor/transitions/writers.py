@@ -55,18 +55,18 @@ class SingleWriter:
         and the messages come back."""
         answers: list[Answer] = []
         failures = 0
-        given_up: Failed | None = None
+        stopped: Failed | None = None
         for change in changes:
             if not self._table.has_time(deadline):
-                given_up = Failed(NotTried("UpdateItem", "OutOfTime"))
-            answer = given_up or self._table.write(change, deadline)
+                stopped = Failed(NotTried("UpdateItem", "OutOfTime"))
+            answer = stopped or self._table.write(change, deadline)
             answers.append(answer)
-            if given_up or not isinstance(answer, Failed) or isinstance(answer.error, Rejected):
+            if stopped or not isinstance(answer, Failed) or isinstance(answer.error, Rejected):
                 failures = 0
                 continue
             failures += 1
             if not of_one_item(answer.error) or failures == _MAX_FAILURES_IN_A_ROW:
-                given_up = answer
+                stopped = answer
         return answers
 
 
@@ -121,7 +121,7 @@ class BatchWriter:
         for attempt in range(TRIES):
             if attempt and not self._table.wait_to_try_again(attempt, deadline):
                 break
-            now = self._table.clock()
+            now = self._table.now()
             answers = [_late(change, now) for change in changes]
             timely = [index for index, answer in enumerate(answers) if answer is None]
             if not timely:
@@ -165,7 +165,7 @@ def _late(change: Change, now: datetime) -> Late | None:
 
 
 def _answer(change: Change, result: Mapping[str, Any], now: datetime) -> Answer | None:
-    """What a statement's result says for sure; None where UpdateItem has to tell."""
+    """The answer that a statement's result proves; None where UpdateItem has to be asked."""
     error = result.get("Error")
     if not error:
         return Written()

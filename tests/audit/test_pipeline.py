@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,39 +38,29 @@ def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def make_part(settings: Settings, tmp_path: Path) -> Callable[[Callable[[], None]], AuditPart]:
-    """`make_part(on_hang)`: a part that is not started."""
-
-    def make(on_hang: Callable[[], None]) -> AuditPart:
-        return AuditPart(
-            settings=settings,
-            aws=Aws(load_aws_settings(settings)),
-            metrics=Metrics(),
-            health=Health(tmp_path / "health", pytest.fail),
-            on_death=lambda name, _: pytest.fail(name),
-            on_hang=on_hang,
-        )
-
-    return make
+def part(settings: Settings, tmp_path: Path) -> AuditPart:
+    """A part that is not started."""
+    return AuditPart(
+        settings=settings,
+        aws=Aws(load_aws_settings(settings)),
+        metrics=Metrics(),
+        health=Health(tmp_path / "health", pytest.fail),
+        on_death=lambda name, _: pytest.fail(name),
+    )
 
 
 def test_a_stop_in_the_middle_of_the_start_ends_it_cleanly(
-    make_part: Callable[[Callable[[], None]], AuditPart], monkeypatch: pytest.MonkeyPatch
+    part: AuditPart, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    part = make_part(lambda: pytest.fail("nothing hangs"))
     monkeypatch.setattr(pipeline, "check_table", lambda *_: None)
     # The stop finds no pipeline yet; the start goes on to make one, and then sees that it is to end.
     monkeypatch.setattr(pipeline, "check_leases_table", lambda *_: part.stop(time.monotonic() + 5))
     part.start(threading.Event())
-    assert part.join()
+    assert part.join() == StopReport(clean=True, hung=False)
 
 
 @pytest.mark.parametrize("hangs", [True, False])
-def test_a_thread_that_is_left_behind_is_told_whatever_else_ended(
-    make_part: Callable[[Callable[[], None]], AuditPart], hangs: bool
-) -> None:
-    told: list[str] = []
-    part = make_part(lambda: told.append("hangs"))
+def test_a_thread_that_is_left_behind_is_reported_whatever_else_ended(part: AuditPart, hangs: bool) -> None:
 
     class Joined:
         """A pipeline at its end."""
@@ -82,8 +71,7 @@ def test_a_thread_that_is_left_behind_is_told_whatever_else_ended(
 
     pipeline: Any = Joined()
     part._consumer = pipeline
-    assert part.join()
-    assert told == ["hangs"] * hangs
+    assert part.join() == StopReport(clean=True, hung=hangs)
 
 
 def test_the_service_leaves_the_process_at_once_when_a_thread_hangs_although_all_is_well(
@@ -92,8 +80,8 @@ def test_the_service_leaves_the_process_at_once_when_a_thread_hangs_although_all
     class HangingPart:
         """Asks for the end as soon as it is started, and leaves a thread behind."""
 
-        def __init__(self, *, on_hang: Callable[[], None], **_others: object) -> None:
-            self._on_hang = on_hang
+        def __init__(self, **_others: object) -> None:
+            """Needs nothing."""
 
         def start(self, cancelled: threading.Event) -> None:
             """Sets what a signal sets."""
@@ -102,10 +90,9 @@ def test_the_service_leaves_the_process_at_once_when_a_thread_hangs_although_all
         def stop(self, deadline: float) -> None:
             """Has nothing to stop."""
 
-        def join(self) -> bool:
-            """Every lease was given up."""
-            self._on_hang()
-            return True
+        def join(self) -> StopReport:
+            """Every lease was released."""
+            return StopReport(clean=True, hung=True)
 
     monkeypatch.setattr(service, "AuditPart", HangingPart)
     left: list[int] = []

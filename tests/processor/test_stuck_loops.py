@@ -245,7 +245,7 @@ def receiving(
     yield pipeline
     queue_trouble.over.set()
     pipeline.stop(time.monotonic() + DEADLINE_SECONDS)
-    assert pipeline.join()
+    assert pipeline.join().clean
 
 
 def test_a_stuck_receiver_is_unhealthy_until_it_goes_on(

@@ -1,6 +1,8 @@
-"""What tests of the transitions pipeline share: messages, a clock that is told, tables that can fail."""
+"""What tests of the transitions pipeline share: messages, a clock that stands still, tables that can fail."""
 
+import json
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -9,11 +11,14 @@ from typing import Any
 
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from handlers.events import ExportEvent, decode
+from handlers.events import decode
 from handlers.transitions import Outcome
-from processor.transitions.applier import Applier
-from processor.transitions.messages import EventResult, Message
+from processor.observability.metrics import Metric, Metrics
+from processor.transitions.applier import Applier, Delivery
+from processor.transitions.messages import Message
+from processor.transitions.results import EventResult
 from processor.transitions.status_table import StatusTable
+from processor.transitions.timing import Clocks, Timing
 from processor.transitions.writers import BatchWriter, SingleWriter
 from tests.handlers.making import TTL_SECONDS, at
 from tests.handlers.model_table import ConditionRefused, ModelTable
@@ -23,7 +28,7 @@ MESSAGE_NUMBERS = count(1)
 
 
 class Clock:
-    """A clock that stands until it is told, in seconds after the request of the export."""
+    """A clock that stands until a test sets it, in seconds after the request of the export."""
 
     def __init__(self, seconds: float = 60) -> None:
         self.seconds = seconds
@@ -38,6 +43,11 @@ class NoWaiting(threading.Event):
     def wait(self, timeout: float | None = None) -> bool:
         """Whether it is set."""
         return self.is_set()
+
+
+def counted(metrics: Metrics, metric: Metric) -> Any:
+    """A metric's value in the next line; the line is taken, so counters begin again."""
+    return json.loads(metrics.flush(at(0))).get(metric.value)
 
 
 def message(body: str, **changes: Any) -> Message:
@@ -109,23 +119,35 @@ def service_error(code: str, status: int = 400, **members: Any) -> ClientError:
     return ClientError(answer, "UpdateItem")
 
 
+def status_table_on(
+    client: Any,
+    name: str,
+    clock: Clock,
+    *,
+    abandon: threading.Event | None = None,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> StatusTable:
+    """The real status table on a client; tries follow each other without a pause."""
+    return StatusTable(client, name, abandon or NoWaiting(), Clocks(clock, monotonic), Timing())
+
+
 def applier_on(
     client: Any, table: str, clock: Clock, *, mode: str = "single", ttl_seconds: int = TTL_SECONDS
 ) -> Applier:
     """The real applier with the writer of a mode, on a client."""
-    status_table = StatusTable(client, table, clock, NoWaiting())
+    status_table = status_table_on(client, table, clock)
     single = SingleWriter(status_table)
     writer = BatchWriter(status_table, single, lambda: None) if mode == "batch" else single
     return Applier(status_table, writer, clock, ttl_seconds)
 
 
-def deliver(applier: Applier, batch: Iterable[tuple[Message, ExportEvent]]) -> dict[str, EventResult]:
+def deliver(applier: Applier, batch: Iterable[Delivery]) -> dict[str, EventResult]:
     """Applies one batch; the results by message id."""
     results, _ = applier.apply(list(batch), FAR_DEADLINE)
     return {result.message.message_id: result for result in results}
 
 
-def settle(applier: Applier, batches: Sequence[Sequence[tuple[Message, ExportEvent]]]) -> list[Outcome]:
+def settle(applier: Applier, batches: Sequence[Sequence[Delivery]]) -> list[Outcome]:
     """Delivers batches in order, and what is left for later once more after them, until nothing changes.
 
     Returns:
@@ -147,7 +169,7 @@ def settle(applier: Applier, batches: Sequence[Sequence[tuple[Message, ExportEve
 LEFT = {Outcome.EARLY, Outcome.RETRY}
 
 
-def delivery(body: str, now: datetime | None = None, **changes: Any) -> tuple[Message, ExportEvent]:
+def delivery(body: str, now: datetime | None = None, **changes: Any) -> Delivery:
     """A message with its event."""
     made = message(body, **changes)
-    return made, decode(body, now=now or at(60))
+    return Delivery(made, decode(body, now=now or at(60)))

@@ -14,6 +14,7 @@ from processor.observability.health import Health
 from processor.observability.metrics import Metrics
 from processor.settings import Settings
 from processor.transitions.pipeline import TransitionsPipeline
+from processor.transitions.timing import Clocks, Timing
 from tests.handlers.making import at
 from tests.resources import ClientFactory, drained_messages, item_of, queue_pair, status_table
 from tests.transitions.rig import Clock
@@ -22,6 +23,14 @@ from tests.waiting import eventually
 Hook = Callable[[Callable[..., Any], dict[str, Any]], Any]
 """Called instead of a client's method, with that method and the arguments."""
 
+SHORT = Timing(
+    receive_back_off_seconds=0.05,
+    breaker_pause_seconds=0.05,
+    breaker_pause_most_seconds=0.2,
+    breaker_look_seconds=0.05,
+    queue_retry_seconds=0.01,
+)
+"""Outages of tests are short, so the pauses between tries are."""
 POLL_SECONDS = 1  # so that a pipeline that polls ends soon
 STOP_SECONDS = 20.0
 
@@ -90,6 +99,7 @@ class Running:
         queue: Mapping[str, Any],
         *,
         store: ClientFactory | None = None,
+        timing: Timing | None = None,
     ) -> None:
         self.embedded = embedded
         self.store = store or embedded.client
@@ -118,7 +128,8 @@ class Running:
             metrics=self.metrics,
             health=self.health,
             on_death=lambda name, error: self.deaths.append((name, error)),
-            clock=self.clock,
+            clocks=Clocks(self.clock),
+            timing=timing or SHORT,
         )
 
     def send(self, *bodies: str, group: str | None = None) -> list[str]:
@@ -192,7 +203,7 @@ class Running:
     def stop(self) -> bool:
         """Asks for the end and waits for it; whether it ended as it should."""
         self.pipeline.stop(time.monotonic() + STOP_SECONDS)
-        return self.pipeline.join()
+        return self.pipeline.join().clean
 
 
 @contextmanager
@@ -205,6 +216,7 @@ def running(
     bodies: Sequence[str] = (),
     before: Callable[[Running], object] = lambda _: None,
     store: ClientFactory | None = None,
+    timing: Timing | None = None,
     **queue: Any,
 ) -> Iterator[Running]:
     """A pipeline that has started; it is stopped in the end, and no thread of it may have died.
@@ -217,9 +229,10 @@ def running(
         bodies: messages that are there before the start, so that one receive gets them.
         before: called before the start.
         store: clients of where the table is, if not on the embedded AWS.
+        timing: how long the pipeline waits after failures.
         queue: see `queue_pair`.
     """
-    made = Running(embedded, directory, hooks or {}, settings or {}, queue, store=store)
+    made = Running(embedded, directory, hooks or {}, settings or {}, queue, store=store, timing=timing)
     made.send(*bodies)
     before(made)
     made.pipeline.start(threading.Event())

@@ -12,7 +12,7 @@ from processor.transitions.applier import Applier
 from processor.transitions.status_table import StatusTable
 from tests.handlers.making import TTL_SECONDS, at, event
 from tests.resources import ClientFactory, item_of
-from tests.transitions.rig import Clock, NoWaiting, delivery, settle
+from tests.transitions.rig import Clock, delivery, settle, status_table_on
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Faulty:
 
 
 def table_on(client: Any, store: Store, clock: Clock) -> StatusTable:
-    return StatusTable(client, store.table, clock, NoWaiting())
+    return status_table_on(client, store.table, clock)
 
 
 def change(status: str = "pending", **changes: Any) -> Change:

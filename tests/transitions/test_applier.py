@@ -8,23 +8,20 @@ from typing import Any
 
 import pytest
 
-from handlers.events import ExportEvent
 from handlers.transitions import Outcome
 from processor.aws.errors import Misconfigured, Transient
-from processor.transitions.applier import Applier
-from processor.transitions.messages import Message
-from processor.transitions.status_table import StatusTable
+from processor.transitions.applier import Applier, Delivery
 from processor.transitions.writers import SingleWriter
 from tests.handlers.making import SIGNED_URL, TTL_SECONDS, at, body, item, text_at
 from tests.handlers.test_transitions import BROKEN
 from tests.transitions.rig import (
     FAR_DEADLINE,
     Clock,
-    NoWaiting,
     applier_on,
     deliver,
     delivery,
     service_error,
+    status_table_on,
     timeout,
 )
 from tests.transitions.stores import Faulty, Store, outcomes, table_on
@@ -89,7 +86,7 @@ def test_events_whose_end_comes_before_their_write_are_late_by_that_end(store: S
     assert store.item() is None
 
 
-def expired_and_fresh() -> list[tuple[Message, ExportEvent]]:
+def expired_and_fresh() -> list[Delivery]:
     expired = [
         delivery(body("completed", requestId=f"late-{n}", createdAt=CREATED_AT), now=at(1_000))
         for n in range(40)
@@ -280,7 +277,7 @@ def test_a_fill_in_that_fails_keeps_only_the_messages_that_offered_something(
 def test_a_fill_in_for_which_there_is_no_time_keeps_the_message(store: Store, clock: Clock) -> None:
     store.put(item("completed"))
     ticks = iter([0.0, 2.0])
-    status_table = StatusTable(store.client, store.table, clock, NoWaiting(), lambda: next(ticks))
+    status_table = status_table_on(store.client, store.table, clock, monotonic=lambda: next(ticks))
     applier = Applier(status_table, SingleWriter(status_table), clock, TTL_SECONDS)
     results, outage = applier.apply([delivery(body("processing", fileName="f"))], 1.0)
     assert [(result.outcome, result.untried) for result in results] == [(Outcome.RETRY, True)]

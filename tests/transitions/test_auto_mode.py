@@ -9,7 +9,8 @@ import pytest
 from handlers.transitions import Outcome
 from processor.localaws.embedded_aws import EmbeddedAws
 from processor.transitions.applier import Applier
-from processor.transitions.status_table import StatusTable, Written
+from processor.transitions.status_table import Written
+from processor.transitions.timing import Clocks
 from processor.transitions.write_modes import AutoWriter, choose_writer
 from processor.transitions.writers import SingleWriter
 from tests.handlers.making import TTL_SECONDS, body, item, text_at
@@ -18,8 +19,8 @@ from tests.transitions.rig import (
     FAR_DEADLINE,
     Clock,
     ModelDynamoDb,
-    NoWaiting,
     service_error,
+    status_table_on,
     timeout,
 )
 from tests.transitions.stores import Store, change, outcomes, table_on
@@ -33,7 +34,7 @@ def test_auto_on_moto_falls_back_with_one_warning_and_loses_nothing(
 ) -> None:
     store = Store(embedded_aws.client, status_table(embedded_aws.client, stream=False))
     table = table_on(store.client, store, clock)
-    writer = choose_writer("auto", table)
+    writer = choose_writer("auto", table, Clocks())
     assert isinstance(writer, AutoWriter)
     assert not writer.in_batches
     [warning] = logged
@@ -55,7 +56,7 @@ def test_auto_on_dynamodb_local_uses_batches(
 ) -> None:
     factory = clients(dynamodb_local)
     store = Store(factory, status_table(factory, stream=False))
-    writer = choose_writer("auto", table_on(store.client, store, clock))
+    writer = choose_writer("auto", table_on(store.client, store, clock), Clocks())
     assert isinstance(writer, AutoWriter)
     assert writer.in_batches
     assert logged == []
@@ -111,8 +112,8 @@ class Answering:
 def test_auto_names_why_batches_are_not_used(
     answers: list[Any], problem: str, clock: Clock, logged: list[Any]
 ) -> None:
-    table = StatusTable(Answering(*answers), "table", clock, NoWaiting())  # type: ignore[arg-type] # a double
-    writer = choose_writer("auto", table)
+    table = status_table_on(Answering(*answers), "table", clock)
+    writer = choose_writer("auto", table, Clocks())
     assert isinstance(writer, AutoWriter)
     assert not writer.in_batches
     assert [line["problem"] for line in logged] == [problem]
@@ -149,8 +150,8 @@ def test_auto_tries_again_after_a_probe_that_was_no_answer(
 ) -> None:
     right = [{"Error": {"Code": "ConditionalCheckFailed"}}]
     answering = Answering(no_answer, right)
-    table = StatusTable(answering, "table", clock, NoWaiting())  # type: ignore[arg-type] # a double
-    writer = choose_writer("auto", table)
+    table = status_table_on(answering, "table", clock)
+    writer = choose_writer("auto", table, Clocks())
     assert isinstance(writer, AutoWriter)
     assert writer.in_batches
     assert logged == []
@@ -175,9 +176,9 @@ def test_auto_asks_again_after_growing_pauses_until_the_server_has_answered(
     throttled = service_error("ThrottlingException")
     table = ModelDynamoDb(clock)
     answering = Answering(*[timeout()] * 3, *[throttled] * 8, RIGHT, [{"TableName": "t"}], client=table)
-    status_table = StatusTable(answering, "t", clock, NoWaiting())  # type: ignore[arg-type] # a double
+    status_table = status_table_on(answering, "t", clock)
     watch = Watch()
-    writer = AutoWriter(status_table, SingleWriter(status_table), watch)
+    writer = AutoWriter(status_table, SingleWriter(status_table), Clocks(monotonic=watch))
     writer.begin()
     asked_at = [0.0]
     while not writer.in_batches:
@@ -199,9 +200,9 @@ def test_auto_asks_from_one_thread_at_a_time_and_not_when_there_is_no_time(
     store: Store, clock: Clock
 ) -> None:
     answering = Answering(*[timeout()] * 3, client=store.client)
-    table = StatusTable(answering, store.table, clock, NoWaiting())  # type: ignore[arg-type] # a double
+    table = status_table_on(answering, store.table, clock)
     watch = Watch()
-    writer = AutoWriter(table, SingleWriter(table), watch)
+    writer = AutoWriter(table, SingleWriter(table), Clocks(monotonic=watch))
     writer.begin()
     watch.now = 5.0
     writer.write([change()], -1.0)
@@ -219,8 +220,8 @@ def test_auto_gives_batches_up_when_inserts_are_not_allowed(
 ) -> None:
     """The proof at the start is an UPDATE: it does not show that dynamodb:PartiQLInsert is missing."""
     answering = Answering(RIGHT, refusal, client=store.client)
-    table = StatusTable(answering, store.table, clock, NoWaiting())  # type: ignore[arg-type] # a double
-    writer = choose_writer("auto", table)
+    table = status_table_on(answering, store.table, clock)
+    writer = choose_writer("auto", table, Clocks())
     for number in range(3):
         assert writer.write([change(requestId=f"r{number}")], FAR_DEADLINE) == [Written()]
     assert answering.asked == 2
@@ -236,8 +237,8 @@ def test_the_mode_batch_says_once_that_statements_are_not_allowed_and_goes_on(
     store: Store, clock: Clock, logged: list[Any]
 ) -> None:
     answering = Answering(*[[{"Error": {"Code": "AccessDenied"}}]] * 3, client=store.client)
-    table = StatusTable(answering, store.table, clock, NoWaiting())  # type: ignore[arg-type] # a double
-    writer = choose_writer("batch", table)
+    table = status_table_on(answering, store.table, clock)
+    writer = choose_writer("batch", table, Clocks())
     for number in range(3):
         assert writer.write([change(requestId=f"r{number}")], FAR_DEADLINE) == [Written()]
     assert answering.asked == 3

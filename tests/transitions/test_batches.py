@@ -10,7 +10,7 @@ import pytest
 from handlers.transitions import Outcome
 from processor.localaws.embedded_aws import EmbeddedAws
 from processor.transitions.applier import Applier
-from processor.transitions.status_table import Failed, Late, NotTried, StatusTable, Written
+from processor.transitions.status_table import Failed, Late, NotTried, Written
 from processor.transitions.writers import BatchWriter, SingleWriter
 from tests.handlers.making import TTL_SECONDS, at, body, item, text_at
 from tests.resources import ClientFactory, status_table
@@ -18,10 +18,10 @@ from tests.transitions.rig import (
     FAR_DEADLINE,
     Clock,
     ModelDynamoDb,
-    NoWaiting,
     applier_on,
     delivery,
     service_error,
+    status_table_on,
     timeout,
 )
 from tests.transitions.running import running
@@ -35,13 +35,7 @@ PERMISSIONS = "a permission is missing: dynamodb:PartiQLInsert and dynamodb:Part
 def test_a_batch_is_not_tried_again_after_the_deadline(store: Store, clock: Clock) -> None:
     """A call that is not answered takes five seconds; the deadline is in seven."""
     answering = Answering(*[timeout()] * 9, client=store.client)
-    table = StatusTable(
-        answering,  # type: ignore[arg-type] # a double
-        store.table,
-        clock,
-        NoWaiting(),
-        lambda: 5.0 * answering.asked,
-    )
+    table = status_table_on(answering, store.table, clock, monotonic=lambda: 5.0 * answering.asked)
     [answer] = BatchWriter(table, SingleWriter(table), lambda: None).write([change()], 7.0)
     assert isinstance(answer, Failed)
     assert answering.asked == 2
@@ -85,13 +79,7 @@ def test_a_silent_table_costs_no_more_than_the_deadline_and_the_call_that_began_
         model = ModelDynamoDb(clock)
         model.plan.extend([("before", timeout())] * 99)
         answering = Answering(*[timeout()] * 9, client=model)
-        table = StatusTable(
-            answering,  # type: ignore[arg-type] # a double
-            "t",
-            clock,
-            NoWaiting(),
-            partial(seconds_spent, answering, model),
-        )
+        table = status_table_on(answering, "t", clock, monotonic=partial(seconds_spent, answering, model))
         writer = BatchWriter(table, SingleWriter(table), lambda: None)
         results, outage = Applier(table, writer, clock, TTL_SECONDS).apply(
             [delivery(body(requestId=f"r{number}")) for number in range(60)], deadline
@@ -121,7 +109,7 @@ def test_a_change_whose_end_comes_between_two_tries_of_a_batch_is_late_and_not_s
             return super().batch_execute_statement(**arguments)
 
     client = Passing(timeout(), [{"TableName": "t"}], client=model)
-    table = StatusTable(client, "t", clock, NoWaiting())  # type: ignore[arg-type] # a double
+    table = status_table_on(client, "t", clock)
     older = change(requestId="older", occurredAt=text_at(0))
     younger = change(requestId="younger", occurredAt=text_at(100))
     answers = BatchWriter(table, SingleWriter(table), lambda: None).write([older, younger], FAR_DEADLINE)
@@ -207,7 +195,7 @@ def test_a_batch_whose_answer_was_lost_counts_as_duplicates(
 def test_time_that_runs_out_between_batches_leaves_the_rest(store: Store, clock: Clock) -> None:
     ticks = iter([0.0, 0.0, 2.0, 2.0])
     answering = Answering([{"TableName": "t"}] * 25, client=store.client)
-    table = StatusTable(answering, store.table, clock, NoWaiting(), lambda: next(ticks))  # type: ignore[arg-type]
+    table = status_table_on(answering, store.table, clock, monotonic=lambda: next(ticks))
     changes = [change(requestId=f"r{number}") for number in range(30)]
     ticks = iter([0.0, 2.0])
     answers = BatchWriter(table, SingleWriter(table), lambda: None).write(changes, 1.0)

@@ -1,4 +1,4 @@
-"""The breaker that pauses polling: one prober, growing pauses, and it opens by itself."""
+"""The circuit breaker pauses polling: one probe at a time, growing pauses, and polling resumes by itself."""
 
 import threading
 import time
@@ -7,119 +7,106 @@ from typing import Any
 
 import pytest
 
-from processor.aws.errors import Misconfigured, Transient
+from processor.aws.errors import AwsError, Misconfigured, Transient
 from processor.observability.health import Health, check
 from processor.observability.metrics import Metric, Metrics
-from processor.transitions.circuit_breaker import FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS, CircuitBreaker
-from tests.waiting import eventually
+from processor.transitions.circuit_breaker import CircuitBreaker
+from processor.transitions.timing import Clocks, Timing
+from tests.transitions.rig import counted
 
 DOWN = Transient("UpdateItem", "InternalServerError")
+TIMING = Timing()
 
 
-class Pulse:
-    """A heartbeat that does not wait, and remembers for how long it should have."""
+class Rig:
+    """A breaker whose probes fail with the given errors, and then pass."""
 
-    def __init__(self, stop_after: int = 1_000) -> None:
-        self.waits: list[float] = []
-        self._stop_after = stop_after
+    def __init__(self, directory: Path, *errors: AwsError) -> None:
+        self.errors = list(errors)
+        self.now = 0.0
+        self.probed_at: list[float] = []
+        self.metrics = Metrics()
+        self.path = directory / "health"
+        self.health = Health(self.path, warn=pytest.fail)
+        clocks = Clocks(monotonic=lambda: self.now)
+        self.breaker = CircuitBreaker(self.probe, self.metrics, self.health, clocks, TIMING)
 
-    def wait(self, event: threading.Event, seconds: float) -> bool:
-        self.waits.append(seconds)
-        if len(self.waits) >= self._stop_after:
-            event.set()
-        return event.is_set()
+    def probe(self) -> None:
+        self.probed_at.append(self.now)
+        if self.errors:
+            raise self.errors.pop(0)
+
+    def wait_while_tripped(self) -> None:
+        while pause := self.breaker.pause():
+            assert pause <= TIMING.breaker_look_seconds, "a receiver looks again soon"
+            self.now += pause
+
+    def degraded(self) -> tuple[str, ...]:
+        self.health.write()
+        return check(self.path, time.monotonic).degraded
 
 
-def breaker_on(probes: list[Exception | None], path: Path) -> tuple[CircuitBreaker, Metrics, Health]:
-    def probe() -> None:
-        error = probes.pop(0)
-        if error is not None:
-            raise error
-
-    metrics, health = Metrics(), Health(path, warn=pytest.fail)
-    return CircuitBreaker(probe, metrics, health), metrics, health
-
-
-def degraded(health: Health, path: Path) -> tuple[str, ...]:
-    health.write()
-    return check(path, time.monotonic).degraded
-
-
-def test_an_open_gate_costs_no_wait(tmp_path: Path) -> None:
-    breaker, _, _ = breaker_on([], tmp_path / "health")
-    pulse: Any = Pulse()
-    breaker.wait_until_open(threading.Event(), pulse)
-    assert pulse.waits == []
+def test_a_breaker_that_was_not_tripped_costs_no_wait(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    assert (rig.breaker.is_tripped, rig.breaker.pause(), rig.probed_at) == (False, 0.0, [])
 
 
 def test_pauses_grow_with_jitter_until_a_probe_passes(tmp_path: Path, logged: list[Any]) -> None:
-    probes: list[Exception | None] = [DOWN] * 8 + [None]
-    breaker, metrics, health = breaker_on(probes, tmp_path / "health")
-    breaker.close(DOWN)
-    breaker.close(DOWN)
-    assert metrics._states[Metric.STORE_PAUSED] == 1
-    assert degraded(health, tmp_path / "health") == ("status table: UpdateItem: InternalServerError",)
-    pulse: Any = Pulse()
-    breaker.wait_until_open(threading.Event(), pulse)
-    wholes = [min(MAX_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**number) for number in range(9)]
-    assert len(pulse.waits) == 9
-    assert all(whole / 2 <= waited <= whole for waited, whole in zip(pulse.waits, wholes, strict=True))
-    assert metrics._states[Metric.STORE_PAUSED] == 0
-    assert degraded(health, tmp_path / "health") == ()
+    rig = Rig(tmp_path, *[DOWN] * 8)
+    rig.breaker.trip(DOWN)
+    rig.breaker.trip(DOWN)
+    assert counted(rig.metrics, Metric.STORE_PAUSED) == 1
+    assert rig.degraded() == ("status table: UpdateItem: InternalServerError",)
+    rig.wait_while_tripped()
+    pauses = [later - earlier for earlier, later in zip([0.0, *rig.probed_at], rig.probed_at, strict=False)]
+    wholes = [
+        min(TIMING.breaker_pause_most_seconds, TIMING.breaker_pause_seconds * 2**number)
+        for number in range(9)
+    ]
+    assert len(pauses) == 9
+    for waited, whole in zip(pauses, wholes, strict=True):
+        assert whole / 2 <= waited <= whole + 0.01
+    counted(rig.metrics, Metric.STORE_PAUSED)  # the highest since the line before
+    assert counted(rig.metrics, Metric.STORE_PAUSED) == 0
+    assert rig.degraded() == ()
     assert [line["event"] for line in logged] == ["store_paused", "store_resumed"]
     assert logged[0]["log_level"] == "error"
 
 
+def test_a_second_outage_begins_with_a_short_pause_again(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, *[DOWN] * 8)
+    rig.breaker.trip(DOWN)
+    rig.wait_while_tripped()
+    tripped_at = rig.now
+    rig.breaker.trip(DOWN)
+    rig.wait_while_tripped()
+    assert rig.probed_at[-1] - tripped_at <= TIMING.breaker_pause_seconds
+
+
 def test_the_health_file_shows_the_latest_reason(tmp_path: Path) -> None:
-    denied = Misconfigured("UpdateItem", "AccessDeniedException")
-    breaker, _, health = breaker_on([denied], tmp_path / "health")
-    breaker.close(DOWN)
-    stop, pulse = threading.Event(), Pulse(stop_after=2)
-    heartbeat: Any = pulse
-    breaker.wait_until_open(stop, heartbeat)
-    assert degraded(health, tmp_path / "health") == ("status table: UpdateItem: AccessDeniedException",)
+    rig = Rig(tmp_path, Misconfigured("UpdateItem", "AccessDeniedException"))
+    rig.breaker.trip(DOWN)
+    while not rig.probed_at:
+        rig.now += rig.breaker.pause()
+    assert rig.degraded() == ("status table: UpdateItem: AccessDeniedException",)
 
 
-def test_a_stop_ends_the_wait_at_once(tmp_path: Path) -> None:
-    breaker, _, health = breaker_on([], tmp_path / "health")
-    breaker.close(DOWN)
-    stop = threading.Event()
-    waiters = [
-        threading.Thread(target=breaker.wait_until_open, args=(stop, health.loop(f"receiver-{number}", 60)))
-        for number in range(4)
-    ]
-    for waiter in waiters:
-        waiter.start()
-    stop.set()
-    for waiter in waiters:
-        waiter.join(1)
-        assert not waiter.is_alive()
-
-
-def test_of_many_waiting_threads_one_probes_and_all_go_on(tmp_path: Path) -> None:
-    probing = 0
-    most = 0
-    probed = 0
-    lock = threading.Lock()
+def test_while_one_receiver_probes_the_others_wait_for_it(tmp_path: Path) -> None:
+    probing, answer = threading.Event(), threading.Event()
+    rig = Rig(tmp_path)
 
     def probe() -> None:
-        nonlocal probing, most, probed
-        with lock:
-            probing += 1
-            probed += 1
-            most = max(most, probing)
-        with lock:
-            probing -= 1
+        probing.set()
+        assert answer.wait(10)
 
-    health = Health(tmp_path / "health", warn=pytest.fail)
-    breaker = CircuitBreaker(probe, Metrics(), health)
-    breaker.close(DOWN)
-    stop = threading.Event()
-    waiters = [
-        threading.Thread(target=breaker.wait_until_open, args=(stop, health.loop(f"receiver-{number}", 60)))
-        for number in range(8)
-    ]
-    for waiter in waiters:
-        waiter.start()
-    eventually(lambda: not any(waiter.is_alive() for waiter in waiters), 10)
-    assert (most, probed) == (1, 1)
+    breaker = CircuitBreaker(probe, rig.metrics, rig.health, Clocks(monotonic=lambda: rig.now), TIMING)
+    breaker.trip(DOWN)
+    rig.now = TIMING.breaker_pause_seconds
+    pauses: list[float] = []
+    first = threading.Thread(target=lambda: pauses.append(breaker.pause()))
+    first.start()
+    assert probing.wait(10)
+    assert [breaker.pause() for _ in range(7)] == [TIMING.breaker_look_seconds] * 7
+    answer.set()
+    first.join(10)
+    assert (pauses, breaker.pause()) == ([0.0], 0.0)

@@ -6,21 +6,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from processor.localaws.embedded_aws import EmbeddedAws
+from processor.transitions.timing import Timing
 from tests.transitions.rig import service_error, timeout
 from tests.transitions.running import Running, running
 from tests.transitions.test_outages import Switch, bodies_of
 from tests.waiting import eventually
 
 
-def test_a_stop_while_a_receiver_backs_off_ends_it_at_once(
-    embedded_aws: EmbeddedAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("processor.transitions.receiver.FIRST_BACK_OFF_SECONDS", 30.0)
+def test_a_stop_while_a_receiver_backs_off_ends_it_at_once(embedded_aws: EmbeddedAws, tmp_path: Path) -> None:
     refused = Switch(service_error("OverLimit"), on=False)
-    with running(embedded_aws, tmp_path, bodies=bodies_of(1), hooks={"receive_message": refused}) as service:
+    with running(
+        embedded_aws,
+        tmp_path,
+        bodies=bodies_of(1),
+        hooks={"receive_message": refused},
+        timing=Timing(receive_back_off_seconds=30.0),
+    ) as service:
         service.wait_until_empty()
         refused.on = True
         eventually(lambda: refused.stopped == 1)
@@ -45,7 +47,7 @@ def test_a_drain_gives_back_at_once_what_a_silent_table_keeps_from_being_applied
     made.pipeline.start(threading.Event())
     assert asked.wait(10)
     made.pipeline.stop(time.monotonic() + 9)
-    assert made.pipeline.join(), "within the budget"
+    assert made.pipeline.join().clean, "within the budget"
     answer.set()
     eventually(lambda: made.visible() == 10, 5)
     assert made.dead() == []
@@ -67,7 +69,7 @@ def test_a_drain_that_goes_over_its_budget_says_so_instead_of_waiting(
     assert asked.wait(10)
     made.pipeline.stop(time.monotonic() + 0.5)
     began = time.monotonic()
-    assert not made.pipeline.join()
+    assert not made.pipeline.join().clean
     assert time.monotonic() - began < 2
     answer.set()
     made.wait_until_empty()

@@ -1,5 +1,6 @@
 """The event queue's batches: read entry by entry, retried only where it can help, and never for ever."""
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -10,9 +11,10 @@ from hypothesis import strategies as st
 from processor.aws.errors import Transient
 from processor.observability.metrics import Metric, Metrics
 from processor.transitions.event_queue import EventQueue, GivenBack, back_off_seconds
-from processor.transitions.messages import Message, newest_handles, waves
+from processor.transitions.messages import Message, newest_handles
+from processor.transitions.timing import Clocks, Timing
 from tests.handlers.making import at
-from tests.transitions.rig import NoWaiting, message, service_error, timeout
+from tests.transitions.rig import NoWaiting, counted, message, service_error, timeout
 
 URL = "http://127.0.0.1/123456789012/events"
 Entries = list[dict[str, Any]]
@@ -61,17 +63,29 @@ def fail(*handles: str, code: str = "InternalError", sender: bool = False) -> Ca
 
 
 def queue_on(
-    client: BatchClient, metrics: Metrics | None = None, monotonic: Callable[[], float] = lambda: 0.0
+    client: Any,
+    metrics: Metrics | None = None,
+    monotonic: Callable[[], float] = lambda: 0.0,
+    *,
+    receiving: Any = None,
+    abandon: threading.Event | None = None,
 ) -> EventQueue:
-    made: Any = client
     return EventQueue(
-        receiving=made,
-        settling=made,
+        receiving=receiving or client,
+        settling=client,
         url=URL,
-        abandon=NoWaiting(),
+        abandon=abandon or NoWaiting(),
         metrics=metrics or Metrics(),
-        monotonic=monotonic,
+        clocks=Clocks(monotonic=monotonic),
+        timing=Timing(),
     )
+
+
+def ended() -> threading.Event:
+    """Set, as in a drain's last seconds."""
+    event = NoWaiting()
+    event.set()
+    return event
 
 
 def messages(number: int) -> list[Message]:
@@ -89,7 +103,7 @@ def test_only_the_entries_that_failed_for_sqs_s_reasons_are_tried_again() -> Non
     client, metrics = BatchClient(fail("h3", "h7")), Metrics()
     assert queue_on(client, metrics).delete(messages(10)) == []
     assert [[entry["ReceiptHandle"] for entry in batch] for batch in client.batches[1:]] == [["h3", "h7"]]
-    assert metrics._counts[Metric.DELETES_RETRIED] == 2
+    assert counted(metrics, Metric.DELETES_RETRIED) == 2
 
 
 def test_an_entry_that_keeps_failing_is_given_up_after_three_tries_and_named() -> None:
@@ -145,9 +159,9 @@ def test_no_call_begins_after_the_deadline() -> None:
     client = BatchClient(*[timeout()] * 99)
     queue = queue_on(client, monotonic=lambda: 3.0 * len(client.batches))
     batch = messages(50)
-    assert queue.delete(batch, until=7.0) == batch
+    assert queue.delete(batch, deadline=7.0) == batch
     assert len(client.batches) == 3
-    assert queue.make_visible([(batch[0], 0)], until=7.0) == GivenBack(batch[:1], answered=False)
+    assert queue.make_visible([(batch[0], 0)], deadline=7.0) == GivenBack(batch[:1], answered=False)
     assert len(client.batches) == 3
 
 
@@ -189,16 +203,14 @@ def test_each_message_gets_its_own_visibility_and_failures_are_told() -> None:
     ids=["not allowed", "refused", "silent", "down"],
 )
 def test_a_refusal_to_give_back_is_told_from_silence(answer: Any, *, answered: bool) -> None:
-    queue = queue_on(BatchClient(answer))
-    queue._abandon.set()
+    queue = queue_on(BatchClient(answer), abandon=ended())
     [held] = messages(1)
     assert queue.make_visible([(held, 0)]) == GivenBack([held], answered)
 
 
 def test_once_a_drain_ends_no_try_is_repeated() -> None:
     client = BatchClient(fail("h0"))
-    queue = queue_on(client)
-    queue._abandon.set()
+    queue = queue_on(client, abandon=ended())
     batch = messages(2)
     assert queue.delete(batch) == [batch[0]]
     assert client.sizes == [2]
@@ -206,8 +218,7 @@ def test_once_a_drain_ends_no_try_is_repeated() -> None:
 
 def test_once_a_drain_ends_a_silent_queue_costs_one_call() -> None:
     client = BatchClient(*[timeout()] * 99)
-    queue = queue_on(client)
-    queue._abandon.set()
+    queue = queue_on(client, abandon=ended())
     batch = messages(50)
     assert queue.delete(batch) == batch
     assert client.sizes == [10]
@@ -253,7 +264,7 @@ class ReceiveClient:
 
 def received(answer: Any) -> tuple[list[Message], dict[str, Any]]:
     client: Any = ReceiveClient(answer)
-    queue = EventQueue(receiving=client, settling=client, url=URL, abandon=NoWaiting(), metrics=Metrics())
+    queue = queue_on(client, receiving=client)
     return queue.receive(20), client.arguments
 
 
@@ -301,7 +312,7 @@ def test_what_cannot_be_read_is_transient(answer: Any) -> None:
 def test_a_receive_that_does_not_wait_uses_the_client_with_the_short_time_out() -> None:
     waiting: Any = ReceiveClient({})
     short: Any = ReceiveClient({})
-    queue = EventQueue(receiving=waiting, settling=short, url=URL, abandon=NoWaiting(), metrics=Metrics())
+    queue = queue_on(short, receiving=waiting)
     queue.receive(0)
     assert (waiting.arguments, short.arguments["WaitTimeSeconds"]) == ({}, 0)
     queue.receive(20)
@@ -338,48 +349,3 @@ def test_sixty_receives_outlast_the_time_to_live() -> None:
     """At the shortest of all jitters: the last receive comes after 15 minutes and the clocks' tolerance."""
     shortest = sum(min(60, 2 * 2 ** min(count - 1, 10)) / 2 for count in range(1, 60))
     assert shortest > 900 + 300
-
-
-# FIFO
-
-
-def steps(*arrived: tuple[str, str, str | None]) -> list[list[str]]:
-    """The steps, by message, of a batch of (message, group, export)."""
-    made = [message("{}", message_id=name, group_id=group) for name, group, _ in arrived]
-    cut = waves(made, {name: export for name, _, export in arrived})
-    return [[each.message_id for each in step] for step in cut]
-
-
-def test_events_of_one_export_in_a_row_are_one_step() -> None:
-    assert steps(("a1", "A", "x"), ("a2", "A", "x"), ("b1", "B", "y")) == [["a1", "a2", "b1"]]
-
-
-def test_another_export_of_the_group_waits_for_the_one_before() -> None:
-    assert steps(("a1", "A", "x"), ("a2", "A", "y"), ("a3", "A", "x"), ("b1", "B", "z")) == [
-        ["a1", "b1"],
-        ["a2"],
-        ["a3"],
-    ]
-
-
-def test_what_is_no_event_has_a_step_of_its_own() -> None:
-    assert steps(("a1", "A", "x"), ("a2", "A", None), ("a3", "A", None), ("a4", "A", "x")) == [
-        ["a1"],
-        ["a2"],
-        ["a3"],
-        ["a4"],
-    ]
-
-
-@given(st.lists(st.tuples(st.sampled_from("AB"), st.sampled_from(["x", "y", None])), max_size=12))
-def test_steps_keep_the_order_of_each_group_and_lose_nothing(arrived: list[tuple[str, str | None]]) -> None:
-    named = [(f"m{number}", group, export) for number, (group, export) in enumerate(arrived)]
-    cut = steps(*named)
-    group_of = {name: group for name, group, _ in named}
-    for group in "AB":
-        in_steps = [name for step in cut for name in step if group_of[name] == group]
-        assert in_steps == [name for name, its_group, _ in named if its_group == group]
-    export_of = {name: export for name, _, export in named}
-    for step in cut:
-        for group in "AB":
-            assert len({export_of[name] for name in step if group_of[name] == group}) <= 1

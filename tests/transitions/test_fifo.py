@@ -4,9 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from processor.localaws.embedded_aws import EmbeddedAws
+from processor.transitions.fifo import waves
 from tests.handlers.making import body, item, text_at
-from tests.transitions.rig import service_error
+from tests.transitions.rig import message, service_error
 from tests.transitions.running import running
 from tests.transitions.test_pipeline import AT_ONCE
 from tests.waiting import eventually
@@ -128,3 +132,45 @@ def test_a_copy_that_the_dead_letter_queue_does_not_take_keeps_the_group_waiting
         service.wait_until_empty()
         assert service.item("x") is not None
         assert [copy["body"] for copy in service.dead()] == ["poison"]
+
+
+def waves_of(*arrived: tuple[str, str, str | None]) -> list[list[str]]:
+    """The waves, by message, of a batch of (message, group, export)."""
+    made = [message("{}", message_id=name, group_id=group) for name, group, _ in arrived]
+    cut = waves(made, {name: export for name, _, export in arrived if export is not None})
+    return [[each.message_id for each in wave] for wave in cut]
+
+
+def test_events_of_one_export_in_a_row_are_one_wave() -> None:
+    assert waves_of(("a1", "A", "x"), ("a2", "A", "x"), ("b1", "B", "y")) == [["a1", "a2", "b1"]]
+
+
+def test_another_export_of_the_group_waits_for_the_one_before() -> None:
+    assert waves_of(("a1", "A", "x"), ("a2", "A", "y"), ("a3", "A", "x"), ("b1", "B", "z")) == [
+        ["a1", "b1"],
+        ["a2"],
+        ["a3"],
+    ]
+
+
+def test_a_body_without_an_event_is_a_wave_by_itself() -> None:
+    assert waves_of(("a1", "A", "x"), ("a2", "A", None), ("a3", "A", None), ("a4", "A", "x")) == [
+        ["a1"],
+        ["a2"],
+        ["a3"],
+        ["a4"],
+    ]
+
+
+@given(st.lists(st.tuples(st.sampled_from("AB"), st.sampled_from(["x", "y", None])), max_size=12))
+def test_waves_keep_the_order_of_each_group_and_lose_nothing(arrived: list[tuple[str, str | None]]) -> None:
+    named = [(f"m{number}", group, export) for number, (group, export) in enumerate(arrived)]
+    cut = waves_of(*named)
+    group_of = {name: group for name, group, _ in named}
+    for group in "AB":
+        in_waves = [name for wave in cut for name in wave if group_of[name] == group]
+        assert in_waves == [name for name, its_group, _ in named if its_group == group]
+    export_of = {name: export for name, _, export in named}
+    for wave in cut:
+        for group in "AB":
+            assert len({export_of[name] for name in wave if group_of[name] == group}) <= 1

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handlers.transitions import Outcome
-from processor.transitions.messages import EventResult
+from processor.transitions.results import EventResult
 from tests.handlers.making import SIGNED_URL, TTL_SECONDS, at, body, item, text_at
 from tests.transitions.rig import Clock, ModelDynamoDb, applier_on, deliver, delivery, settle, timeout
 

@@ -15,7 +15,7 @@ from processor.observability.health import Diagnosis, check
 from processor.observability.metrics import Metric
 from processor.settings import AwsSettings
 from tests.handlers.making import body, item, text_at
-from tests.transitions.rig import service_error, timeout
+from tests.transitions.rig import counted, service_error, timeout
 from tests.transitions.running import Hook, Running, running
 from tests.transitions.test_pipeline import AT_ONCE, without_waiting
 from tests.waiting import eventually
@@ -53,15 +53,6 @@ def bodies_of(number: int) -> list[str]:
     return [body(requestId=f"r{index}", createdAt=CREATED_AT) for index in range(number)]
 
 
-@pytest.fixture
-def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Outages of tests are short, so the pauses between probes are."""
-    monkeypatch.setattr("processor.transitions.circuit_breaker.FIRST_PAUSE_SECONDS", 0.05)
-    monkeypatch.setattr("processor.transitions.circuit_breaker.MAX_PAUSE_SECONDS", 0.2)
-    monkeypatch.setattr("processor.transitions.circuit_breaker._LOOK_SECONDS", 0.05)
-    monkeypatch.setattr("processor.transitions.receiver.FIRST_BACK_OFF_SECONDS", 0.05)
-
-
 def health_of(service: Running) -> Diagnosis:
     """What a health check would say now."""
     service.health.write()
@@ -74,7 +65,6 @@ def nobody_receives_while_probes_go_on(service: Running, outage: Switch) -> bool
     return service.operations()["receive_message"] == received
 
 
-@pytest.mark.usefixtures("short_pauses")
 @pytest.mark.parametrize("error", OUTAGES.values(), ids=OUTAGES)
 def test_while_the_table_is_down_nothing_is_received_and_then_everything_is_applied(
     embedded_aws: EmbeddedAws, tmp_path: Path, error: Exception
@@ -88,7 +78,7 @@ def test_while_the_table_is_down_nothing_is_received_and_then_everything_is_appl
         settings={"EXPORT_RECEIVERS": "3"},
         max_receive_count=4,
     ) as service:
-        eventually(lambda: service.metrics._states[Metric.STORE_PAUSED] == 1)
+        eventually(lambda: counted(service.metrics, Metric.STORE_PAUSED) == 1)
         eventually(lambda: nobody_receives_while_probes_go_on(service, outage), 20)
         assert service.left() == 30
         outage.on = False
@@ -117,9 +107,7 @@ def test_one_item_that_dynamodb_refuses_never_pauses_polling(
 # Receiving
 
 
-def test_receives_that_fail_are_repeated_and_lose_nothing(
-    embedded_aws: EmbeddedAws, tmp_path: Path, short_pauses: None
-) -> None:
+def test_receives_that_fail_are_repeated_and_lose_nothing(embedded_aws: EmbeddedAws, tmp_path: Path) -> None:
     errors: list[Exception] = [
         REFUSED,
         timeout(),
@@ -143,7 +131,7 @@ def test_receives_that_fail_are_repeated_and_lose_nothing(
 
 
 def test_a_queue_that_vanishes_and_comes_back_is_only_waited_for(
-    embedded_aws: EmbeddedAws, tmp_path: Path, short_pauses: None
+    embedded_aws: EmbeddedAws, tmp_path: Path
 ) -> None:
     gone = Switch(service_error("AWS.SimpleQueueService.NonExistentQueue"), on=False)
     with running(embedded_aws, tmp_path, bodies=bodies_of(1), hooks={"receive_message": gone}) as service:
@@ -211,10 +199,9 @@ def test_a_delete_that_fails_for_two_of_ten_is_repeated_for_those_two(
     ids=["calls fail", "no answers", "all entries fail"],
 )
 def test_while_no_delete_works_the_service_goes_on_and_then_recovers(
-    embedded_aws: EmbeddedAws, tmp_path: Path, hook: Any, monkeypatch: pytest.MonkeyPatch
+    embedded_aws: EmbeddedAws, tmp_path: Path, hook: Any
 ) -> None:
     """Applied events come back as duplicates; new ones are applied all the time; no receiver is stuck."""
-    monkeypatch.setattr("processor.transitions.event_queue._TRY_AGAIN_SECONDS", 0.01)
     hooks: dict[str, Hook] = {"delete_message_batch": hook}
     with running(
         embedded_aws, tmp_path, bodies=bodies_of(10), hooks=hooks, settings={"EXPORT_RECEIVERS": "2"},
@@ -295,9 +282,8 @@ def test_a_message_is_deleted_only_after_the_dead_letter_queue_took_its_copy(
 
 
 def test_a_copy_whose_original_could_not_be_deleted_appears_again_with_the_same_source(
-    embedded_aws: EmbeddedAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    embedded_aws: EmbeddedAws, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("processor.transitions.event_queue._TRY_AGAIN_SECONDS", 0.01)
     hooks: dict[str, Hook] = {"delete_message_batch": Switch(timeout())}
     with running(
         embedded_aws, tmp_path, bodies=["poison"], hooks=hooks, before=shorten_visibility

@@ -275,12 +275,12 @@ def test_a_message_that_breaks_the_decoder_is_dead_lettered_and_no_thread_dies(
 
 def test_stop_and_join_may_come_before_start_and_twice(embedded_aws: EmbeddedAws, tmp_path: Path) -> None:
     never_started = Running(embedded_aws, tmp_path, {}, {}, {})
-    assert never_started.pipeline.join()
+    assert never_started.pipeline.join().clean
     assert never_started.stop()
     assert never_started.stop()
     never_started.pipeline.start(threading.Event())
     never_started.send(body())
-    assert never_started.pipeline.join()
+    assert never_started.pipeline.join().clean
     assert never_started.left() == 1, "what is stopped before it starts receives nothing"
     with running(embedded_aws, tmp_path) as service:
         assert service.stop()

@@ -10,12 +10,18 @@ from handlers.transitions import Outcome
 from processor.aws.clients import CONNECT_SECONDS, SETTLE_CALL_SECONDS, WRITE_ANSWER_SECONDS
 from processor.aws.errors import AwsError, Misconfigured, NotFound, Transient
 from processor.observability.metrics import Metric, Metrics
-from processor.transitions.messages import EventResult, Message, SettlementPlan
-from processor.transitions.receiver import MAX_BACK_OFF_SECONDS, QueueUnusable, Receiver
+from processor.transitions.applier import Applied
+from processor.transitions.handling import BatchHandler
+from processor.transitions.messages import Message
+from processor.transitions.receiver import QueueUnusable, Receiver
+from processor.transitions.results import EventResult
+from processor.transitions.settlement import SettlementPlan
+from processor.transitions.timing import Clocks, Timing
 from tests.handlers.making import body
-from tests.transitions.rig import Clock, message
+from tests.transitions.rig import Clock, counted, message
 
 VISIBILITY_SECONDS = 120
+MOST_SECONDS = Timing().receive_back_off_most_seconds
 
 
 class World:
@@ -35,32 +41,41 @@ class World:
         self.released: list[Message] = []
         self.left: list[Message] = []
         self.retry: set[str] = set()
-        self.closed = False
-        self.is_open = True
+        self.is_tripped = False
         self.outage: AwsError | None = None
         self.reports: list[str | None] = []
         self.results: list[EventResult] = []
-        self.untils: list[float] = []
-        self.giving_back_first: list[bool] = []
+        self.settle_deadlines: list[float] = []
+        self.release_first: list[bool] = []
         self.receive_takes = 0.0
-        self.beats = 0
-        collaborators: Any = self
+        parts: Any = self
+        clocks = Clocks(Clock(), lambda: self.now)
         self.receiver = Receiver(
-            queue=collaborators,
-            applier=collaborators,
-            settlement=collaborators,
-            breaker=collaborators,
+            queue=parts,
+            handler=BatchHandler(
+                applier=parts,
+                settlement=parts,
+                breaker=parts,
+                metrics=self.metrics,
+                clocks=clocks,
+                abandon=self.abandon,
+                fifo=fifo,
+            ),
+            breaker=parts,
             metrics=self.metrics,
-            heartbeat=collaborators,
             report=self.reports.append,
-            clock=Clock(),
+            clocks=clocks,
+            timing=Timing(),
             stop=self.stop,
-            abandon=self.abandon,
             poll_seconds=20,
             visibility_seconds=VISIBILITY_SECONDS,
-            fifo=fifo,
-            monotonic=lambda: self.now,
         )
+
+    def run(self) -> None:
+        """Takes steps until the receiver has ended."""
+        while (wait := self.receiver.step()) is not None:
+            self.waits += [wait] if wait else []
+            self.now += wait
 
     # the queue
 
@@ -77,50 +92,42 @@ class World:
 
     # the applier
 
-    def apply(self, deliveries: Iterable[Any], deadline: float) -> tuple[list[EventResult], AwsError | None]:
+    def apply(self, deliveries: Iterable[Any], deadline: float) -> Applied:
         pairs = list(deliveries)
         self.applied.append([each for each, _ in pairs])
         self.deadlines.append(deadline)
         self.now += self.apply_takes
-        return [
+        results = [
             EventResult(each, Outcome.RETRY if each.message_id in self.retry else Outcome.APPLIED, event)
             for each, event in pairs
-        ], self.outage
+        ]
+        return Applied(results, self.outage)
 
     # the settlement
 
-    def dead_letter(self, results: list[EventResult], until: float) -> SettlementPlan:
+    def plan(self, results: list[EventResult], deadline: float) -> SettlementPlan:
         self.results += results
-        self.untils.append(until)
+        self.settle_deadlines.append(deadline)
         return SettlementPlan(
-            durable=[each.message for each in results if each.outcome is not Outcome.RETRY],
-            left=[each.message for each in results if each.outcome is Outcome.RETRY and not each.untried],
-            untried=[each.message for each in results if each.untried],
+            delete=[each.message for each in results if each.outcome is not Outcome.RETRY],
+            back_off=[each.message for each in results if each.outcome is Outcome.RETRY and not each.untried],
+            release=[each.message for each in results if each.untried],
         )
 
-    def settle(self, settled: SettlementPlan, until: float, *, giving_back_first: bool) -> None:
-        self.deleted += settled.durable
-        self.left += settled.left
-        self.released += settled.untried
-        self.untils.append(until)
-        self.giving_back_first.append(giving_back_first)
+    def carry_out(self, plan: SettlementPlan, deadline: float, *, release_first: bool) -> None:
+        self.deleted += plan.delete
+        self.left += plan.back_off
+        self.released += plan.release
+        self.settle_deadlines.append(deadline)
+        self.release_first.append(release_first)
 
-    # the breaker and the heartbeat
+    # the breaker
 
-    def wait_until_open(self, stop: threading.Event, heartbeat: Any) -> None:
-        """Always open."""
+    def pause(self) -> float:
+        return 0.0
 
-    def beat(self) -> None:
-        self.beats += 1
-
-    def wait(self, event: threading.Event, seconds: float) -> bool:
-        self.waits.append(seconds)
-        return event.is_set()
-
-    def close(self, outage: AwsError | None = None) -> None:
-        """Of the breaker with an error, of the heartbeat without one."""
-        self.closed = outage is None
-        self.is_open = self.is_open and outage is None
+    def trip(self, error: AwsError) -> None:
+        self.is_tripped = True
 
 
 def page(number: int = 10, **changes: Any) -> list[Message]:
@@ -133,29 +140,27 @@ def unreachable() -> Transient:
 
 def test_failed_receives_back_off_with_jitter_and_a_good_one_resets_it() -> None:
     world = World(*[unreachable() for _ in range(5)], page(1), unreachable())
-    world.receiver.run()
+    world.run()
     wholes = [0.5, 1, 2, 4, 8, 0.5]
     assert len(world.waits) == 6
     for waited, whole in zip(world.waits, wholes, strict=True):
         assert whole / 2 <= waited <= whole
-    assert world.metrics._counts[Metric.RECEIVE_ERRORS] == 6
+    assert counted(world.metrics, Metric.RECEIVE_ERRORS) == 6
     assert len(world.deleted) == 1
-    assert world.closed
 
 
 def test_an_empty_receive_resets_the_back_off_too() -> None:
     world = World(unreachable(), unreachable(), [], unreachable())
-    world.receiver.run()
+    world.run()
     assert world.waits[2] <= 0.5
 
 
 def test_no_number_of_failures_ends_the_loop_and_no_wait_is_longer_than_half_a_minute() -> None:
     world = World(*[unreachable() for _ in range(500)])
-    world.receiver.run()
+    world.run()
     assert len(world.waits) == 500
-    assert MAX_BACK_OFF_SECONDS / 2 <= max(world.waits) <= MAX_BACK_OFF_SECONDS
-    assert min(world.waits[10:]) >= MAX_BACK_OFF_SECONDS / 2
-    assert world.beats >= 500
+    assert MOST_SECONDS / 2 <= max(world.waits) <= MOST_SECONDS
+    assert min(world.waits[10:]) >= MOST_SECONDS / 2
 
 
 @pytest.mark.parametrize(
@@ -167,33 +172,33 @@ def test_a_queue_that_refuses_every_receive_from_the_start_ends_the_service_with
 ) -> None:
     world = World(*[error] * 100)
     with pytest.raises(QueueUnusable, match=r"^the event queue refuses to be read \(ReceiveMessage: \w+\)"):
-        world.receiver.run()
+        world.run()
     assert len(world.asked) == 5
 
 
 def test_a_queue_that_refuses_later_is_waited_for() -> None:
     world = World([], *[Misconfigured("ReceiveMessage", "AccessDenied")] * 50, page(1))
-    world.receiver.run()
+    world.run()
     assert len(world.deleted) == 1
 
 
 def test_full_pages_are_followed_without_waiting_up_to_fifty_messages() -> None:
     world = World(*[page() for _ in range(6)], page(4))
-    world.receiver.run()
+    world.run()
     assert world.asked == [20, 0, 0, 0, 0, 20, 0, 20]
     assert [len(batch) for batch in world.applied] == [50, 14]
 
 
 def test_a_page_that_is_not_full_is_handled_at_once() -> None:
     world = World(page(9), page(10), page(0))
-    world.receiver.run()
+    world.run()
     assert world.asked == [20, 20, 0, 20]
     assert [len(batch) for batch in world.applied] == [9, 10]
 
 
 def test_an_error_while_filling_up_keeps_what_is_in_hand() -> None:
     world = World(page(), unreachable(), page(1))
-    world.receiver.run()
+    world.run()
     assert [len(batch) for batch in world.applied] == [10, 1]
     assert len(world.deleted) == 11
     assert world.waits == []
@@ -201,7 +206,7 @@ def test_an_error_while_filling_up_keeps_what_is_in_hand() -> None:
 
 def test_an_idle_receiver_asks_once_a_long_poll() -> None:
     world = World(*[[] for _ in range(180)])  # an hour
-    world.receiver.run()
+    world.run()
     assert set(world.asked) == {20}
     assert world.waits == []
 
@@ -209,7 +214,7 @@ def test_an_idle_receiver_asks_once_a_long_poll() -> None:
 def test_slow_cycles_ask_for_less_and_fast_ones_for_more_again() -> None:
     world = World(*[page() for _ in range(5 + 5 + 5)])
     world.apply_takes = VISIBILITY_SECONDS / 3
-    world.receiver.run()
+    world.run()
     sizes = [len(batch) for batch in world.applied]
     assert sizes[0] == 50
     assert sizes == sorted(sizes, reverse=True)
@@ -217,7 +222,7 @@ def test_slow_cycles_ask_for_less_and_fast_ones_for_more_again() -> None:
     world.stop.clear()
     world.apply_takes, world.applied = 0.0, []
     world.answers = [page() for _ in range(5 * 8)]
-    world.receiver.run()
+    world.run()
     sizes = [len(batch) for batch in world.applied]
     assert sizes[:-1] == sorted(sizes[:-1])
     assert sizes.count(50) > 3
@@ -227,12 +232,12 @@ def test_the_deadline_of_a_batch_lies_within_the_visibility_timeout_of_its_first
     """A write that begins just before it may hang, and then settling still has time for a call."""
     world = World(page(), page(), page(1))
     world.now, world.receive_takes = 1_000.0, 10.0
-    world.receiver.run()
+    world.run()
     [deadline] = world.deadlines
     visible_at = 1_000 + VISIBILITY_SECONDS
     written_by = deadline + CONNECT_SECONDS + WRITE_ANSWER_SECONDS
-    for until in world.untils:
-        assert written_by < until <= visible_at - SETTLE_CALL_SECONDS
+    for settle_deadline in world.settle_deadlines:
+        assert written_by < settle_deadline <= visible_at - SETTLE_CALL_SECONDS
     assert deadline > 1_000 + VISIBILITY_SECONDS / 2
 
 
@@ -241,11 +246,11 @@ def test_what_the_polls_that_were_open_bring_while_the_table_is_down_is_backed_o
     original = world.receive
 
     def close_meanwhile(wait_seconds: int) -> list[Message]:
-        world.is_open = False  # another thread's write has failed
+        world.is_tripped = True  # another thread's write has failed
         return original(wait_seconds)
 
     world.receive = close_meanwhile  # type: ignore[method-assign] # the table fails while the poll is open
-    world.receiver.run()
+    world.run()
     assert world.asked == [20, 20], "a full page, and yet no further one"
     assert (world.applied, world.deleted, world.released) == ([], [], [])
     assert len(world.left) == 10
@@ -255,21 +260,21 @@ def test_what_the_polls_that_were_open_bring_while_the_table_is_down_is_backed_o
 def test_while_the_table_is_down_what_is_no_event_is_dead_lettered_as_invalid_all_the_same() -> None:
     no_json, event = message("no JSON", receive_count=60), message(body(), receive_count=60)
     world = World([no_json, event])
-    world.is_open = False
-    world.receiver.run()
-    assert [(result.message, result.outcome) for result in world.results] == [
-        (no_json, Outcome.INVALID),
-        (event, Outcome.RETRY),
-    ]
-    assert world.results[0].reason == "the body must be JSON"
+    world.is_tripped = True
+    world.run()
+    results = {result.message.message_id: result for result in world.results}
+    assert len(results) == 2
+    invalid = results[no_json.message_id]
+    assert (invalid.outcome, invalid.reason) == (Outcome.INVALID, "the body must be JSON")
+    assert results[event.message_id].outcome is Outcome.RETRY
     assert (world.applied, world.deleted, world.left) == ([], [no_json], [event])
 
 
 def test_on_fifo_what_is_no_event_does_not_overtake_what_waits_for_the_table() -> None:
     before, event, after = (message(text, group_id="g") for text in ("no JSON", body(), "no JSON"))
     world = World([before, event, after], fifo=True)
-    world.is_open = False
-    world.receiver.run()
+    world.is_tripped = True
+    world.run()
     assert (world.deleted, world.left) == ([before], [event, after])
 
 
@@ -277,24 +282,24 @@ def test_on_fifo_an_outage_ends_the_writes_of_a_batch() -> None:
     messages = [message(body(requestId=f"r{index}"), group_id="g") for index in range(3)]
     world = World(messages, fifo=True)
     world.outage = Transient("UpdateItem", "InternalServerError")
-    world.receiver.run()
+    world.run()
     assert [len(batch) for batch in world.applied] == [1]
     assert set(world.left) == set(messages[1:])
 
 
 def test_the_queue_is_reported_as_degraded_while_receives_fail() -> None:
     world = World(unreachable(), unreachable(), [], [])
-    world.receiver.run()
+    world.run()
     assert world.reports == ["ReceiveMessage: EndpointConnectionError"] * 2 + [None]
 
 
 def test_what_a_drain_finds_in_hand_after_its_time_is_released_untouched() -> None:
     world = World(page())
     world.abandon.set()
-    world.receiver.run()
+    world.run()
     assert (world.applied, world.deleted, world.left) == ([], [], [])
     assert len(world.released) == 10
-    assert world.giving_back_first == [True]
+    assert world.release_first == [True]
     assert {result.reason for result in world.results} == {"there was no time left to try the write"}
 
 
@@ -307,17 +312,17 @@ def test_what_a_poll_returns_after_the_stop_is_still_handled() -> None:
         return original(wait_seconds)
 
     world.receive = stop_meanwhile  # type: ignore[method-assign] # the signal comes while the poll is open
-    world.receiver.run()
+    world.run()
     assert world.asked == [20], "no further page is asked for"
     assert len(world.deleted) == 10
-    assert world.giving_back_first == [False]
+    assert world.release_first == [False]
 
 
 def test_on_fifo_a_batch_that_would_outlive_the_visibility_timeout_gives_up_what_it_has_not_started() -> None:
     messages = [message(body(requestId=f"r{index}"), group_id="g") for index in range(5)]
     world = World(messages, fifo=True)
     world.apply_takes = 50.0
-    world.receiver.run()
+    world.run()
     assert [len(batch) for batch in world.applied] == [1, 1, 1]
     assert world.deleted == messages[:3]
     assert world.released == messages[3:]
@@ -328,7 +333,7 @@ def test_on_fifo_what_comes_after_a_message_that_was_left_is_not_acted_on() -> N
     group_b = [message(body(requestId=f"b{index}"), group_id="B") for index in range(3)]
     world = World([*group_a, *group_b], fifo=True)
     world.retry = {group_a[1].message_id}
-    world.receiver.run()
+    world.run()
     assert set(world.deleted) == {group_a[0], *group_b}
     assert set(world.left) == set(group_a[1:])
     assert world.released == []
@@ -342,7 +347,7 @@ def test_on_fifo_what_follows_a_message_that_was_left_stays_although_it_was_fold
     other = message(body(requestId="y"), group_id="h")
     world = World([first, second, other, third], fifo=True)
     world.retry = {second.message_id}
-    world.receiver.run()
+    world.run()
     assert set(world.deleted) == {first, other}
     assert set(world.left) == {second, third}
 
@@ -351,6 +356,6 @@ def test_on_a_standard_queue_a_message_that_is_left_holds_up_nobody() -> None:
     messages = page(4, group_id="fair queues have groups too")
     world = World(messages)
     world.retry = {messages[0].message_id}
-    world.receiver.run()
+    world.run()
     assert world.left == messages[:1]
     assert world.deleted == messages[1:]

@@ -12,9 +12,9 @@ from processor.aws.sqs import BatchResult
 from processor.dead_letters import DeadLetter
 from processor.observability.metrics import Metrics
 from processor.transitions.event_queue import GivenBack
-from processor.transitions.messages import EventResult, Message, SettlementPlan
-from processor.transitions.results import paused, retry
-from processor.transitions.settlement import Settlement
+from processor.transitions.messages import Message
+from processor.transitions.results import EventResult, paused, retry
+from processor.transitions.settlement import Settlement, SettlementPlan
 from processor.transitions.status_table import NotTried
 from tests.handlers.making import at, body
 from tests.transitions.rig import message
@@ -32,7 +32,9 @@ class World:
         self.calls: list[tuple[str, Any]] = []
         self.letters: list[DeadLetter] = []
         collaborators: Any = self
-        self.settlement = Settlement(collaborators, collaborators, Metrics(), LAST_RECEIVE)
+        self.settlement = Settlement(
+            collaborators, collaborators, Metrics(), LAST_RECEIVE, lambda seconds: seconds
+        )
 
     def send(self, letters: Sequence[DeadLetter], until: float) -> BatchResult:
         assert until == UNTIL
@@ -69,9 +71,9 @@ def test_a_write_that_failed_is_backed_off_and_one_that_was_not_tried_goes_back_
     failed, untried = message("{}", receive_count=5), message("{}", receive_count=5)
     results = [retry(failed, EVENT, TIMED_OUT), retry(untried, EVENT, OUT_OF_TIME)]
     assert [result.reason for result in results] == [NO_ANSWER, NO_TIME]
-    settled = world.settlement.dead_letter(results, UNTIL)
-    assert settled == SettlementPlan(left=[failed], untried=[untried])
-    world.settlement.settle(settled, UNTIL, giving_back_first=False)
+    plan = world.settlement.plan(results, UNTIL)
+    assert plan == SettlementPlan(back_off=[failed], release=[untried])
+    world.settlement.carry_out(plan, UNTIL, release_first=False)
     [_, (_, pairs)] = world.calls
     seconds = dict(pairs)
     assert seconds[untried] == 0
@@ -102,8 +104,8 @@ def test_a_write_that_failed_is_backed_off_and_one_that_was_not_tried_goes_back_
 def test_at_the_last_receive_a_message_is_dead_lettered_with_its_reason_and_an_operator_hears_of_it(
     world: World, result: EventResult, outcome: str, reason: str, logged: list[Any]
 ) -> None:
-    settled = world.settlement.dead_letter([result], UNTIL)
-    assert settled == SettlementPlan(durable=[result.message])
+    plan = world.settlement.plan([result], UNTIL)
+    assert plan == SettlementPlan(delete=[result.message])
     [letter] = world.letters
     assert (letter.outcome, letter.reason) == (outcome, reason)
     [line] = logged
@@ -113,26 +115,26 @@ def test_at_the_last_receive_a_message_is_dead_lettered_with_its_reason_and_an_o
 def test_before_the_last_receive_the_log_tells_it_only_to_those_who_ask(
     world: World, logged: list[Any]
 ) -> None:
-    world.settlement.dead_letter([retry(message("{}", receive_count=59), EVENT, TIMED_OUT)], UNTIL)
+    world.settlement.plan([retry(message("{}", receive_count=59), EVENT, TIMED_OUT)], UNTIL)
     assert [line["log_level"] for line in logged] == ["debug"]
 
 
 def test_a_drain_s_last_seconds_give_back_first(world: World) -> None:
-    settled = SettlementPlan(durable=[message("{}")], left=[message("{}")], untried=[message("{}")])
-    world.settlement.settle(settled, UNTIL, giving_back_first=True)
+    plan = SettlementPlan(delete=[message("{}")], back_off=[message("{}")], release=[message("{}")])
+    world.settlement.carry_out(plan, UNTIL, release_first=True)
     assert [name for name, _ in world.calls] == ["make_visible", "delete"]
     world.calls.clear()
-    world.settlement.settle(settled, UNTIL, giving_back_first=False)
+    world.settlement.carry_out(plan, UNTIL, release_first=False)
     assert [name for name, _ in world.calls] == ["delete", "make_visible"]
 
 
 def test_a_drain_s_last_seconds_wait_for_a_silent_queue_once(world: World) -> None:
     world.silent = True
-    settled = SettlementPlan(durable=[message("{}")], untried=[message("{}")])
-    world.settlement.settle(settled, UNTIL, giving_back_first=True)
+    plan = SettlementPlan(delete=[message("{}")], release=[message("{}")])
+    world.settlement.carry_out(plan, UNTIL, release_first=True)
     assert [name for name, _ in world.calls] == ["make_visible"]
     world.calls.clear()
-    world.settlement.settle(SettlementPlan(durable=[message("{}")]), UNTIL, giving_back_first=True)
+    world.settlement.carry_out(SettlementPlan(delete=[message("{}")]), UNTIL, release_first=True)
     assert [name for name, _ in world.calls] == ["delete"]
 
 
@@ -140,7 +142,7 @@ def test_a_drain_s_last_seconds_delete_although_giving_back_is_refused(
     world: World, logged: list[Any]
 ) -> None:
     world.refuses = True
-    settled = SettlementPlan(durable=[message("{}")], untried=[message("{}")])
-    world.settlement.settle(settled, UNTIL, giving_back_first=True)
-    assert world.calls[1:] == [("delete", settled.durable)]
+    plan = SettlementPlan(delete=[message("{}")], release=[message("{}")])
+    world.settlement.carry_out(plan, UNTIL, release_first=True)
+    assert world.calls[1:] == [("delete", plan.delete)]
     assert [line["event"] for line in logged] == ["release_failed"]

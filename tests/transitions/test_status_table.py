@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from processor.aws.errors import Misconfigured, NotFound, Rejected, Transient
-from processor.transitions.status_table import Failed, Late, Refused, StatusTable, Written
+from processor.transitions.status_table import Failed, Late, Refused, Written
 from tests.handlers.making import SIGNED_URL, at, item, text_at
 from tests.resources import fresh_name
-from tests.transitions.rig import FAR_DEADLINE, Clock, NoWaiting, service_error, timeout
+from tests.transitions.rig import FAR_DEADLINE, Clock, service_error, status_table_on, timeout
 from tests.transitions.stores import Faulty, Store, change, table_on
 
 CREATED_AT = text_at(0)
@@ -134,13 +134,7 @@ def test_what_no_second_try_can_help_is_answered_at_once(
 def test_after_the_deadline_nothing_is_tried_again(store: Store, clock: Clock, lasting: float) -> None:
     """A write that is not answered takes five seconds; the deadline is in seven."""
     client = Faulty(store.client, *[("before", timeout())] * 9)
-    table = StatusTable(
-        client,  # type: ignore[arg-type] # a double
-        store.table,
-        clock,
-        NoWaiting(),
-        lambda: lasting * len(client.calls),
-    )
+    table = status_table_on(client, store.table, clock, monotonic=lambda: lasting * len(client.calls))
     assert isinstance(table.write(change(), 7.0), Failed)
     assert client.calls == ["update_item"] * 2
     client.calls.clear()
@@ -152,14 +146,14 @@ def test_once_a_drain_ends_nothing_is_tried_again(store: Store, clock: Clock) ->
     abandon = threading.Event()
     abandon.set()
     client = Faulty(store.client, ("before", timeout()))
-    table = StatusTable(client, store.table, clock, abandon)  # type: ignore[arg-type] # a double
+    table = status_table_on(client, store.table, clock, abandon=abandon)
     assert isinstance(table.write(change()), Failed)
     assert client.calls == ["update_item"]
     assert not table.has_time(FAR_DEADLINE)
 
 
 def test_a_missing_table_is_not_found(store: Store, clock: Clock) -> None:
-    table = StatusTable(store.client, fresh_name("no-such-table"), clock, NoWaiting())
+    table = status_table_on(store.client, fresh_name("no-such-table"), clock)
     answer = table.write(change())
     assert isinstance(answer, Failed)
     assert isinstance(answer.error, NotFound)

@@ -15,6 +15,7 @@ from processor.cli.session import retry
 from processor.observability.metrics import Metrics
 from processor.transitions.event_queue import EventQueue
 from processor.transitions.messages import Message
+from processor.transitions.timing import Clocks, Timing
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
@@ -44,7 +45,13 @@ class Browser:
         self._url = url
         self._limit = limit
         self._queue = EventQueue(
-            receiving=client, settling=client, url=url, abandon=Event(), metrics=Metrics()
+            receiving=client,
+            settling=client,
+            url=url,
+            abandon=Event(),
+            metrics=Metrics(),
+            clocks=Clocks(),
+            timing=Timing(),
         )
         self._held: dict[str, Message] = {}
         self._seen: set[str] = set()
