@@ -15,8 +15,8 @@ from processor.localaws.clients import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
 from processor.localaws.embedded_aws import EmbeddedAws, isolated_environment
 from tests.faults.checker import Delivered, Observed, check
 from tests.faults.expected import Sent
-from tests.faults.task import Task
 from tests.resources import ClientFactory, audit_stream, leases_table, queue_pair, status_table
+from tests.support.service import ServiceProcess
 from tests.waiting import eventually
 
 TTL_SECONDS = 20
@@ -55,14 +55,10 @@ def settings(
 
 
 @pytest.fixture
-def task(settings: dict[str, str], tmp_path: Path) -> Iterator[Task]:
+def task(settings: dict[str, str], tmp_path: Path) -> Iterator[ServiceProcess]:
     """The running service."""
-    home = tmp_path / "task"
-    home.mkdir()
-    task = Task("task", ["processor", "run"], settings, home)
-    yield task
-    if task.is_running:
-        task.kill()
+    with ServiceProcess(settings, tmp_path / "task") as service:
+        yield service
 
 
 def events(now: datetime) -> list[dict[str, Any]]:
@@ -108,9 +104,9 @@ def audit_of_kinesis(settings: dict[str, str], folder: Path) -> list[Delivered]:
 
 
 def test_every_export_that_dynamodb_expires_is_audited_in_both_sinks(
-    settings: dict[str, str], task: Task, clients: Callable[[str], ClientFactory], tmp_path: Path
+    settings: dict[str, str], task: ServiceProcess, clients: Callable[[str], ClientFactory], tmp_path: Path
 ) -> None:
-    eventually(task.is_up, 60)
+    task.wait_for("service_started")
     sent = published(events(datetime.now(UTC)), settings, tmp_path)
     dynamodb = clients(settings["AWS_ENDPOINT_URL_DYNAMODB"])("dynamodb")
     sqs = clients(settings["AWS_ENDPOINT_URL_SQS"])("sqs")
@@ -151,8 +147,7 @@ def test_every_export_that_dynamodb_expires_is_audited_in_both_sinks(
         return len(log) >= EXPORTS
 
     eventually(audited, 30)
-    task.ask_to_stop()
-    assert task.exit_status(20) == 0
+    assert task.stop()[0] == 0
     audit = log + audit_of_kinesis(settings, tmp_path)
     report = check(sent, [], Observed(before, [], audit, SINKS), TTL_SECONDS)
     assert report.is_clean, report.details()

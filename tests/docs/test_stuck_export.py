@@ -14,6 +14,7 @@ import pytest
 from handlers.timestamps import format_timestamp
 from processor.localaws.embedded_aws import EmbeddedAws
 from tests.docs.markdown import fenced, read
+from tests.support.service import ServiceProcess
 from tests.waiting import eventually
 
 COMMANDS = fenced(read("docs/runbook.md"), "## An export seems stuck").splitlines()
@@ -63,14 +64,8 @@ class Operator:
 def operator(tmp_path: Path) -> Iterator[Operator]:
     with EmbeddedAws(ttl_seconds=TTL_SECONDS) as aws:
         found = Operator(aws, tmp_path)
-        with (
-            (tmp_path / "log").open("w") as log,
-            subprocess.Popen(
-                [sys.executable, "-m", "processor", "run"], env=found.environment, stdout=log, cwd=tmp_path
-            ) as service,
-        ):
+        with ServiceProcess(found.environment, tmp_path / "service"):
             yield found
-            service.terminate()
 
 
 def event(request_id: str, status: str, created: datetime) -> str:

@@ -19,9 +19,9 @@ import pytest
 from handlers.events import decode
 from handlers.export import Export, Status
 from processor.localaws.embedded_aws import EmbeddedAws, isolated_environment
-from tests.infra.service_process import running_service
 from tests.infra.tool_venvs import commands_of
 from tests.resources import drained_messages, item_of, queue_pair, status_table
+from tests.support.service import ServiceProcess
 from tests.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,14 +56,14 @@ def run_module(name: str, *arguments: str, environment: dict[str, str]) -> str:
 
 @pytest.mark.slow
 def test_every_way_of_sending_ends_in_the_table(
-    embedded_aws: EmbeddedAws, environment: dict[str, str]
+    embedded_aws: EmbeddedAws, environment: dict[str, str], tmp_path: Path
 ) -> None:
     blocks = [text for text in BLOCK.findall((ROOT / "examples" / "README.md").read_text()) if "ID=" in text]
     assert len(blocks) == 3
     script = PREAMBLE + "".join(f'{text}\necho "$ID"\n' for text in blocks)
     path = os.pathsep.join([str(Path(sys.executable).parent), str(commands_of("awscli")), "/usr/bin:/bin"])
     settings = isolated_environment() | environment
-    with running_service(settings, ("-m", "processor", "run", "--only", "transitions")) as service:
+    with ServiceProcess(settings, tmp_path, "--only", "transitions") as service:
         done = subprocess.run(
             ["sh", "-eu", "-c", script],
             cwd=ROOT,
@@ -83,9 +83,9 @@ def test_every_way_of_sending_ends_in_the_table(
             return {each: item["status"]["S"] for each, item in items.items() if item is not None}
 
         everywhere = dict.fromkeys(ids, "completed")
-        eventually(lambda: service.has_ended() or statuses() == everywhere, 30)
-        assert statuses() == everywhere, service.output()
-        assert service.stop() == 0
+        eventually(lambda: not service.is_running or statuses() == everywhere, 30)
+        assert statuses() == everywhere, service.last_words(10**6)
+        assert service.stop()[0] == 0
     assert drained_messages(embedded_aws.client, environment["SQS_EXPORT_EVENTS_DLQ_URL"]) == []
 
 

@@ -1,6 +1,8 @@
 """The tasks of a run: as many as wanted at any time, whatever happens to them."""
 
 import random
+import signal
+import subprocess
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -8,8 +10,7 @@ from typing import Any
 
 from tests.faults.checker import Delivered
 from tests.faults.schedule import Move
-from tests.faults.task import Task
-from tests.waiting import eventually
+from tests.support.service import ServiceProcess
 
 START_SECONDS = 60.0
 STOP_SECONDS = 25.0
@@ -30,10 +31,10 @@ class Fleet:
         self._environment = environment
         self._home = home
         self._dice = random.Random(seed)
-        self._tasks: list[Task] = []
-        self._all: list[Task] = []
-        self._stopping: dict[Task, float] = {}
-        self._paused: dict[Task, float] = {}
+        self._tasks: list[ServiceProcess] = []
+        self._all: list[ServiceProcess] = []
+        self._stopping: dict[ServiceProcess, float] = {}
+        self._paused: dict[ServiceProcess, float] = {}
         self._taken: set[tuple[int, str]] = set()
         self.problems: list[str] = []
         """Tasks that ended otherwise than they should have."""
@@ -41,7 +42,7 @@ class Fleet:
         """Tasks that ended before they were at work, which outages excuse."""
 
     @property
-    def tasks(self) -> tuple[Task, ...]:
+    def tasks(self) -> tuple[ServiceProcess, ...]:
         """Those that run, in order of their start."""
         return tuple(self._tasks)
 
@@ -54,7 +55,7 @@ class Fleet:
         """Starts all tasks; returns when they are at work."""
         self.tend()
         for task in self._tasks:
-            eventually(task.is_up, START_SECONDS)
+            task.wait_for("service_started", START_SECONDS)
 
     def do(self, move: Move, *, pause_seconds: float) -> None:
         """Does something to a task that is chosen by chance."""
@@ -67,10 +68,10 @@ class Fleet:
                 task.kill()
                 self._tasks.remove(task)
             case Move.PAUSE:
-                task.pause()
+                task.signal(signal.SIGSTOP)
                 self._paused[task] = time.monotonic() + pause_seconds
             case Move.TERMINATE:
-                task.ask_to_stop()
+                task.signal()
                 self._stopping[task] = time.monotonic() + STOP_SECONDS
                 self._tasks.remove(task)
             case _:
@@ -92,8 +93,7 @@ class Fleet:
                 self.problems.append(f"{task.name} ended by itself: {task.last_words()[-600:]}")
         while len(self._tasks) < self._size:
             home = self._home / f"task-{len(self._all)}"
-            home.mkdir()
-            task = Task(home.name, self._command, self._environment, home)
+            task = ServiceProcess(self._environment, home, command=self._command).start()
             self._tasks.append(task)
             self._all.append(task)
 
@@ -102,7 +102,7 @@ class Fleet:
         for task in list(self._paused):
             self._resume(task)
         for task in self._tasks:
-            task.ask_to_stop()
+            task.signal()
             self._stopping[task] = time.monotonic() + STOP_SECONDS
         self._tasks.clear()
         for task in list(self._stopping):
@@ -138,16 +138,19 @@ class Fleet:
         """The audit lines that tasks have written since the last call."""
         return logged_entries(self.new_lines())
 
-    def _resume(self, task: Task) -> None:
+    def _resume(self, task: ServiceProcess) -> None:
         del self._paused[task]
         if task.is_running:
-            task.resume()
+            task.signal(signal.SIGCONT)
 
-    def _note_end(self, task: Task) -> None:
-        status = task.exit_status(max(0.0, self._stopping.pop(task) - time.monotonic()))
-        if status is None:
+    def _note_end(self, task: ServiceProcess) -> None:
+        try:
+            status = task.process.wait(max(0.0, self._stopping.pop(task) - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            task.kill()
             self.problems.append(f"{task.name} did not end after SIGTERM: {task.last_words()[-600:]}")
-        elif status != 0 and task.has_started():
+            return
+        if status != 0 and task.has_started():
             self.problems.append(f"{task.name} ended with {status} after SIGTERM: {task.last_words()[-600:]}")
 
 

@@ -24,6 +24,7 @@ from botocore.config import Config
 from processor.localaws.embedded_aws import isolated_environment
 from tests.engines.ministack import ROOT_KEY, Ministack
 from tests.infra.cloudformation import INFRA
+from tests.infra.events import event
 from tests.infra.iam_account import (
     ACCOUNT_ID,
     NAMES,
@@ -34,7 +35,7 @@ from tests.infra.iam_account import (
     iam_account,
 )
 from tests.infra.policies import Policy, policy
-from tests.infra.service_process import event, running_service
+from tests.support.service import ServiceProcess
 from tests.waiting import eventually
 
 SQS_ARN = f"arn:aws:sqs:{REGION}:{ACCOUNT_ID}"
@@ -313,7 +314,9 @@ class TestWhatTheEmulatorDoesNotEnforce:
 
 
 @pytest.mark.slow
-def test_the_service_does_its_work_with_the_task_s_permissions(account: Account, task: Person) -> None:
+def test_the_service_does_its_work_with_the_task_s_permissions(
+    account: Account, task: Person, tmp_path: Path
+) -> None:
     sqs, dynamodb, kinesis = (account.root(name) for name in ("sqs", "dynamodb", "kinesis"))
     events, dead_letters = account.outputs["EventsQueueUrl"], account.outputs["DeadLetterQueueUrl"]
     for url in (events, dead_letters):
@@ -331,17 +334,17 @@ def test_the_service_does_its_work_with_the_task_s_permissions(account: Account,
         found: str | None = item.get("status", {}).get("S")
         return found
 
-    with running_service(environment) as service:
+    with ServiceProcess(environment, tmp_path) as service:
         for each in (event("x", "pending"), event("x", "processing"), event("y", "unheard-of")):
             sqs.send_message(QueueUrl=events, MessageBody=json.dumps(each))
-        eventually(lambda: service.has_ended() or status() == "processing", 60)
+        eventually(lambda: not service.is_running or status() == "processing", 60)
         dynamodb.delete_item(Key={"requestId": {"S": "x"}}, **STATUS_TABLE)
-        eventually(lambda: service.has_ended() or '"auditId"' in service.output(), 60)
-        assert service.stop() == 0, service.output()
+        eventually(lambda: not service.is_running or '"auditId"' in service.last_words(10**6), 60)
+        assert service.stop()[0] == 0, service.last_words(10**6)
         [dead_letter] = sqs.receive_message(QueueUrl=dead_letters, WaitTimeSeconds=0)["Messages"]
         assert json.loads(dead_letter["Body"])["requestId"] == "y"
         assert any(b"export.deleted" in data for data in records_in(kinesis))
-        assert "AccessDenied" not in service.output()
+        assert "AccessDenied" not in service.last_words(10**6)
 
 
 def test_plain_http_is_refused_even_to_the_account_s_root() -> None:

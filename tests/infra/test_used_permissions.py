@@ -7,16 +7,18 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from handlers.export import Export, Status, ttl_of
 from processor.localaws.embedded_aws import EmbeddedAws
 from processor.streams.leases.lease import SHARD_END, lease_key, new_lease, number, to_attributes
+from tests.infra.events import event
 from tests.infra.policies import actions, policy
 from tests.infra.recording import Permission, recording_proxy
-from tests.infra.service_process import event, running_service
 from tests.resources import ClientFactory, drained_messages, item_of, stream_arn
+from tests.support.service import ServiceProcess
 from tests.waiting import eventually
 
 LONG_AGO = "2020-01-01T00:00:00Z"
@@ -49,15 +51,19 @@ def granted(name: str) -> set[Permission]:
 
 
 @pytest.fixture(scope="module")
-def used(dynamodb_local: str, clients: Callable[[str], ClientFactory]) -> set[Permission]:
+def used(
+    dynamodb_local: str, clients: Callable[[str], ClientFactory], tmp_path_factory: pytest.TempPathFactory
+) -> set[Permission]:
     """What two runs of the service needed: one with single writes and the audit, one with batched writes.
 
     Batched writes need DynamoDB Local, for the embedded AWS answers PartiQL wrongly.
     """
-    return {*single_writes_and_audit(), *batched_writes(clients(dynamodb_local), dynamodb_local)}
+    single, batched = tmp_path_factory.mktemp("single"), tmp_path_factory.mktemp("batched")
+    batched_permissions = batched_writes(clients(dynamodb_local), dynamodb_local, batched)
+    return {*single_writes_and_audit(single), *batched_permissions}
 
 
-def single_writes_and_audit() -> set[Permission]:
+def single_writes_and_audit(home: Path) -> set[Permission]:
     with ExitStack() as stack:
         aws = stack.enter_context(EmbeddedAws(reap_seconds=0.2, ttl_seconds=6))
         put_finished_lease(aws)
@@ -67,7 +73,7 @@ def single_writes_and_audit() -> set[Permission]:
             "EXPORT_AUDIT_SINKS": "kinesis,log",
         }
         del environment["SQS_EXPORT_EVENTS_DLQ_URL"]  # so that the redrive policy is asked
-        service = stack.enter_context(running_service(environment))
+        service = stack.enter_context(ServiceProcess(environment, home))
         for each in (
             event("a", "pending"),
             event("a", "processing", fileName="a.csv"),
@@ -82,15 +88,15 @@ def single_writes_and_audit() -> set[Permission]:
             ("sqs:GetQueueAttributes", "export-events-dlq"),  # asked where the queue is configured
         }
         eventually(
-            lambda: service.has_ended() or recording.permissions >= granted("task") - of_the_other_run,
+            lambda: not service.is_running or recording.permissions >= granted("task") - of_the_other_run,
             LIMIT_SECONDS,
         )
-        assert service.stop() == 0, service.output()
+        assert service.stop()[0] == 0, service.last_words(10**6)
         assert len(drained_messages(aws.client, aws.deployment.dlq_url)) == 1
         return recording.permissions
 
 
-def batched_writes(dynamodb: ClientFactory, dynamodb_url: str) -> set[Permission]:
+def batched_writes(dynamodb: ClientFactory, dynamodb_url: str, home: Path) -> set[Permission]:
     with ExitStack() as stack:
         aws = stack.enter_context(EmbeddedAws())
         make_table(dynamodb)
@@ -102,15 +108,13 @@ def batched_writes(dynamodb: ClientFactory, dynamodb_url: str) -> set[Permission
             "AWS_ENDPOINT_URL_DYNAMODB": table_url,
             "EXPORT_WRITE_MODE": "batch",
         }
-        service = stack.enter_context(
-            running_service(environment, ("-m", "processor", "run", "--only", "transitions"))
-        )
+        service = stack.enter_context(ServiceProcess(environment, home, "--only", "transitions"))
         for status in ("pending", "processing"):
             aws.client("sqs").send_message(
                 QueueUrl=aws.deployment.queue_url, MessageBody=json.dumps(event("b", status))
             )
-            eventually(lambda: service.has_ended() or status_of(dynamodb, "b") == status, LIMIT_SECONDS)  # noqa: B023
-        assert service.stop() == 0, service.output()
+            eventually(lambda: not service.is_running or status_of(dynamodb, "b") == status, LIMIT_SECONDS)  # noqa: B023
+        assert service.stop()[0] == 0, service.last_words(10**6)
         return recording.permissions | table_recording.permissions
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from processor.localaws.embedded_aws import EmbeddedAws
-from tests.processor.service_run import ServiceRun
 from tests.processor.test_service import Place, fresh, now_text
 from tests.resources import drained_messages
+from tests.support.service import ServiceProcess
 from tests.waiting import eventually
 
 
@@ -26,10 +26,10 @@ def test_kill_9_in_the_middle_of_a_thousand_events_loses_nothing(
         for status in ("pending", "processing", "processing", "completed")
     ]
     events = [text for step in steps for text in step]
-    runs: list[ServiceRun] = []
+    runs: list[ServiceProcess] = []
 
-    def run() -> ServiceRun:
-        runs.append(ServiceRun(settings, tmp_path / f"run-{len(runs)}"))
+    def run() -> ServiceProcess:
+        runs.append(ServiceProcess(settings, tmp_path / f"run-{len(runs)}"))
         return runs[-1]
 
     def come_back_soon(seconds: int) -> None:
@@ -77,6 +77,6 @@ def delete(place: Place, keys: list[str]) -> None:
         place.aws.client("dynamodb").delete_item(TableName=place.table, Key={"requestId": {"S": key}})
 
 
-def audited(runs: list[ServiceRun]) -> set[Any]:
+def audited(runs: list[ServiceProcess]) -> set[Any]:
     found: list[Mapping[str, Any]] = [line for each in runs for line in each.lines("audit")]
     return {line["requestId"] for line in found}

@@ -14,9 +14,9 @@ from handlers.timestamps import format_timestamp, from_epoch_seconds
 from processor.localaws.embedded_aws import EmbeddedAws
 from processor.observability.health import Diagnosis, check
 from tests.handlers.making import SECRET, SIGNED_URL, body
-from tests.processor.service_run import DRAIN_SECONDS, ServiceRun
 from tests.resources import drained_messages, fresh_name, item_of, leases_table, queue_pair, status_table
 from tests.support.proxy import freezing_proxy, refusing_proxy
+from tests.support.service import DRAIN_SECONDS, ServiceProcess
 from tests.waiting import eventually
 
 ONLY_TRANSITIONS = ("--only", "transitions")
@@ -106,7 +106,7 @@ def test_a_wrong_setting_is_one_line_and_exit_2_before_anything_is_called(
         "SQS_EXPORT_EVENTS_QUEUE_URL": "http://127.0.0.1:9/1/q",
         **changes,
     }
-    with ServiceRun(settings, tmp_path / "run") as service:
+    with ServiceProcess(settings, tmp_path / "run") as service:
         assert service.process.wait(60) == 2
     assert service.errors.read_text() == f"export-status: {line}\n"
     assert service.output.read_text() == ""
@@ -121,7 +121,7 @@ def test_without_credentials_the_start_ends_with_one_line_and_exit_2(tmp_path: P
         "AWS_EC2_METADATA_DISABLED": "true",
         "SQS_EXPORT_EVENTS_QUEUE_URL": "http://127.0.0.1:9/1/q",
     }
-    with ServiceRun(settings, tmp_path / "run") as service:
+    with ServiceProcess(settings, tmp_path / "run") as service:
         assert service.process.wait(60) == 2
     [line] = service.errors.read_text().splitlines()
     assert line.startswith(
@@ -133,7 +133,7 @@ def test_settings_that_cannot_work_with_the_queue_are_one_line_and_exit_2(
     embedded_aws: EmbeddedAws, tmp_path: Path
 ) -> None:
     place = Place(embedded_aws, visibility_seconds=5)
-    with ServiceRun(place.settings(), tmp_path / "run", *ONLY_TRANSITIONS) as service:
+    with ServiceProcess(place.settings(), tmp_path / "run", *ONLY_TRANSITIONS) as service:
         assert service.process.wait(60) == 2
     assert service.errors.read_text() == (
         "export-status: SQS_EXPORT_EVENTS_QUEUE_URL must name a queue whose VisibilityTimeout is at least"
@@ -150,7 +150,7 @@ def test_without_a_dead_letter_queue_the_start_ends_with_exit_2(
         "QueueUrl"
     ]
     settings = place.settings(SQS_EXPORT_EVENTS_DLQ_URL="")
-    with ServiceRun(settings, tmp_path / "run", *ONLY_TRANSITIONS) as service:
+    with ServiceProcess(settings, tmp_path / "run", *ONLY_TRANSITIONS) as service:
         assert service.process.wait(60) == 2
     assert service.errors.read_text().startswith(
         "export-status: SQS_EXPORT_EVENTS_DLQ_URL must be set to the dead-letter queue's URL"
@@ -159,7 +159,7 @@ def test_without_a_dead_letter_queue_the_start_ends_with_exit_2(
 
 def test_a_missing_table_ends_the_start_with_one_line_and_exit_1(place: Place, tmp_path: Path) -> None:
     settings = place.settings(DYNAMODB_EXPORT_STATUS_TABLE="no-such-table")
-    with ServiceRun(settings, tmp_path / "run", *ONLY_TRANSITIONS) as service:
+    with ServiceProcess(settings, tmp_path / "run", *ONLY_TRANSITIONS) as service:
         assert service.process.wait(60) == 1
     assert service.errors.read_text() == (
         "export-status: the table no-such-table does not exist in this region and account"
@@ -171,7 +171,7 @@ def test_a_missing_table_ends_the_start_with_one_line_and_exit_1(place: Place, t
 def test_a_queue_that_may_not_be_read_ends_the_service_with_exit_1(place: Place, tmp_path: Path) -> None:
     with (
         refusing_proxy(place.aws.endpoint_url, "AmazonSQS.ReceiveMessage", code="AccessDenied") as endpoint,
-        ServiceRun(
+        ServiceProcess(
             place.settings(AWS_ENDPOINT_URL=endpoint, EXPORT_RECEIVERS="1"),
             tmp_path / "run",
             *ONLY_TRANSITIONS,
@@ -193,7 +193,7 @@ def test_a_queue_that_may_not_be_read_ends_the_service_with_exit_1(place: Place,
 def test_a_signal_while_both_pipelines_wait_ends_it_with_exit_0_in_the_budget(
     place: Place, tmp_path: Path, number: signal.Signals
 ) -> None:
-    with ServiceRun(place.settings(), tmp_path / "run") as service:
+    with ServiceProcess(place.settings(), tmp_path / "run") as service:
         service.wait_for("service_started")
         assert service.health_file.exists()
         service.signal(number)
@@ -208,7 +208,7 @@ def test_a_signal_while_both_pipelines_wait_ends_it_with_exit_0_in_the_budget(
 def test_a_signal_with_messages_in_hand_strands_none(place: Place, tmp_path: Path) -> None:
     """Each is applied and deleted, or can be received again at once."""
     place.send(*[fresh(requestId=f"r{number}") for number in range(150)])
-    with ServiceRun(place.settings(EXPORT_RECEIVERS="2"), tmp_path / "run", *ONLY_TRANSITIONS) as service:
+    with ServiceProcess(place.settings(EXPORT_RECEIVERS="2"), tmp_path / "run", *ONLY_TRANSITIONS) as service:
         eventually(lambda: place.count() < 150, 60, every_seconds=0.01)
         status, _ = service.stop()
         assert status == 0
@@ -221,7 +221,7 @@ def test_a_signal_during_the_start_ends_it_with_exit_0_at_once(tmp_path: Path, p
     with socket.socket() as taken:  # bound, not listening: connections are refused
         taken.bind(("127.0.0.1", 0))
         endpoint = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        with ServiceRun(place.settings(AWS_ENDPOINT_URL=endpoint), tmp_path / "run") as service:
+        with ServiceProcess(place.settings(AWS_ENDPOINT_URL=endpoint), tmp_path / "run") as service:
             service.wait_for("service_starting")
             status, seconds = service.stop()
     assert status == 0, service.errors.read_text()
@@ -232,7 +232,7 @@ def test_a_signal_while_polling_is_paused_ends_it_at_once(place: Place, tmp_path
     place.send(fresh())
     with (
         refusing_proxy(place.aws.endpoint_url, "DynamoDB_20120810.UpdateItem") as endpoint,
-        ServiceRun(
+        ServiceProcess(
             place.settings(AWS_ENDPOINT_URL=endpoint, EXPORT_RECEIVERS="1"),
             tmp_path / "run",
             *ONLY_TRANSITIONS,
@@ -246,7 +246,7 @@ def test_a_signal_while_polling_is_paused_ends_it_at_once(place: Place, tmp_path
 
 
 def test_a_second_signal_ends_it_at_once_with_exit_1(place: Place, tmp_path: Path) -> None:
-    with ServiceRun(place.settings(), tmp_path / "run", *ONLY_TRANSITIONS) as service:
+    with ServiceProcess(place.settings(), tmp_path / "run", *ONLY_TRANSITIONS) as service:
         service.wait_for("service_started")
         service.signal()
         service.wait_for("service_stopping")
@@ -268,7 +268,7 @@ def test_a_signal_while_the_start_hangs_in_a_call_ends_it_with_exit_0_at_once(
 ) -> None:
     with (
         silent_server() as endpoint,
-        ServiceRun(place.settings(AWS_ENDPOINT_URL=endpoint), tmp_path / "run", *arguments) as service,
+        ServiceProcess(place.settings(AWS_ENDPOINT_URL=endpoint), tmp_path / "run", *arguments) as service,
     ):
         service.wait_for("service_starting")
         status, seconds = service.stop()
@@ -280,7 +280,7 @@ def test_a_signal_while_the_start_hangs_in_a_call_ends_it_with_exit_0_at_once(
 def test_a_start_that_waits_for_aws_is_healthy(place: Place, tmp_path: Path) -> None:
     with (
         silent_server() as endpoint,
-        ServiceRun(place.settings(AWS_ENDPOINT_URL=endpoint), tmp_path / "run") as service,
+        ServiceProcess(place.settings(AWS_ENDPOINT_URL=endpoint), tmp_path / "run") as service,
     ):
         service.wait_for("service_starting")
         eventually(service.health_file.exists)
@@ -290,7 +290,7 @@ def test_a_start_that_waits_for_aws_is_healthy(place: Place, tmp_path: Path) -> 
 def test_two_signals_end_it_even_while_the_start_hangs_in_a_call(place: Place, tmp_path: Path) -> None:
     with (
         silent_server() as endpoint,
-        ServiceRun(place.settings(AWS_ENDPOINT_URL=endpoint), tmp_path / "run") as service,
+        ServiceProcess(place.settings(AWS_ENDPOINT_URL=endpoint), tmp_path / "run") as service,
     ):
         service.wait_for("service_starting")
         service.signal(signal.SIGINT)
@@ -302,7 +302,7 @@ def test_two_signals_end_it_even_while_the_start_hangs_in_a_call(place: Place, t
 def test_a_poll_that_hangs_ends_the_drain_at_its_budget_with_exit_1(place: Place, tmp_path: Path) -> None:
     with (
         freezing_proxy(place.aws.endpoint_url) as (endpoint, frozen, held),
-        ServiceRun(
+        ServiceProcess(
             place.settings(AWS_ENDPOINT_URL_SQS=endpoint, EXPORT_RECEIVERS="1"),
             tmp_path / "run",
             *ONLY_TRANSITIONS,
@@ -345,7 +345,7 @@ def test_a_signed_url_put_everywhere_is_found_in_no_line(place: Place, tmp_path:
         "[" * 200_000 + SIGNED_URL,
         f'{{"Type":"Notification","Message":"{SIGNED_URL}"}}',
     ]
-    with ServiceRun(place.settings(LOG_LEVEL=level), tmp_path / "run") as service:
+    with ServiceProcess(place.settings(LOG_LEVEL=level), tmp_path / "run") as service:
         place.send(*bodies)
         eventually(lambda: place.count() == 0, 60)
         client = place.aws.client("dynamodb")

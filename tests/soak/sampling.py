@@ -15,7 +15,7 @@ from typing import Any
 
 from processor.observability.metrics import Metric
 from tests.benchmarks.measuring import cpu_seconds, resident_mib
-from tests.faults.task import Task
+from tests.support.service import ServiceProcess
 
 SETTLING = (Metric.APPLIED, Metric.DUPLICATE, Metric.STALE, Metric.CONFLICT, Metric.INVALID, Metric.EXPIRED)
 """The outcomes after which a message does not come back."""
@@ -121,7 +121,7 @@ class Sampler:
     def take(
         self,
         lines: Iterable[Mapping[str, Any]],
-        tasks: Iterable[Task],
+        tasks: Iterable[ServiceProcess],
         *,
         queue: int,
         faults: float,

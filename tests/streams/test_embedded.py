@@ -15,7 +15,8 @@ from processor.dead_letters import DeadLetterQueue
 from processor.localaws.embedded_aws import EmbeddedAws
 from tests.audit.test_delivery import entries
 from tests.resources import leases_table, queue_pair, status_table
-from tests.streams.tasks import Task
+from tests.streams.tasks import audit_task
+from tests.support.service import ServiceProcess
 from tests.waiting import eventually
 
 
@@ -48,9 +49,9 @@ def put(aws: EmbeddedAws, table: str, request_id: str, status: str, *, expires_i
     )
 
 
-def by_export(task: Task) -> dict[str, dict[str, Any]]:
+def by_export(task: ServiceProcess) -> dict[str, dict[str, Any]]:
     """The audit lines, by export."""
-    return {line["requestId"]: line for line in task.entries}
+    return {line["requestId"]: line for line in task.lines("audit")}
 
 
 def test_what_expires_and_what_is_deleted_is_audited_across_a_restart_once(
@@ -58,16 +59,16 @@ def test_what_expires_and_what_is_deleted_is_audited_across_a_restart_once(
 ) -> None:
     table = environment["DYNAMODB_EXPORT_STATUS_TABLE"]
     put(embedded_aws, table, "before-the-start", "completed", expires_in=1)
-    with Task(environment, tmp_path) as first:
+    with audit_task(environment, tmp_path) as first:
         put(embedded_aws, table, "never-finished", "processing", expires_in=1)
         put(embedded_aws, table, "by-hand", "failed", expires_in=900)
         embedded_aws.client("dynamodb").delete_item(TableName=table, Key={"requestId": {"S": "by-hand"}})
-        eventually(lambda: len(first.entries) == 3, 30)
-        assert first.terminate() == 0
+        eventually(lambda: len(first.lines("audit")) == 3, 30)
+        assert first.stop()[0] == 0
     put(embedded_aws, table, "while-nobody-ran", "pending", expires_in=0)
-    with Task(environment, tmp_path) as second:
-        eventually(lambda: second.entries, 30)
-        assert second.terminate() == 0
+    with audit_task(environment, tmp_path) as second:
+        eventually(lambda: second.lines("audit"), 30)
+        assert second.stop()[0] == 0
     lines = by_export(first) | by_export(second)
     assert {name: (line["action"], line["finished"]) for name, line in lines.items()} == {
         "before-the-start": ("export.expired", True),
@@ -75,13 +76,13 @@ def test_what_expires_and_what_is_deleted_is_audited_across_a_restart_once(
         "by-hand": ("export.deleted", True),
         "while-nobody-ran": ("export.expired", False),
     }
-    assert len(second.entries) == 1
+    assert len(second.lines("audit")) == 1
     assert lines["never-finished"]["actor"] == {
         "type": "Service",
         "principalId": "dynamodb.amazonaws.com",
     }
     assert lines["by-hand"]["actor"] is None
-    assert "5e0f00c0ffee" not in json.dumps(first.lines + second.lines)
+    assert "5e0f00c0ffee" not in json.dumps(first.lines() + second.lines())
 
 
 def test_a_quarantined_entry_waits_in_the_dead_letter_queue_with_its_reason(

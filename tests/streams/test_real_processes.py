@@ -14,7 +14,8 @@ from tests.simulated_stream.client import SimulatedStreamsClient
 from tests.simulated_stream.model import SimulatedTable, number_of
 from tests.simulated_stream.rows import SimulatedRows
 from tests.simulated_stream.server import SimulatedAws
-from tests.streams.tasks import DRAIN_SECONDS, FAILOVER_SECONDS, TABLE, SimulatedAccount, Task
+from tests.streams.tasks import FAILOVER_SECONDS, TABLE, SimulatedAccount, audit_task
+from tests.support.service import DRAIN_SECONDS, ServiceProcess
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
@@ -68,10 +69,12 @@ def exports_expire(account: SimulatedAccount, per_second: int) -> Iterator[None]
         thread.join()
 
 
-def assert_in_order(account: SimulatedAccount, *tasks: Task) -> None:
+def assert_in_order(account: SimulatedAccount, *tasks: ServiceProcess) -> None:
     """First appearances of one export's entries are in the order in which its items were removed."""
     numbers = {record["eventID"]: number_of(record) for _, record in account.table.removals()}
-    lines = sorted((line for task in tasks for line in task.entries), key=lambda line: line["timestamp"])
+    lines = sorted(
+        (line for task in tasks for line in task.lines("audit")), key=lambda line: line["timestamp"]
+    )
     first = {line["auditId"]: line for line in reversed(lines)}
     by_export: dict[str, list[tuple[str, int]]] = {}
     for audit_id, line in first.items():
@@ -81,33 +84,33 @@ def assert_in_order(account: SimulatedAccount, *tasks: Task) -> None:
         assert [number for _, number in in_time] == sorted(number for _, number in in_time)
 
 
-def taken(*tasks: Task) -> set[str]:
+def taken(*tasks: ServiceProcess) -> set[str]:
     """The ids of every entry that any task printed."""
-    return {line["auditId"] for task in tasks for line in task.entries}
+    return {line["auditId"] for task in tasks for line in task.lines("audit")}
 
 
 def test_from_one_task_to_four_to_two_with_kills_and_stops_every_entry_arrives(
     account: SimulatedAccount, tmp_path: Path
 ) -> None:
     with contextlib.ExitStack() as running:
-        tasks = [running.enter_context(Task(account.environment(), tmp_path))]
+        tasks = [running.enter_context(audit_task(account.environment(), tmp_path))]
         with exports_expire(account, per_second=60):
             eventually(lambda: taken(*tasks), 20)
-            tasks += [running.enter_context(Task(account.environment(), tmp_path)) for _ in range(3)]
+            tasks += [running.enter_context(audit_task(account.environment(), tmp_path)) for _ in range(3)]
             eventually(lambda: account.shares() == [1, 1, 1, 1], 30)
             for shard in account.table.open_shards()[:2]:
                 account.table.split(shard.shard_id)
             account.table.roll(account.table.open_shards()[0].shard_id)
             tasks[0].kill()
-            assert tasks[1].terminate() == 0
+            assert tasks[1].stop()[0] == 0
             eventually(lambda: account.shares() == [3, 3], 30)
             account.table.split(account.table.open_shards()[0].shard_id)
         eventually(lambda: account.removed() <= taken(*tasks), 30)
         eventually(lambda: account.finished() == 4, 30)
-        assert [task.terminate() for task in tasks[2:]] == [0, 0]
+        assert [task.stop()[0] for task in tasks[2:]] == [0, 0]
         assert taken(*tasks) == account.removed()
         assert_in_order(account, *tasks)
-        assert not [line for task in tasks for line in task.lines if line["event"] == "audit_gap"]
+        assert not [line for task in tasks for line in task.lines() if line["event"] == "audit_gap"]
 
 
 def test_after_a_stop_the_next_task_goes_on_within_five_seconds_and_repeats_nothing(
@@ -115,25 +118,29 @@ def test_after_a_stop_the_next_task_goes_on_within_five_seconds_and_repeats_noth
 ) -> None:
     # A failover time that is longer than what is measured: only leases that are given back can be taken then.
     settings = account.environment() | {"EXPORT_LEASE_FAILOVER_SECONDS": "10"}
-    with Task(settings, tmp_path) as first, Task(settings, tmp_path) as second:
+    with audit_task(settings, tmp_path) as first, audit_task(settings, tmp_path) as second:
         with exports_expire(account, per_second=50):
             eventually(lambda: account.shares() == [2, 2], 60)
-            eventually(lambda: first.entries and second.entries, 20)
+            eventually(lambda: first.lines("audit") and second.lines("audit"), 20)
             stopped = time.monotonic()
-            assert first.terminate() == 0
+            assert first.stop()[0] == 0
             eventually(lambda: account.shares() == [4], 10)
             before = taken(first, second)
             eventually(
                 lambda: (
-                    {line["source"]["shardId"] for line in second.entries if line["auditId"] not in before}
+                    {
+                        line["source"]["shardId"]
+                        for line in second.lines("audit")
+                        if line["auditId"] not in before
+                    }
                     == {shard.shard_id for shard in account.table.open_shards()}
                 ),
                 10,
             )
             assert time.monotonic() - stopped < 5.0
         eventually(lambda: account.removed() <= taken(first, second), 20)
-        assert second.terminate() == 0
-        lines = first.entries + second.entries
+        assert second.stop()[0] == 0
+        lines = first.lines("audit") + second.lines("audit")
         assert len(lines) == len({line["auditId"] for line in lines})
 
 
@@ -146,12 +153,12 @@ def test_a_stop_while_the_audit_stream_does_not_answer_ends_in_time_with_every_l
         account = SimulatedAccount(table, streams, rows, aws.endpoint_url)
         settings = {"EXPORT_AUDIT_SINKS": "kinesis", "KINESIS_EXPORT_AUDIT_STREAM": "audit"}
         try:
-            with Task(account.environment() | settings, tmp_path) as task:
+            with audit_task(account.environment() | settings, tmp_path) as task:
                 for number in range(20):
                     table.write(f"export-{number}")
                 eventually(lambda: kinesis.puts >= 2 and sum(account.shares()) == 2, 20)
                 began = time.monotonic()
-                assert task.terminate() == 0
+                assert task.stop()[0] == 0
                 assert time.monotonic() - began < DRAIN_SECONDS
         finally:
             kinesis.let_go.set()
@@ -162,7 +169,7 @@ def test_a_stop_while_the_audit_stream_does_not_answer_ends_in_time_with_every_l
 def test_a_stop_while_standard_output_takes_nothing_gives_every_lease_back(
     account: SimulatedAccount, tmp_path: Path
 ) -> None:
-    with Task(account.environment(), tmp_path, is_read=False) as task:
+    with audit_task(account.environment(), tmp_path, is_read=False) as task:
         eventually(lambda: sum(account.shares()) == 4, 30)
         for number in range(2_000):
             account.table.write(f"export-{number}")
@@ -185,19 +192,24 @@ def test_a_stop_while_standard_output_takes_nothing_gives_every_lease_back(
 def test_after_a_kill_another_task_goes_on_after_the_failover_time_and_repeats_the_same_ids(
     account: SimulatedAccount, tmp_path: Path
 ) -> None:
-    with Task(account.environment(), tmp_path) as first, Task(account.environment(), tmp_path) as second:
+    with (
+        audit_task(account.environment(), tmp_path) as first,
+        audit_task(account.environment(), tmp_path) as second,
+    ):
         with exports_expire(account, per_second=50):
             eventually(lambda: account.shares() == [2, 2], 30)
-            eventually(lambda: len(first.entries) > 20, 20)
+            eventually(lambda: len(first.lines("audit")) > 20, 20)
             checkpoints = {key: row["checkpoint"]["S"] for key, row in account.rows.rows.items()}
             first.kill()
             killed = time.monotonic()
             eventually(lambda: account.shares() == [4], FAILOVER_SECONDS + 10)
             assert FAILOVER_SECONDS / 2 < time.monotonic() - killed < FAILOVER_SECONDS + 5
         eventually(lambda: account.removed() <= taken(first, second), 20)
-        assert second.terminate() == 0
-        repeated = {line["auditId"] for line in first.entries} & {line["auditId"] for line in second.entries}
-        for line in second.entries:
+        assert second.stop()[0] == 0
+        repeated = {line["auditId"] for line in first.lines("audit")} & {
+            line["auditId"] for line in second.lines("audit")
+        }
+        for line in second.lines("audit"):
             if line["auditId"] in repeated:
                 source = line["source"]
                 key = f"{source['streamArn'].partition('table/')[2]}/{source['shardId']}"
@@ -208,31 +220,34 @@ def test_after_a_kill_another_task_goes_on_after_the_failover_time_and_repeats_t
 def test_a_task_that_stood_still_past_its_failover_time_puts_nothing_under_the_lost_lease(
     account: SimulatedAccount, tmp_path: Path
 ) -> None:
-    with Task(account.environment(), tmp_path) as first, Task(account.environment(), tmp_path) as second:
+    with (
+        audit_task(account.environment(), tmp_path) as first,
+        audit_task(account.environment(), tmp_path) as second,
+    ):
         with exports_expire(account, per_second=50):
             eventually(lambda: account.shares() == [2, 2], 30)
-            eventually(lambda: first.entries, 20)
+            eventually(lambda: first.lines("audit"), 20)
             first.process.send_signal(signal.SIGSTOP)
             stopped_at = max(number_of(record) for _, record in account.table.removals())
             eventually(lambda: account.shares() == [4], FAILOVER_SECONDS + 10)
-            said, others = len(first.lines), len(second.entries)
+            said, others = len(first.lines()), len(second.lines("audit"))
             # It cannot even learn that its leases are lost: nothing but its own clock tells it to stop.
             account.rows.lost_requests = 10**6
             first.process.send_signal(signal.SIGCONT)
             eventually(
-                lambda: any(line["event"] == "lease_renewal_failed" for line in first.lines[said:]), 20
+                lambda: any(line["event"] == "lease_renewal_failed" for line in first.lines()[said:]), 20
             )
-            eventually(lambda: len(second.entries) >= others + 10, 20)
+            eventually(lambda: len(second.lines("audit")) >= others + 10, 20)
             account.rows.lost_requests = 0
             # It comes back, finds its leases lost, and asks for a fair share of new ones.
-            eventually(lambda: any(line["event"] == "lease_lost" for line in first.lines), 20)
+            eventually(lambda: any(line["event"] == "lease_lost" for line in first.lines()), 20)
             eventually(lambda: account.shares() == [2, 2], 30)
-            eventually(lambda: any(line["event"] == "audit" for line in first.lines[said:]), 20)
+            eventually(lambda: any(line["event"] == "audit" for line in first.lines()[said:]), 20)
         eventually(lambda: account.removed() <= taken(first, second), 20)
-        assert [first.terminate(), second.terminate()] == [0, 0]
+        assert [first.stop()[0], second.stop()[0]] == [0, 0]
         assert_in_order(account, first, second)
         retaken: set[str] = set()
-        for line in first.lines[said:]:
+        for line in first.lines()[said:]:
             if line["event"] == "lease_taken":
                 retaken.add(line["lease_key"].rpartition("/")[2])
             # A put that was under way when it was stopped may end, with what the next owner repeats.

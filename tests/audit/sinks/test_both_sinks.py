@@ -4,17 +4,17 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from processor.demo.service_process import ServiceProcess
 from processor.localaws.embedded_aws import EmbeddedAws
 from tests.audit.kinesis_proxy import KinesisProxy, kinesis_proxy
 from tests.resources import audit_stream, leases_table, queue_pair, status_table
+from tests.support.service import ServiceProcess
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
@@ -23,14 +23,13 @@ SECONDS = 60.0
 
 
 class Service:
-    """A running service on tables and queues of its own, and every line that it printed."""
+    """A running service on tables and queues of its own."""
 
-    def __init__(self, aws: EmbeddedAws, sinks: str, proxy: KinesisProxy) -> None:
+    def __init__(self, aws: EmbeddedAws, sinks: str, proxy: KinesisProxy, home: Path) -> None:
         queue, dlq = queue_pair(aws.client)
         self.aws = aws
         self.table = status_table(aws.client, ttl=True)
         self.leases = leases_table(aws.client)
-        self.lines: list[Mapping[str, Any]] = []
         self.environment = aws.service_environment() | {
             "DYNAMODB_EXPORT_STATUS_TABLE": self.table,
             "DYNAMODB_EXPORT_LEASES_TABLE": self.leases,
@@ -41,6 +40,8 @@ class Service:
             "EXPORT_AUDIT_SINKS": sinks,
             "EXPORT_METRICS_SECONDS": "1",
         }
+        self.process = ServiceProcess(self.environment, home)
+        self.logged = self.process.lines
 
     def put_expired(self, count: int) -> set[str]:
         """Items whose time is over, so that TTL takes them at once; their ids."""
@@ -53,10 +54,7 @@ class Service:
             client.put_item(TableName=self.table, Item=item | ttl)
         return ids
 
-    def logged(self, event: str) -> list[Mapping[str, Any]]:
-        return [line for line in list(self.lines) if line.get("event") == event]
-
-    def tailed(self) -> list[Mapping[str, Any]]:
+    def tailed(self) -> Sequence[Mapping[str, Any]]:
         done = subprocess.run(
             [sys.executable, "-m", "processor", "audit", "tail"],
             env=self.environment,
@@ -67,10 +65,10 @@ class Service:
         )
         return [json.loads(line) for line in done.stdout.splitlines()]
 
-    def healthcheck(self, directory: Path) -> str:
+    def healthcheck(self) -> str:
         return subprocess.run(
             [sys.executable, "-m", "processor", "healthcheck"],
-            env=self.environment | {"EXPORT_HEALTH_FILE": str(directory / "health")},
+            env=self.environment | {"EXPORT_HEALTH_FILE": str(self.process.health_file)},
             capture_output=True,
             text=True,
             timeout=SECONDS,
@@ -91,21 +89,18 @@ def proxy(embedded_aws: EmbeddedAws) -> Iterator[KinesisProxy]:
 
 
 @contextmanager
-def running(service: Service, directory: Path) -> Iterator[None]:
-    process = ServiceProcess(service.environment, directory, lambda _, fields: service.lines.append(fields))
-    try:
-        process.start()
+def running(service: Service) -> Iterator[None]:
+    with service.process:
+        service.process.wait_for("service_started")
         yield
-        assert process.stop() == 0
-    finally:
-        process.stop()
+        assert service.process.stop()[0] == 0
 
 
-def ids_of(entries: list[Mapping[str, Any]]) -> list[str]:
+def ids_of(entries: Sequence[Mapping[str, Any]]) -> list[str]:
     return sorted(entry["auditId"] for entry in entries)
 
 
-def sequence_numbers(entries: list[Mapping[str, Any]]) -> list[int]:
+def sequence_numbers(entries: Sequence[Mapping[str, Any]]) -> list[int]:
     return [int(entry["source"]["sequenceNumber"]) for entry in entries]
 
 
@@ -113,8 +108,8 @@ def sequence_numbers(entries: list[Mapping[str, Any]]) -> list[int]:
 def test_both_sinks_get_each_entry_with_the_same_id(
     embedded_aws: EmbeddedAws, proxy: KinesisProxy, tmp_path: Path, sinks: str
 ) -> None:
-    service = Service(embedded_aws, sinks, proxy)
-    with running(service, tmp_path):
+    service = Service(embedded_aws, sinks, proxy, tmp_path)
+    with running(service):
         expected = service.put_expired(40)
         eventually(lambda: len(service.logged("audit")) >= 40, SECONDS)
     logged, tailed = service.logged("audit"), service.tailed()
@@ -129,8 +124,8 @@ def test_both_sinks_get_each_entry_with_the_same_id(
 def test_a_sink_that_is_down_is_named_and_holds_the_checkpoint_until_it_is_back(
     embedded_aws: EmbeddedAws, proxy: KinesisProxy, tmp_path: Path
 ) -> None:
-    service = Service(embedded_aws, "log,kinesis", proxy)
-    with running(service, tmp_path):
+    service = Service(embedded_aws, "log,kinesis", proxy, tmp_path)
+    with running(service):
         proxy.fails_before_the_put = True
         expected = service.put_expired(20)
         (down,) = eventually(lambda: service.logged("audit_sink_down"), SECONDS)
@@ -139,7 +134,7 @@ def test_a_sink_that_is_down_is_named_and_holds_the_checkpoint_until_it_is_back(
             "sink kinesis: PutRecords: InternalFailureException, 6 times in a row",
         )
         eventually(lambda: any(line.get("SinksDown") == 1 for line in service.logged("metrics")), SECONDS)
-        eventually(lambda: "audit kinesis" in service.healthcheck(tmp_path), SECONDS)
+        eventually(lambda: "audit kinesis" in service.healthcheck(), SECONDS)
         # The log had them already; the checkpoint waits for the slower sink all the same.
         assert service.checkpoint() < min(sequence_numbers(service.logged("audit")))
         proxy.heal()
@@ -155,8 +150,8 @@ def test_a_sink_that_is_down_is_named_and_holds_the_checkpoint_until_it_is_back(
 def test_puts_whose_answers_are_lost_repeat_entries_under_the_same_ids(
     embedded_aws: EmbeddedAws, proxy: KinesisProxy, tmp_path: Path
 ) -> None:
-    service = Service(embedded_aws, "kinesis,log", proxy)
-    with running(service, tmp_path):
+    service = Service(embedded_aws, "kinesis,log", proxy, tmp_path)
+    with running(service):
         proxy.fails_after_the_put = True
         expected = service.put_expired(20)
         eventually(lambda: proxy.failed >= 3, SECONDS)
