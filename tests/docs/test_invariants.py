@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.markdown import ROOT, codes, read
+from tests.docs.markdown import ROOT, codes, read, table
 
 INVARIANTS = read("docs/invariants.md")
 CONTRACT = read("docs/contract.md")
+FURTHER = INVARIANTS.partition("\n## More that is tested\n")[2]
 LAWS = {
     int(number): body
     for number, body in re.findall(r"^## Law (\d+): (.*?)(?=^## |\Z)", INVARIANTS, re.MULTILINE | re.DOTALL)
@@ -24,14 +25,25 @@ def test_the_laws_and_sections_stand_in_order_once_each() -> None:
         assert numbers == sorted(set(numbers))
 
 
-@pytest.mark.parametrize("law", LAWS)
-def test_every_law_names_tests_that_exist(law: int) -> None:
-    names = [name for name in codes(LAWS[law]) if name.startswith("tests/")]
-    assert names, "no test proves this law"
+def check_tests(names: list[str]) -> None:
     for name in names:
         path, _, function = name.partition("::")
         source = read(path)
         assert f"def {function}(" in source or f"class {function}" in source, name
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_every_law_names_tests_that_exist(law: int) -> None:
+    names = [name for name in codes(LAWS[law]) if name.startswith("tests/")]
+    assert names, "no test proves this law"
+    check_tests(names)
+
+
+def test_every_further_claim_names_tests_that_exist() -> None:
+    rows = table(FURTHER, "| claim |")
+    assert rows
+    for _, proof in rows:
+        check_tests(codes(proof))
 
 
 def sources() -> Iterator[Path]:

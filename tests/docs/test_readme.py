@@ -94,15 +94,6 @@ def test_the_exit_statuses_are_those_of_the_code() -> None:
     }
 
 
-def test_every_promise_names_a_test_that_exists() -> None:
-    rows = table(README, "| promise | proven by |")
-    assert len(rows) >= 8
-    for _, proof in rows:
-        for name in codes(proof):
-            path, _, function = name.partition("::")
-            assert f"def {function}(" in read(path) or f"class {function}" in read(path), name
-
-
 @pytest.mark.slow
 def test_the_commands_of_the_readme_work(tmp_path: Path) -> None:
     script = fenced(README, "run by tests/docs")
