@@ -123,7 +123,7 @@ def decode(body: str, *, now: datetime, sent_at: datetime | None = None, fifo: b
     """Reads the body of an SQS message (docs/contract.md, section 2).
 
     Args:
-        body: bare, or in an SNS or EventBridge envelope.
+        body: bare, or in an envelope of SNS, EventBridge or CloudEvents.
         now: our clock.
         sent_at: the message's SentTimestamp; the later of the two clocks judges what lies in the future.
         fifo: whether the queue is FIFO, where an event that is not pending must carry createdAt.

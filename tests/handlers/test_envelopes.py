@@ -1,4 +1,4 @@
-"""Envelopes: bare, SNS, EventBridge, and EventBridge inside SNS; strict JSON everywhere."""
+"""Envelopes: bare, SNS, EventBridge, CloudEvents, the last two inside SNS; strict JSON where it is read."""
 
 import json
 from contextlib import suppress
@@ -8,10 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handlers.envelopes import InvalidEvent, strict_object, unwrap
+from handlers.envelopes import EVENT_FIELDS, InvalidEvent, read_object, unwrap
+from handlers.events import ExportEvent
 from tests.handlers.making import fields
 
 EVENT = fields("completed", createdAt="2026-11-22T10:00:00Z", fileName="Bericht \u2013 \U0001f600.csv")
+
+NO_ENVELOPE = "requestId is required, and the body is no SNS, EventBridge or CloudEvents envelope either"
 
 
 def sns(message: str) -> str:
@@ -44,6 +47,20 @@ def event_bridge(detail: Any) -> str:
     )
 
 
+def cloud_event(event: Any, /, **changes: Any) -> str:
+    return json.dumps(
+        {
+            "specversion": "1.0",
+            "id": "ce-7",
+            "source": "/exports",
+            "type": "com.example.export.completed",
+            "datacontenttype": "application/json",
+            "data": event,
+        }
+        | changes
+    )
+
+
 @pytest.mark.parametrize(
     "body",
     [json.dumps(EVENT), sns(json.dumps(EVENT)), event_bridge(EVENT), sns(event_bridge(EVENT))],
@@ -73,52 +90,54 @@ def test_what_has_request_id_is_bare_even_if_it_looks_like_an_envelope() -> None
         ("[" * 200_000, "the body must not be nested so deeply"),
         ('{"a":' * 200_000, "the body must not be nested so deeply"),
         ('{"requestId":"a","x":' + "[" * 200_000, "the body must not be nested so deeply"),
-        ('{"requestId":NaN}', "the body must not hold NaN or Infinity"),
-        ('{"requestId":"a","x":[-Infinity]}', "the body must not hold NaN or Infinity"),
-        ('{"requestId":"a","requestId":"b"}', "the body must not hold the same key twice"),
-        ('{"requestId":"a","x":{"y":1,"y":1}}', "the body must not hold the same key twice"),
-        ('{"requestId":"a","fileName":"\\ud800"}', "the body must not hold a lone surrogate"),
-        ('{"requestId":"a","\\uDFFF":1}', "the body must not hold a lone surrogate"),
-        ('{"requestId":"a","x":["\ud800"]}', "the body must not hold a lone surrogate"),
-        ("{}", "requestId is required, and the body is no SNS or EventBridge envelope either"),
+        ('{"requestId":NaN}', "requestId must not be NaN or Infinity in the body"),
+        ('{"requestId":"a","status":-Infinity}', "status must not be NaN or Infinity in the body"),
+        ('{"requestId":"a","requestId":"b"}', "the body must not hold requestId twice"),
+        ('{"requestId":"a","error":null,"error":null}', "the body must not hold error twice"),
+        ('{"requestId":"a","fileName":"\\ud800"}', "fileName must not hold a lone surrogate in the body"),
+        ('{"requestId":"a","eventId":"\ud800"}', "eventId must not hold a lone surrogate in the body"),
+        ("{}", NO_ENVELOPE),
         (
             '{"Type":"SubscriptionConfirmation","Message":"{}"}',
-            "requestId is required, and the body is no SNS or EventBridge envelope either",
+            NO_ENVELOPE,
         ),
         (
             json.dumps({"Type": "UnsubscribeConfirmation", "Message": json.dumps(EVENT)}),
-            "requestId is required, and the body is no SNS or EventBridge envelope either",
+            NO_ENVELOPE,
         ),
         (
             json.dumps({"Message": json.dumps(EVENT)}),
-            "requestId is required, and the body is no SNS or EventBridge envelope either",
+            NO_ENVELOPE,
         ),
         (
             '{"Type":"Notification","Message":{}}',
-            "requestId is required, and the body is no SNS or EventBridge envelope either",
+            NO_ENVELOPE,
         ),
         (sns("x"), "the SNS Message must be JSON"),
         (sns("[1]"), "the SNS Message must be a JSON object"),
         (sns("[" * 100_000), "the SNS Message must not be nested so deeply"),
-        (sns('{"a":1,"a":2}'), "the SNS Message must not hold the same key twice"),
-        (sns('{"requestId":"\\ud800"}'), "the SNS Message must not hold a lone surrogate"),
+        (sns('{"requestId":1,"requestId":2}'), "the SNS Message must not hold requestId twice"),
+        (sns('{"requestId":"\\ud800"}'), "requestId must not hold a lone surrogate in the SNS Message"),
         (
             sns(sns(json.dumps(EVENT))),
-            "requestId is required, and the body is no SNS or EventBridge envelope either",
+            NO_ENVELOPE,
         ),
         (
             json.dumps({"source": "exports", "detail": EVENT}),
-            "requestId is required, and the body is no SNS or EventBridge envelope either",
+            NO_ENVELOPE,
         ),
         (
             json.dumps({"detail-type": "Export Status Change", "detail": EVENT}),
-            "requestId is required, and the body is no SNS or EventBridge envelope either",
+            NO_ENVELOPE,
         ),
         (event_bridge({}), "requestId is required in the EventBridge detail"),
-        (event_bridge([]), "requestId is required, and the body is no SNS or EventBridge envelope either"),
+        (
+            event_bridge([]),
+            NO_ENVELOPE,
+        ),
         (
             event_bridge(json.dumps(EVENT)),
-            "requestId is required, and the body is no SNS or EventBridge envelope either",
+            NO_ENVELOPE,
         ),
     ],
     ids=lambda value: value[:40].encode("ascii", "backslashreplace").decode(),
@@ -129,6 +148,108 @@ def test_anything_else_is_refused_in_one_sentence(body: str, reason: str) -> Non
     assert str(refused.value) == reason
 
 
+@pytest.mark.parametrize(
+    "body",
+    [cloud_event(EVENT), sns(cloud_event(EVENT)), cloud_event(EVENT, specversion="1.1", data_extra=[1])],
+    ids=["CloudEvents", "CloudEvents inside SNS", "a later 1.x with an extension"],
+)
+def test_a_cloud_event_s_id_stands_in_for_a_missing_event_id(body: str) -> None:
+    without_id = {name: value for name, value in EVENT.items() if name != "eventId"}
+    has_id = unwrap(body)
+    assert has_id == EVENT | {"eventId": EVENT.get("eventId", "ce-7")}
+    for data in (without_id, without_id | {"eventId": None}):
+        assert unwrap(cloud_event(data)) == without_id | {"eventId": "ce-7"}
+    assert unwrap(cloud_event(without_id | {"eventId": "own"}))["eventId"] == "own"
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (cloud_event({}), "requestId is required in the CloudEvents data"),
+        (cloud_event(EVENT, id=5), "id must be a JSON string in the CloudEvents envelope"),
+        (cloud_event(EVENT, id="\ud800"), "id must not hold a lone surrogate in the CloudEvents envelope"),
+        (
+            cloud_event(EVENT).replace('"id":', '"id": 1, "id":'),
+            "the CloudEvents envelope must not hold id twice",
+        ),
+        (
+            cloud_event(EVENT).replace('"type":', '"type": "x", "type":'),
+            "the CloudEvents envelope must not hold type twice",
+        ),
+        (
+            cloud_event(EVENT, source=float("nan")),
+            "source must not be NaN or Infinity in the CloudEvents envelope",
+        ),
+        (
+            cloud_event({"requestId": "a"}).replace('"requestId":', '"status": 1, "status": 2, "requestId":'),
+            "the CloudEvents data must not hold status twice",
+        ),
+    ],
+    ids=lambda value: value[-40:].encode("ascii", "backslashreplace").decode(),
+)
+def test_a_broken_cloud_event_is_refused(body: str, reason: str) -> None:
+    with pytest.raises(InvalidEvent) as refused:
+        unwrap(body)
+    assert str(refused.value) == reason
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"specversion": "0.3"},
+        {"specversion": 1.0},
+        {"specversion": "10"},
+        {"specversion": None},
+        {"data": [EVENT]},
+        {"data": json.dumps(EVENT)},
+        {"data": None, "data_base64": "e30="},
+    ],
+    ids=str,
+)
+def test_what_is_not_cloud_events_1_in_structured_mode_is_no_envelope(changes: dict[str, Any]) -> None:
+    with pytest.raises(InvalidEvent, match="no SNS, EventBridge or CloudEvents envelope either"):
+        unwrap(cloud_event(EVENT, **changes))
+
+
+@pytest.mark.parametrize("missing", ["specversion", "id", "source", "type", "data"])
+def test_a_cloud_event_without_a_required_attribute_is_no_envelope(missing: str) -> None:
+    fields_left = {name: value for name, value in json.loads(cloud_event(EVENT)).items() if name != missing}
+    with pytest.raises(InvalidEvent, match="no SNS, EventBridge or CloudEvents envelope either"):
+        unwrap(json.dumps(fields_left))
+
+
+def test_an_event_bridge_envelope_s_own_fields_are_judged() -> None:
+    with pytest.raises(InvalidEvent, match=r"^the EventBridge envelope must not hold source twice$"):
+        unwrap(event_bridge(EVENT).replace('"source":', '"source": 1, "source":'))
+    with pytest.raises(InvalidEvent, match=r"^detail-type must not be NaN or Infinity in the Event"):
+        unwrap(event_bridge(EVENT).replace('"Export Status Change"', "NaN"))
+
+
+UNREAD = [
+    '"debug": {"a": 1, "a": 2}',
+    '"progress": NaN',
+    '"x": [-Infinity, {"y": Infinity}]',
+    '"x": 1, "x": 2',
+    r'"\udfff": "\ud800"',
+]
+
+
+@pytest.mark.parametrize("unread", UNREAD)
+@pytest.mark.parametrize("wrap", [str, sns], ids=["bare", "SNS"])
+def test_what_producers_add_is_ignored_whatever_it_holds(wrap: Any, unread: str) -> None:
+    event = json.dumps(EVENT)
+    in_the_event = unwrap(wrap(f"{event[:-1]}, {unread}}}"))
+    assert {name: in_the_event[name] for name in EVENT} == EVENT
+    for envelope in (event_bridge(EVENT), cloud_event(EVENT)):
+        beside_it = unwrap(wrap(f"{envelope[:-1]}, {unread}}}"))
+        assert {name: beside_it[name] for name in EVENT} == EVENT
+
+
+def test_the_fields_that_are_judged_are_those_of_the_event() -> None:
+    aliases = {str(info.alias) for info in ExportEvent.model_fields.values()}
+    assert sorted(EVENT_FIELDS) == sorted(aliases)
+
+
 def test_no_depth_of_nesting_escapes_as_another_error() -> None:
     """Reading and the look for surrogates recurse differently; at the border both must be refused."""
     outcomes = set()
@@ -136,7 +257,7 @@ def test_no_depth_of_nesting_escapes_as_another_error() -> None:
         for opened, closed in (("[", "]"), ('{"a":', "}")):
             text = f'{{"\u00e9":1,"x":{opened * depth}1{closed * depth}}}'
             try:
-                strict_object(text, "the body")
+                read_object(text, "the body")
                 outcomes.add("read")
             except InvalidEvent as refused:
                 outcomes.add(str(refused))
@@ -145,11 +266,11 @@ def test_no_depth_of_nesting_escapes_as_another_error() -> None:
 
 
 def test_a_pair_of_surrogates_is_one_character() -> None:
-    assert strict_object('{"a":"\\ud83d\\ude00"}', "the body") == {"a": "\U0001f600"}
+    assert read_object('{"a":"\\ud83d\\ude00"}', "the body") == {"a": "\U0001f600"}
 
 
 def test_numbers_of_any_length_are_read_without_trouble() -> None:
-    read = strict_object('{"a":' + "9" * 250_000 + ',"b":1e999999}', "the body")
+    read = read_object('{"a":' + "9" * 250_000 + ',"b":1e999999}', "the body")
     assert read == {"a": float("inf"), "b": float("inf")}
 
 
@@ -169,5 +290,5 @@ JSON_VALUES = st.recursive(
 
 @given(st.dictionaries(st.text(), JSON_VALUES, max_size=5))
 def test_json_objects_are_read_as_they_are(value: dict[str, Any]) -> None:
-    assert strict_object(json.dumps(value), "the body") == value
-    assert strict_object(json.dumps(value, ensure_ascii=False), "the body") == value
+    assert read_object(json.dumps(value), "the body") == value
+    assert read_object(json.dumps(value, ensure_ascii=False), "the body") == value
