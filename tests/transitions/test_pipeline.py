@@ -260,7 +260,7 @@ def test_a_message_that_breaks_the_decoder_is_dead_lettered_and_no_thread_dies(
     def defective(text: str, **more: Any) -> Any:
         raise ZeroDivisionError(SECRET)
 
-    monkeypatch.setattr("processor.transitions.receiver.decode", defective)
+    monkeypatch.setattr("processor.transitions.handling.decode", defective)
     with running(embedded_aws, tmp_path, bodies=[body()]) as service:
         service.wait_until_empty()
         [copy] = service.dead()
