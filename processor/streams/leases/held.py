@@ -18,11 +18,11 @@ from processor.streams.leases.lease import (
     Attributes,
     Lease,
     Position,
-    from_attributes,
     number,
     position_attributes,
     shows,
 )
+from processor.streams.leases.reconcile import Outcome, Write, reconcile
 from processor.streams.leases.table import LeaseTable
 
 TRUST_MARGIN = 0.1
@@ -217,30 +217,27 @@ class HeldLease:
                 )
             except ConditionFailed as refused:
                 since = started if self._unsure_since is None else self._unsure_since
-                row = self._seen(refused)
-                if not shows(refused.item or {}, sets, removes):
-                    is_unwritten = (row.counter, row.owner) == (before.counter, before.owner)
-                    if next_owner and is_unwritten and row.requested_by != next_owner:
-                        # Withdrawn: whoever asked is being stopped, and would not read the shard.
-                        self._row, next_owner = row, row.requested_by
-                        continue
-                    # Nobody else raises the counter by one and leaves our name, or no name, in the row: a
-                    # write of ours whose answer was lost did happen.
-                    is_next = self._unsure_since is not None and row.counter == before.counter + 1
-                    if not is_next or row.owner not in {before.owner, None}:
-                        self._over.set()
-                        raise LeaseLost(before.key) from None
-                    self._won(row, since)
-                    if row.owner is None:
-                        self._over.set()
-                        return
+                write = Write(before, sets, removes, next_owner or None, self._unsure_since is not None)
+                found = reconcile(write, refused.item)
+                if found.row is None or found.outcome is Outcome.LOST:
+                    self._over.set()
+                    raise LeaseLost(before.key) from None
+                row = found.row
+                if found.outcome is Outcome.REQUEST_CHANGED:
+                    # The worker that requested the lease is being stopped: it would not read the shard.
+                    self._row, next_owner = row, row.requested_by
                     continue
+                if found.outcome is Outcome.EARLIER_WRITTEN:
+                    self._renewed(row, since)
+                    continue
+                if found.outcome is Outcome.EARLIER_RELEASED:
+                    next_owner = None
                 started = since
             except AwsError:
                 if self._unsure_since is None:
                     self._unsure_since = started
                 raise
-            self._won(row, started)
+            self._renewed(row, started)
             if next_owner is not _MYSELF:
                 self._over.set()
             return
@@ -262,18 +259,7 @@ class HeldLease:
         if not self._over.is_set() and not self.trusted():
             raise LeaseNotTrusted(self._row.key)
 
-    def _won(self, row: Lease, write_started: float) -> None:
+    def _renewed(self, row: Lease, write_started: float) -> None:
         self._row = row
         self._renewed_at = write_started
         self._unsure_since = None
-
-    def _seen(self, refused: ConditionFailed) -> Lease:
-        """The row that refused a write; where it is gone or no lease any more, this tenure is over."""
-        try:
-            lease = from_attributes(refused.item or {})
-        except ValueError:
-            lease = None
-        if lease is None:
-            self._over.set()
-            raise LeaseLost(self._row.key) from None
-        return lease
