@@ -139,7 +139,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
 
 
 def stale_pages() -> list[str]:
-    """The pages that differ from what the code says now."""
+    """The pages that differ from what the code makes now."""
     return [
         name
         for name, make in PAGES.items()
@@ -152,7 +152,7 @@ def main(arguments: Sequence[str]) -> int:
     stale = stale_pages()
     if "--check" in arguments:
         for name in stale:
-            print(f"{name} is not what the code says: run python -m tests.docs.generate", file=sys.stderr)
+            print(f"{name} is not what the code makes: run python -m tests.docs.generate", file=sys.stderr)
         return 1 if stale else 0
     for name in stale:
         (ROOT / name).write_text(PAGES[name](), encoding="utf-8")

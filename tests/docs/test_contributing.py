@@ -1,4 +1,4 @@
-"""What CONTRIBUTING.md says of the imports is what is checked."""
+"""CONTRIBUTING.md states the import rules that are checked."""
 
 import tomllib
 

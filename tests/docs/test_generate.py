@@ -1,4 +1,4 @@
-"""The generated pages are what the code says, and `--check` finds one that is not."""
+"""The generated pages are current, and `--check` finds one that is not."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def test_a_stale_page_is_found_and_written(
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "logs.md").write_text("old")
     assert generate.main(["--check"]) == 1
-    assert "docs/logs.md is not what the code says" in capsys.readouterr().err
+    assert "docs/logs.md is not what the code makes" in capsys.readouterr().err
     assert generate.main([]) == 0
     assert generate.main(["--check"]) == 0
     assert (tmp_path / "docs" / "logs.md").read_text() == generate.logs_page()

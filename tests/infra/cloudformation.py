@@ -45,7 +45,7 @@ def parameter_defaults(name: str) -> dict[str, str]:
 
 
 def resolve(value: Any) -> Any:
-    """Replaces Ref, Fn::GetAtt, Fn::Sub and Fn::If by tokens; anything else stays as it is."""
+    """Replaces Ref, Fn::GetAtt, Fn::Sub and Fn::If by tokens; anything else stays unchanged."""
     if isinstance(value, list):
         return [resolved for item in value if (resolved := resolve(item)) != NO_VALUE]
     if not isinstance(value, dict):

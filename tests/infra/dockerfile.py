@@ -1,4 +1,4 @@
-"""Reads the Dockerfile and replays its first stage with a plain virtual environment, for want of Docker."""
+"""Reads the Dockerfile and replays its first stage in a plain virtual environment, without Docker."""
 
 import fnmatch
 import json

@@ -1,4 +1,4 @@
-"""An AWS account on ministack that enforces IAM: the data plane, and people with policies of their own."""
+"""An AWS account on ministack that enforces IAM: the data plane, and people, each with their policies."""
 
 import json
 import subprocess
@@ -52,7 +52,7 @@ class Person:
         return self.outputs["DeadLetterQueueUrl"]
 
     def is_allowed(self, call: Call) -> bool:
-        """Whether IAM lets the call through; what the service then says of it does not matter here."""
+        """Whether IAM lets the call through; the service's own answer does not matter here."""
         try:
             call(self)
         except ClientError as error:

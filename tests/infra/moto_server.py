@@ -1,4 +1,4 @@
-"""An empty moto server of its own, for tests that deploy into it."""
+"""A separate, empty moto server for tests that deploy into it."""
 
 import socket
 import subprocess

@@ -1,8 +1,8 @@
 """Takes the schema of the resources that our modules use out of published bindings of the AWS provider.
 
-`python -m tests.infra.terraform_schema WHEEL` writes `terraform_aws_schema.json` anew. WHEEL is
+`python -m tests.infra.terraform_schema WHEEL` writes `terraform_aws_schema.json`. WHEEL is
 cdktn_provider_aws-25.8.1 from PyPI, generated from hashicorp/aws 6.69.1. In its JavaScript every attribute
-has a comment that says whether it is required, optional or computed, and an accessor that tells its type.
+has a comment that shows whether it is required, optional or computed, and an accessor that shows its type.
 """
 
 import io

@@ -1,7 +1,7 @@
 """A stand-in for the AWS provider that knows its schema and nothing else, for `validate` and `test`.
 
 Run by the interpreter of `.cache/terraform-stub`, which has grpcio: `python terraform_stub.py SCHEMA SOCKET`.
-It answers GetProviderSchema of Terraform's plugin protocol 6 and says "fine" to everything else, prints one
+It answers GetProviderSchema of Terraform's plugin protocol 6 and accepts everything else, prints one
 line when it listens, and ends with its standard input. Messages are encoded by hand: they are few and flat.
 """
 
@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import grpc  # type: ignore[import-untyped,import-not-found,unused-ignore] # in an environment of its own
+import grpc  # type: ignore[import-untyped,import-not-found,unused-ignore] # in a separate environment
 
 NESTING = {"single": 1, "list": 2, "set": 3}
 HEALTHY = b"\x08\x01"  # grpc.health.v1.HealthCheckResponse, status SERVING

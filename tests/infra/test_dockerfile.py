@@ -1,4 +1,4 @@
-"""The image: what is in it, who runs it, and that its steps lead to a service that stops when told to."""
+"""The image: what is in it, who runs it, and that its steps lead to a service that stops on SIGTERM."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""infra/README.md says what is: metrics, alarms, links, files, and the commands that can be run here."""
+"""infra/README.md agrees with templates and code, and its commands run."""
 
 import re
 from pathlib import Path

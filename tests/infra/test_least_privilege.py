@@ -153,7 +153,7 @@ TASK_MUST_NOT: dict[str, Call] = {
         UserName="task", PolicyName="more", PolicyDocument="{}"
     ),
 }
-# Without `emulator_only` the emulator refuses these whatever the policy says.
+# Without `emulator_only` the emulator refuses these whatever the policy allows.
 EVER_REFUSED = {
     "delete events",
     "put events back",
@@ -260,8 +260,8 @@ def test_an_operator_may_not(operator: Person, name: str) -> None:
 
 
 def test_without_a_policy_nothing_is_allowed(account: Account) -> None:
-    nobody = account.person("nobody")
-    assert not [name for name, call in TASK_NEEDS.items() if nobody.is_allowed(call)]
+    stranger = account.person("stranger")
+    assert not [name for name, call in TASK_NEEDS.items() if stranger.is_allowed(call)]
 
 
 @pytest.mark.parametrize(

@@ -99,14 +99,14 @@ class TestTables:
     def test_deleting_the_stack_deletes_no_data_and_a_failed_first_deployment_leaves_nothing_in_the_way(
         self,
     ) -> None:
-        said = {
+        found = {
             name: (resource["Type"], resource["DeletionPolicy"], resource["UpdateReplacePolicy"])
             for template in TEMPLATES
             for name, resource in resources(template).items()
             if resource["Type"] in STORES
         }
-        # Deletion protection keeps a table whatever its policy says.
-        assert said == {
+        # Deletion protection keeps a table whatever its policy is.
+        assert found == {
             "StatusTable": ("AWS::DynamoDB::Table", "Retain", "Retain"),
             "LeasesTable": ("AWS::DynamoDB::Table", "Retain", "Retain"),
             "EventsQueue": ("AWS::SQS::Queue", "RetainExceptOnCreate", "Retain"),
@@ -176,7 +176,7 @@ class TestService:
         }
         assert environment()["EXPORT_AUDIT_SINKS"] == "kinesis,log"
 
-    def test_the_task_runs_on_fargate_for_arm64_in_a_network_of_its_own(self) -> None:
+    def test_the_task_runs_on_fargate_for_arm64_in_a_separate_network(self) -> None:
         (definition,) = of_type("service.yaml", "AWS::ECS::TaskDefinition").values()
         assert definition["RuntimePlatform"] == {"CpuArchitecture": "ARM64", "OperatingSystemFamily": "LINUX"}
         assert definition["RequiresCompatibilities"] == ["FARGATE"]

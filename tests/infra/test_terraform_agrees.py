@@ -89,10 +89,10 @@ def test_neither_side_describes_a_resource_that_the_other_lacks(template: str) -
 
 
 @pytest.mark.parametrize(("template", "at"), cases())
-def test_terraform_says_what_the_template_says(template: str, at: str) -> None:
-    said = dict(module(template).resources[at])
+def test_terraform_agrees_with_the_template(template: str, at: str) -> None:
+    found = dict(module(template).resources[at])
     for argument in TERRAFORM_ONLY.get(at, set()):
-        del said[argument]
+        del found[argument]
     meant = spelled(wanted(template)[at], CLOUDFORMATION_SPELLING)
     if at == "aws_cloudwatch_dashboard.this":
         meant["dashboard_body"] = json.loads(meant["dashboard_body"])
@@ -101,7 +101,7 @@ def test_terraform_says_what_the_template_says(template: str, at: str) -> None:
         arn = "arn:<Partition>:sqs:<Region>:<AccountId>:<EventsQueueName>"
         meant = spelled(meant, {arn: "<EventsQueue.Arn>"})
     spelling = terraform_spelling()
-    assert spelled(said, spelling) == spelled(meant, spelling)
+    assert spelled(found, spelling) == spelled(meant, spelling)
 
 
 def test_an_apply_waits_for_a_stable_service_and_leaves_the_count_to_the_scaling() -> None:
@@ -123,15 +123,15 @@ def test_variables_are_the_template_s_parameters_with_the_same_defaults(template
 @pytest.mark.parametrize("template", MODULES)
 def test_outputs_are_the_template_s_outputs(template: str) -> None:
     outputs = {name: resolve(output["Value"]) for name, output in load(template)["Outputs"].items()}
-    said = {pascal(name): value for name, value in module(template).outputs.items()}
+    found = {pascal(name): value for name, value in module(template).outputs.items()}
     stream_arn = {"<aws_dynamodb_table.status.stream_arn>": "<StatusTable.StreamArn>"}
-    assert spelled(said, terraform_spelling() | stream_arn) == spelled(outputs, CLOUDFORMATION_SPELLING)
+    assert spelled(found, terraform_spelling() | stream_arn) == spelled(outputs, CLOUDFORMATION_SPELLING)
 
 
 def test_terraform_files_are_formatted() -> None:
     terraform = shutil.which("terraform")
     if terraform is None:
-        pytest.skip("terraform is not installed; its files are parsed by the other tests all the same")
+        pytest.skip("terraform is not installed; the other tests parse its files without it")
     done = subprocess.run(
         [terraform, "fmt", "-check", "-recursive", str(INFRA / "terraform")],
         capture_output=True,

@@ -29,7 +29,7 @@ def terraform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terraform]:
     """Runs terraform with the stand-in as its AWS provider."""
     binary = shutil.which("terraform")
     if binary is None:
-        pytest.skip("terraform is not installed; test_terraform_agrees.py reads its files all the same")
+        pytest.skip("terraform is not installed; test_terraform_agrees.py reads its files without it")
     folder = tmp_path_factory.mktemp("stub")
     socket = str(folder / "socket")
     process = subprocess.Popen(

@@ -135,14 +135,14 @@ class TestAlarms:
         assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanOrEqualToThreshold", 1)
 
     @pytest.mark.parametrize("name", [*ALARMS, "TablesThrottledAlarm"])
-    def test_an_alarm_tells_its_topic_and_says_where_the_runbook_is(self, name: str) -> None:
+    def test_an_alarm_names_its_topic_and_the_runbook(self, name: str) -> None:
         topic = {"if": "HasAlarmTopic", "then": ["<AlarmTopicArn>"], "else": "<NoValue>"}
         assert (alarms()[name]["AlarmActions"], alarms()[name]["OKActions"]) == (topic, topic)
         assert alarms()[name]["AlarmDescription"].endswith("Runbook in docs/runbook.md.")
 
-    def test_silence_is_trouble_where_somebody_always_speaks(self) -> None:
-        said = {name: alarm["TreatMissingData"] for name, alarm in alarms().items()}
-        assert said == {
+    def test_missing_data_breaches_where_figures_always_arrive(self) -> None:
+        treated = {name: alarm["TreatMissingData"] for name, alarm in alarms().items()}
+        assert treated == {
             name: "breaching" if name in SILENCE_IS_TROUBLE else "notBreaching" for name in alarms()
         }
 

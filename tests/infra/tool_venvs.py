@@ -1,4 +1,4 @@
-"""Tools whose dependencies do not go together with ours: each in a virtual environment of its own.
+"""Tools whose dependencies conflict with ours: each in a separate virtual environment.
 
 `python -m tests.infra.tool_venvs NAME` makes `.cache/NAME` from `tests/infra/locks/NAME.lock`, every file by
 its hash, and prints its folder of commands. What is there and was made from the same lock is kept.
@@ -17,7 +17,7 @@ CACHE = Path(__file__).resolve().parents[2] / ".cache"
 
 
 class ToolMissing(Exception):
-    """The tool could not be installed; the message says which and shows pip's last line."""
+    """The tool could not be installed; the message has its name and pip's last line."""
 
 
 def commands_of(name: str) -> Path:

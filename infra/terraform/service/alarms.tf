@@ -44,7 +44,7 @@ resource "aws_cloudwatch_metric_alarm" "dead_letters" {
 
 resource "aws_cloudwatch_metric_alarm" "running_tasks" {
   alarm_name        = "${var.service_name}-running-tasks"
-  alarm_description = "Fewer tasks run than the service's minimum, or nobody says how many. Runbook in docs/runbook.md."
+  alarm_description = "Fewer tasks run than the service's minimum, or no figure arrives. Runbook in docs/runbook.md."
   namespace         = "ECS/ContainerInsights"
   metric_name       = "RunningTaskCount"
   dimensions = {
@@ -64,7 +64,7 @@ resource "aws_cloudwatch_metric_alarm" "running_tasks" {
 
 resource "aws_cloudwatch_metric_alarm" "stream_lag" {
   alarm_name        = "${var.service_name}-stream-lag"
-  alarm_description = "The audit is an hour late with the table's stream, or nobody reads it. Runbook in docs/runbook.md."
+  alarm_description = "The audit is an hour late with the table's stream, or no task reads it. Runbook in docs/runbook.md."
   namespace         = "ExportStatus"
   metric_name       = "StreamLag"
   dimensions = {
@@ -178,7 +178,7 @@ resource "aws_cloudwatch_metric_alarm" "store_paused" {
 
 resource "aws_cloudwatch_metric_alarm" "sinks_down" {
   alarm_name        = "${var.service_name}-sinks-down"
-  alarm_description = "For five minutes an audit sink of a task has taken nothing. Runbook in docs/runbook.md."
+  alarm_description = "For five minutes an audit sink of a task has accepted nothing. Runbook in docs/runbook.md."
   namespace         = "ExportStatus"
   metric_name       = "SinksDown"
   dimensions = {

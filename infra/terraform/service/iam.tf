@@ -65,7 +65,7 @@ resource "aws_iam_role_policy" "execution" {
         Sid      = "LogInToRegistry"
         Effect   = "Allow"
         Action   = "ecr:GetAuthorizationToken"
-        Resource = "*" # this action knows no narrower resource
+        Resource = "*" # this action accepts no narrower resource
       },
       {
         Sid      = "PullImage"

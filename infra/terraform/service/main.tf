@@ -113,7 +113,7 @@ resource "aws_ecs_service" "this" {
   }
 
   lifecycle {
-    ignore_changes = [desired_count] # the scaling's business after the start
+    ignore_changes = [desired_count] # scaling sets it after the start
   }
 
   depends_on = [aws_iam_role_policy.task, aws_iam_role_policy.execution]

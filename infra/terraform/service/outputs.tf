@@ -9,7 +9,7 @@ output "service_name" {
 }
 
 output "log_group_name" {
-  description = "Where the service's lines are"
+  description = "Log group of the service"
   value       = aws_cloudwatch_log_group.this.name
 }
 

@@ -20,7 +20,7 @@ variable "vpc_id" {
 }
 
 variable "subnet_ids" {
-  description = "Subnets in at least two zones, with a way to the AWS endpoints on port 443."
+  description = "Subnets in at least two zones that reach the AWS endpoints on port 443."
   type        = list(string)
 }
 
@@ -31,7 +31,7 @@ variable "assign_public_ip" {
 }
 
 variable "streams_endpoint" {
-  description = "Whether to make the interface endpoint of DynamoDB Streams, for subnets without a way out."
+  description = "Whether to create the interface endpoint of DynamoDB Streams, for subnets that reach no public endpoint."
   type        = bool
   default     = false
 }
@@ -81,7 +81,7 @@ variable "max_tasks" {
 }
 
 variable "backlog_per_task" {
-  description = "Waiting events a task at which scaling out begins; the latency you accept times the events a second of a task."
+  description = "Waiting events for each task at which scaling out begins; the accepted latency in seconds times the events a second of one task."
   type        = number
   default     = 3000
 
@@ -114,7 +114,7 @@ variable "log_retention_days" {
 }
 
 variable "alarm_topic_arn" {
-  description = "The SNS topic that hears of alarms; empty for none."
+  description = "The SNS topic for alarms; empty means no topic."
   type        = string
   default     = ""
 }
