@@ -16,7 +16,7 @@ import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # of aws_kinesis_agg's messages
 
@@ -49,7 +49,7 @@ class RecordTooLarge(ValueError):
 
 
 class BrokenAggregate(ValueError):
-    """A Kinesis record says that it is an aggregate and breaks the format; the message names the rule."""
+    """A Kinesis record claims to be an aggregate and breaks the format; the message names the rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,16 @@ class UserRecord:
     explicit_hash_key: str | None = None
 
 
+class Packed(NamedTuple):
+    """The data of one Kinesis record."""
+
+    data: bytes
+    sub_records: int
+    """How many sub-records it holds."""
+
+
 class _SizedAggRecord(AggRecord):  # type: ignore[misc]  # the library ships untyped
-    """The library's aggregate, told the size of each record instead of counting it once more."""
+    """The library's aggregate, which is given the size of each record and does not count it again."""
 
     record_bytes: int = 0
 
@@ -71,17 +79,16 @@ class _SizedAggRecord(AggRecord):  # type: ignore[misc]  # the library ships unt
 
 
 class Aggregate:
-    """One Kinesis record in the making: sub-records in the order they were added, under one hash key."""
+    """Builds one Kinesis record: sub-records in the order they were added, under one hash key.
+
+    Args:
+        hash_key: the explicit hash key of the record and of each of its sub-records.
+
+    Raises:
+        ValueError: if the hash key is not in the range of Kinesis.
+    """
 
     def __init__(self, hash_key: int) -> None:
-        """An aggregate without sub-records.
-
-        Args:
-            hash_key: the explicit hash key of the record and of each of its sub-records.
-
-        Raises:
-            ValueError: if the hash key is not in the range of Kinesis.
-        """
         if not 0 <= hash_key <= MAX_HASH_KEY:
             raise ValueError("a hash key must lie between 0 and 2^128 - 1")
         # str(int) is the canonical decimal. Keys go to the library as bytes: it over-counts the text form.
@@ -146,7 +153,7 @@ def fits_alone(record: UserRecord, hash_key: int) -> bool:
     )
 
 
-def aggregate(records: Iterable[UserRecord], hash_key: int, target_bytes: int) -> list[bytes]:
+def aggregate(records: Iterable[UserRecord], hash_key: int, target_bytes: int) -> list[Packed]:
     """Packs records into as few aggregates as fill in order, each at most `target_bytes` long.
 
     A record that alone is longer than the target travels alone, up to the limit of Kinesis.
@@ -157,32 +164,32 @@ def aggregate(records: Iterable[UserRecord], hash_key: int, target_bytes: int) -
         target_bytes: at most `MAX_RECORD_BYTES`.
 
     Returns:
-        The data of each Kinesis record, in order; empty for no records.
+        The Kinesis records, in order; none for no records.
 
     Raises:
         RecordTooLarge: if a record does not fit into a Kinesis record alone.
         ValueError: if a partition key is not 1 to 256 characters of text.
     """
-    aggregates: list[bytes] = []
+    aggregates: list[Packed] = []
     current = Aggregate(hash_key)
     for record in records:
         if current.add(record, target_bytes):
             continue
         if len(current):
-            aggregates.append(current.data())
+            aggregates.append(Packed(current.data(), len(current)))
             current = Aggregate(hash_key)
         if not current.add(record):
             raise RecordTooLarge(f"an aggregate must not be larger than {MAX_RECORD_BYTES} bytes")
     if len(current):
-        aggregates.append(current.data())
+        aggregates.append(Packed(current.data(), len(current)))
     return aggregates
 
 
 def read_record(partition_key: str, data: bytes) -> list[UserRecord]:
-    """Takes a Kinesis record apart; one that is not aggregated comes back as it is.
+    """De-aggregates a Kinesis record; a record that is not aggregated is returned unchanged.
 
     Data that begins with the magic number must be a whole aggregate. Other readers pass a damaged one on as
-    plain data, or print to standard error and go on without the rest of its records; this one does not.
+    plain data, or print to standard error and skip the rest of its records. This one raises.
 
     Args:
         partition_key: of the Kinesis record.

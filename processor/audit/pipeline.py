@@ -1,20 +1,19 @@
-"""The audit pipeline as the settings describe it: its start-up checks, its sinks and its quarantine."""
+"""Composes the audit pipeline: start-up checks, sinks, quarantine and the stream consumer."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from processor.audit.delivery import Delivery
 from processor.audit.quarantine import Quarantine
 from processor.audit.removals import Removals
 from processor.audit.sinks.base import Sink
-from processor.audit.sinks.kinesis import KinesisSink
-from processor.audit.sinks.log import LogSink
+from processor.audit.sinks.factory import make_sink
 from processor.aws.clients import Aws
 from processor.dead_letters import DeadLetterQueue
 from processor.loops import Death, Loop, StopReport
 from processor.observability.health import Health
-from processor.observability.log import get_logger, stdout_lines
+from processor.observability.log import get_logger
 from processor.observability.metrics import Metrics
 from processor.settings import Settings
 from processor.startup_checks import (
@@ -30,29 +29,6 @@ from processor.streams.consumer import ConsumerSettings, RunnerFactory, StreamCo
 from processor.streams.leases.table import LeasesClient
 
 
-def make_sink(name: str, settings: Settings, aws: Aws, wait: Callable[[float], bool]) -> Sink:
-    """The sink of a name in `EXPORT_AUDIT_SINKS`.
-
-    Args:
-        name: one of `SINK_NAMES`.
-        settings: with the names of streams.
-        aws: the clients.
-        wait: waits so many seconds; true if the sink is to give up.
-
-    Raises:
-        SettingsError: if a setting that this sink needs is missing.
-        ValueError: if there is no sink of this name.
-    """
-    match name:
-        case "log":
-            return LogSink(stdout_lines(), lambda: datetime.now(UTC))
-        case "kinesis":
-            stream, buckets = settings.required_audit_stream(), settings.audit_buckets
-            return KinesisSink(aws.kinesis(), stream, buckets=buckets, wait=wait)
-        case _:
-            raise ValueError(f"no audit sink is called {name!r}")
-
-
 def build_consumer(
     streams: StreamsClient,
     leases: LeasesClient,
@@ -66,24 +42,25 @@ def build_consumer(
     clocks: Clocks | None = None,
     runner: RunnerFactory = Loop,
 ) -> StreamConsumer:
-    """Composes the audit: the one place for the service and for the simulated world of the tests.
+    """Composes the audit, for the service and for the simulated world of the tests.
 
     Args:
         streams: answers GetRecords with raw records.
         leases: for the leases table.
         settings: what is read, and how the work is shared.
-        sinks: every one of them takes an entry before its checkpoint.
+        sinks: every one of them must have an entry before a checkpoint passes it.
         quarantine: for entries that a sink refuses; None: such an entry holds its shard.
         metrics, health: where it reports.
         on_death: called with the name and the error of a thread that ends unexpectedly.
-        clocks: all its times.
-        runner: makes what repeats its steps.
+        clocks: where all times come from.
+        runner: makes the threads that repeat steps.
     """
+    clocks = clocks or Clocks()
     return StreamConsumer(
         streams,
         leases,
         settings,
-        Removals(Delivery(sinks, quarantine, metrics, health)),
+        Removals(Delivery(sinks, quarantine, metrics, health, clocks.monotonic)),
         metrics=metrics,
         health=health,
         on_death=on_death,
@@ -93,13 +70,13 @@ def build_consumer(
 
 
 class AuditPart:
-    """The table's stream to the sinks. `start` once; `stop` and `join` may be called at any time, and twice.
+    """The audit half of the service. `start` once; `stop` and `join` at any time, also twice.
 
     Args:
         settings: the service's settings.
         aws: the clients.
         metrics, health: where it reports.
-        on_death: called with a thread's name and what killed it.
+        on_death: called with the name and the error of a thread that ends unexpectedly.
     """
 
     def __init__(
@@ -123,7 +100,7 @@ class AuditPart:
         """Checks tables and stream, then starts to read.
 
         Args:
-            cancelled: set when the service is told to stop; the checks end early then.
+            cancelled: set when the service stops; the checks end early then.
 
         Raises:
             StartError: if a table or the audit stream is missing.
@@ -168,7 +145,7 @@ class AuditPart:
     def _sink(self, name: str, cancelled: threading.Event) -> Sink:
         if name == "kinesis":
             check_audit_stream(self._aws.kinesis(), self._settings.required_audit_stream(), cancelled)
-        return make_sink(name, self._settings, self._aws, self._stopping.wait)
+        return make_sink(name, self._settings, self._aws)
 
     def _quarantine(self, cancelled: threading.Event) -> Quarantine | None:
         settings, sqs = self._settings, self._aws.settling()

@@ -1,4 +1,7 @@
-"""The quarantine: a dead-letter message for each entry that a sink can never take (contract section 4)."""
+"""The quarantine: a dead-letter message for each entry that a sink can never take.
+
+See docs/contract.md, section 4.
+"""
 
 import hashlib
 import json
@@ -15,16 +18,20 @@ _SQS_TOKEN = re.compile(r"[!-~]{1,128}")  # SQS API Reference: MessageDeduplicat
 
 
 class Quarantine:
-    """Sends refused entries to the dead-letter queue, with the attributes that dead-lettered events have."""
+    """Sends refused entries to the dead-letter queue, with the attributes that dead-lettered events have.
+
+    Args:
+        queue: the dead-letter queue.
+    """
 
     def __init__(self, queue: DeadLetterQueue) -> None:
         self._queue = queue
 
-    def take(self, refusal: Refusal) -> None:
+    def send(self, refusal: Refusal) -> None:
         """Returns once the queue has the entry.
 
         Raises:
-            SinkUnavailable: it may not have it.
+            SinkUnavailable: the queue may not have it.
         """
         entry = refusal.entry
         letter = DeadLetter(

@@ -21,16 +21,17 @@ class Removals:
         self._delivery = delivery
 
     def begin(self, shard: ShardName, records: Sequence[Record], read_at: datetime) -> "RemovalWork":
-        """Makes the entries of a page; see `RecordProcessor.begin`."""
+        """Makes the entries of a page's REMOVE records; see `RecordProcessor.begin`."""
         name = StreamName.of(shard.stream_arn)
         source = ShardSource(name.table, name.region, shard.stream_arn, shard.shard_id)
         entries = [
-            entry
-            for record in records
+            (index, entry)
+            for index, record in enumerate(records)
             if record.get("eventName") == "REMOVE"
             and (entry := audit_entry(record, source=source, read_at=read_at)) is not None
         ]
-        return RemovalWork(self._delivery.batch(entries), has_effects=bool(entries))
+        batch = self._delivery.batch([entry for _, entry in entries])
+        return RemovalWork(batch, [index for index, _ in entries], len(records))
 
 
 class RemovalWork:
@@ -38,18 +39,27 @@ class RemovalWork:
 
     Args:
         batch: the delivery that has begun.
-        has_effects: whether the page has any entry.
+        indexes: the place of each entry's record in the page.
+        count: how many records the page has.
     """
 
-    def __init__(self, batch: Batch, *, has_effects: bool) -> None:
+    def __init__(self, batch: Batch, indexes: Sequence[int], count: int) -> None:
         self._batch = batch
-        self.has_effects = has_effects
+        self._indexes = indexes
+        self._count = count
+        self.has_effects = bool(indexes)
+
+    @property
+    def durable_records(self) -> int:
+        """How many of the page's first records need no further work; see `Work.durable_records`."""
+        entries = self._batch.durable
+        return self._indexes[entries] if entries < len(self._indexes) else self._count
 
     def go_on(self, may_continue: Callable[[], bool]) -> None:
-        """Delivers what is left; see `Work.go_on`."""
+        """Delivers the rest; see `Work.go_on`."""
         try:
             self._batch.deliver(may_continue)
         except SinkUnavailable as error:
-            raise Unavailable(str(error)) from error
+            raise Unavailable(str(error), error.retry_seconds) from error
         except SinkInterrupted:
             raise Interrupted from None

@@ -1,7 +1,7 @@
-"""Reads what the table's streams still hold once more and puts its entries again, under the same ids.
+"""Reads the table's streams from their oldest record and puts their entries again, under the same ids.
 
-For an operator whose consumers lost entries. It has no leases and no checkpoints, so it changes nothing of
-the service, which may run meanwhile: DynamoDB allows two readers a shard, the service and this one.
+For an operator whose consumers lost entries. A replay has no leases and no checkpoints, so it changes
+nothing for the service. Both may run at once: DynamoDB allows two readers a shard.
 """
 
 import math
@@ -27,26 +27,26 @@ READ_SECONDS = 0.25
 """Between two reads of a shard, as the service does."""
 
 EMPTY_READS = 20
-"""Empty answers in a row after which an open shard counts as read to its tip: the API does not say where
-that is, and gives empty answers on the way."""
+"""Empty answers in a row after which the replay has caught up with an open shard. The API does not say where
+a shard's last record is, and it also gives empty answers before that."""
 
 MAX_FAILURES = 8
-"""Failures in a row, of a shard or of a sink, before giving up: about two minutes."""
+"""Failures in a row, of a shard or of a sink, after which the replay ends: about two minutes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What became of one page."""
+    """The result of one page."""
 
     entries: int
     refused: tuple[tuple[str, Refusal], ...] = ()
-    """The sinks' names with what they can never take."""
+    """The sinks' names with the entries that they refuse."""
     trimmed: bool = False
     """Records of this shard were trimmed before they could be read."""
 
 
 class _Reading:
-    """One shard on its way from its oldest record to its end."""
+    """The state of reading one shard, from its oldest record to its end."""
 
     def __init__(self, listing: Listing, shard: Shard) -> None:
         name = StreamName.of(listing.stream_arn)
@@ -65,7 +65,18 @@ class _Reading:
 
 
 class Replay:
-    """Puts the entries of one table's streams again, from one moment to another."""
+    """Puts the entries of one table's streams again, from one moment to another.
+
+    Args:
+        api: the streams.
+        sinks: each gets every entry; without sinks, entries are only counted.
+        table: the status table's name.
+        since: entries of earlier removals are left out.
+        until: shards are read up to here; the service handles later records.
+        wait: waits for some seconds, for example `Event().wait`.
+        clock: seconds, from any start.
+        on_retry: called with an error that came twice or more in a row, before the next try.
+    """
 
     def __init__(
         self,
@@ -79,18 +90,6 @@ class Replay:
         clock: Callable[[], float] = time.monotonic,
         on_retry: Callable[[Exception], object] = lambda _error: None,
     ) -> None:
-        """Takes what to read and where to put it.
-
-        Args:
-            api: the streams.
-            sinks: each gets every entry; none: entries are only counted.
-            table: the status table's name.
-            since: entries of earlier removals are left out.
-            until: shards are read up to here; what comes later is the service's.
-            wait: waits so many seconds, for example `Event().wait`.
-            clock: seconds, from any start.
-            on_retry: told of an error that came twice or more in a row, before it is tried again.
-        """
         self._api = api
         self._sinks = sinks
         self._table = table
@@ -106,9 +105,9 @@ class Replay:
         Raises:
             NotFound: if the table has no stream.
             AwsError: if a stream cannot be read, at once or after some minutes of transient failures.
-            MalformedPage: likewise, where the answers make no sense.
-            SinkUnavailable: if a sink takes nothing for some minutes.
-            OSError: at once, if standard output is the sink and fails: its reader has left, the disk is full.
+            MalformedPage: if a stream's answers make no sense for some minutes.
+            SinkUnavailable: if a sink is down for some minutes.
+            OSError: at once, if the sink is standard output and fails: its reader has left, the disk is full.
         """
         arns, _ = self._patiently(lambda: self._api.list_streams(self._table))
         if not arns:
@@ -129,7 +128,7 @@ class Replay:
                 self._wait(self._delay(back_off, error))
 
     def _delay(self, back_off: BackOff, error: Exception) -> float:
-        """Seconds to wait after one more failure; raises it if it was the last that is borne with."""
+        """Counts a failure; returns how long to wait (seconds), or raises it if it is one too many."""
         delay = back_off.failed()
         if back_off.failures >= MAX_FAILURES:
             raise error
@@ -214,11 +213,17 @@ class Replay:
 
     def _insist(self, sink: Sink, entries: Sequence[AuditEntry]) -> Sequence[Refusal]:
         back_off = BackOff(0.5, 30.0)
+        put = sink.begin(entries)
         while True:
             try:
-                return sink.put(entries, lambda: True)
+                put.go_on(lambda: True)
             except SinkUnavailable as error:
                 output = error.__cause__
                 if isinstance(output, OSError) and not isinstance(output, BlockingIOError):
                     raise output from None
-                self._wait(self._delay(back_off, error))
+                if error.is_outage or error.retry_seconds is None:
+                    self._wait(self._delay(back_off, error))
+                else:
+                    self._wait(error.retry_seconds)
+            else:
+                return put.refusals

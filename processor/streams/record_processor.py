@@ -16,7 +16,16 @@ Record = Mapping[str, Any]
 
 
 class Unavailable(Exception):
-    """The work cannot go on now: the engine calls `Work.go_on` again after a back-off."""
+    """The work cannot go on now: the engine calls `Work.go_on` again after a back-off.
+
+    Args:
+        problem: why.
+        retry_seconds: when to call again; None: after the engine's own back-off.
+    """
+
+    def __init__(self, problem: str = "", retry_seconds: float | None = None) -> None:
+        super().__init__(problem)
+        self.retry_seconds = retry_seconds
 
 
 class Interrupted(Exception):
@@ -29,6 +38,10 @@ class Work(Protocol):
     @property
     def has_effects(self) -> bool:
         """Whether the page's records cause anything outside: then a checkpoint follows soon."""
+
+    @property
+    def durable_records(self) -> int:
+        """How many of the page's first records need no further work: a checkpoint may move behind them."""
 
     def go_on(self, may_continue: Callable[[], bool]) -> None:
         """Continues where the last call stopped; returns when all of the page is durable.

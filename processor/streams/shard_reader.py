@@ -21,7 +21,7 @@ from processor.aws.errors import (
 )
 from processor.backoff import BackOff
 from processor.observability.log import get_logger
-from processor.streams.api import MalformedPage, Page
+from processor.streams.api import MalformedPage, Page, position_of
 from processor.streams.context import ReaderContext
 from processor.streams.leases.held import HeldLease, LeaseLost, LeaseNotTrusted, LeaseOver
 from processor.streams.leases.lease import Position
@@ -206,8 +206,9 @@ class ShardReader:
             hand.work.go_on(self._may_continue)
         except Interrupted:
             return UNTRUSTED_POLL_SECONDS
-        except Unavailable:
-            return self._sinking.failed()
+        except Unavailable as unavailable:
+            delay = unavailable.retry_seconds
+            return self._sinking.failed() if delay is None else delay
         self._sinking.worked()
         self._hand = None
         if hand.page.records:
@@ -303,6 +304,8 @@ class ShardReader:
             wait = self._deliver(self._hand)
             if self._hand is not None:
                 return min(wait, max(0.0, stop.give_up_at - self._context.clocks.monotonic()))
+        if self._hand is not None and (durable := self._hand.work.durable_records):
+            self.lease.advance(position_of(self._hand.page.records[durable - 1]))
         try:
             self.lease.release(stop.to)
         except AwsError as error:

@@ -18,8 +18,8 @@ request_ids = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_
 
 def built(request_ids_given: list[str], bucket: Bucket) -> bytes:
     records = [UserRecord(key, str(number).encode()) for number, key in enumerate(request_ids_given)]
-    (data,) = aggregate(records, bucket.hash_key, MAX_RECORD_BYTES)
-    return data
+    (packed,) = aggregate(records, bucket.hash_key, MAX_RECORD_BYTES)
+    return packed.data
 
 
 @settings(deadline=None)
@@ -33,7 +33,7 @@ def test_all_sub_records_are_accepted_after_any_splits_and_merges(
     for kind, number, hash_key in changes:
         index = number % len(shards)
         shards = split(shards, index, hash_key) if kind == "split" else merge(shards, index)
-        # Kinesis may take the record at any of these moments; the shard it went to keeps its range for ever.
+        # Kinesis may take the record at any of these moments; its shard's range never changes.
         shard = shard_of(shards, str(bucket.hash_key))
         assert accepted(record, shard) == [str(number).encode() for number in range(len(keys))]
 

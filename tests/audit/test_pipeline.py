@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,16 @@ import pytest
 from processor import service
 from processor.audit import pipeline
 from processor.audit.pipeline import AuditPart
+from processor.audit.sinks.kinesis import KinesisSink, bucket_number
 from processor.aws.clients import Aws
 from processor.loops import StopReport
 from processor.observability.health import Health
 from processor.observability.metrics import Metrics
 from processor.settings import Settings, load_aws_settings, load_settings
+from tests.audit.kinesis_standin import Kinesis
+from tests.simulated_stream.model import SimulatedShard, number_of
+from tests.streams.test_shard_reader import expire
+from tests.streams.world import World, watched
 
 SHORTEST_FAILOVER_HOLD = 10 * 2 / 3 - 0.1 * 10
 """Between a renewal that is due and the end of trust, with the default failover time of 10 s (seconds)."""
@@ -112,3 +118,66 @@ def test_calls_of_the_audit_end_while_there_is_time_left(settings: Settings) -> 
     for config in (client.meta.config for client in clients):
         assert config.retries["total_max_attempts"] == 1
         assert config.connect_timeout + config.read_timeout <= settings.drain_seconds / 3
+
+
+class KinesisWorld(World):
+    """A simulated world whose workers put their entries into a Kinesis stream."""
+
+    def __init__(self, kinesis: Kinesis) -> None:
+        super().__init__()
+        self.kinesis = kinesis
+        self.sink = KinesisSink(kinesis, "export-audit", buckets=16, clock=self.clock)
+
+    def unaccounted(self, shard: SimulatedShard, limit: int | None = None) -> list[dict[str, Any]]:
+        """A shard's REMOVE records, up to a number, whose entries are not in the stream."""
+        arrived = {entry.audit_id for entry in self.kinesis.entries()}
+        return [
+            record
+            for record in shard.written
+            if record["eventName"] == "REMOVE"
+            and (limit is None or number_of(record) <= limit)
+            and record["eventID"] not in arrived
+        ]
+
+
+def test_a_stop_with_a_blocked_bucket_repeats_little_and_keeps_the_checkpoint() -> None:
+    kinesis = Kinesis()
+    with watched(KinesisWorld(kinesis)) as world:
+        worker = world.start_worker()
+        world.run(5)
+        kinesis.blocked = {"bucket-7"}
+        expire(world, 200)
+        world.run(30)
+        world.stop(worker)
+        removals = [record for _, record in world.table.removals()]
+        held = [record for record in removals if bucket_of(record) == 7]
+        (lease,) = world.leases().values()
+        before_held = number_of(held[0]) - 1
+        assert int(lease.position.sequence_number or 0) == before_held, "as far as it got"
+        assert len(list(kinesis.entries())) == len(removals) - len(held), "nothing is put twice in a tenure"
+        kinesis.blocked = set()
+        world.start_worker()
+        world.run(10)
+        assert world.missing() == []
+        copies = Counter(entry.audit_id for entry in kinesis.entries())
+        assert max(copies.values()) <= 2
+        assert {copies[record["eventID"]] for record in held} == {1}
+
+
+def test_an_hour_without_kinesis_repeats_nothing_and_reading_continues_within_a_minute() -> None:
+    kinesis = Kinesis()
+    with watched(KinesisWorld(kinesis)) as world:
+        for _ in range(3):
+            world.start_worker()
+        world.run(30)
+        kinesis.blocked = {f"bucket-{number}" for number in range(16)}
+        expire(world, 200)
+        world.run(3_600)
+        kinesis.blocked = set()
+        assert world.run(60, until=lambda: not world.missing())
+        assert len(list(kinesis.entries())) == 200
+
+
+def bucket_of(record: dict[str, Any]) -> int:
+    """The bucket of a REMOVE record's entry."""
+    return bucket_number(record["dynamodb"]["Keys"]["requestId"]["S"], 16)

@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 
 from handlers.audit import AuditEntry
 from processor.audit.replay import MAX_FAILURES, Replay, Replayed
-from processor.audit.sinks.base import Refusal, SinkUnavailable
+from processor.audit.sinks.base import SinkUnavailable
 from processor.aws.errors import AwsError, NotFound, Transient
 from processor.localaws.embedded_aws import EmbeddedAws
 from processor.streams.api import StreamApi
+from tests.audit.entries import OneByOne
 from tests.resources import audit_stream, leases_table, status_table, stream_records
 from tests.simulated_stream.client import SimulatedStreamsClient
 from tests.simulated_stream.model import SimulatedTable
@@ -43,7 +44,7 @@ class Clock:
 
 
 class Sink:
-    """Keeps what it is given, after failing so often."""
+    """Keeps entries, after a number of failures."""
 
     name = "kept"
 
@@ -51,13 +52,14 @@ class Sink:
         self.entries: list[AuditEntry] = []
         self.failures = failures
 
-    def put(self, entries: Sequence[AuditEntry], may_continue: Any) -> Sequence[Refusal]:
-        assert may_continue()
+    def begin(self, entries: Sequence[AuditEntry]) -> OneByOne:
+        return OneByOne(entries, self.store)
+
+    def store(self, entry: AuditEntry) -> None:
         if self.failures:
             self.failures -= 1
             raise SinkUnavailable("sink kept: is down")
-        self.entries += entries
-        return ()
+        self.entries.append(entry)
 
 
 class World:
@@ -280,7 +282,7 @@ def test_a_standard_output_that_fails_ends_it_at_once_and_a_busy_one_is_waited_f
     world.table.write("req-1")
 
     class Output(Sink):
-        def put(self, entries: Sequence[AuditEntry], may_continue: Any) -> Sequence[Refusal]:
+        def store(self, entry: AuditEntry) -> None:
             raise SinkUnavailable("standard output takes no lines") from problem
 
     world.sink = Output()

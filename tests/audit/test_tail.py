@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from processor.audit.tail import MAX_FAILURES, KinesisReader, KinesisRecord
 from processor.aws.errors import Misconfigured, NotFound, Transient
-from tests.audit.fake_kinesis import client_error
 from tests.audit.kcl_oracle import LAST_HASH_KEY
-from tests.audit.sharded_stream import START, ShardedStream
+from tests.audit.kinesis_standin import START, Kinesis, client_error
 
 KEYS = [LAST_HASH_KEY * n // 5 for n in range(6)]
 FOREVER = START + timedelta(days=1)
@@ -29,15 +28,15 @@ changes = st.lists(
 )
 
 
-def reader_of(stream: ShardedStream, since: datetime | None = None) -> KinesisReader:
+def reader_of(stream: Kinesis, since: datetime | None = None) -> KinesisReader:
     return KinesisReader(stream, "export-audit", since=since, wait=stream.wait, clock=lambda: stream.now)
 
 
-def read(stream: ShardedStream, *, since: datetime | None = None, until: datetime = FOREVER) -> list[bytes]:
+def read(stream: Kinesis, *, since: datetime | None = None, until: datetime = FOREVER) -> list[bytes]:
     return [record.data for page in reader_of(stream, since).pages(until) for record in page]
 
 
-def apply(stream: ShardedStream, change: str, key: int, number: int) -> None:
+def apply(stream: Kinesis, change: str, key: int, number: int) -> None:
     match change:
         case "put":
             stream.put(key, f"{KEYS.index(key)}:{number}".encode())
@@ -63,7 +62,7 @@ def expected(done: list[tuple[str, int]]) -> dict[bytes, list[int]]:
 @settings(deadline=None)
 @given(changes)
 def test_all_records_are_read_once_in_the_order_of_their_key(done: list[tuple[str, int]]) -> None:
-    stream = ShardedStream()
+    stream = Kinesis()
     for number, (change, key) in enumerate(done):
         apply(stream, change, key, number)
     assert by_key(read(stream)) == expected(done)
@@ -74,7 +73,7 @@ def test_all_records_are_read_once_in_the_order_of_their_key(done: list[tuple[st
 def test_shards_that_change_while_they_are_followed_lose_nothing(
     before: list[tuple[str, int]], during: list[tuple[str, int]], data: st.DataObject
 ) -> None:
-    stream = ShardedStream()
+    stream = Kinesis()
     done = before + during
     for number, (change, key) in enumerate(before):
         apply(stream, change, key, number)
@@ -97,7 +96,7 @@ def test_shards_that_change_while_they_are_followed_lose_nothing(
 
 
 def test_a_shard_is_read_at_most_five_times_a_second() -> None:
-    stream = ShardedStream()
+    stream = Kinesis()
     for number in range(200):
         stream.put(0, str(number).encode())
     assert len(read(stream)) == 200
@@ -107,7 +106,7 @@ def test_a_shard_is_read_at_most_five_times_a_second() -> None:
 
 
 def test_shards_take_turns() -> None:
-    stream = ShardedStream()
+    stream = Kinesis()
     stream.split(KEYS[3])
     for number in range(50):
         stream.put(0, b"low:%d" % number)
@@ -118,7 +117,7 @@ def test_shards_take_turns() -> None:
 
 
 def test_since_leaves_out_what_arrived_before() -> None:
-    stream = ShardedStream()
+    stream = Kinesis()
     for number in range(1, 5):
         stream.put(0, str(number).encode())
     stream.split(KEYS[3])
@@ -129,7 +128,7 @@ def test_since_leaves_out_what_arrived_before() -> None:
 
 
 def test_without_following_it_stops_in_front_of_a_stream_that_never_rests() -> None:
-    stream = ShardedStream()
+    stream = Kinesis()
     numbers = iter(range(10_000))
 
     def put_more_than_is_read() -> None:
@@ -143,7 +142,7 @@ def test_without_following_it_stops_in_front_of_a_stream_that_never_rests() -> N
 
 
 def test_a_parent_that_was_trimmed_is_not_waited_for() -> None:
-    stream = ShardedStream()
+    stream = Kinesis()
     stream.split(KEYS[3])
     stream.put(0, b"1")
     stream.trim("shardId-0")
@@ -151,7 +150,7 @@ def test_a_parent_that_was_trimmed_is_not_waited_for() -> None:
 
 
 def test_a_shard_that_is_trimmed_while_it_is_read_ends() -> None:
-    stream = ShardedStream()
+    stream = Kinesis()
     stream.put(0, b"1")
     stream.split(KEYS[3])
     stream.put(0, b"2")
@@ -166,7 +165,7 @@ def test_a_shard_that_is_trimmed_while_it_is_read_ends() -> None:
 
 
 def test_an_expired_iterator_goes_on_after_the_last_record() -> None:
-    stream = ShardedStream()
+    stream = Kinesis()
     for number in range(9):
         stream.put(0, str(number).encode())
     stream.fail_only = "get_records"
@@ -179,7 +178,7 @@ def test_an_expired_iterator_goes_on_after_the_last_record() -> None:
 
 
 def test_an_iterator_that_expires_before_its_first_record_starts_again() -> None:
-    stream = ShardedStream()
+    stream = Kinesis()
     stream.put(0, b"1")
     stream.failures.append(client_error("ExpiredIteratorException"))
     stream.fail_only = "get_records"
@@ -198,7 +197,7 @@ def test_an_iterator_that_expires_before_its_first_record_starts_again() -> None
     ids=["throttled", "limit", "server error", "no connection"],
 )
 def test_throttling_and_outages_are_waited_out(method: str, failure: Exception) -> None:
-    stream = ShardedStream()
+    stream = Kinesis()
     stream.put(0, b"1")
     stream.fail_only = method
     stream.failures = [failure] * (MAX_FAILURES - 1)
@@ -210,7 +209,7 @@ def test_throttling_and_outages_are_waited_out(method: str, failure: Exception) 
 def test_an_answer_without_what_it_must_hold_is_asked_for_again(
     method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stream = ShardedStream()
+    stream = Kinesis()
     stream.put(KEYS[0], b"0:0")
     empty: list[dict[str, Any]] = [{}, {}]
     good = getattr(stream, method)
@@ -221,7 +220,7 @@ def test_an_answer_without_what_it_must_hold_is_asked_for_again(
 
 @pytest.mark.parametrize("method", ["list_shards", "get_shard_iterator", "get_records"])
 def test_an_outage_that_does_not_end_is_an_error(method: str) -> None:
-    stream = ShardedStream()
+    stream = Kinesis()
     stream.fail_only = method
     stream.failures = [client_error("InternalFailure", 500)] * 100
     with pytest.raises(Transient, match="InternalFailure"):
@@ -235,7 +234,7 @@ def test_an_outage_that_does_not_end_is_an_error(method: str) -> None:
 def test_a_stream_that_is_missing_or_forbidden_is_an_error_at_once(
     method: str, code: str, error: type[Exception]
 ) -> None:
-    stream = ShardedStream()
+    stream = Kinesis()
     stream.fail_only = method
     stream.failures = [client_error(code)] * 100
     with pytest.raises(error, match=code):
@@ -246,7 +245,7 @@ def test_a_stream_that_is_missing_or_forbidden_is_an_error_at_once(
 def test_following_finds_new_shards_of_an_emulator_that_never_ends_the_old_ones() -> None:
     """moto and others give a closed shard an iterator for ever."""
 
-    class Endless(ShardedStream):
+    class Endless(Kinesis):
         def get_records(self, *, ShardIterator: str, Limit: int) -> dict[str, Any]:  # noqa: N803
             answer = super().get_records(ShardIterator=ShardIterator, Limit=Limit)
             last = [record["SequenceNumber"] for record in answer["Records"]][-1:]

@@ -21,13 +21,14 @@ from processor.audit.sinks.kinesis import KinesisSink
 from processor.aws.calls import call
 from processor.aws.clients import Aws
 from processor.settings import AwsSettings
+from tests.audit.entries import put_all
 from tests.benchmarks.measuring import StandIn
 from tests.benchmarks.standin_table import REGION
 
 PAGE_ENTRIES = 1_000
 RECORDS_A_CALL = 500
 BUCKETS = 16
-STREAM = "bench-audit"
+STREAM = "export-audit"
 WARM_UP_PAGES = 3
 ROUNDS = 4
 MAX_CALLS_A_PAGE = 1.0
@@ -69,8 +70,8 @@ def main(arguments: Sequence[str]) -> int:
     print(f"Python {platform.python_version()}, {platform.machine()}; pages of {PAGE_ENTRIES} audit entries")
     with stand_in() as service:
         client = client_of(service.endpoint)
-        lone = KinesisSink(client, STREAM, buckets=BUCKETS, wait=lambda _: False, target_bytes=1)
-        sink = KinesisSink(client, STREAM, buckets=BUCKETS, wait=lambda _: False)
+        lone = KinesisSink(client, STREAM, buckets=BUCKETS, target_bytes=1)
+        sink = KinesisSink(client, STREAM, buckets=BUCKETS)
         plain = ordered = aggregated = Measured()
         for _ in range(ROUNDS):  # in turns, so that a busy machine slows all of them
             plain += measure(service, lambda entries: put_plainly(client, entries), count // ROUNDS)
@@ -125,7 +126,7 @@ def put_plainly(client: Any, entries: Sequence[AuditEntry]) -> None:
 
 def put_through(sink: KinesisSink, entries: Sequence[AuditEntry]) -> None:
     """As the service does."""
-    if sink.put(entries, lambda: True):
+    if put_all(sink, entries):
         raise RuntimeError("the sink refuses no entry of usual size")
 
 

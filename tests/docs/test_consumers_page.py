@@ -18,7 +18,8 @@ from processor.cli.schema import Contract, schema_of
 from processor.localaws.clients import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
 from processor.localaws.embedded_aws import EmbeddedAws
 from processor.observability.metrics import Metric
-from tests.audit.fake_kinesis import FakeKinesis, entry
+from tests.audit.entries import entry, put_all
+from tests.audit.kinesis_standin import Kinesis
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "infra" / "audit-consumers.md"
@@ -31,8 +32,8 @@ def blocks(language: str) -> list[str]:
 
 def lambda_event(entries: list[AuditEntry]) -> dict[str, Any]:
     """What Lambda hands over for the records that the sink puts."""
-    kinesis = FakeKinesis()
-    KinesisSink(kinesis, "export-audit", buckets=4, wait=lambda _: False).put(entries, lambda: True)
+    kinesis = Kinesis()
+    put_all(KinesisSink(kinesis, "export-audit", buckets=4), entries)
     return {
         "Records": [
             {
@@ -45,7 +46,7 @@ def lambda_event(entries: list[AuditEntry]) -> dict[str, Any]:
                     "data": base64.b64encode(record["Data"]).decode(),
                 },
             }
-            for number, (_, record) in enumerate(kinesis.records)
+            for number, record in enumerate(kinesis.records)
         ]
     }
 

@@ -10,11 +10,12 @@ import pytest
 
 from handlers.audit import AuditEntry
 from processor.audit.pipeline import build_consumer
-from processor.audit.sinks.base import Refusal, SinkInterrupted, SinkUnavailable
+from processor.audit.sinks.base import SinkUnavailable
 from processor.loops import StopReport
 from processor.observability.health import Health
 from processor.observability.metrics import Metrics
 from processor.streams.consumer import RENEWERS_END_SECONDS, ConsumerSettings
+from tests.audit.entries import OneByOne
 from tests.simulated_stream.client import SimulatedStreamsClient
 from tests.simulated_stream.model import SimulatedTable
 from tests.simulated_stream.rows import SimulatedRows
@@ -39,20 +40,19 @@ class Shelf:
         self.blocks = threading.Event()
         self.let_go = threading.Event()
 
-    def put(self, entries: Sequence[AuditEntry], may_continue: Callable[[], bool]) -> Sequence[Refusal]:
-        """Takes the entries as things are."""
+    def begin(self, entries: Sequence[AuditEntry]) -> OneByOne:
+        """See `Sink.begin`."""
+        return OneByOne(entries, self._store)
+
+    def _store(self, entry: AuditEntry) -> None:
         if self.breaks:
             raise ZeroDivisionError
         if self.is_down:
-            self.refused |= {entry.request_id for entry in entries}
+            self.refused.add(entry.request_id)
             raise SinkUnavailable("down")
         if self.blocks.is_set():
             self.let_go.wait(30)
-        for entry in entries:
-            if not may_continue():
-                raise SinkInterrupted
-            self.kept.append(entry.request_id)
-        return ()
+        self.kept.append(entry.request_id)
 
 
 class HangingRows(SimulatedRows):

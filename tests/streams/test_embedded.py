@@ -13,7 +13,7 @@ from processor.audit.quarantine import Quarantine
 from processor.audit.sinks.base import Refusal
 from processor.dead_letters import DeadLetterQueue
 from processor.localaws.embedded_aws import EmbeddedAws
-from tests.audit.test_delivery import entries
+from tests.audit.entries import expired
 from tests.resources import leases_table, queue_pair, status_table
 from tests.streams.tasks import audit_task
 from tests.support.service import ServiceProcess
@@ -89,9 +89,9 @@ def test_a_quarantined_entry_waits_in_the_dead_letter_queue_with_its_reason(
     embedded_aws: EmbeddedAws, environment: dict[str, str]
 ) -> None:
     sqs, url = embedded_aws.client("sqs"), environment["SQS_EXPORT_EVENTS_DLQ_URL"]
-    (entry,) = entries("req-1")
+    (entry,) = expired("req-1")
     queue = DeadLetterQueue(sqs, url, lambda: datetime(2026, 11, 22, 10, 0, tzinfo=UTC), threading.Event())
-    Quarantine(queue).take(Refusal(entry, "the entry is larger than a Kinesis record"))
+    Quarantine(queue).send(Refusal(entry, "the entry is larger than a Kinesis record"))
     (message,) = sqs.receive_message(QueueUrl=url, MessageAttributeNames=["All"])["Messages"]
     attributes = {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
     assert json.loads(message["Body"]) == json.loads(entry.to_json())

@@ -9,7 +9,7 @@ from handlers.audit import AuditEntry
 from handlers.timestamps import from_epoch_seconds
 from processor.audit.pipeline import build_consumer
 from processor.audit.quarantine import Quarantine
-from processor.audit.sinks.base import Refusal, SinkInterrupted, SinkUnavailable
+from processor.audit.sinks.base import Refusal, SinkUnavailable
 from processor.dead_letters import DeadLetterQueue
 from processor.observability.health import Health
 from processor.observability.metrics import Metrics
@@ -17,6 +17,7 @@ from processor.streams.clocks import Clocks
 from processor.streams.consumer import ConsumerSettings
 from processor.streams.leases.held import HeldLease
 from processor.streams.shard_reader import ShardReader
+from tests.audit.entries import OneByOne
 from tests.simulated_stream.client import SimulatedStreamsClient
 
 if TYPE_CHECKING:
@@ -52,20 +53,21 @@ class RecordingSink:
         self._world = world
         self._worker = worker
 
-    def put(self, entries: Sequence[AuditEntry], may_continue: Callable[[], bool]) -> Sequence[Refusal]:
-        """Takes entries one by one; anything can happen between two of them."""
-        refusals = []
-        for entry in entries:
-            self._world.interrupt(self._worker)
-            if not may_continue():
-                raise SinkInterrupted
-            if self._world.sink_is_down:
-                raise SinkUnavailable("the sink is down")
-            if entry.request_id in self._world.poison:
-                refusals.append(Refusal(entry, "requestId must not be poison"))
-            else:
-                self._world.took(self._worker, entry)
-        return refusals
+    def begin(self, entries: Sequence[AuditEntry]) -> OneByOne:
+        """See `Sink.begin`."""
+        poison = self._world.poison
+        refusals = [
+            Refusal(entry, "requestId must not be poison") for entry in entries if entry.request_id in poison
+        ]
+        return OneByOne(entries, self._store, refusals, before=self._interrupt)
+
+    def _interrupt(self) -> None:
+        self._world.interrupt(self._worker)
+
+    def _store(self, entry: AuditEntry) -> None:
+        if self._world.sink_is_down:
+            raise SinkUnavailable("the sink is down")
+        self._world.took(self._worker, entry)
 
 
 class SimulatedRunner:
@@ -154,7 +156,7 @@ class Worker:
                 renewing_threads=1,
                 child_look_seconds=world.child_look_seconds,
             ),
-            sinks=[RecordingSink(world, self)],
+            sinks=[world.sink or RecordingSink(world, self)],
             quarantine=Quarantine(queue),
             metrics=self.metrics,
             health=self.health,

@@ -16,6 +16,7 @@ import structlog
 
 from handlers.audit import AuditEntry
 from handlers.timestamps import from_epoch_seconds
+from processor.audit.sinks.base import Sink
 from processor.observability.metrics import Metrics
 from processor.streams.leases.lease import Lease, from_attributes, lease_key
 from tests.simulated_stream.client import Faults
@@ -40,6 +41,8 @@ class World:
         self.rows.after_write = self._check_write
         self.dead_letters = SimulatedQueue()
         self.workers: dict[str, Worker] = {}
+        self.sink: Sink | None = None
+        """What workers use in place of the recording sink."""
         self.sink_is_down = False
         self.poison: set[str] = set()
         self.emitted: list[AuditEntry] = []

@@ -1,4 +1,4 @@
-"""What the audit pipeline asks of a place that audit entries go to."""
+"""The protocol between the audit pipeline and a sink, a place that audit entries go to."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,45 +9,74 @@ from handlers.audit import AuditEntry
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """This entry alone can never be taken, for its own sake: its size or its encoding.
+    """An entry that a sink can never take because of its size or its encoding.
 
-    Throttling, missing access and an outage are never a refusal: they are `SinkUnavailable`.
+    Throttling, missing access and an outage are never a refusal: they raise `SinkUnavailable`.
     """
 
     entry: AuditEntry
     reason: str
-    """One clear sentence, the field and the rule, never the value."""
+    """One clear sentence: the field and the rule, never the value."""
 
 
 class SinkUnavailable(Exception):
-    """The sink cannot take entries now; the caller backs off and puts the same entries again."""
+    """The sink takes no more entries now. The caller calls `Put.go_on` again after a delay.
+
+    Args:
+        problem: one sentence for operators.
+        retry_seconds: when to call again; None: after the caller's own back-off.
+        is_outage: whether operators should see it. A single throttled call is no outage.
+    """
+
+    def __init__(
+        self, problem: str = "", *, retry_seconds: float | None = None, is_outage: bool = True
+    ) -> None:
+        super().__init__(problem)
+        self.retry_seconds = retry_seconds
+        self.is_outage = is_outage
 
 
 class SinkInterrupted(Exception):
-    """`may_continue()` said no: nothing more was put."""
+    """`may_continue` returned False, so the sink made no further call."""
+
+
+class Put(Protocol):
+    """Some entries on their way into a sink. One thread at a time uses it."""
+
+    @property
+    def refusals(self) -> Sequence[Refusal]:
+        """The entries that the sink can never take, known from the beginning."""
+
+    @property
+    def durable(self) -> int:
+        """How many of the first entries need no further call: the sink has them or refuses them."""
+
+    def go_on(self, may_continue: Callable[[], bool]) -> None:
+        """Continues where the last call stopped; returns when each entry is durable or refused.
+
+        An entry whose put was answered with success is not put again. An entry whose answer was lost may be
+        put again; consumers drop such repeats by `audit_id`.
+
+        Args:
+            may_continue: the sink calls it before each call to the outside. False: the shard's lease is no
+                longer trusted, or the deadline of a stop has come (docs/invariants.md, law 7).
+
+        Raises:
+            SinkUnavailable: some entries are not durable yet.
+            SinkInterrupted: `may_continue` returned False.
+        """
 
 
 class Sink(Protocol):
-    """A place that audit entries go to. Called by many threads at once, one for each shard."""
+    """A place that audit entries go to. The readers of all shards share it, each in its own thread."""
 
     @property
     def name(self) -> str:
-        """As in `EXPORT_AUDIT_SINKS`."""
+        """The sink's name in `EXPORT_AUDIT_SINKS`."""
 
-    def put(self, entries: Sequence[AuditEntry], may_continue: Callable[[], bool]) -> Sequence[Refusal]:
-        """Hands over entries in their order; returns when each is durably taken or refused.
-
-        Entries may have been put before: consumers drop repeats by their `audit_id`.
+    def begin(self, entries: Sequence[AuditEntry]) -> Put:
+        """Prepares to put entries; makes no call to the outside.
 
         Args:
             entries: of one shard, oldest first.
-            may_continue: asked before each call to the outside; False once the shard's lease is not
-                trusted any more or the service must be gone (law 7).
-
-        Returns:
-            The entries that can never be taken, each with its reason; all others are durable.
-
-        Raises:
-            SinkUnavailable: some of the entries may not have been taken.
-            SinkInterrupted: `may_continue` said no.
         """

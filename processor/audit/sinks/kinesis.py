@@ -1,47 +1,45 @@
 """The sink `kinesis`: puts audit entries into a Kinesis data stream as KPL-aggregated records.
 
-Entries are spread over a fixed number of buckets by a stable hash of their `requestId`. A bucket is one hash
-key, so all entries of one export go one way, whatever becomes of the stream's shards; and no call carries a
-bucket's record while an earlier record of that bucket is not known to be taken. PutRecords keeps no order
-between records and fails for some of them alone, so this is what keeps an export's entries in order.
+A stable hash of an entry's `requestId` chooses its bucket. A bucket is one hash key, so all entries of one
+export go to the same shard at any time. PutRecords keeps no order between the records of a call and can fail
+for some of them. A put therefore keeps a queue for each bucket and sends only the first record of each. The
+next record of a bucket follows when Kinesis has acknowledged the one before. All entries of an export come
+from one lease, parents before children, so this keeps their order without a lock between readers.
 
-Each `put` sends everything it was given before it returns: an entry waits for no timer.
+Each bucket backs off by itself: a throttled shard delays only the buckets that lie in it.
 """
 
 import hashlib
-import random
-import threading
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from handlers.audit import AuditEntry
-from processor.audit.kpl import MAX_RECORD_BYTES, UserRecord, aggregate, fits_alone
+from processor.audit.kpl import MAX_RECORD_BYTES, Packed, UserRecord, aggregate, fits_alone
 from processor.audit.sinks.base import Refusal, SinkInterrupted, SinkUnavailable
 from processor.aws.calls import call
 from processor.aws.errors import INCOMPLETE, AwsError, Misconfigured, Rejected
+from processor.backoff import BackOff, jittered
 
 PUT_RECORDS_MAX_RECORDS = 500
 """Amazon Kinesis Data Streams API Reference: PutRecords."""
 
 PUT_RECORDS_MAX_BYTES = 5 * 1_024 * 1_024
-"""With partition keys. AWS takes 10 MiB since October 2025; what stands in for it may still take 5."""
+"""With partition keys. AWS takes 10 MiB since October 2025; an emulator may still take 5."""
 
 TARGET_BYTES = 128 * 1_024
 """When an aggregate is closed. A page of 1,000 usual entries over 16 buckets makes aggregates of 30 to
 60 KiB, so a page goes out in one call. A shard takes 1 MB a second: an aggregate is an eighth of that, small
-enough to find room beside others, and eight calls a second for each bucket still fill a shard. A reader gets
+enough to find room next to others, and eight calls a second for each bucket still fill a shard. A reader gets
 a whole aggregate at once, so it should not be larger than it must be."""
 
-MAX_ATTEMPTS = 6
-"""Refusals of one record in a row before the sink counts as unavailable: about 3 s, after the SDK's own."""
+OUTAGE_FAILURES = 6
+"""Failures of one record in a row after which operators see an outage: about 3 s."""
 
 FIRST_DELAY_SECONDS = 0.1
 MAX_DELAY_SECONDS = 5.0
-GATE_CHECK_SECONDS = 0.2
-"""How often a put that waits for another one's call asks whether it may go on."""
 
 
 class PutRecordsClient(Protocol):
@@ -54,70 +52,47 @@ class PutRecordsClient(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """One of the ways that entries go: a fixed slice of the hash range, whatever the shards are."""
+    """A fixed slice of the hash range, whatever the stream's shards are."""
 
     name: str
     """The partition key of its Kinesis records."""
     hash_key: int
-    """The middle of its slice, as far as can be from where shards are split evenly."""
+    """The middle of its slice, as far as possible from where shards are split evenly."""
 
 
 def buckets_of(count: int) -> tuple[Bucket, ...]:
-    """So many buckets of equal slices, in the order of their hash keys."""
+    """Buckets of equal slices, in the order of their hash keys."""
     return tuple(
         Bucket(f"bucket-{number}", (2 * number + 1) * 2**128 // (2 * count)) for number in range(count)
     )
 
 
 def bucket_number(request_id: str, count: int) -> int:
-    """The bucket of an export's entries: the same in every process and release."""
+    """The bucket of an export's entries: the same in every process and release.
+
+    Args:
+        request_id: the export.
+        count: how many buckets there are.
+    """
     digest = hashlib.blake2b(request_id.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") % count
 
 
-class BucketGate:
-    """Lets one call at a time carry records of a bucket; who asked first goes first."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._claims: dict[object, frozenset[int]] = {}  # held and waiting, oldest first
-
-    @contextmanager
-    def hold(self, buckets: frozenset[int], may_continue: Callable[[], bool]) -> Iterator[None]:
-        """Waits until no earlier claim shares a bucket with this one, then holds these buckets.
-
-        Raises:
-            SinkInterrupted: `may_continue` said no while waiting.
-        """
-        token = object()
-        with self._changed:
-            self._claims[token] = buckets
-        try:
-            with self._changed:
-                while self._must_wait(token, buckets):
-                    if not may_continue():
-                        raise SinkInterrupted
-                    self._changed.wait(GATE_CHECK_SECONDS)
-            yield
-        finally:
-            with self._changed:
-                del self._claims[token]
-                self._changed.notify_all()
-
-    def _must_wait(self, token: object, buckets: frozenset[int]) -> bool:
-        for earlier, claimed in self._claims.items():
-            if earlier is token:
-                return False
-            if not buckets.isdisjoint(claimed):
-                return True
-        raise AssertionError("a claim stands in the list while it is made")
-
-
 class KinesisSink:
-    """Puts entries into a Kinesis data stream; shared by the readers of all shards.
+    """Puts entries into a Kinesis data stream.
 
-    A call that timed out may have been carried out all the same, so an entry can be there more than once,
-    always with the same `auditId`.
+    Kinesis may carry out a call whose answer is lost, so an entry can be in the stream more than once, always
+    with the same `auditId`.
+
+    Args:
+        client: from `Aws.kinesis()`.
+        stream: the name of the data stream (`KINESIS_EXPORT_AUDIT_STREAM`).
+        buckets: the number of buckets (`EXPORT_AUDIT_BUCKETS`), at least 1.
+        target_bytes: when an aggregate is closed, at most `MAX_RECORD_BYTES`.
+        clock: monotonic seconds.
+
+    Raises:
+        ValueError: if a number is out of its range.
     """
 
     name = "kinesis"
@@ -128,22 +103,9 @@ class KinesisSink:
         stream: str,
         *,
         buckets: int,
-        wait: Callable[[float], bool],
         target_bytes: int = TARGET_BYTES,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """A sink for one stream.
-
-        Args:
-            client: from `Aws.kinesis()`.
-            stream: the name of the data stream (`KINESIS_EXPORT_AUDIT_STREAM`).
-            buckets: how many ways entries are spread (`EXPORT_AUDIT_BUCKETS`), at least 1.
-            wait: waits so many seconds, or until the service stops, and says whether it stops
-                (`Event.wait`).
-            target_bytes: when an aggregate is closed, at most `MAX_RECORD_BYTES`.
-
-        Raises:
-            ValueError: if a number is out of its range.
-        """
         if buckets < 1:
             raise ValueError("there must be at least one bucket")
         if not 1 <= target_bytes <= MAX_RECORD_BYTES:
@@ -151,37 +113,14 @@ class KinesisSink:
         self._client = client
         self._stream = stream
         self._buckets = buckets_of(buckets)
-        self._wait = wait
         self._target_bytes = target_bytes
-        self._gate = BucketGate()
+        self._clock = clock
 
-    def put(self, entries: Sequence[AuditEntry], may_continue: Callable[[], bool]) -> Sequence[Refusal]:
-        """Puts entries in order, one call for a page that fits into one record a bucket; see `Sink.put`."""
-        queues, refusals = self._pack(entries)
-        attempts: Counter[int] = Counter()  # of the record that is first in its bucket's queue
-        while queues:
-            heads = self._heads(queues)
-            with self._gate.hold(frozenset(heads), may_continue):
-                if not may_continue():
-                    raise SinkInterrupted
-                failed = self._put_records(heads)
-            for number in heads:
-                if number in failed:
-                    attempts[number] += 1
-                    continue
-                attempts.pop(number, None)
-                queues[number].popleft()
-                if not queues[number]:
-                    del queues[number]
-            if failed:
-                self._back_off(failed, attempts)
-        return refusals
-
-    def _pack(self, entries: Sequence[AuditEntry]) -> tuple[dict[int, deque[bytes]], list[Refusal]]:
-        """Each bucket's records in order, and the entries that fit into none."""
-        by_bucket: dict[int, list[UserRecord]] = {}
+    def begin(self, entries: Sequence[AuditEntry]) -> "KinesisPut":
+        """Packs entries into records; see `Sink.begin`."""
+        indexed: dict[int, list[tuple[int, UserRecord]]] = {}
         refusals: list[Refusal] = []
-        for entry in entries:
+        for index, entry in enumerate(entries):
             try:
                 record = UserRecord(entry.request_id, entry.to_json().encode())
                 number = bucket_number(entry.request_id, len(self._buckets))
@@ -192,61 +131,145 @@ class KinesisSink:
                 reason = f"an entry must fit into a Kinesis record of {MAX_RECORD_BYTES} bytes"
                 refusals.append(Refusal(entry, reason))
                 continue
-            by_bucket.setdefault(number, []).append(record)
-        return {
-            number: deque(aggregate(records, self._buckets[number].hash_key, self._target_bytes))
-            for number, records in by_bucket.items()
-        }, refusals
+            indexed.setdefault(number, []).append((index, record))
+        queues = []
+        for number, records in indexed.items():
+            bucket = self._buckets[number]
+            packed = aggregate([record for _, record in records], bucket.hash_key, self._target_bytes)
+            queues.append(_Queue(bucket, deque(packed), deque(index for index, _ in records)))
+        return KinesisPut(self, queues, refusals, len(entries), self._clock)
 
-    def _heads(self, queues: Mapping[int, deque[bytes]]) -> dict[int, bytes]:
-        """The next call: the first record of each bucket, as many as a call may carry."""
-        heads: dict[int, bytes] = {}
-        size = 0
-        for number, queue in queues.items():
-            size += len(queue[0]) + len(self._buckets[number].name)
-            if heads and (size > PUT_RECORDS_MAX_BYTES or len(heads) == PUT_RECORDS_MAX_RECORDS):
-                break
-            heads[number] = queue[0]
-        return heads
+    def put_records(self, heads: "Sequence[_Queue]") -> "dict[_Queue, str]":
+        """Calls PutRecords with the first record of each queue.
 
-    def _put_records(self, heads: Mapping[int, bytes]) -> dict[int, str]:
-        """One call. Returns the error code of each bucket whose record was not, or may not be, taken."""
+        Returns:
+            The error code of each queue whose record Kinesis did not acknowledge.
+
+        Raises:
+            SinkUnavailable: only an operator can change the answer, for example with a permission.
+        """
         records = [
             {
-                "Data": data,
-                "PartitionKey": self._buckets[number].name,
-                "ExplicitHashKey": str(self._buckets[number].hash_key),
+                "Data": queue.records[0].data,
+                "PartitionKey": queue.bucket.name,
+                "ExplicitHashKey": str(queue.bucket.hash_key),
             }
-            for number, data in heads.items()
+            for queue in heads
         ]
         try:
             answer = call(self._client.put_records, StreamName=self._stream, Records=records)
         except (Misconfigured, Rejected) as error:
-            # Kinesis checks sizes and keys, never what is inside, and those are right: no entry is to blame.
+            # Kinesis checks sizes and keys, never the content, and those are right: no entry is the cause.
             raise SinkUnavailable(f"sink kinesis: {error}") from error
         except AwsError as error:
             return dict.fromkeys(heads, error.code)
         results = answer.get("Records") or ()
         if len(results) != len(heads):
             return dict.fromkeys(heads, INCOMPLETE)
-        # Only what has a sequence number has happened.
+        # Only a record with a sequence number is in the stream.
         return {
-            number: result.get("ErrorCode") or "UnknownError"
-            for number, result in zip(heads, results, strict=True)
+            queue: result.get("ErrorCode") or "UnknownError"
+            for queue, result in zip(heads, results, strict=True)
             if not result.get("SequenceNumber")
         }
 
-    def _back_off(self, failed: Mapping[int, str], attempts: Mapping[int, int]) -> None:
-        """Waits before the next call, longer after each failure, never all tasks at the same moment.
 
-        Raises:
-            SinkUnavailable: after too many failures in a row of one record.
-            SinkInterrupted: if the service stops.
-        """
-        number = max(failed, key=lambda bucket: attempts[bucket])
-        failures = attempts[number]
-        if failures >= MAX_ATTEMPTS:
-            raise SinkUnavailable(f"sink kinesis: PutRecords: {failed[number]}, {failures} times in a row")
-        delay = min(MAX_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2 ** (failures - 1))
-        if self._wait(random.uniform(delay / 2, delay)):
-            raise SinkInterrupted
+@dataclass(eq=False, slots=True)
+class _Queue:
+    """The records of one bucket that Kinesis has not acknowledged, oldest first."""
+
+    bucket: Bucket
+    records: deque[Packed]
+    indexes: deque[int]
+    """The places of their entries in the page."""
+    back_off: BackOff = field(
+        default_factory=lambda: BackOff(FIRST_DELAY_SECONDS, MAX_DELAY_SECONDS, jitter=float)
+    )
+    """Without jitter: all queues of a call get the same jitter, so that one call retries all of them."""
+    retry_at: float = float("-inf")
+    error_code: str = ""
+
+    def acknowledged(self) -> None:
+        """Removes the first record."""
+        for _ in range(self.records.popleft().sub_records):
+            self.indexes.popleft()
+        self.back_off.worked()
+        self.retry_at = float("-inf")
+
+    def failed(self, error_code: str, now: float, jitter: float) -> None:
+        """Keeps the first record for a later try."""
+        self.error_code = error_code
+        self.retry_at = now + jitter * self.back_off.failed()
+
+
+class KinesisPut:
+    """A page of entries on its way into the stream; see `Put`.
+
+    Args:
+        sink: makes the calls.
+        queues: the records of each bucket.
+        refusals: the entries that are in no record.
+        count: how many entries the page has.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        sink: KinesisSink,
+        queues: list[_Queue],
+        refusals: Sequence[Refusal],
+        count: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self._sink = sink
+        self._queues = queues
+        self._count = count
+        self._clock = clock
+        self.refusals = refusals
+
+    @property
+    def durable(self) -> int:
+        """How many of the first entries are in the stream or refused; see `Put.durable`."""
+        return min((queue.indexes[0] for queue in self._queues), default=self._count)
+
+    def go_on(self, may_continue: Callable[[], bool]) -> None:
+        """Puts what is left; see `Put.go_on`. One call for a page that makes one record a bucket."""
+        while self._queues:
+            heads = self._heads()
+            if not heads:
+                raise self._unavailable()
+            if not may_continue():
+                raise SinkInterrupted
+            self._note(heads, self._sink.put_records(heads))
+
+    def _note(self, heads: Sequence[_Queue], failed: Mapping[_Queue, str]) -> None:
+        now, jitter = self._clock(), jittered(1.0)
+        for queue in heads:
+            if queue in failed:
+                queue.failed(failed[queue], now, jitter)
+            else:
+                queue.acknowledged()
+        self._queues = [queue for queue in self._queues if queue.records]
+
+    def _heads(self) -> list[_Queue]:
+        """The queues whose first record goes into the next call: due ones, up to what a call may carry."""
+        now = self._clock()
+        heads: list[_Queue] = []
+        size = 0
+        for queue in self._queues:
+            if queue.retry_at > now:
+                continue
+            size += len(queue.records[0].data) + len(queue.bucket.name)
+            if heads and (size > PUT_RECORDS_MAX_BYTES or len(heads) == PUT_RECORDS_MAX_RECORDS):
+                break
+            heads.append(queue)
+        return heads
+
+    def _unavailable(self) -> SinkUnavailable:
+        worst = max(self._queues, key=lambda queue: queue.back_off.failures)
+        failures = worst.back_off.failures
+        return SinkUnavailable(
+            f"sink kinesis: PutRecords: {worst.error_code}, {failures} times in a row",
+            retry_seconds=max(0.0, min(queue.retry_at for queue in self._queues) - self._clock()),
+            is_outage=failures >= OUTAGE_FAILURES,
+        )

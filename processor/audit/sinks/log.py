@@ -1,4 +1,4 @@
-"""The sink `log`: one JSON line an entry on standard output (contract section 4)."""
+"""The sink `log`: one JSON line an entry on standard output (docs/contract.md, section 4)."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -9,13 +9,17 @@ from processor.audit.sinks.base import Refusal, SinkInterrupted, SinkUnavailable
 from processor.observability.log import LineOutput
 
 LINES_PER_WRITE = 32
-"""Lines that are written and flushed together; after an error all of them are written again."""
+"""Lines that are written and flushed together. After an error the sink writes all of them again."""
 
 
 class LogSink:
-    """Writes each entry's line whole and flushes it; it is JSON whatever the log's level and format.
+    """Writes each entry as one flushed JSON line, whatever the log's level and format.
 
-    Beyond that an entry is as durable as whoever reads standard output makes it.
+    Beyond that, an entry is as durable as the reader of standard output makes it.
+
+    Args:
+        lines: standard output.
+        now: the time for the lines' `timestamp`.
     """
 
     name = "log"
@@ -24,20 +28,48 @@ class LogSink:
         self._lines = lines
         self._now = now
 
-    def put(self, entries: Sequence[AuditEntry], may_continue: Callable[[], bool]) -> Sequence[Refusal]:
-        """Writes the entries; see `Sink.put`. No entry is ever refused."""
-        for start in range(0, len(entries), LINES_PER_WRITE):
+    def begin(self, entries: Sequence[AuditEntry]) -> "LogPut":
+        """Prepares to write entries; see `Sink.begin`."""
+        return LogPut(self._lines, self._now, entries)
+
+
+class LogPut:
+    """Entries on their way to standard output; see `Put`.
+
+    Args:
+        lines: standard output.
+        now: the time for the lines' `timestamp`.
+        entries: what to write.
+    """
+
+    refusals: Sequence[Refusal] = ()
+    """A line can hold every entry."""
+
+    def __init__(self, lines: LineOutput, now: Callable[[], datetime], entries: Sequence[AuditEntry]) -> None:
+        self._lines = lines
+        self._now = now
+        self._entries = entries
+        self.durable = 0
+
+    def go_on(self, may_continue: Callable[[], bool]) -> None:
+        """Writes what is left; see `Put.go_on`."""
+        while self.durable < len(self._entries):
             if not may_continue():
                 raise SinkInterrupted
             now = self._now()
-            lines = [audit_line(entry, now) for entry in entries[start : start + LINES_PER_WRITE]]
+            entries = self._entries[self.durable : self.durable + LINES_PER_WRITE]
             try:
-                self._lines.write_line("\n".join(lines))
+                self._lines.write_line("\n".join(audit_line(entry, now) for entry in entries))
             except OSError as error:
                 raise SinkUnavailable("standard output takes no lines") from error
-        return ()
+            self.durable += len(entries)
 
 
 def audit_line(entry: AuditEntry, now: datetime) -> str:
-    """The entry as a line of the log: what every log line begins with, then the entry's own fields."""
+    """The entry as a log line: the fields that begin every log line, then the entry's own.
+
+    Args:
+        entry: what to write.
+        now: the line's `timestamp`.
+    """
     return f'{{"timestamp":"{format_timestamp(now)}","level":"info","event":"audit",{entry.to_json()[1:]}'

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from processor.audit.pipeline import make_sink
 from processor.audit.replay import Replay, Replayed
 from processor.audit.sinks.base import SinkUnavailable
+from processor.audit.sinks.factory import make_sink
 from processor.audit.tail import KinesisReader
 from processor.aws.errors import AwsError
 from processor.cli.audit.output import EntryOutput
@@ -99,7 +99,7 @@ def replay(
         raise usage_error(f"--since {wrong}") from None
     settings, aws = connect()
     names = () if dry_run else settings.audit_sinks
-    sinks = [make_sink(name, settings, aws, Event().wait) for name in names]
+    sinks = [make_sink(name, settings, aws) for name in names]
     if started - start > timedelta(hours=RETENTION_HOURS):
         typer.echo(f"the stream holds {RETENTION_HOURS:.0f} hours; what is older is gone", err=True)
     run = Replay(

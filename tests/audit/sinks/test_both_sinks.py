@@ -12,14 +12,39 @@ from typing import Any
 import pytest
 
 from processor.localaws.embedded_aws import EmbeddedAws
-from tests.audit.kinesis_proxy import KinesisProxy, kinesis_proxy
 from tests.resources import audit_stream, leases_table, queue_pair, status_table
+from tests.support.proxy import Answer, Request, Upstream, failure
+from tests.support.proxy import proxy as proxy_before
 from tests.support.service import ServiceProcess
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
 SECONDS = 60.0
+
+
+class KinesisProxy:
+    """What happens to PutRecords now, and how many have failed."""
+
+    def __init__(self) -> None:
+        self.endpoint = ""
+        self.fails_before_the_put = False
+        self.fails_after_the_put = False
+        self.failed = 0
+
+    def heal(self) -> None:
+        """Forwards every call from now on."""
+        self.fails_before_the_put = self.fails_after_the_put = False
+
+    async def treat(self, request: Request, upstream: Upstream) -> Answer:
+        """Forwards a call, or fails it."""
+        is_put = request.target.endswith(".PutRecords")
+        if not (is_put and self.fails_before_the_put):
+            answer = await upstream.ask(request)
+            if not (is_put and self.fails_after_the_put):
+                return answer
+        self.failed += 1
+        return failure("InternalFailureException", 500)
 
 
 class Service:
@@ -84,8 +109,9 @@ class Service:
 
 @pytest.fixture
 def proxy(embedded_aws: EmbeddedAws) -> Iterator[KinesisProxy]:
-    with kinesis_proxy(embedded_aws.endpoint_url) as running:
-        yield running
+    treated = KinesisProxy()
+    with proxy_before(embedded_aws.endpoint_url, treated.treat) as treated.endpoint:
+        yield treated
 
 
 @contextmanager
@@ -135,7 +161,7 @@ def test_a_sink_that_is_down_is_named_and_holds_the_checkpoint_until_it_is_back(
         )
         eventually(lambda: any(line.get("SinksDown") == 1 for line in service.logged("metrics")), SECONDS)
         eventually(lambda: "audit kinesis" in service.healthcheck(), SECONDS)
-        # The log had them already; the checkpoint waits for the slower sink all the same.
+        # The log had them already; the checkpoint waits for the slower sink.
         assert service.checkpoint() < min(sequence_numbers(service.logged("audit")))
         proxy.heal()
         (up,) = eventually(lambda: service.logged("audit_sink_up"), SECONDS)

@@ -5,14 +5,10 @@ import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from threading import Event
 
 import pytest
 
-from processor.audit.pipeline import make_sink
-from processor.aws.clients import Aws
 from processor.localaws.embedded_aws import EmbeddedAws
-from processor.settings import SINK_NAMES, AwsSettings, Settings
 from tests.cli.conftest import Command
 from tests.cli.processes import run_in_terminal, start
 from tests.resources import status_table, stream_records
@@ -87,12 +83,3 @@ def test_an_aws_that_does_not_answer_is_reported_once_and_ctrl_c_ends_the_wait(
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
     assert (process.returncode, out, err.decode()) == (130, b"", last)
-
-
-def test_every_sink_that_settings_allow_is_made_and_no_other() -> None:
-    settings = Settings(KINESIS_EXPORT_AUDIT_STREAM="export-audit")
-    aws = Aws(AwsSettings(region="us-east-1"))
-    made = [make_sink(name, settings, aws, Event().wait).name for name in SINK_NAMES]
-    assert made == list(SINK_NAMES)
-    with pytest.raises(ValueError, match="no audit sink is called 'file'"):
-        make_sink("file", settings, aws, Event().wait)

@@ -19,7 +19,7 @@ from processor.audit.kpl import UserRecord, aggregate
 from processor.audit.sinks.kinesis import KinesisSink
 from processor.cli.durations import moment
 from processor.localaws.embedded_aws import EmbeddedAws
-from tests.audit.fake_kinesis import entry
+from tests.audit.entries import entry, put_all
 from tests.resources import ClientFactory, audit_stream
 from tests.waiting import eventually
 
@@ -59,8 +59,8 @@ def tail(environment: dict[str, str], *options: str) -> "subprocess.CompletedPro
 
 
 def put(client: Any, stream: str, entries: list[AuditEntry], *, target_bytes: int = 4_096) -> None:
-    sink = KinesisSink(client, stream, buckets=16, wait=lambda _: False, target_bytes=target_bytes)
-    assert sink.put(entries, lambda: True) == []
+    sink = KinesisSink(client, stream, buckets=16, target_bytes=target_bytes)
+    assert put_all(sink, entries) == []
 
 
 def page(first: int, count: int, exports: int = 20) -> list[AuditEntry]:
@@ -141,7 +141,7 @@ def test_bad_records_are_named_one_line_each_and_the_rest_is_printed(
     for data, _ in BAD.values():
         client.put_record(StreamName=stream, PartitionKey="x", Data=data)
     mixed = [UserRecord("a", b"{}"), UserRecord("b", entry("id-1", "req-1").to_json().encode())]
-    client.put_record(StreamName=stream, PartitionKey="x", Data=aggregate(mixed, 5, 10_000)[0])
+    client.put_record(StreamName=stream, PartitionKey="x", Data=aggregate(mixed, 5, 10_000)[0].data)
     done = tail(environment)
     assert done.returncode == 1
     assert [json.loads(line)["auditId"] for line in done.stdout.splitlines()] == ["id-0", "id-1"]
