@@ -10,7 +10,7 @@ TEST_PROCESSES ?= 3
 PIP := $(BIN)/python -m pip
 
 .DEFAULT_GOAL := help
-.PHONY: help demo local test quick pythons check lint format types imports lock engines dynamodb-local ministack bench faults soak mutants infra-audit audit clean
+.PHONY: help demo local test quick pythons check lint format types imports lock engines dynamodb-local ministack bench faults soak worlds mutants infra-audit audit clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,6 +90,9 @@ faults: $(READY) ## Run twelve seeded schedules of faults, kills and standstills
 
 soak: $(READY) ## Run for ten minutes with faults on: throughput, latency, memory, files, threads (needs the engines)
 	@$(BIN)/python -m tests.soak $(ARGS)
+
+worlds: $(READY) ## Run the transitions half in simulated worlds (SEEDS=2000, or SEEDS=17:18 for one of them)
+	@$(BIN)/python -m tests.transitions.world --seeds $(or $(SEEDS),200)
 
 mutants: $(READY) ## Change handlers/ in one place at a time: which changes does no test notice? (mutmut)
 	@$(BIN)/python -m tests.mutation $(ARGS)

@@ -10,7 +10,7 @@ import heapq
 import itertools
 import json
 import random
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -86,7 +86,7 @@ class SimulatedSqs:
         self._arrivals: list[float] = []
         # When messages become visible; an entry counts only while its message still has that time.
         self._due: list[tuple[float, int]] = []
-        self._groups: defaultdict[str | None, list[Stored]] = defaultdict(list)
+        self._groups: defaultdict[str | None, deque[Stored]] = defaultdict(deque)
 
     def send(self, body: str, at: float, group_id: str | None = None) -> int:
         """A producer's message that arrives at a time (world seconds, also in the future).
@@ -203,7 +203,7 @@ class SimulatedSqs:
     def _next_visible_at(self) -> float | None:
         """When the next message can be received; on a FIFO queue not before its group is free."""
         if self._fifo:
-            times = [at for at in map(self._group_visible_at, self._groups) if at is not None]
+            times = [at for at in map(self._group_visible_at, [*self._groups]) if at is not None]
             return min(times, default=None)
         while self._due and not self._is_current(*self._due[0]):
             heapq.heappop(self._due)
@@ -214,11 +214,16 @@ class SimulatedSqs:
         return message is not None and message.visible_at == at
 
     def _group_visible_at(self, group_id: str | None) -> float | None:
-        messages = self._groups[group_id] = [
-            each for each in self._groups[group_id] if each.number in self._all
-        ]
-        in_flight = [each.visible_at for each in messages if each.visible_at > each.sent_at]
-        return max([messages[0].sent_at, *in_flight]) if messages else None
+        """When a group's first message can be received: on FIFO a message in flight holds its group."""
+        messages = self._groups[group_id]
+        while messages and messages[0].number not in self._all:
+            messages.popleft()
+        if not messages:
+            del self._groups[group_id]
+            return None
+        left = (each for each in messages if each.number in self._all)
+        in_flight = [each.visible_at for each in left if each.visible_at > each.sent_at]
+        return max(messages[0].sent_at, *in_flight) if in_flight else messages[0].sent_at
 
     def _take(self, most: int) -> list[Stored]:
         taken: list[Stored] = []
@@ -240,7 +245,11 @@ class SimulatedSqs:
         for group_id in [*self._groups]:
             visible_at = self._group_visible_at(group_id)
             if visible_at is not None and visible_at <= self._clock.time:
-                yield from (each for each in [*self._groups[group_id]] if each.sent_at <= self._clock.time)
+                yield from (
+                    each
+                    for each in [*self._groups[group_id]]
+                    if each.number in self._all and each.sent_at <= self._clock.time
+                )
 
     def _hide(self, message: Stored, seconds: float) -> None:
         message.visible_at = self._clock.time + seconds

@@ -6,7 +6,7 @@ the clock further: they run at the same time, in different threads.
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -35,6 +35,20 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class IndexOfAnotherType:
+    """For a time the table has indexes whose keys want other types than the service writes.
+
+    Attributes:
+        start, end: from when to when (world seconds).
+        types: the wanted type by attribute, such as `{"fileName": "N"}`.
+    """
+
+    start: float
+    end: float
+    types: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Everything that a world is made of, but for its randomness."""
 
@@ -49,9 +63,10 @@ class Plan:
     visibility_seconds: int = 120
     tells_items: bool = True
     latency_seconds: float = 0.01
+    index: IndexOfAnotherType | None = None
     drains_within: float = 120.0
     """So many seconds after the last arrival and the last fault the queue must be empty."""
-    settings: dict[str, object] = field(default_factory=dict)
+    settings: Mapping[str, object] = field(default_factory=dict)
 
 
 MakeTask = Callable[["World"], Task]
@@ -97,6 +112,7 @@ class World:
     def calm_from(self) -> float:
         """When the last fault is over (world seconds)."""
         ends = [window.end for window in self.plan.windows]
+        ends += [self.plan.index.end] if self.plan.index else []
         return max([0.0, *ends, *(at + _RESTART_SECONDS for at in self.plan.kills)])
 
     def run(self) -> None:
@@ -114,6 +130,7 @@ class World:
                 self._kills.pop()
                 self.faults.kill_after_calls = self.rng.randint(1, 20)
             self.clock.time = step.due
+            self._set_index()
             try:
                 delay = step.run()
             except Killed:
@@ -123,3 +140,8 @@ class World:
             step.due = float("inf") if delay is None else self.clock.time + delay
         assert not self.sqs.redriven, "SQS itself moved messages to the dead-letter queue"
         self.ledger.check_end(calm_from=self.calm_from + self.plan.drains_within)
+
+    def _set_index(self) -> None:
+        index = self.plan.index
+        there = index is not None and index.start <= self.clock.time < index.end
+        self.dynamodb.index_types = dict(index.types) if index is not None and there else {}
