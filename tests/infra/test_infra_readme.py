@@ -92,18 +92,6 @@ def test_taking_everything_down_deletes_what_the_pages_make_outside_the_stacks()
     assert f"aws ecr delete-repository --repository-name {repository} " in down
 
 
-def test_what_is_stopped_for_a_restore_is_started_again() -> None:
-    restoring = TEXT.partition("\n### Restoring the table\n")[2].partition("\n### ")[0]
-    changes = re.findall(r"^scaling (\d) (\w+)$|--desired-count (\d)", restoring, re.MULTILINE)
-    assert changes == [("0", "true", ""), ("", "", "0"), ("1", "false", ""), ("", "", "1")]
-    suspended = re.findall(r"(\w+Suspended)=\$2", restoring)
-    assert suspended == [
-        "DynamicScalingInSuspended",
-        "DynamicScalingOutSuspended",
-        "ScheduledScalingSuspended",
-    ]
-
-
 @pytest.mark.slow
 def test_the_data_plane_deploys_and_prints_what_the_page_shows(ministack: str) -> None:
     for got, (_, shown) in zip(run(PAGE, ministack), blocks(PAGE), strict=True):
