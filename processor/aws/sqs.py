@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +16,9 @@ from processor.backoff import BackOff, short_back_off
 SQS_MAX_BATCH = 10  # entries of a batch call, messages of a receive ("Amazon SQS message quotas")
 SQS_MAX_BATCH_BYTES = 256 * 1_024  # of one batch call: every queue takes these, whatever its own limit
 SQS_MAX_RECEIVES = 1_000  # maxReceiveCount ("SetQueueAttributes")
+NOT_IN_SQS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
+"""Characters that SQS refuses in bodies and attributes ("SendMessage")."""
+
 BATCH_TRIES = 3
 
 Entry = Mapping[str, Any]

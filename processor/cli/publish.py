@@ -1,11 +1,9 @@
 """The command `publish`: sends events from JSON lines to the event queue."""
 
-import codecs
 import hashlib
-import re
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
@@ -13,18 +11,17 @@ import typer
 
 from handlers.envelopes import InvalidEvent
 from handlers.events import ExportEvent, decode
-from processor.aws.sqs import SQS_MAX_BATCH_BYTES
 from processor.cli.errors import CommandFailed, complain
-from processor.cli.output import json_line, progress
+from processor.cli.event_lines import EventLine, read_event_line
+from processor.cli.output import json_line, prepare_outputs, progress
 from processor.cli.sending import Outgoing, batches, send_batch
 from processor.cli.session import aws_errors, connect, usage_error
+from processor.settings import load_settings
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
 
 SHOWN_BAD_LINES = 10
-
-_NOT_FOR_SQS = re.compile("[\ufffe\uffff]")  # valid in JSON, refused by SQS ("SendMessage")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +29,32 @@ class Line:
     """A checked line of the file."""
 
     number: int
-    text: str
+    line: EventLine
     event: ExportEvent
 
 
 def publish(
     *,
     file: Annotated[str, typer.Argument(metavar="FILE", help="JSON lines; - reads standard input")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="only check the lines; needs no AWS and no settings")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="the counts as one JSON line")] = False,
 ) -> None:
     """Send events from JSON lines to the event queue, in batches.
 
-    All lines are checked first: one bad line, and nothing is sent. On a FIFO queue an export's events form
-    a group, and a line is known by its eventId and text, so that SQS drops what is published twice within
-    five minutes.
+    All lines are checked first: one bad line, and nothing is sent. A line is an event, or an object with
+    `event` (or `body`, its text), `attributes`, `groupId` and `traceHeader`; `dlq save` writes such lines.
+
+    On a FIFO queue an export's events form a group, and a line is known by its eventId and body, so that SQS
+    drops what is published twice within five minutes.
 
     Example: export-status publish events.jsonl
     """
+    if dry_run:
+        prepare_outputs()
+        _check_only(file, as_json=as_json)
+        return
     settings, aws = connect()
     url = settings.required_queue_url()
     fifo = url.endswith(".fifo")
@@ -66,9 +72,18 @@ def publish(
         raise
     finally:  # also after an interruption
         if as_json:
-            typer.echo(json_line({"events": len(lines), "sent": sent}))
+            typer.echo(json_line({"dryRun": False, "events": len(lines), "sent": sent}))
     if not as_json:
         typer.echo(f"published {sent} event{'' if sent == 1 else 's'}")
+
+
+def _check_only(file: str, *, as_json: bool) -> None:
+    url = load_settings().queue_url
+    lines = read_lines(file, fifo=url is not None and url.endswith(".fifo"))
+    if as_json:
+        typer.echo(json_line({"dryRun": True, "events": len(lines), "sent": 0}))
+    else:
+        typer.echo(f"checked {len(lines)} event{'' if len(lines) == 1 else 's'}, nothing was sent")
 
 
 def _send(client: "SQSClient", url: str, lines: Sequence[Line], *, fifo: bool) -> Iterator[int]:
@@ -119,8 +134,8 @@ def _check(stream: BinaryIO, *, fifo: bool) -> list[Line]:
         if not raw.strip():
             continue
         try:
-            text = _text(raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw)
-            lines.append(Line(number, text, decode(text, now=now, fifo=fifo)))
+            line = read_event_line(raw)
+            lines.append(Line(number, line, decode(line.body, now=now, fifo=fifo)))
         except InvalidEvent as broken:
             bad.append(f"line {number}: {broken}")
     if bad:
@@ -131,30 +146,20 @@ def _check(stream: BinaryIO, *, fifo: bool) -> list[Line]:
     return lines
 
 
-def _text(raw: bytes) -> str:
-    """The line as a message body.
-
-    Raises:
-        InvalidEvent: if no queue would accept it.
-    """
-    try:
-        text = raw.decode().strip()
-    except UnicodeDecodeError:
-        raise InvalidEvent("must be UTF-8") from None
-    if len(text.encode()) > SQS_MAX_BATCH_BYTES:
-        raise InvalidEvent("must fit into a message of 256 KiB")
-    if _NOT_FOR_SQS.search(text):
-        raise InvalidEvent("must not hold U+FFFE or U+FFFF, which SQS refuses")
-    return text
-
-
 def _outgoing(line: Line, *, fifo: bool) -> Outgoing:
+    message = line.line
+    outgoing = Outgoing(
+        message.body,
+        group_id=message.group_id,
+        attributes=message.attributes,
+        trace_header=message.trace_header,
+    )
     if not fifo:
-        return Outgoing(line.text)
-    return Outgoing(
-        line.text,
-        group_id=_sqs_token(line.event.request_id),
-        deduplication_id=_sqs_token(f"{line.event.event_id or line.number}\n{line.text}"),
+        return outgoing
+    return replace(
+        outgoing,
+        group_id=message.group_id or _sqs_token(line.event.request_id),
+        deduplication_id=_sqs_token(f"{line.event.event_id or line.number}\n{message.body}"),
     )
 
 

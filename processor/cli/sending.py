@@ -1,10 +1,11 @@
 """Sends events to the event queue in batches."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from processor.aws.message_attributes import Attributes
 from processor.aws.sqs import BatchResult, batch_call, runs
 
 if TYPE_CHECKING:
@@ -15,18 +16,34 @@ TRIES = 4
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """An event to send; on a FIFO queue with its group and deduplication id."""
+    """An event to send, with what the queue is to deliver next to its body.
+
+    Attributes:
+        body: the message's body.
+        group_id: MessageGroupId; required on a FIFO queue.
+        deduplication_id: MessageDeduplicationId, on a FIFO queue only.
+        attributes: the message attributes.
+        trace_header: AWSTraceHeader.
+    """
 
     body: str
     group_id: str | None = None
     deduplication_id: str | None = None
+    attributes: Attributes = field(default_factory=dict)
+    trace_header: str | None = None
 
-    def entry(self) -> dict[str, str]:
+    def entry(self) -> dict[str, Any]:
         """The event as an entry of SendMessageBatch, without `Id`."""
-        fifo = {"MessageGroupId": self.group_id, "MessageDeduplicationId": self.deduplication_id}
+        header = {"DataType": "String", "StringValue": self.trace_header}
+        optional = {
+            "MessageGroupId": self.group_id,
+            "MessageDeduplicationId": self.deduplication_id,
+            "MessageAttributes": self.attributes or None,
+            "MessageSystemAttributes": {"AWSTraceHeader": header} if self.trace_header else None,
+        }
         return {
             "MessageBody": self.body,
-            **{name: value for name, value in fifo.items() if value is not None},
+            **{name: value for name, value in optional.items() if value is not None},
         }
 
 

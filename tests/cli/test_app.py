@@ -29,6 +29,8 @@ LEAVES: tuple[tuple[str, ...], ...] = (
     ("audit", "replay"),
     ("dlq", "list"),
     ("dlq", "redrive"),
+    ("dlq", "save"),
+    ("dlq", "drop"),
     ("schema", "event"),
     ("schema", "audit"),
     ("healthcheck",),
@@ -42,6 +44,8 @@ ASKING_AWS: tuple[tuple[str, ...], ...] = (
     ("audit", "replay", "--since", "1h"),
     ("dlq", "list"),
     ("dlq", "redrive"),
+    ("dlq", "save", "letters.jsonl"),
+    ("dlq", "drop", "--all"),
 )
 COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-7]m")
 
@@ -108,7 +112,7 @@ def test_the_version_is_shown(command: Command) -> None:
     ("words", "offered"),
     [
         ("export-status ch", {"check"}),
-        ("export-status dlq ", {"list", "redrive"}),
+        ("export-status dlq ", {"list", "redrive", "save", "drop"}),
         ("export-status dlq redrive --dr", {"--dry-run"}),
         ("export-status list --status p", {"pending", "processing"}),
     ],

@@ -58,14 +58,14 @@ def test_json_gives_the_counts_also_of_what_was_not_finished(
     environment: dict[str, str], command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran = command("publish", "-", "--json", environment=environment, stdin=line("a") + line("b"))
-    assert (ran.status, json.loads(ran.out), ran.err) == (0, {"events": 2, "sent": 2}, "")
+    assert (ran.status, json.loads(ran.out), ran.err) == (0, {"dryRun": False, "events": 2, "sent": 2}, "")
 
     def interrupt(*_: Any) -> Any:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("processor.cli.publish.send_batch", interrupt)
     ran = command("publish", "-", "--json", environment=environment, stdin=line("a"))
-    assert (ran.status, json.loads(ran.out)) == (130, {"events": 1, "sent": 0})
+    assert (ran.status, json.loads(ran.out)) == (130, {"dryRun": False, "events": 1, "sent": 0})
 
 
 def test_standard_input_is_read_and_empty_lines_and_a_byte_order_mark_do_no_harm(
@@ -93,7 +93,10 @@ def test_nothing_to_send_is_fine(environment: dict[str, str], command: Command) 
         (b"nonsense", "the body must be JSON"),
         (b'{"requestId": "x"}', "status is required"),
         (b'"\xff"', "must be UTF-8"),
-        (line("x", fileName="\uffff"), "must not hold U+FFFE or U+FFFF, which SQS refuses"),
+        (
+            line("x", fileName="\uffff"),
+            "must not hold control characters, U+FFFE or U+FFFF, which SQS refuses",
+        ),
         (line("x", junk="x" * 262_144), "must fit into a message of 256 KiB"),
         (line("x" * 257), "requestId must have at most 256 characters"),
         (line("x", createdAt="tomorrow"), "createdAt must be an RFC 3339 timestamp with an offset or Z"),
@@ -183,6 +186,38 @@ def test_a_throttling_queue_is_waited_for(
         )
     assert ran.status == 0
     assert len(arrived(embedded_aws, environment)) == 1
+
+
+def test_a_dry_run_checks_without_aws_or_settings(command: Command) -> None:
+    ran = command("publish", "-", "--dry-run", environment={}, stdin=line("a") + line("b"))
+    assert (ran.status, ran.out, ran.err) == (0, "checked 2 events, nothing was sent\n", "")
+    ran = command("publish", "-", "--dry-run", "--json", environment={}, stdin=line("a"))
+    assert json.loads(ran.out) == {"dryRun": True, "events": 1, "sent": 0}
+    ran = command("publish", "-", "--dry-run", environment={}, stdin=line("a") + b"nonsense")
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err.startswith("export-status: line 2: ")
+
+
+def test_a_dry_run_sends_nothing_and_knows_a_fifo_queue(
+    embedded_aws: EmbeddedAws, fifo: dict[str, str], command: Command
+) -> None:
+    late = line("a", status="processing")
+    ran = command("publish", "-", "--dry-run", environment=fifo, stdin=late)
+    assert ran.status == 2  # on a FIFO queue it must carry createdAt
+    ran = command("publish", "-", "--dry-run", environment=fifo, stdin=line("a"))
+    assert ran.status == 0
+    assert arrived(embedded_aws, fifo) == []
+
+
+def test_attributes_and_group_are_sent(
+    embedded_aws: EmbeddedAws, fifo: dict[str, str], command: Command
+) -> None:
+    fields = {"event": json.loads(line()), "attributes": {"traceparent": "00-a-b-01"}, "groupId": "tenant-1"}
+    ran = command("publish", "-", environment=fifo, stdin=json.dumps(fields).encode())
+    assert ran.status == 0
+    (message,) = arrived(embedded_aws, fifo)
+    assert message["MessageAttributes"]["traceparent"]["StringValue"] == "00-a-b-01"
+    assert message["Attributes"]["MessageGroupId"] == "tenant-1"
 
 
 def test_interrupted_it_reports_how_many_were_sent(

@@ -4,7 +4,7 @@ SQS has no call to look at messages without receiving them. The browser receives
 from others for a while, and makes it visible again at the end. Only its receive count grows.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from threading import Event
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -25,6 +25,12 @@ MIN_HIDDEN_SECONDS = 30
 MAX_HIDDEN_SECONDS = 900
 HIDDEN_SECONDS_PER_MESSAGE = 0.02  # a page of ten takes about 0.1 s from receive to delete
 MAX_PAGES_OF_REPEATS = 3
+_SYSTEM_ATTRIBUTES: Sequence[Any] = (
+    "ApproximateReceiveCount",
+    "SentTimestamp",
+    "MessageGroupId",
+    "AWSTraceHeader",
+)
 
 
 class Browser:
@@ -34,13 +40,21 @@ class Browser:
         client: SQS.
         url: the dead-letter queue's URL.
         limit: how many letters to receive at most; None: all.
+        min_hidden_seconds: the least visibility timeout of a received letter.
 
     Attributes:
         expected: about how many letters were visible at the beginning.
         hidden: about how many letters other receivers held at the beginning.
     """
 
-    def __init__(self, client: "SQSClient", url: str, *, limit: int | None = None) -> None:
+    def __init__(
+        self,
+        client: "SQSClient",
+        url: str,
+        *,
+        limit: int | None = None,
+        min_hidden_seconds: int = MIN_HIDDEN_SECONDS,
+    ) -> None:
         self._client = client
         self._url = url
         self._limit = limit
@@ -64,7 +78,7 @@ class Browser:
         self.hidden = int(answer["Attributes"]["ApproximateNumberOfMessagesNotVisible"])
         to_see = self.expected if limit is None else min(limit, self.expected)
         self._hidden_seconds = min(
-            MAX_HIDDEN_SECONDS, MIN_HIDDEN_SECONDS + int(to_see * HIDDEN_SECONDS_PER_MESSAGE)
+            MAX_HIDDEN_SECONDS, min_hidden_seconds + int(to_see * HIDDEN_SECONDS_PER_MESSAGE)
         )
 
     def __enter__(self) -> Self:
@@ -122,7 +136,12 @@ class Browser:
             WaitTimeSeconds=WAIT_SECONDS,
             VisibilityTimeout=self._hidden_seconds,
             MessageAttributeNames=["All"],
-            MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp", "MessageGroupId"],
+            MessageSystemAttributeNames=[
+                "ApproximateReceiveCount",
+                "SentTimestamp",
+                "MessageGroupId",
+                "AWSTraceHeader",
+            ],
         )
         letters = {raw["MessageId"]: DeadLetter.from_sqs(raw) for raw in answer.get("Messages", [])}
         # A letter received again has a new receipt handle; only that one is valid.

@@ -1,44 +1,39 @@
-"""The commands `dlq list` and `dlq redrive`."""
+"""The command group `dlq`, with its commands `list` and `redrive`."""
 
 from datetime import UTC, datetime
-from threading import Event
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from handlers.transitions import DISPOSITIONS, Disposition, Outcome
 from processor.audit.quarantine import OUTCOME as QUARANTINED
-from processor.aws.clients import Aws
-from processor.aws.sqs import redrive_policy
 from processor.cli.dlq.browser import Browser
-from processor.cli.dlq.dead_letter import UNMARKED, DeadLetter
-from processor.cli.dlq.redrive import STAYS, Redrive, RedriveOptions, RedriveResult
-from processor.cli.errors import EXIT_FAILED, CommandFailed
-from processor.cli.output import brief_seconds, console, json_line, plain, progress, shortened
-from processor.cli.session import aws_errors, connect, ended_like_ctrl_c, retry, usage_error
-from processor.cli.styles import OUTCOME_STYLES
-from processor.settings import Settings
-from processor.startup_checks import StartError, dead_letter_url
-
-if TYPE_CHECKING:
-    from types_boto3_sqs import SQSClient
-
-OUTCOMES = (
-    *(outcome.value for outcome in Outcome if DISPOSITIONS[outcome] is not Disposition.DELETE),
-    UNMARKED,
+from processor.cli.dlq.dead_letter import DeadLetter
+from processor.cli.dlq.drop import drop
+from processor.cli.dlq.queue import (
+    EVENT_OUTCOMES,
+    OUT_OF_REACH,
+    checked_outcomes,
+    dlq_url,
+    messages,
+    report_out_of_reach,
 )
-"""Outcomes of letters that can be sent back; a quarantined audit entry cannot."""
+from processor.cli.dlq.redrive import STAYS, Redrive, RedriveOptions, RedriveResult
+from processor.cli.dlq.save import save
+from processor.cli.errors import EXIT_FAILED
+from processor.cli.output import brief_seconds, console, json_line, plain, progress, shortened
+from processor.cli.session import aws_errors, connect, ended_like_ctrl_c
+from processor.cli.styles import OUTCOME_STYLES
 
 _STYLES = {**OUTCOME_STYLES, QUARANTINED: "cyan"}
 SHOWN_BODY_CHARS = 1_000  # for people; --json has all
 _INDENT = " " * 6
-_OUT_OF_REACH = "other receivers hold the rest, or it is behind ten of its FIFO group; try again"
 _EXPLAINED = {
     RedriveResult.COPY_REMOVED: "more were copies of these, and were removed",
     RedriveResult.EXPIRED: "stay, expired: --include-expired sends them too",
     RedriveResult.AUDIT_ENTRY: "stay, quarantined audit entries: they are not events",
+    RedriveResult.REJECTED_AGAIN: "stay, the same event would be rejected again: see --outcome and dlq drop",
     RedriveResult.NOT_ASKED_FOR: "stay, of other outcomes",
     RedriveResult.REFUSED: "stay, the event queue refuses them: see its maximum message size",
     RedriveResult.NOT_ACCEPTED: "stay, the event queue did not accept them this time: run this again",
@@ -51,7 +46,11 @@ dlq_app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_excepti
 
 @dlq_app.callback()
 def dlq() -> None:
-    """Look at the dead-letter queue, and send back what it holds."""
+    """Look at the dead-letter queue; send back, save or remove what it holds."""
+
+
+dlq_app.command()(save)
+dlq_app.command()(drop)
 
 
 @dlq_app.command("list")
@@ -82,12 +81,9 @@ def list_letters(
                     typer.echo(json_line(letter.fields(now)))
                 else:
                     _show(out, letter, now)
-    if browser.seen < browser.expected:
-        rest = "--limit shows more" if browser.seen == limit else _OUT_OF_REACH
-        typer.echo(f"{browser.seen} of about {_messages(browser.expected)}: {rest}", err=True)
-    elif not browser.seen and not browser.hidden:
+    rest = "--limit shows more" if browser.seen == limit else OUT_OF_REACH
+    if not report_out_of_reach(browser, rest) and not browser.seen:
         typer.echo("the dead-letter queue is empty", err=True)
-    _report_hidden(browser)
 
 
 @dlq_app.command()
@@ -96,7 +92,7 @@ def redrive(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would happen, change nothing")] = False,
     outcome: Annotated[
         list[str] | None,
-        typer.Option(metavar="OUTCOME", help=f"only these, may be repeated: {', '.join(OUTCOMES)}"),
+        typer.Option(metavar="OUTCOME", help=f"only these, may be repeated: {', '.join(EVENT_OUTCOMES)}"),
     ] = None,
     include_expired: Annotated[
         bool, typer.Option("--include-expired", help="send also events that can only end as expired")
@@ -105,18 +101,19 @@ def redrive(
 ) -> None:
     """Send rejected events back to the event queue.
 
-    It sends only the body, and copies of one message once. A message leaves the dead-letter queue only after
-    the event queue has accepted it. Expired events and audit entries stay and are counted: exit status 1.
+    It sends the body with the producer's attributes, and copies of one message once. A message leaves the
+    dead-letter queue only after the event queue has accepted it. What stays is counted: exit status 1.
+
+    Expired events stay, quarantined audit entries, and without --outcome also `invalid` and `conflict`: the
+    service would reject the same event again.
 
     Example: export-status dlq redrive --dry-run --outcome early
     """
-    wrong = sorted(set(outcome or ()) - set(OUTCOMES))
-    if wrong:
-        raise usage_error(f"--outcome must be one of {', '.join(OUTCOMES)}")
+    outcomes = checked_outcomes(outcome, EVENT_OUTCOMES)
     settings, aws = connect()
     queue_url = settings.required_queue_url()
     options = RedriveOptions(
-        outcomes=frozenset(outcome or ()),
+        outcomes=outcomes,
         include_expired=include_expired,
         ttl_seconds=settings.ttl_seconds,
         fifo=queue_url.endswith(".fifo"),
@@ -131,36 +128,9 @@ def redrive(
                     advance(browser.seen)
         finally:  # also after an interruption
             _report(redriving, as_json=as_json)
-    if browser.seen < browser.expected:
-        typer.echo(f"{browser.seen} of about {_messages(browser.expected)} seen: {_OUT_OF_REACH}", err=True)
-    _report_hidden(browser)
+    report_out_of_reach(browser)
     if any(redriving.counts[result] for result in STAYS):
         raise typer.Exit(EXIT_FAILED)
-
-
-def dlq_url(settings: Settings, aws: Aws) -> str:
-    """The dead-letter queue's URL: the setting, else the queue that the event queue's redrive policy names.
-
-    Raises:
-        SettingsError: if there is neither.
-        CommandFailed: if the event queue cannot be asked, or the queue that its policy names does not exist.
-    """
-    if settings.dlq_url is not None:
-        return settings.dlq_url
-    client: SQSClient = aws.sqs()
-    with aws_errors("the event queue"):
-        answer: Any = retry(
-            client.get_queue_attributes,
-            QueueUrl=settings.required_queue_url(),
-            AttributeNames=["RedrivePolicy"],
-        )
-    one_try = Event()
-    one_try.set()
-    try:
-        policy = redrive_policy(answer.get("Attributes", {}))
-        return dead_letter_url(client, None, policy.dead_letter_arn, one_try)
-    except StartError as missing:
-        raise CommandFailed(str(missing)) from None
 
 
 def _show(out: Console, letter: DeadLetter, now: datetime) -> None:
@@ -179,17 +149,7 @@ def _report(redriving: Redrive, *, as_json: bool) -> None:
         typer.echo(json_line({"dryRun": redriving.dry_run, **fields}))
         return
     would = "would send" if redriving.dry_run else "sent"
-    typer.echo(f"{would} back {_messages(counts[RedriveResult.SENT])}")
+    typer.echo(f"{would} back {messages(counts[RedriveResult.SENT])}")
     for result, text in _EXPLAINED.items():
         if counts[result]:
             typer.echo(f"  {counts[result]} {text}")
-
-
-def _report_hidden(browser: Browser) -> None:
-    if browser.hidden:
-        hidden = f"other receivers hold about {_messages(browser.hidden)}, such as another `dlq list`"
-        typer.echo(f"{hidden}; try again in a moment", err=True)
-
-
-def _messages(count: int) -> str:
-    return f"{count} message{'' if count == 1 else 's'}"

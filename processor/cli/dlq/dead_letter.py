@@ -1,5 +1,6 @@
 """A dead letter for an operator: what was rejected, when and why."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,6 +8,7 @@ from typing import Any
 
 from handlers.masking import mask_urls
 from handlers.timestamps import format_timestamp, parse_timestamp
+from processor.aws.message_attributes import Attributes, attributes_from_json, attributes_to_json
 from processor.transitions.messages import Message
 
 UNMARKED = "unmarked"
@@ -17,7 +19,18 @@ UNMARKED_REASON = "moved by SQS itself after too many receives"
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One message of the dead-letter queue, with the attributes of docs/contract.md, section 3."""
+    """One message of the dead-letter queue, with the attributes of docs/contract.md, section 3.
+
+    Attributes:
+        message: the message, with its handle in the dead-letter queue.
+        outcome: why it was rejected, in a word; `UNMARKED` where SQS moved it.
+        reason: why, in a sentence.
+        source_message_id: the id of the rejected message.
+        source_receive_count: how often that was received; None if unknown.
+        rejected_at: when; None if unknown.
+        attributes: the producer's message attributes.
+        trace_header: the producer's AWSTraceHeader, if any.
+    """
 
     message: Message
     outcome: str
@@ -25,6 +38,8 @@ class DeadLetter:
     source_message_id: str
     source_receive_count: int | None
     rejected_at: datetime | None
+    attributes: Attributes
+    trace_header: str | None
 
     @classmethod
     def from_sqs(cls, raw: Mapping[str, Any]) -> "DeadLetter":
@@ -43,6 +58,8 @@ class DeadLetter:
             source_message_id=texts.get("sourceMessageId") or message.message_id,
             source_receive_count=int(count) if count.isascii() and count.isdigit() else None,
             rejected_at=_timestamp(texts.get("rejectedAt", "")),
+            attributes=_producers_attributes(attributes),
+            trace_header=raw.get("Attributes", {}).get("AWSTraceHeader"),
         )
 
     def age_seconds(self, now: datetime) -> int | None:
@@ -52,6 +69,19 @@ class DeadLetter:
 
     def fields(self, now: datetime) -> dict[str, object]:
         """The fields of `dlq list --json`; URLs in texts are masked."""
+        attributes = attributes_to_json(self.attributes)
+        return self.notes(now) | {
+            "body": mask_urls(self.message.body),
+            "attributes": {
+                name: {key: mask_urls(text) for key, text in value.items()}
+                for name, value in attributes.items()
+            },
+            "groupId": self.message.group_id,
+            "traceHeader": self.trace_header,
+        }
+
+    def notes(self, now: datetime) -> dict[str, object]:
+        """When and why it was rejected, as JSON; URLs in texts are masked."""
         return {
             "messageId": self.message.message_id,
             "sourceMessageId": mask_urls(self.source_message_id),
@@ -60,8 +90,17 @@ class DeadLetter:
             "receiveCount": self.source_receive_count,
             "rejectedAt": None if self.rejected_at is None else format_timestamp(self.rejected_at),
             "ageSeconds": self.age_seconds(now),
-            "body": mask_urls(self.message.body),
         }
+
+
+def _producers_attributes(attributes: Mapping[str, Any]) -> Attributes:
+    """The attributes of the rejected message: noted as JSON, or those of a letter that SQS moved itself."""
+    if "rejectionOutcome" not in attributes:
+        return attributes
+    try:
+        return attributes_from_json(json.loads(attributes["sourceAttributes"]["StringValue"]))
+    except (LookupError, ValueError, RecursionError):
+        return {}
 
 
 def _timestamp(text: str) -> datetime | None:

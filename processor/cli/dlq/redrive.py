@@ -32,6 +32,7 @@ class RedriveResult(Enum):
     COPY_REMOVED = "copiesRemoved"
     EXPIRED = "expired"
     AUDIT_ENTRY = "auditEntries"
+    REJECTED_AGAIN = "rejectedAgain"
     NOT_ASKED_FOR = "notAskedFor"
     REFUSED = "refused"
     NOT_ACCEPTED = "notAccepted"
@@ -43,6 +44,7 @@ STAYS = frozenset(
     {
         RedriveResult.EXPIRED,
         RedriveResult.AUDIT_ENTRY,
+        RedriveResult.REJECTED_AGAIN,
         RedriveResult.REFUSED,
         RedriveResult.NOT_ACCEPTED,
         RedriveResult.NOT_REMOVED,
@@ -51,12 +53,16 @@ STAYS = frozenset(
 """Results of requested letters that remain in the queue."""
 
 
+NEVER_BY_DEFAULT = frozenset({Outcome.INVALID.value, Outcome.CONFLICT.value})
+"""Outcomes that depend on the event alone, so that the service would reject the same event again."""
+
+
 @dataclass(frozen=True, slots=True)
 class RedriveOptions:
     """What the operator asked for.
 
     Attributes:
-        outcomes: the outcomes to send; empty: all.
+        outcomes: the outcomes to send; empty: all but those in `NEVER_BY_DEFAULT`.
         include_expired: whether to send events that can only end as `expired`.
         ttl_seconds: the TTL.
         fifo: whether the event queue is FIFO.
@@ -77,12 +83,14 @@ def planned_result(letter: DeadLetter, options: RedriveOptions, now: datetime) -
         now: our clock.
 
     Returns:
-        SENT, EXPIRED, AUDIT_ENTRY or NOT_ASKED_FOR.
+        SENT, EXPIRED, AUDIT_ENTRY, REJECTED_AGAIN or NOT_ASKED_FOR.
     """
     if options.outcomes and letter.outcome not in options.outcomes:
         return RedriveResult.NOT_ASKED_FOR
     if letter.outcome == QUARANTINED:  # its body is not an event
         return RedriveResult.AUDIT_ENTRY
+    if not options.outcomes and letter.outcome in NEVER_BY_DEFAULT:
+        return RedriveResult.REJECTED_AGAIN
     if not options.include_expired and _is_expired(letter, options, now):
         return RedriveResult.EXPIRED
     return RedriveResult.SENT
@@ -106,16 +114,17 @@ def copy_key(letter: DeadLetter) -> tuple[str, str]:
 
 
 def outgoing(letter: DeadLetter, *, fifo: bool) -> Outgoing:
-    """The letter as an event: its body without attributes.
+    """The letter as the producer sent it: body, attributes, group and trace header.
 
-    On a FIFO queue it keeps its group, and its deduplication id is that of no other letter.
+    On a FIFO queue its deduplication id is that of no other letter.
     """
-    if not fifo:
-        return Outgoing(letter.message.body)
+    group_id = letter.message.group_id
     return Outgoing(
         letter.message.body,
-        group_id=letter.message.group_id or letter.source_message_id,
-        deduplication_id=f"redrive-{letter.message.message_id}",
+        group_id=group_id or letter.source_message_id if fifo else group_id,
+        deduplication_id=f"redrive-{letter.message.message_id}" if fifo else None,
+        attributes=letter.attributes,
+        trace_header=letter.trace_header,
     )
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from handlers.timestamps import format_timestamp
+from processor.aws.message_attributes import attributes_to_json
 from tests.resources import ClientFactory, drained_messages, fresh_name, queue_pair
 
 SECRET = "X-Amz-Signature=c0ffee"
@@ -29,15 +30,16 @@ class Queues:
     def reject(
         self,
         body: str,
-        outcome: str | None = "invalid",
+        outcome: str | None = "early",
         reason: str = "status must be pending, processing, completed or failed",
         *,
         source: str | None = None,
         group: str = "g",
         ago: timedelta = timedelta(minutes=5),
+        attributes: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> str:
         """Puts a letter into the dead-letter queue as the service does; its message id."""
-        attributes = {}
+        sent: dict[str, Any] = dict(attributes or {})
         if outcome is not None:
             values = {
                 "rejectionOutcome": outcome,
@@ -45,12 +47,14 @@ class Queues:
                 "sourceMessageId": source or fresh_name("message"),
                 "rejectedAt": format_timestamp(datetime.now(UTC) - ago),
             }
-            attributes = {
-                name: {"DataType": "String", "StringValue": value} for name, value in values.items()
-            } | {"receiveCount": {"DataType": "Number", "StringValue": "3"}}
+            if attributes:
+                values["sourceAttributes"] = json.dumps(attributes_to_json(attributes))
+            sent = {name: {"DataType": "String", "StringValue": value} for name, value in values.items()} | {
+                "receiveCount": {"DataType": "Number", "StringValue": "3"}
+            }
         fifo = {"MessageGroupId": group, "MessageDeduplicationId": fresh_name("d")} if self.fifo else {}
         answer = self.sqs.send_message(
-            QueueUrl=self.dlq_url, MessageBody=body, MessageAttributes=attributes, **fifo
+            QueueUrl=self.dlq_url, MessageBody=body, MessageAttributes=sent, **fifo
         )
         return str(answer["MessageId"])
 
@@ -69,10 +73,12 @@ class Queues:
         return [message["Body"] for message in drained_messages(self.clients, self.dlq_url)]
 
 
-def event(request_id: str = "req-1", *, age: timedelta = timedelta(seconds=5), **more: str) -> str:
-    """A pending event that occurred `age` ago."""
+def event(
+    request_id: str = "req-1", *, age: timedelta = timedelta(seconds=5), status: str = "pending", **more: str
+) -> str:
+    """An event that occurred `age` ago."""
     occurred = format_timestamp(datetime.now(UTC) - age)
-    return json.dumps({"requestId": request_id, "status": "pending", "occurredAt": occurred, **more})
+    return json.dumps({"requestId": request_id, "status": status, "occurredAt": occurred, **more})
 
 
 def records(lines: Sequence[str]) -> list[dict[str, Any]]:

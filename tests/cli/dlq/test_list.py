@@ -14,7 +14,7 @@ from tests.resources import drained_messages
 
 def test_it_shows_why_when_and_what_without_the_secrets_of_urls(queues: Queues, command: Command) -> None:
     body = event(signedUrl=f"https://bucket.s3.amazonaws.com/report.csv?{SECRET}")
-    queues.reject(body, reason=f"see https://example.org/?{SECRET}")
+    queues.reject(body, "invalid", f"see https://example.org/?{SECRET}")
     ran = command("dlq", "list", environment=queues.environment)
     assert (ran.status, ran.err) == (0, "")
     head, shown = ran.lines
@@ -36,6 +36,9 @@ def test_json_has_every_field(queues: Queues, command: Command) -> None:
         "reason": "the reason",
         "receiveCount": 3,
         "body": "{}",
+        "attributes": {},
+        "groupId": None,
+        "traceHeader": None,
     }
 
 
@@ -62,7 +65,7 @@ def test_the_limit_holds_and_the_rest_is_mentioned(queues: Queues, command: Comm
         queues.reject(f"body {number}")
     ran = command("dlq", "list", "--json", "--limit", "12", environment=queues.environment)
     assert len(ran.lines) == 12
-    assert ran.err == "12 of about 14 messages: --limit shows more\n"
+    assert ran.err == "12 of about 14 messages seen: --limit shows more\n"
     counts = [
         message["Attributes"]["ApproximateReceiveCount"]
         for message in drained_messages(queues.clients, queues.dlq_url)
@@ -140,7 +143,7 @@ def test_of_a_fifo_queue_it_reports_that_there_is_more(fifo_queues: Queues, comm
         fifo_queues.reject(f"body {number}")
     ran = command("dlq", "list", "--json", environment=fifo_queues.environment)
     assert [record["body"] for record in records(ran.lines)] == [f"body {number}" for number in range(10)]
-    assert ran.err.startswith("10 of about 12 messages: other receivers hold")
+    assert ran.err.startswith("10 of about 12 messages seen: other receivers hold")
     assert fifo_queues.waiting(fifo_queues.dlq_url) == (12, 0)
 
 

@@ -1,6 +1,7 @@
 """`dlq redrive` sends back what can still be of use; nothing is lost and nothing goes twice."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,7 @@ from tests.cli.dlq.dead_letters import EXPIRED, Queues, event, records
 from tests.support.proxy import refusing_proxy
 
 
-def test_only_the_body_goes_back(queues: Queues, command: Command) -> None:
+def test_the_body_goes_back_without_the_service_s_attributes(queues: Queues, command: Command) -> None:
     body = event()
     queues.reject(body)
     ran = command("dlq", "redrive", environment=queues.environment)
@@ -42,8 +43,8 @@ def test_copies_of_one_message_go_once(queues: Queues, command: Command) -> None
 
 def test_an_expired_event_stays_and_the_exit_status_is_1(queues: Queues, command: Command) -> None:
     expired, alive = event("old", age=EXPIRED), event("new")
-    queues.reject(expired, "conflict")
-    queues.reject(alive, "conflict")
+    queues.reject(expired)
+    queues.reject(alive)
     ran = command("dlq", "redrive", environment=queues.environment)
     assert ran.status == 1
     assert ran.lines == [
@@ -75,6 +76,34 @@ def test_refused_audit_entries_stay_and_are_counted(queues: Queues, command: Com
     assert ran.lines[1] == "  1 stay, quarantined audit entries: they are not events"
     assert queues.sent_back() == []
     assert queues.waiting(queues.dlq_url) == (1, 0)
+
+
+def test_what_would_be_rejected_again_stays_unless_it_is_asked_for(queues: Queues, command: Command) -> None:
+    for outcome in ("invalid", "conflict", "early", "retry", None):
+        queues.reject(event(str(outcome)), outcome)
+    ran = command("dlq", "redrive", environment=queues.environment)
+    assert ran.status == 1
+    assert ran.lines == [
+        "sent back 3 messages",
+        "  2 stay, the same event would be rejected again: see --outcome and dlq drop",
+    ]
+    sent = {json.loads(message["Body"])["requestId"] for message in queues.sent_back()}
+    assert sent == {"early", "retry", "None"}
+    ran = command(
+        "dlq", "redrive", "--outcome", "invalid", "--outcome", "conflict", environment=queues.environment
+    )
+    assert (ran.status, ran.lines) == (0, ["sent back 2 messages"])
+
+
+def test_the_producer_s_attributes_go_back_and_ours_do_not(queues: Queues, command: Command) -> None:
+    own: dict[str, dict[str, Any]] = {
+        "traceparent": {"DataType": "String", "StringValue": "00-a-b-01"},
+        "blob": {"DataType": "Binary", "BinaryValue": b"\xff"},
+    }
+    queues.reject(event("ours"), attributes=own)
+    queues.reject(event("by SQS"), None, attributes=own)
+    assert command("dlq", "redrive", environment=queues.environment).status == 0
+    assert [message["MessageAttributes"] for message in queues.sent_back()] == [own, own]
 
 
 def test_only_the_outcomes_asked_for_go_back(queues: Queues, command: Command) -> None:
@@ -115,7 +144,7 @@ def test_on_fifo_the_group_stays_and_the_deduplication_id_is_fresh(
     first = {"MessageGroupId": "exports", "MessageDeduplicationId": "d1"}
     source = fifo_queues.sqs.send_message(QueueUrl=fifo_queues.url, MessageBody=body, **first)
     fifo_queues.sent_back()
-    fifo_queues.reject(body, "conflict", source=source["MessageId"], group="exports")
+    fifo_queues.reject(body, source=source["MessageId"], group="exports")
     ran = command("dlq", "redrive", environment=fifo_queues.environment)
     assert ran.status == 0
     (message,) = fifo_queues.sent_back()

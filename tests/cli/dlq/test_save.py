@@ -1,0 +1,108 @@
+"""`dlq save` writes letters to a file that `publish` reads, and leaves them in the queue."""
+
+import json
+import stat
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from processor.cli.dlq.dead_letter import DeadLetter
+from processor.cli.dlq.saved_file import SavedFile
+from tests.cli.conftest import Command
+from tests.cli.dlq.dead_letters import SECRET, Queues, event
+
+FILE = "letters.jsonl"
+
+
+def test_saved_letters_can_be_published_again(queues: Queues, command: Command) -> None:
+    body = (
+        '{"note": 1.50, '
+        + event("req-ü", status="completed", signedUrl=f"https://b.s3.amazonaws.com/r?{SECRET}")[1:]
+    )
+    attributes: dict[str, dict[str, Any]] = {
+        "traceparent": {"DataType": "String", "StringValue": "00-a-b-01"},
+        "count": {"DataType": "Number", "StringValue": "7"},
+        "blob": {"DataType": "Binary.png", "BinaryValue": b"\xff\x00"},
+    }
+    queues.reject(body, "early", attributes=attributes)
+    ran = command("dlq", "save", FILE, environment=queues.environment)
+    assert (ran.status, ran.out, ran.err) == (0, f"saved 1 message to {FILE}\n", "")
+    assert queues.waiting(queues.dlq_url) == (1, 0)
+    ran = command("publish", FILE, environment=queues.environment)
+    assert (ran.status, ran.out) == (0, "published 1 event\n")
+    (message,) = queues.sent_back()
+    assert message["Body"] == body
+    assert message["MessageAttributes"] == attributes
+
+
+def test_a_line_notes_why_and_when_and_the_file_is_for_its_owner(queues: Queues, command: Command) -> None:
+    message_id = queues.reject("no JSON", "invalid", "the reason", source="source-1")
+    command("dlq", "save", FILE, environment=queues.environment)
+    assert stat.S_IMODE(Path(FILE).stat().st_mode) == 0o600
+    (saved,) = [json.loads(line) for line in Path(FILE).read_text().splitlines()]
+    letter = saved.pop("letter")
+    assert saved == {"body": "no JSON"}
+    assert letter["messageId"] == message_id
+    assert (letter["outcome"], letter["reason"], letter["receiveCount"]) == ("invalid", "the reason", 3)
+
+
+def test_only_the_outcomes_asked_for_are_saved(queues: Queues, command: Command) -> None:
+    for outcome in ("invalid", "early", "audit_quarantined"):
+        queues.reject("{}", outcome)
+    arguments = ("dlq", "save", FILE, "--outcome", "early", "--outcome", "audit_quarantined", "--json")
+    ran = command(*arguments, environment=queues.environment)
+    assert (ran.status, json.loads(ran.out)) == (0, {"saved": 2})
+    assert len(Path(FILE).read_text().splitlines()) == 2
+
+
+def test_an_existing_file_is_never_overwritten(queues: Queues, command: Command) -> None:
+    queues.reject("{}")
+    Path(FILE).write_text("precious")
+    ran = command("dlq", "save", FILE, environment=queues.environment)
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err == f"export-status: {FILE} exists already; name another file\n"
+    assert Path(FILE).read_text() == "precious"
+
+
+def test_a_path_that_cannot_be_written_is_exit_2(queues: Queues, command: Command) -> None:
+    ran = command("dlq", "save", "no/such/folder", environment=queues.environment)
+    assert (ran.status, ran.err) == (
+        2,
+        "export-status: no/such/folder cannot be written: No such file or directory\n",
+    )
+
+
+def test_an_empty_queue_leaves_no_file(queues: Queues, command: Command) -> None:
+    ran = command("dlq", "save", FILE, environment=queues.environment)
+    assert (ran.status, ran.out) == (0, f"saved 0 messages to {FILE}\n")
+    assert not Path(FILE).exists()
+
+
+def test_letters_out_of_reach_are_exit_1(fifo_queues: Queues, command: Command) -> None:
+    for number in range(12):
+        fifo_queues.reject(f"body {number}")
+    ran = command("dlq", "save", FILE, environment=fifo_queues.environment)
+    assert (ran.status, ran.out) == (1, f"saved 10 messages to {FILE}\n")
+    assert ran.err.startswith("10 of about 12 messages seen: ")
+
+
+def test_interrupted_it_gives_everything_back_and_keeps_what_is_saved(
+    queues: Queues, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(25):
+        queues.reject(f"body {number}")
+    save, pages = SavedFile.save, iter(range(2))
+
+    def save_two_pages(saved: SavedFile, letters: list[DeadLetter], now: datetime) -> None:
+        if next(pages, None) is None:
+            raise KeyboardInterrupt
+        save(saved, letters, now)
+
+    monkeypatch.setattr(SavedFile, "save", save_two_pages)
+    ran = command("dlq", "save", FILE, environment=queues.environment)
+    lines = Path(FILE).read_text().splitlines()
+    assert (ran.status, ran.out) == (130, f"saved {len(lines)} messages to {FILE}\n")
+    assert {json.loads(line)["letter"]["outcome"] for line in lines} == {"early"}
+    assert queues.waiting(queues.dlq_url) == (25, 0)
