@@ -1,6 +1,5 @@
 """Where the resources are and who asks: builds the AWS CLI commands of remedies."""
 
-import json
 import re
 import shlex
 from collections.abc import Mapping
@@ -8,8 +7,6 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 _AWS_HOST = re.compile(r"(^|\.)(amazonaws\.com|amazonaws\.com\.cn|api\.aws|amazonwebservices\.com\.cn)$")
-_ROLE = re.compile(r"arn:[^:]+:sts::\d+:assumed-role/(?!AWSReservedSSO_)([^/]+)/")
-_USER = re.compile(r"arn:[^:]+:iam::\d+:user/(?:.*/)?([^/]+)")
 _ACCOUNT = re.compile(r"arn:([^:]+):[^:]+:[^:]*:(\d{12}):")
 
 
@@ -46,14 +43,9 @@ class Target:
         return f"arn:{partition}:{service}:{self.region}:{account}:{resource}"
 
     def allow(self, actions: tuple[str, ...], arn: str) -> str:
-        """The command that gives the caller a permission; a sentence where the caller is neither a role nor a
-        user that a policy can be put on."""
-        statement = {"Effect": "Allow", "Action": list(actions), "Resource": arn}
-        document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-        name = re.sub(r"[^A-Za-z0-9]+", "-", f"export-status {actions[0]} {arn.rpartition(':')[2]}")[:128]
-        words = ("--policy-name", name, "--policy-document", document)
-        if role := _ROLE.match(self.caller_arn or ""):
-            return self.aws("iam", "put-role-policy", "--role-name", role[1], *words)
-        if user := _USER.match(self.caller_arn or ""):
-            return self.aws("iam", "put-user-policy", "--user-name", user[1], *words)
-        return f"allow {', '.join(actions)} on {arn} to the one who runs this"
+        """The remedy for a missing permission: a sentence for an administrator.
+
+        It is no command, because the caller must not be led to widen their own rights.
+        """
+        caller = "the caller" if self.caller_arn is None else self.caller_arn
+        return f"ask an administrator to allow {caller} {', '.join(actions)} on {arn}"

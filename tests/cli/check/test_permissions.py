@@ -2,18 +2,15 @@
 
 import json
 import os
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Command, Ran
-from tests.engines.ministack import ROOT_KEY, Ministack
+from tests.engines.ministack import Ministack
 from tests.infra.iam_account import NAMES, Account, Person, iam_account
 from tests.infra.policies import policy
 from tests.infra.test_least_privilege import FOR_AN_OPERATOR, FOR_THE_TASK, emulator_only
-from tests.infra.tool_venvs import commands_of
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +37,7 @@ def check(command: Command, person: Person, only: str) -> Ran:
 
 
 def remedies(ran: Ran) -> dict[str, str]:
-    """The commands that would give a missing permission, by subject."""
+    """The remedies for missing permissions, by subject."""
     findings = [json.loads(line) for line in ran.lines]
     return {
         each["subject"]: each["remedy"]
@@ -60,7 +57,9 @@ def test_an_operator_s_policy_is_enough_to_look_at_everything(account: Account, 
     assert remedies(check(command, operator, "resources")) == {}
 
 
-def test_the_commands_that_are_shown_give_what_is_missing(account: Account, command: Command) -> None:
+def test_a_missing_permission_is_named_and_no_command_widens_the_caller_s_rights(
+    account: Account, command: Command
+) -> None:
     # In place of PartiQLUpdate, the emulator wants its own action.
     stranger = account.person("stranger", emulator_only("dynamodb:BatchExecuteStatement"))
     for only, subjects in (
@@ -69,24 +68,6 @@ def test_the_commands_that_are_shown_give_what_is_missing(account: Account, comm
     ):
         missing = remedies(check(command, stranger, only))
         assert set(missing) >= subjects
-        for subject in subjects:
-            as_root(stranger, missing[subject])
-        assert not subjects & set(remedies(check(command, stranger, only)))
-
-
-def as_root(person: Person, line: str) -> None:
-    path = Path(commands_of("awscli"))
-    done = subprocess.run(
-        ["sh", "-euc", line],
-        env={
-            "PATH": f"{path}:/usr/bin:/bin",
-            "AWS_ACCESS_KEY_ID": ROOT_KEY,
-            "AWS_SECRET_ACCESS_KEY": ROOT_KEY,
-            "AWS_CA_BUNDLE": person.environment["AWS_CA_BUNDLE"],
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
+        for remedy in missing.values():
+            assert remedy.startswith("ask an administrator to allow arn:aws:")
+            assert " iam " not in remedy
