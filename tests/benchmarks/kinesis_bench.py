@@ -2,7 +2,7 @@
 
 Three ways put the same pages of entries through the same client to a stand-in in another process that
 answers at once: one record an entry with 500 records a call, which promises no order; one record an entry
-with the sink's promise of order; and the sink as it is. CPU is this process's own, making the entries' JSON
+with the sink's promise of order; and the real sink. CPU is this process's own, making the entries' JSON
 included. Exits with 1 if a target is missed.
 """
 
@@ -104,7 +104,7 @@ def main(arguments: Sequence[str]) -> int:
             MAX_CPU_OF_ORDERED,
             cpu <= MAX_CPU_OF_ORDERED,
         ),
-        ("entries a second, likewise", rate, "at least", MIN_RATE_OF_ORDERED, rate >= MIN_RATE_OF_ORDERED),
+        ("entries a second, in order", rate, "at least", MIN_RATE_OF_ORDERED, rate >= MIN_RATE_OF_ORDERED),
     ]
     print()
     for what, value, bound, limit, met in judged:
@@ -131,7 +131,7 @@ def put_through(sink: KinesisSink, entries: Sequence[AuditEntry]) -> None:
 
 
 def measure(service: StandIn, put: Put, count: int) -> Measured:
-    """Puts so many entries after a warm-up."""
+    """Puts `count` entries after a warm-up."""
     for number in range(WARM_UP_PAGES):
         put(page(number))
     # Entries are made before the clock starts: making them is not the sink's work.

@@ -101,7 +101,7 @@ class StandIn:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
 
     def release(self, events: int) -> None:
-        """Puts so many more events into the queue."""
+        """Puts more events into the queue."""
         self._request({"events": events})
 
     def begin_day(self, plan: Mapping[str, Any]) -> None:
@@ -155,7 +155,7 @@ def environment(endpoint: str, health_file: Path) -> dict[str, str]:
 
 
 class Consumer:
-    """One consumer as a child process, with a stand-in of its own; leaving the context ends it by SIGTERM."""
+    """One consumer as a child process, with its own stand-in; leaving the context ends it by SIGTERM."""
 
     def __init__(self, module: Sequence[str], latency_ms: float, scratch: Path) -> None:
         """Takes what `python -m` runs, how long every answer takes, and where its output may go."""
@@ -186,7 +186,7 @@ class Consumer:
         self._stack.close()
 
     def warm_up(self, events: int) -> None:
-        """Lets it consume so many events that are in no figure.
+        """Lets it consume events that are in no figure.
 
         Raises:
             RuntimeError: as `consume`.
@@ -194,7 +194,7 @@ class Consumer:
         self._release_and_wait(events)
 
     def consume(self, events: int) -> None:
-        """One round: lets it consume so many events, and measures.
+        """One round: lets it consume events, and measures.
 
         Raises:
             RuntimeError: if it ends by itself, or makes no progress for a minute.

@@ -46,7 +46,7 @@ class Connection(asyncio.Protocol):
             self._handle(lines[0].split()[1], headers, json.loads(body or b"{}"))
 
     def answer(self, answer: Answer) -> None:
-        """Sends an answer; one that nobody waits for any more is dropped."""
+        """Sends an answer, or drops it where the client has left."""
         if self.is_closed:
             return
         status, members = answer

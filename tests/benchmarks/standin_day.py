@@ -33,7 +33,7 @@ class DayPlan:
         events_per_second: on average.
         seconds: how long.
         even: one export's first event at equal distances, instead of Poisson arrivals of whole exports.
-        held_seconds: so long nothing can be received at first, while events arrive.
+        held_seconds: how long nothing can be received at first, while events arrive.
         seed: of the randomness.
     """
 

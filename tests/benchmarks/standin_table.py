@@ -38,7 +38,7 @@ class Table:
         self._items.pop(key, None)
 
     def item(self, key: str) -> Item | None:
-        """The item as it is."""
+        """The stored item."""
         return self._items.get(key)
 
     def update_item(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,7 +57,7 @@ class Table:
         return {"Responses": [self._statement(statement) for statement in request["Statements"]]}
 
     def get_item(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """The item as it is."""
+        """The stored item."""
         item = self._items.get(request["Key"]["requestId"]["S"])
         return {"Item": item} if item else {}
 

@@ -16,7 +16,7 @@ from tests.benchmarks.standin_table import ACCOUNT, FILE_NAME, REGION, Answer, R
 
 QUEUE, DLQ = "bench-events", "bench-events-dlq"
 STATUSES = ("pending", "processing", "completed")
-BLOCK = 1_000  # events of one export lie so far apart, more than any consumer here has in hand
+BLOCK = 1_000  # events of one export lie so far apart, more than any consumer here holds
 SIGNED_URL = "https://bench.s3.us-east-1.amazonaws.com/exports/report.csv?X-Amz-Signature=" + "0" * 400
 HANDLE_PADDING = "AQEB" + "x" * 300  # as long as SQS's own
 
@@ -81,7 +81,7 @@ class World:
         }
 
     def release(self, events: int) -> None:
-        """Lets so many more events be received."""
+        """Lets more events be received."""
         self._released += events
         self._serve_polls()
 
@@ -154,7 +154,7 @@ class World:
         return {}
 
     def _change_message_visibility(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """The message comes back after so many seconds."""
+        """The message comes back after these seconds."""
         number, seconds = number_of(request), float(request["VisibilityTimeout"])
         if number in self._in_flight:
             self._in_flight.remove(number)
@@ -187,7 +187,7 @@ def number_of(request: Mapping[str, Any]) -> int:
 
 
 def unknown_operation(_request: Mapping[str, Any]) -> dict[str, Any]:
-    """What AWS says to a call that does not exist; the count by operation shows which one it was."""
+    """AWS's answer to an unknown operation; the count by operation names it."""
     raise Refused("UnknownOperationException")
 
 

@@ -1,7 +1,7 @@
-"""CPU of the audit pipeline for each stream record, beside a plain boto3 loop (`make bench`).
+"""CPU of the audit pipeline for each stream record, next to a plain boto3 loop (`make bench`).
 
 The stream has four records an export: INSERT, MODIFY, MODIFY, and the REMOVE of its TTL. Both read it over
-HTTP on loopback from the simulated stream, each as a process of its own. CPU is the kernel's account of the
+HTTP on loopback from the simulated stream, each as a separate process. CPU is the kernel's account of the
 child, from its second page on to the last, so that start-up is in no figure. Needs Linux (/proc).
 """
 

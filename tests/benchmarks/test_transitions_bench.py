@@ -39,15 +39,15 @@ def test_memory_stays_within_its_budget(service: Measured) -> None:
 
 
 def test_a_missed_target_is_a_miss(service: Measured) -> None:
-    beside_itself = {target.name: target.met for target in targets_of(service, service, 0)}
-    assert not beside_itself["events a second, of the careful loop's, at 0 ms"]
-    assert not beside_itself["CPU an event, of the careful loop's, at 0 ms"]
-    assert beside_itself["calls an event at 0 ms"]
+    against_itself = {target.name: target.met for target in targets_of(service, service, 0)}
+    assert not against_itself["events a second, of the careful loop's, at 0 ms"]
+    assert not against_itself["CPU an event, of the careful loop's, at 0 ms"]
+    assert against_itself["calls an event at 0 ms"]
 
 
 def test_its_metrics_lines_are_valid_emf_and_count_every_event(consumer: Consumer) -> None:
     lines = [line for line in consumer.output().splitlines() if "_aws" in json.loads(line)]
-    told = [validated(line) for line in lines]
-    assert sum(line["Applied"] for line in told) == EVENTS + WARM_UP
-    assert all(line["MetricsRefused"] == line["LogLinesLost"] == 0 for line in told)
-    assert max(max(line["BatchFill"]) for line in told) == 50
+    shown = [validated(line) for line in lines]
+    assert sum(line["Applied"] for line in shown) == EVENTS + WARM_UP
+    assert all(line["MetricsRefused"] == line["LogLinesLost"] == 0 for line in shown)
+    assert max(max(line["BatchFill"]) for line in shown) == 50

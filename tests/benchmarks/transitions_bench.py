@@ -1,6 +1,6 @@
 """Compares the service with two hand-written consumers on one stand-in (`make bench`).
 
-Each is a process of its own and stays up. They take turns, round after round, so that a machine that is
+Each is a separate process and stays up. They take turns, round after round, so that a machine that is
 busy for a while slows all of them. CPU and rate are those of the median round, the judged ratios the medians
 of each round's own ratio, and start-up is in no figure (see `measuring`). Exits with 1 if a target is missed.
 Needs Linux (/proc).
@@ -86,7 +86,7 @@ def compare(events: int, latency_ms: float) -> dict[str, Measured]:
 
 
 def targets_of(service: Measured, careful: Measured, latency_ms: float) -> list[Target]:
-    """What the service must reach beside the careful loop."""
+    """What the service must reach, compared with the careful loop."""
     at = f"at {latency_ms:g} ms"
     pairs = list(zip(service.rounds, careful.rounds, strict=True))
     rate = median(ours.events_per_second / theirs.events_per_second for ours, theirs in pairs)

@@ -1,4 +1,4 @@
-"""What tests/README.md says of the two engines is so: each line of its table is one test here."""
+"""The differences of the two engines in tests/README.md: a test for each line of its table."""
 
 import time
 from collections.abc import Sequence
@@ -88,12 +88,12 @@ def test_sequence_numbers_begin_with_zeros_in_dynamodb_local(
     assert all(number.startswith("0") == stand.is_real for number in numbers)
 
 
-def test_dynamodb_local_has_a_region_and_an_account_of_its_own(stream: str, stand: Stand) -> None:
+def test_dynamodb_local_has_its_own_region_and_account(stream: str, stand: Stand) -> None:
     assert StreamName.of(stream).region == ("ddblocal" if stand.is_real else "us-east-1")
     assert stream.split(":")[4] == ("000000000000" if stand.is_real else "123456789012")
 
 
-def test_an_iterator_that_is_none_is_invalid_or_expired(api: StreamApi, stand: Stand) -> None:
+def test_a_malformed_iterator_is_invalid_or_expired(api: StreamApi, stand: Stand) -> None:
     assert error_name(of=lambda: api.page("none")) == ("Rejected" if stand.is_real else "IteratorExpired")
 
 

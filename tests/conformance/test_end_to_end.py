@@ -1,4 +1,4 @@
-"""From `publish` to both audit sinks, with nobody but DynamoDB's own engine to expire the items."""
+"""From `publish` to both audit sinks; DynamoDB's own engine expires the items."""
 
 import json
 import subprocess
@@ -62,12 +62,14 @@ def task(settings: dict[str, str], tmp_path: Path) -> Iterator[ServiceProcess]:
 
 
 def events(now: datetime) -> list[dict[str, Any]]:
-    """Exports that complete, fail and never finish, told of in order."""
-    told = []
+    """Exports that complete, fail and never finish, reported in order."""
+    reported = []
     for number in range(EXPORTS):
         export = {"requestId": f"export-{number}", "createdAt": written(now)}
-        told.append({**export, "status": "pending", "occurredAt": written(now), "fileName": f"{number}.csv"})
-        told.append({**export, "status": "processing", "occurredAt": written(now + timedelta(seconds=1))})
+        reported.append(
+            {**export, "status": "pending", "occurredAt": written(now), "fileName": f"{number}.csv"}
+        )
+        reported.append({**export, "status": "processing", "occurredAt": written(now + timedelta(seconds=1))})
         match number % 3:
             case 0:
                 last = {"status": "completed", "signedUrl": URL}
@@ -75,22 +77,22 @@ def events(now: datetime) -> list[dict[str, Any]]:
                 last = {"status": "failed", "error": f"GET {URL} answered 403"}
             case _:
                 continue
-        told.append({**export, **last, "occurredAt": written(now + timedelta(seconds=2))})
-    return told
+        reported.append({**export, **last, "occurredAt": written(now + timedelta(seconds=2))})
+    return reported
 
 
 def written(moment: datetime) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1_000:03d}Z"
 
 
-def published(told: list[dict[str, Any]], settings: dict[str, str], folder: Path) -> list[Sent]:
+def published(reported: list[dict[str, Any]], settings: dict[str, str], folder: Path) -> list[Sent]:
     """Sends the events as an operator does; what was sent, with the bodies in the ids' place."""
     file = folder / "events.jsonl"
-    file.write_text("".join(json.dumps(event) + "\n" for event in told), encoding="utf-8")
+    file.write_text("".join(json.dumps(event) + "\n" for event in reported), encoding="utf-8")
     command = [sys.executable, "-m", "processor", "publish", str(file)]
     at = time.time()
     subprocess.run(command, env=settings, cwd=folder, check=True, capture_output=True)
-    return [Sent(f"message-{number}", at, json.dumps(event), event) for number, event in enumerate(told)]
+    return [Sent(f"message-{number}", at, json.dumps(event), event) for number, event in enumerate(reported)]
 
 
 def audit_of_kinesis(settings: dict[str, str], folder: Path) -> list[Delivered]:

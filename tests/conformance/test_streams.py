@@ -112,7 +112,7 @@ def test_reading_again_gives_the_same_records_with_the_same_ids(api: StreamApi, 
     assert whole(api, stream).records == whole(api, stream).records
 
 
-def test_a_position_is_behind_its_record_and_the_last_one_at_the_tip(api: StreamApi, stream: str) -> None:
+def test_a_position_is_behind_its_record_and_the_last_one_is_caught_up(api: StreamApi, stream: str) -> None:
     records = whole(api, stream).records
     assert whole(api, stream, position_of(records[0])).records == records[1:]
     tip = api.page(api.iterator(stream, shard_of(api, stream), position_of(records[-1])))

@@ -55,7 +55,7 @@ def client(stand: Stand) -> LossyClient:
 
 @pytest.fixture
 def table(stand: Stand, client: LossyClient) -> LeaseTable:
-    """A leases table with one row that nobody owns."""
+    """A leases table with one row without an owner."""
     rows: Any = client
     table = LeaseTable(rows, leases_table(stand.clients))
     table.create(new_lease(ARN, "shard-1", frozenset({"shard-0"}), now=1_795_400_000.5, tracked_since=1.0))
@@ -67,7 +67,7 @@ def row(table: LeaseTable) -> Lease:
     return lease
 
 
-def taken(table: LeaseTable, worker: str) -> HeldLease:
+def acquired(table: LeaseTable, worker: str) -> HeldLease:
     held = acquire(table, row(table), WorkerIdentity(worker, 10.0))
     assert held is not None
     return held
@@ -92,7 +92,7 @@ def test_a_new_row_reads_back_as_it_was_made(table: LeaseTable) -> None:
 
 
 def test_a_checkpoint_is_in_the_row_after_a_renewal_and_after_a_release(table: LeaseTable) -> None:
-    held = taken(table, "a")
+    held = acquired(table, "a")
     held.advance(Position("000000000000000000007", 1_795_400_001.0))
     held.renew()
     assert row(table).position == Position("000000000000000000007", 1_795_400_001.0)
@@ -103,8 +103,8 @@ def test_a_checkpoint_is_in_the_row_after_a_renewal_and_after_a_release(table: L
 
 
 def test_a_task_whose_lease_another_took_writes_nothing_any_more(table: LeaseTable) -> None:
-    first = taken(table, "a")
-    second = taken(table, "b")
+    first = acquired(table, "a")
+    second = acquired(table, "b")
     first.advance(Position("9", None))
     with pytest.raises(LeaseLost):
         first.renew()
@@ -115,7 +115,7 @@ def test_a_task_whose_lease_another_took_writes_nothing_any_more(table: LeaseTab
 def test_a_renewal_whose_answer_was_lost_is_recognised_at_the_next(
     table: LeaseTable, client: LossyClient
 ) -> None:
-    held = taken(table, "a")
+    held = acquired(table, "a")
     held.advance(Position("5", None))
     with client.losing_answers(), pytest.raises(Transient):
         held.renew()
@@ -125,19 +125,19 @@ def test_a_renewal_whose_answer_was_lost_is_recognised_at_the_next(
     assert row(table).position == Position("5", None)
 
 
-def test_a_take_whose_answer_was_lost_is_taken_up_at_the_next_scan(
+def test_a_take_whose_answer_was_lost_is_completed_at_the_next_scan(
     table: LeaseTable, client: LossyClient
 ) -> None:
     with client.losing_answers(), pytest.raises(AwsError):
         acquire(table, row(table), WorkerIdentity("a", 10.0))
     assert row(table).owner == "a"
-    held = taken(table, "a")
+    held = acquired(table, "a")
     held.renew()
     assert held.trusted()
 
 
 def test_a_lease_that_was_asked_for_goes_to_who_asked(table: LeaseTable) -> None:
-    held = taken(table, "a")
+    held = acquired(table, "a")
     assert table.request(row(table), "b")
     assert not table.request(row(table), "c")
     held.renew()
@@ -146,7 +146,7 @@ def test_a_lease_that_was_asked_for_goes_to_who_asked(table: LeaseTable) -> None
 
 
 def test_a_finished_shard_names_its_children_and_has_no_owner(table: LeaseTable) -> None:
-    held = taken(table, "a")
+    held = acquired(table, "a")
     held.set_children(frozenset({"shard-3", "shard-2"}))
     held.finish(1_795_400_003.0)
     finished = row(table)
@@ -158,12 +158,12 @@ def test_a_finished_shard_names_its_children_and_has_no_owner(table: LeaseTable)
 
 
 def test_a_row_that_was_deleted_by_hand_ends_the_tenure(table: LeaseTable, stand: Stand) -> None:
-    held = taken(table, "a")
+    held = acquired(table, "a")
     name = table._table
     stand.clients("dynamodb").delete_item(TableName=name, Key={"leaseKey": {"S": held.row.key}})
     with pytest.raises(LeaseLost):
         held.renew()
-    assert table.scan() == (), "a renewal must not make the row anew"
+    assert table.scan() == (), "a renewal must not recreate the row"
 
 
 def test_a_scan_reads_more_than_a_megabyte(table: LeaseTable, stand: Stand) -> None:

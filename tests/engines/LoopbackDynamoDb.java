@@ -8,8 +8,8 @@ import org.eclipse.jetty.server.ServerConnector;
 /**
  * Runs DynamoDB Local on 127.0.0.1 only, until standard input ends. It takes DynamoDB Local's own options.
  *
- * <p>DynamoDB Local has no option for the address and listens on every interface; its Jetty connector is
- * told otherwise before it starts.
+ * <p>DynamoDB Local has no option for the address and listens on every interface; so the address
+ * of its Jetty connector is set before it starts.
  */
 public final class LoopbackDynamoDb {
     public static void main(String[] options) throws Exception {

@@ -1,4 +1,4 @@
-"""An emulator as a child process on a free port of 127.0.0.1, gone with whoever started it."""
+"""An emulator as a child process on a free port of 127.0.0.1, which ends with the process that started it."""
 
 import socket
 import subprocess
@@ -14,11 +14,11 @@ from typing import Self
 HOST = "127.0.0.1"
 START_LIMIT_SECONDS = 90.0
 STOP_LIMIT_SECONDS = 10.0
-ATTEMPTS = 3  # a free port may be taken by another before the emulator binds it
+ATTEMPTS = 3  # another process may bind the free port before the emulator does
 
 
 class EngineError(Exception):
-    """The emulator is missing or did not start; the message says why."""
+    """The emulator is missing or did not start; the message gives the reason."""
 
 
 class Engine(ABC):
@@ -41,7 +41,7 @@ class Engine(ABC):
 
     @abstractmethod
     def missing(self) -> str | None:
-        """What is not installed, as one line with the command that mends it, or None."""
+        """What is not installed, as one line with the command that installs it, or None."""
 
     @property
     def endpoint_url(self) -> str:

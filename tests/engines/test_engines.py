@@ -93,13 +93,13 @@ def test_an_engine_ends_when_its_owner_is_killed(engine: Engine, tmp_path: Path)
         eventually(lambda: not _runs(process), 15)
 
 
-def test_a_missing_engine_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_engine_names_its_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("tests.engines.ministack.PYTHON", tmp_path / "python")
     with pytest.raises(EngineError, match="make ministack"):
         Ministack().start()
 
 
-def test_provisioning_without_npm_says_so(
+def test_provisioning_without_npm_is_one_line(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("tests.engines.dynamodb_local.HOME", tmp_path)
@@ -109,7 +109,7 @@ def test_provisioning_without_npm_says_so(
     assert "there is no `npm` on the PATH" in capsys.readouterr().err
 
 
-def test_provisioning_without_java_says_so(
+def test_provisioning_without_java_is_one_line(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))

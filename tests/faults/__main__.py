@@ -19,7 +19,7 @@ _saying = threading.Lock()
 def main(arguments: list[str]) -> int:
     """Runs the schedules; their time is mostly waiting, so some may go side by side.
 
-    Each has emulators of its own: DynamoDB Local gets a hundred times slower in the course of some of them.
+    Each has its own emulators: DynamoDB Local gets a hundred times slower in the course of some of them.
     """
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--seed", type=int, default=1, help="of the first schedule")

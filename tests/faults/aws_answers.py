@@ -53,7 +53,7 @@ def throttled(operation: str, dice: random.Random) -> Answer:
 
 
 def failed(operation: str, dice: random.Random) -> Answer:
-    """The service has an error of its own, or what stands in front of it has."""
+    """The service fails, or the gateway in front of it does."""
     service = operation.partition(".")[0]
     if dice.random() < 0.25:
         return Answer(502, _NOT_JSON, {"Content-Type": "text/html"})
@@ -77,7 +77,7 @@ class PartialBatch:
     dropped: frozenset[int]
     """Entries that do not reach the emulator."""
     denied: frozenset[int]
-    """Entries that do, and are answered as failed all the same."""
+    """Entries that do, and are still answered as failed."""
 
     def forwarded(self) -> bytes | None:
         """The request without the dropped entries, None where nothing is left."""
@@ -128,7 +128,7 @@ _ENTRIES: Mapping[str, str] = {
     "Status.BatchExecuteStatement": "Statements",
     "Kinesis.PutRecords": "Records",
 }
-# First what is said of an entry that was not forwarded, then of one that was: only the latter's code leaves
+# First the result of an entry that was not forwarded, then of one that was: only the latter's code leaves
 # open whether it took effect.
 _STATEMENT_FAILURES: tuple[Json, Json] = (
     {"Error": {"Code": "ThrottlingError", "Message": "by the fault plan"}},

@@ -33,7 +33,7 @@ def delete_before_write() -> None:
 
 
 def checkpoint_before_sink() -> None:
-    """The checkpoint is written when a page is read, not when its entries are taken."""
+    """The checkpoint is written when a page is read, not when the sinks have its entries."""
     take_in_hand = ShardReader._take_in_hand
 
     def take_and_checkpoint(reader: ShardReader, page: Page, started: float, started_at: float) -> float:

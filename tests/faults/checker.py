@@ -166,7 +166,7 @@ class _Check:
             what = f"in {sink} the audit entry {number + 1} of {request_id}"
             ending = self._endings.get((request_id, number)) or life.ending(entry["lastStatus"])
             if ending is None:
-                self._report.wrong.append(f"{what} says {entry['lastStatus']}")
+                self._report.wrong.append(f"{what} has {entry['lastStatus']}")
                 continue
             self._compare(what, entry, ending.audit)
             self._check_removal(what, life, entry)
@@ -191,7 +191,7 @@ class _Check:
         ]
 
     def _check_repeats(self) -> None:
-        """One auditId says the same wherever and however often it appears."""
+        """Entries with one auditId are equal wherever and however often they appear."""
         first: dict[str, Mapping[str, Any]] = {}
         for delivered in self._observed.audit:
             entry = delivered.entry

@@ -24,7 +24,7 @@ _QUERY = re.compile(r"\?\S*")
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A message that the queue has taken. Times are Unix seconds."""
+    """A message that the queue has accepted. Times are Unix seconds."""
 
     message_id: str
     at: float

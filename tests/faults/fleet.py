@@ -20,7 +20,7 @@ _LINE_FIELDS = frozenset({"timestamp", "level", "event"})
 
 
 class Fleet:
-    """Starts tasks, does to them what a schedule says, replaces those that ended, and says what was wrong."""
+    """Starts tasks, carries out a schedule's moves, replaces those that ended, and collects problems."""
 
     def __init__(
         self, *, size: int, command: Sequence[str], environment: Mapping[str, str], home: Path, seed: int
@@ -35,7 +35,7 @@ class Fleet:
         self._all: list[ServiceProcess] = []
         self._stopping: dict[ServiceProcess, float] = {}
         self._paused: dict[ServiceProcess, float] = {}
-        self._taken: set[tuple[int, str]] = set()
+        self._acquired: set[tuple[int, str]] = set()
         self.problems: list[str] = []
         """Tasks that ended otherwise than they should have."""
         self.failed_starts: list[str] = []
@@ -121,7 +121,7 @@ class Fleet:
         """
         process_id = int(worker.split("-")[-2])
         ended = any(task.process.pid == process_id and task.process.returncode == 0 for task in self._all)
-        return ended and (process_id, lease) in self._taken
+        return ended and (process_id, lease) in self._acquired
 
     def new_lines(self) -> list[Mapping[str, Any]]:
         """What tasks have written since the last call, be it to this method or to `new_entries`."""
@@ -129,8 +129,10 @@ class Fleet:
         for task in self._all:
             lines = task.new_lines()
             found += lines
-            self._taken |= {
-                (task.process.pid, line["lease_key"]) for line in lines if line.get("event") == "lease_taken"
+            self._acquired |= {
+                (task.process.pid, line["lease_key"])
+                for line in lines
+                if line.get("event") == "lease_acquired"
             }
         return found
 

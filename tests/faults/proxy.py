@@ -1,7 +1,7 @@
-"""The proxy between the service and its AWS that makes calls go wrong: a process of its own on loopback.
+"""The proxy between the service and its AWS that makes calls go wrong: a separate process on loopback.
 
 `python -m tests.faults.proxy CONFIGURATION` takes JSON, prints its address as JSON, and ends when standard
-input does. A POST to `/control` changes the plan, reshards the stream and tells what has happened.
+input does. A POST to `/control` changes the plan, reshards the stream and reports what has happened.
 """
 
 import asyncio
@@ -57,12 +57,12 @@ class Proxy:
         visibility_seconds: int,
     ) -> None:
         """Takes the emulators' addresses by service, who answers for the Streams API, how long a poll of
-        the service waits, and which visibility timeout it is told that its queue has."""
+        the service waits, and the visibility timeout that GetQueueAttributes reports."""
         self._upstreams = {service: Upstream(url) for service, url in upstreams.items()}
         self._front = front
         self._leases_table = json.dumps(leases_table).encode()
         # The client waits nine seconds more. But a task whose receive hangs for longer than its drain budget
-        # says so with status 1, which is right, and would look like a finding here.
+        # ends with status 1, which is right, and would look like a finding here.
         self._patience = {**PATIENCE_SECONDS, "SQS.ReceiveMessage": poll_seconds + 1.0}
         self._visibility_seconds = visibility_seconds
         self._plan = FaultPlan()
@@ -129,9 +129,9 @@ class Proxy:
             return self._front.answer(_STREAM_METHODS[method], request.body)
         answer = await self._upstreams[service].ask(request, body)
         if method == "GetQueueAttributes" and answer.status == 200:
-            told = json.loads(answer.body)
-            told["Attributes"]["VisibilityTimeout"] = str(self._visibility_seconds)
-            return Answer(200, json.dumps(told).encode(), answer.headers)
+            attributes = json.loads(answer.body)
+            attributes["Attributes"]["VisibilityTimeout"] = str(self._visibility_seconds)
+            return Answer(200, json.dumps(attributes).encode(), answer.headers)
         return answer
 
     def _name(self, request: Request) -> str:
@@ -147,16 +147,16 @@ class Proxy:
         if "plan" in command:
             self._plan = FaultPlan.from_json(command["plan"])
             self._plan_began = time.monotonic()
-        told: dict[str, Any] = {"calls": self._calls, "faults": self._faults}
+        report: dict[str, Any] = {"calls": self._calls, "faults": self._faults}
         if self._front is not None:
             if "reshard" in command:
-                told["shards"] = self._front.reshard(command["reshard"])
+                report["shards"] = self._front.reshard(command["reshard"])
             if "roll_all" in command:
-                told["shards"] = self._front.roll_all()
+                report["shards"] = self._front.roll_all()
             if "forget_seconds" in command:
                 self._front.forget(command["forget_seconds"])
-            told |= {"stream": self._front.state()}
-        return Answer(200, json.dumps(told).encode(), {"Content-Type": "application/json"})
+            report |= {"stream": self._front.state()}
+        return Answer(200, json.dumps(report).encode(), {"Content-Type": "application/json"})
 
 
 def _plain(headers: Mapping[str, str]) -> dict[str, str]:

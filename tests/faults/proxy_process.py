@@ -1,4 +1,4 @@
-"""The fault proxy as a child process, and the way to tell it what to do."""
+"""The fault proxy as a child process, and its commands."""
 
 import http.client
 import json
@@ -51,11 +51,11 @@ class ProxyProcess:
         self.control({"plan": plan.to_json()})
 
     def control(self, command: Mapping[str, Any]) -> dict[str, Any]:
-        """Tells the proxy to do something; what it has seen so far."""
+        """Sends the proxy a command; returns what it has seen so far."""
         connection = http.client.HTTPConnection(urlsplit(self.endpoint_url).netloc, timeout=30)
         try:
             connection.request("POST", "/control", json.dumps(command))
-            told: dict[str, Any] = json.loads(connection.getresponse().read())
+            report: dict[str, Any] = json.loads(connection.getresponse().read())
         finally:
             connection.close()
-        return told
+        return report

@@ -33,7 +33,7 @@ SQS_MAX_BATCH = 10
 
 
 class TooSlow(Exception):
-    """The machine did not settle the messages before their exports' end: the run says nothing."""
+    """The machine did not settle the messages before their exports' end: the run proves nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +64,20 @@ def run(schedule: Schedule, at: Backends, say: Callable[[str], None] = lambda _:
             report = course.run()
         finally:
             course.fleet.kill()
-        told = world.proxy.control({})
+        report_of_proxy = world.proxy.control({})
     faults = sum(
-        count for kinds in told["faults"].values() for kind, count in kinds.items() if kind != "none"
+        count
+        for kinds in report_of_proxy["faults"].values()
+        for kind, count in kinds.items()
+        if kind != "none"
     )
     return Result(
-        schedule, report, time.monotonic() - began, sum(told["calls"].values()), faults, course.fleet.started
+        schedule,
+        report,
+        time.monotonic() - began,
+        sum(report_of_proxy["calls"].values()),
+        faults,
+        course.fleet.started,
     )
 
 
@@ -126,12 +134,12 @@ class _Run:
         return self._check()
 
     def _retell(self, retold: Mapping[str, Message]) -> None:
-        """An operator deletes items, and their exports are told of again."""
+        """An operator deletes items, and producers report their exports again."""
         self._world.delete(list(retold))
         self._deletions += [DeletedByHand(request_id, time.time()) for request_id in retold]
         with _Sending(self._world, retold.values(), self._sent):
             self._go_on((), until=time.time() + 1)
-        self._settle("what was told again")
+        self._settle("the repeated reports")
         for key, item in self._world.items().items():
             if key in retold:
                 self._items[key, 1] = item
@@ -139,7 +147,7 @@ class _Run:
                 self._notes.append(f"the item {key} changed although nothing was sent")
 
     def _end(self, late: Sequence[Message]) -> None:
-        """The exports expire, are told of too late, are deleted and audited."""
+        """The exports expire, are reported too late, are deleted and audited."""
         self._say("the exports end")
         reaper = Reaper(self._world, late_seconds=REAPED_AFTER_SECONDS)
         reaper.start()
@@ -171,7 +179,7 @@ class _Run:
             self._go_on((), until=time.time() + 2 * TICK_SECONDS)
 
     def _go_on(self, actions: Iterable[Action], *, until: float) -> None:
-        """Does what the schedule says and keeps up the fleet, until that instant and the last action."""
+        """Carries out the schedule's moves and keeps up the fleet, until that instant and the last action."""
         begin, pause = time.time(), threading.Event()
         left = deque(actions)
         while left or time.time() < until:

@@ -130,7 +130,7 @@ class StreamFront:
             filed |= record | {
                 "dynamodb": change | {"SequenceNumber": number, "ApproximateCreationDateTime": int(now)}
             }
-            # The reaper deletes only what has expired, and nobody else deletes so late.
+            # The reaper deletes only what has expired, and no other caller deletes so late.
             if record["eventName"] == "REMOVE" and int(change["OldImage"]["ttl"]["N"]) <= now:
                 filed["userIdentity"] = dict(TTL_IDENTITY)
             self._followed += 1

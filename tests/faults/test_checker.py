@@ -153,7 +153,7 @@ MISSING = "missing audit"
             id="a ttl that was extended",
         ),
         pytest.param(lambda o, _: changed_item(o, tenant="a"), WRONG, id="an attribute that has no place"),
-        pytest.param(with_item_of_born_dead, WRONG, id="an item that was dead before it was told of"),
+        pytest.param(with_item_of_born_dead, WRONG, id="an item that was dead before its first event"),
         pytest.param(without_first_entry("log"), MISSING, id="no entry in one sink"),
         pytest.param(without_first_entry("kinesis"), MISSING, id="no entry in the other sink"),
         pytest.param(with_second_entry, WRONG, id="an entry too many"),

@@ -1,4 +1,4 @@
-"""The proxy passes calls on, and each fault does to the service's clients what its name says."""
+"""The proxy passes calls on, and each fault has on the service's clients the effect of its name."""
 
 import json
 import threading
@@ -194,7 +194,7 @@ def test_a_stalled_call_runs_into_the_clients_timeout_and_is_not_passed_on(
     assert not upstream.requests
 
 
-def test_a_late_request_takes_effect_after_the_client_has_given_up(
+def test_a_late_request_takes_effect_after_the_client_timed_out(
     aws: Aws, proxy: ProxyProcess, upstream: Upstream
 ) -> None:
     proxy.set_plan(always(Fault.LATE_REQUEST))
@@ -226,7 +226,7 @@ def test_some_entries_of_a_batch_fail_and_the_others_take_effect(
         arrived = {each["Id"] for _, body in upstream.requests for each in body["Entries"]}
         assert done | failed == {each["Id"] for each in entries}
         assert not done & failed
-        assert done <= arrived, "what is said to have happened has happened"
+        assert done <= arrived, "reported entries have taken effect"
         assert failed
 
 

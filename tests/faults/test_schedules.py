@@ -88,7 +88,7 @@ def test_a_checkpoint_before_the_sink_is_seen_as_missing_audit(reports: Reports)
 
 def test_a_write_without_the_ttl_condition_is_seen_as_wrong(reports: Reports) -> None:
     wrong = reports("no ttl condition").wrong
-    assert any("lastStatus is 'failed'" in each or "says failed" in each for each in wrong), wrong
+    assert any("lastStatus is 'failed'" in each or "has failed" in each for each in wrong), wrong
 
 
 def test_a_child_read_before_its_parent_is_seen_as_wrong_order(reports: Reports) -> None:

@@ -106,8 +106,8 @@ class _Producer:
             "failed": self.created + timedelta(seconds=dice.uniform(4, 9)),
         }
 
-    def says(self, status: str, *, created: bool | None = None, **fields: Any) -> Event:
-        """An event of this export; whether it carries `createdAt` is drawn if it is not said."""
+    def reports(self, status: str, *, created: bool | None = None, **fields: Any) -> Event:
+        """An event of this export; whether it carries `createdAt` is drawn if it is not given."""
         event: dict[str, Any] = {
             "eventId": self.dice.randbytes(8).hex(),
             "requestId": self.request_id,
@@ -129,7 +129,7 @@ class _Producer:
             fields.setdefault("fileName", self.file_name)
         if self.dice.random() < 0.9:
             fields.setdefault("signedUrl", self.url)
-        return self.says("completed", **fields)
+        return self.reports("completed", **fields)
 
     def failed(self, **fields: Any) -> Event:
         """The bad end, with an error that may hold a credential or be far too long."""
@@ -137,16 +137,16 @@ class _Producer:
             case 0:
                 error = "Der Speicher antwortet nicht, später: " + "ü€" * 2_000
             case 1:
-                return self.says("failed", **fields)
+                return self.reports("failed", **fields)
             case _:
                 error = f"GET {self.url} answered 403 after 3 attempts"
-        return self.says("failed", error=error, **fields)
+        return self.reports("failed", error=error, **fields)
 
     def message(self, event: Event, after_seconds: float) -> Message:
         """The event in an envelope."""
         return Message(after_seconds, self.dice.choice(ENVELOPES)(event, self.dice), event)
 
-    def told(self, *events: Event) -> tuple[Event, ...]:
+    def sends(self, *events: Event) -> tuple[Event, ...]:
         """The events, of which at least one tells when the export was requested."""
         if any("createdAt" in event or event["status"] == "pending" for event in events):
             return events
@@ -157,15 +157,15 @@ class _Producer:
 def _completes(producer: _Producer) -> _Story:
     named = producer.file_name if producer.dice.random() < 0.5 else None
     return _Story(
-        (producer.says("pending", fileName=named), producer.says("processing"), producer.completed())
+        (producer.reports("pending", fileName=named), producer.reports("processing"), producer.completed())
     )
 
 
 def _fails(producer: _Producer) -> _Story:
     return _Story(
         (
-            producer.says("pending", fileName=producer.file_name),
-            producer.says("processing"),
+            producer.reports("pending", fileName=producer.file_name),
+            producer.reports("processing"),
             producer.failed(),
         )
     )
@@ -173,20 +173,20 @@ def _fails(producer: _Producer) -> _Story:
 
 def _skips_steps(producer: _Producer) -> _Story:
     last = producer.completed() if producer.dice.random() < 0.5 else producer.failed()
-    return _Story(producer.told(*producer.dice.choice([(last,), (producer.says("processing"), last)])))
+    return _Story(producer.sends(*producer.dice.choice([(last,), (producer.reports("processing"), last)])))
 
 
 def _never_finishes(producer: _Producer) -> _Story:
-    events = (producer.says("pending"), producer.says("processing", fileName=producer.file_name))
+    events = (producer.reports("pending"), producer.reports("processing", fileName=producer.file_name))
     return _Story(events[: producer.dice.randint(1, 2)])
 
 
 def _is_filled_in(producer: _Producer) -> _Story:
     """Repeats know more than the first event did."""
-    bare = producer.says("completed")
+    bare = producer.reports("completed")
     return _Story(
         (
-            producer.says("pending"),
+            producer.reports("pending"),
             bare,
             {**bare, "fileName": producer.file_name},
             {**bare, "signedUrl": producer.url},
@@ -197,8 +197,8 @@ def _is_filled_in(producer: _Producer) -> _Story:
 def _contradicts_itself(producer: _Producer) -> _Story:
     return _Story(
         (
-            producer.says("pending"),
-            producer.says("processing"),
+            producer.reports("pending"),
+            producer.reports("processing"),
             producer.completed(fileName=producer.file_name),
             producer.failed(fileName=producer.file_name),
         )
@@ -210,32 +210,32 @@ def _disagrees(producer: _Producer) -> _Story:
     other = producer.created + timedelta(seconds=1.5)
     return _Story(
         (
-            producer.says("pending", created=True, fileName=producer.file_name),
-            producer.says("processing", fileName="another-" + producer.file_name),
-            {**producer.says("processing"), "occurredAt": written(other, producer.dice)},
+            producer.reports("pending", created=True, fileName=producer.file_name),
+            producer.reports("processing", fileName="another-" + producer.file_name),
+            {**producer.reports("processing"), "occurredAt": written(other, producer.dice)},
             {**producer.completed(), "createdAt": written(other, producer.dice)},
         )
     )
 
 
 def _comes_late(producer: _Producer) -> _Story:
-    """The end is told only when the export has expired; so is a beginning that nobody waits for."""
-    more = [producer.completed(), producer.says("pending")]
+    """The end is reported only when the export has expired; so is a late beginning."""
+    more = [producer.completed(), producer.reports("pending")]
     return _Story(
-        (producer.says("pending"), producer.says("processing")),
+        (producer.reports("pending"), producer.reports("processing")),
         late=(producer.failed(created=False), *producer.dice.sample(more, producer.dice.randint(0, 2))),
     )
 
 
-def _is_over_before_it_is_told(producer: _Producer) -> _Story:
+def _is_over_before_it_is_reported(producer: _Producer) -> _Story:
     producer.created -= timedelta(seconds=2 * TTL_SECONDS)
-    return _Story((producer.says("pending", created=True), producer.completed(created=True)))
+    return _Story((producer.reports("pending", created=True), producer.completed(created=True)))
 
 
 def _is_orphaned(producer: _Producer) -> _Story:
-    """Nobody ever tells when this export was requested: the event waits until its own time is over."""
+    """No event states when this export was requested: the event waits until its own time is over."""
     occurred = producer.begins + timedelta(seconds=producer.dice.uniform(4, 10) - TTL_SECONDS)
-    event = producer.says("processing", created=False)
+    event = producer.reports("processing", created=False)
     return _Story(({**event, "occurredAt": written(occurred, producer.dice)},))
 
 
@@ -243,7 +243,7 @@ def _is_deleted_by_hand(producer: _Producer) -> _Story:
     def completed() -> Event:
         return producer.completed(created=True, fileName=producer.file_name, signedUrl=producer.url)
 
-    return _Story((producer.says("pending", created=True), completed()), retold=completed())
+    return _Story((producer.reports("pending", created=True), completed()), retold=completed())
 
 
 _COURSES: Mapping[Callable[[_Producer], _Story], int] = {
@@ -255,7 +255,7 @@ _COURSES: Mapping[Callable[[_Producer], _Story], int] = {
     _contradicts_itself: 5,
     _disagrees: 3,
     _comes_late: 5,
-    _is_over_before_it_is_told: 2,
+    _is_over_before_it_is_reported: 2,
     _is_orphaned: 1,
     _is_deleted_by_hand: 3,
 }
@@ -276,7 +276,7 @@ def _spread(story: _Story, begin: float, dice: random.Random) -> list[Message]:
 
 
 def _repeat(message: Message, dice: random.Random) -> Message:
-    """The message once more: the same body, or the event in another envelope, or a copy that knows less."""
+    """A repeated message: the same body, or the event in another envelope, or a copy that knows less."""
     after = message.after_seconds + dice.uniform(0, REPEATED_WITHIN_SECONDS)
     event = message.event
     if event is None or dice.random() < 0.5:

@@ -1,4 +1,4 @@
-"""`.ci/python` chooses the Python of `.venv`, or says in one line what to install."""
+"""`.ci/python` chooses the Python of `.venv`, or prints one line with what to install."""
 
 import subprocess
 import sys

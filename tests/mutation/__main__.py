@@ -24,7 +24,7 @@ COPIED = ("pyproject.toml", "handlers", "tests/__init__.py", "tests/handlers", "
 
 
 class RunFailed(Exception):
-    """mutmut did not do its work; the message says what is known about it."""
+    """mutmut did not do its work; the message gives what is known."""
 
 
 def main() -> int:
@@ -89,7 +89,7 @@ def _mutmut(mutmut: Path, *arguments: str, seconds: float = 60) -> str:
     """What a command of mutmut prints.
 
     Raises:
-        RunFailed: if it fails, or takes longer than so many seconds.
+        RunFailed: if it fails, or takes longer than this.
     """
     # Sets of test names are iterated: without a fixed hash seed their order is another in each run.
     environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONUTF8": "1"}

@@ -1,4 +1,4 @@
-"""The mutants that survive, beside the list of those that may.
+"""The mutants that survive, compared with the list of those that may.
 
 A mutant is known by its function and by what changed in it. mutmut's own numbers will not do: they move
 with every change of the code.
@@ -28,7 +28,7 @@ class Fate(Enum):
 
 
 class Unreadable(ValueError):
-    """The list, or what mutmut printed, has not the form that it must have; the message says where."""
+    """The list, or what mutmut printed, is malformed; the message names the place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def compare(survived: Iterable[Mutant], listed: Iterable[Mutant]) -> Comparison:
 
 
 def fate(exit_code: int | None) -> Fate:
-    """What the end of a mutant's test run says about it. `None`: it had none.
+    """What the end of a mutant's test run shows. `None`: it had none.
 
     Only a test that failed, or never ended, has killed a mutant. pytest also ends with an error where it ran
     no test at all, for example because it did not find one; mutmut itself calls that a timeout.

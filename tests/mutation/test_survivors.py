@@ -1,4 +1,4 @@
-"""Survivors are told from listed ones by what they change, not by mutmut's numbers."""
+"""Survivors are compared with listed ones by what they change, not by mutmut's numbers."""
 
 import signal
 
@@ -112,7 +112,7 @@ def test_survivors_that_are_all_listed_are_no_difference() -> None:
     assert (result.not_listed, result.killed_but_listed) == ((), ())
 
 
-def test_a_survivor_beyond_the_list_and_a_listed_one_that_was_killed_are_told() -> None:
+def test_a_survivor_beyond_the_list_and_a_listed_one_that_was_killed_are_reported() -> None:
     other = Mutant("handlers.expiry._cut", ("- x = 1", "+ x = 3"))
     result = compare([CUT, CUT, CUT, other], listed(DOCUMENT))
     assert (result.not_listed, result.killed_but_listed) == ((CUT, other), (TO_ITEM,))

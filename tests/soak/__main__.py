@@ -122,12 +122,12 @@ def _soaked(course: Course, at: Backends, console: Console) -> Result:
     if console.is_terminal:
         with Status("the tasks start", console=console) as status:
             return soak(course, at, status.update)
-    said_at = -math.inf
+    shown_at = -math.inf
 
     def say(text: str) -> None:
-        nonlocal said_at
-        if time.monotonic() - said_at >= SAY_EVERY_SECONDS:
-            said_at = time.monotonic()
+        nonlocal shown_at
+        if time.monotonic() - shown_at >= SAY_EVERY_SECONDS:
+            shown_at = time.monotonic()
             console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     return soak(course, at, say)

@@ -1,6 +1,6 @@
 """What a soak does, decided before it begins: waves of exports, what fails, when shards roll over.
 
-Exports come in waves, each of them the traffic of a run of `tests.faults` with a seed of its own. A wave's
+Exports come in waves, each of them the traffic of a run of `tests.faults` with its own seed. A wave's
 exports end shortly after one another, and the waves follow so closely that events, expiries and faults are
 the same all the time.
 """
@@ -31,8 +31,8 @@ SHORTEST_LEAD_SECONDS = 30.0
 LONGEST_LEAD_SECONDS = 60.0
 """From a wave's last message to the end of its exports: back-offs and redeliveries must fit in."""
 
-RETOLD_AT = 0.4
-"""The part of the lead after which an operator deletes items and their exports are told of again."""
+REPEATED_AT = 0.4
+"""The part of the lead after which an operator deletes items and producers report their exports again."""
 
 OUTAGE_EVERY_SECONDS = 30.0
 OUTAGE_SECONDS = (1.0, 3.0)
@@ -66,19 +66,19 @@ class Course:
         return min(LONGEST_LEAD_SECONDS, max(SHORTEST_LEAD_SECONDS, self.seconds / 4 - 20))
 
     @property
-    def told_seconds(self) -> float:
+    def reported_seconds(self) -> float:
         """From a wave's beginning to its last message."""
         return self.wave_seconds + REORDERED_WITHIN_SECONDS + REPEATED_WITHIN_SECONDS
 
     @property
     def life_seconds(self) -> float:
         """From a wave's beginning to the end of its last export."""
-        return self.told_seconds + self.lead_seconds
+        return self.reported_seconds + self.lead_seconds
 
     @property
-    def retold_seconds(self) -> float:
+    def repeated_seconds(self) -> float:
         """From a wave's beginning to the deletions by hand."""
-        return self.told_seconds + RETOLD_AT * self.lead_seconds
+        return self.reported_seconds + REPEATED_AT * self.lead_seconds
 
     @property
     def can_show_growth(self) -> bool:

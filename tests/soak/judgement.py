@@ -66,7 +66,7 @@ def growth(values: Sequence[float], seconds: float) -> Growth:
 
     Args:
         values: at least four, evenly spaced.
-        seconds: over which they were taken.
+        seconds: that they cover.
     """
     quarter = len(values) / 4
     second = values[round(quarter) : round(2 * quarter)]
@@ -82,8 +82,8 @@ def judge_series(
     Args:
         name: what they are.
         series: of each task, or of all together.
-        seconds: over which they were taken.
-        limit: how much growth from the second quarter to the last is none.
+        seconds: that they cover.
+        limit: the growth from the second quarter to the last that is ignored.
         unit: of the values, with a space before it.
     """
     if not series or min(map(len, series)) < LEAST_SAMPLES:

@@ -1,7 +1,7 @@
 """Keeps what was sent and what was found, wave by wave, and compares a wave as soon as its exports are over.
 
 A wave that is as it must be is forgotten but for the ids that may still be repeated, so that a long soak
-needs little memory of its own.
+needs little memory itself.
 """
 
 import threading
@@ -60,7 +60,7 @@ class Ledger:
             self._open[seed] = _Wave(messages, due, deadline)
 
     def note_sent(self, seed: int, sent: Sequence[Sent]) -> None:
-        """The queue has taken messages."""
+        """The queue has accepted messages."""
         with self._lock:
             self._open[seed].sent += sent
             self._wave_of |= {each.message_id: seed for each in sent}
@@ -110,7 +110,7 @@ class Ledger:
                     self._unknown.append(letter)
 
     def note_expired(self, message_ids: Iterable[str]) -> None:
-        """The service has said that it met these messages after their export's end."""
+        """The service logged these messages as later than their export's end."""
         with self._lock:
             for message_id in message_ids:
                 wave = self._open.get(self._wave_of.get(message_id, -1))

@@ -18,13 +18,13 @@ from tests.soak.ledger import Ledger
 
 DRAWN_AHEAD_SECONDS = 1.0
 SEND_EVERY_SECONDS = 0.1
-"""What is due is collected so long, so that a call carries several messages."""
+"""Interval between sends: a call then carries several messages."""
 
 DUE_AFTER_SECONDS = REAPED_AFTER_SECONDS + 3.0
 """From a wave's end until it is compared for the first time: its last items have been deleted."""
 
-SAID_LAST = {"fileName", "signedUrl"}
-"""What the last event of an export that is to be told again has said: with both, its item is complete."""
+LAST_FIELDS = {"fileName", "signedUrl"}
+"""Fields of the last event before a repeat: with both, the item is complete."""
 
 AUDITED_WITHIN_SECONDS = 120.0
 """How much longer a wave has before what is missing counts as missing."""
@@ -49,7 +49,7 @@ class Producers:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="producers", daemon=True)
         self.sent = 0
-        """How many messages the queue has taken."""
+        """How many messages the queue has accepted."""
 
     def start(self) -> None:
         """Begins to send."""
@@ -96,13 +96,13 @@ class Producers:
             self._plan(begins + message.after_seconds, seed, message)
         for message in planned.late:
             self._plan(ends + LATE_AFTER_SECONDS + message.after_seconds, seed, message)
-        self._retold.append((begins + course.retold_seconds, seed, planned.retold))
+        self._retold.append((begins + course.repeated_seconds, seed, planned.retold))
 
     def _plan(self, at: float, seed: int, message: Message) -> None:
         heapq.heappush(self._left, (at, next(self._numbers), seed, message))
 
     def _retell(self, seed: int, retold: Mapping[str, Message]) -> None:
-        """Deletes items that everything is known of, and tells of their exports again."""
+        """Deletes complete items, and reports their exports again."""
         for request_id, message in retold.items():
             item = self._world.item(request_id)
             # An event that is still on its way would otherwise make another item than the one expected.

@@ -58,12 +58,12 @@ class Result:
 
 
 def soak(course: Course, at: Backends, say: Callable[[str], None]) -> Result:
-    """Runs a course on emulators of its own. Ctrl-C (KeyboardInterrupt) ends it early, with a result.
+    """Runs a course on its own emulators. Ctrl-C (KeyboardInterrupt) ends it early, with a result.
 
     Args:
         course: what to do.
         at: the emulators.
-        say: told how far it is.
+        say: called with the progress, as text.
     """
     with ExitStack() as stack:
         home = stack.enter_context(tempfile.TemporaryDirectory(prefix="soak-"))
@@ -144,14 +144,17 @@ class _Soak:
                 return
 
     def _take_sample(self, *, is_sending: bool) -> None:
-        told = self._world.proxy.control({"forget_seconds": KEPT_SECONDS})
+        report = self._world.proxy.control({"forget_seconds": KEPT_SECONDS})
         lines = self._fleet.new_lines()
         sample = self._sampler.take(
             lines,
             self._fleet.tasks,
             queue=self._world.messages_in_queue(),
             faults=sum(
-                count for kinds in told["faults"].values() for kind, count in kinds.items() if kind != "none"
+                count
+                for kinds in report["faults"].values()
+                for kind, count in kinds.items()
+                if kind != "none"
             ),
             is_sending=is_sending,
         )

@@ -54,7 +54,7 @@ class Sample:
     latencies_ms: Sequence[float]
     """From the receive of an event to the answer of its write (`ReceiveToApplied`), applied events only."""
     queue: float
-    """Messages in the event queue, in hand or not."""
+    """Messages in the event queue, visible or not."""
     tasks: Sequence[TaskUse]
 
     def rate(self, count: float) -> float:
@@ -101,7 +101,7 @@ def together(samples: Sequence[Sample]) -> Sample:
 
 
 def stretches(samples: Sequence[Sample], most: int) -> list[Sample]:
-    """The samples in at most so many stretches of about the same length."""
+    """The samples in stretches of about the same length, at most `count`."""
     count = min(most, len(samples))
     bounds = [len(samples) * number // count for number in range(count + 1)] if count else []
     return [together(samples[low:high]) for low, high in pairwise(bounds)]
@@ -166,7 +166,7 @@ class Sampler:
             memory_mib = resident_mib(pid)
             files = len(os.listdir(f"/proc/{pid}/fd"))
             threads = len(os.listdir(f"/proc/{pid}/task"))
-        except _GONE:  # one that ends by itself is the fleet's business, which says so
+        except _GONE:  # the fleet reports a task that ends by itself
             return None
         before = self._cpu.get(pid, cpu)
         self._cpu[pid] = cpu

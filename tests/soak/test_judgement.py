@@ -85,7 +85,7 @@ def test_a_single_peak_is_no_growth() -> None:
     assert judge_series("memory", [values], SECONDS, MAX_GROWTH_MIB).ok is True
 
 
-def test_the_slope_is_told_for_an_hour() -> None:
+def test_the_slope_is_shown_for_an_hour() -> None:
     values = [0.1 * index for index in range(400)]  # 40 in all over 600 s
     assert growth(values, SECONDS).per_hour == pytest.approx(240, rel=0.02)
 

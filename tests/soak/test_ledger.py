@@ -1,4 +1,4 @@
-"""The ledger closes a wave when it is as it must be, and says what is missing when its time is over."""
+"""The ledger closes a wave when it is right, and reports what is missing when its time is over."""
 
 from dataclasses import replace
 

@@ -17,7 +17,7 @@ def test_a_series_rises_from_zero_to_its_highest_value() -> None:
     assert plot([0, 4, 8, 12, 16], rows=2, width=20) == ["   ▄█", " ▄███"]
 
 
-def test_a_small_value_shows_beside_a_large_one() -> None:
+def test_a_small_value_shows_next_to_a_large_one() -> None:
     assert plot([1, 10_000], rows=1, width=10) == ["▁█"]
 
 

@@ -1,4 +1,4 @@
-"""A short soak goes from its first event to its verdict; wrong options are told in one line."""
+"""A short soak goes from its first event to its verdict; a wrong option is one line."""
 
 import csv
 from pathlib import Path
@@ -46,7 +46,7 @@ def test_a_short_soak_loses_nothing_and_reports_what_it_measured(
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "line"),
     [
         (["--rate", "fast"], "argument --rate: must be a number from 1 to 2,000"),
         (["--rate", "0"], "argument --rate: must be a number from 1 to 2,000"),
@@ -58,12 +58,12 @@ def test_a_short_soak_loses_nothing_and_reports_what_it_measured(
         (["--loud"], "unrecognized arguments: --loud"),
     ],
 )
-def test_a_wrong_option_is_told_in_one_line(
-    options: list[str], said: str, capsys: pytest.CaptureFixture[str]
+def test_a_wrong_option_is_one_line(
+    options: list[str], line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
         main(options)
     assert ended.value.code == 2
     shown = capsys.readouterr().err
-    assert shown.startswith(f"python -m tests.soak: {said}")
+    assert shown.startswith(f"python -m tests.soak: {line}")
     assert shown.count("\n") == 1
