@@ -22,7 +22,7 @@ MOVES: Mapping[Status, frozenset[Status]] = {
 
 
 class Outcome(Enum):
-    """What became of an event; contract section 3 has the table."""
+    """What became of an event; docs/contract.md, section 3 has the table."""
 
     INVALID = "invalid"
     EXPIRED = "expired"

@@ -130,7 +130,7 @@ class Discovery:
         self._on_shards()
 
     def _present(self, arn: str) -> StreamState:
-        """A stream that should be there. If it is not, what was known of it stays (law 6)."""
+        """A stream that should be there. If not, what is known of it stays (docs/invariants.md, law 6)."""
         try:
             listing = self._api.describe(arn)
         except NotFound:

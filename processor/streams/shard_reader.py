@@ -249,7 +249,7 @@ class ShardReader:
         return self._reading.failed()
 
     def _look_for_shard(self, error: NotFound) -> float:
-        """The shard was not found: nothing is concluded from that alone (law 6)."""
+        """The shard was not found: nothing is concluded from that alone (docs/invariants.md, law 6)."""
         self._iterator = None
         if self._context.listings.take() > 0:
             return min(self._failed(error), self._context.failover_seconds / 2)

@@ -52,7 +52,7 @@ class Ending:
 
     @property
     def audit(self) -> Mapping[str, frozenset[Value]]:
-        """What the audit entry must say about the item (contract section 4)."""
+        """What the audit entry must hold about the item (docs/contract.md, section 4)."""
         return {
             "requestId": self.item["requestId"],
             "lastStatus": self.item["status"],

@@ -25,7 +25,7 @@ class StatusTable:
     """What the service asks of the status table itself: DescribeTable."""
 
     def describe_table(self, **arguments: Any) -> dict[str, Any]:
-        """DescribeTable, with the key of contract section 1."""
+        """DescribeTable, with the key of docs/contract.md, section 1."""
         return {
             "Table": {
                 "TableName": arguments["TableName"],

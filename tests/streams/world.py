@@ -140,7 +140,7 @@ class World:
     # What the laws say.
 
     def took(self, worker: Worker, entry: AuditEntry) -> None:
-        """A sink takes an entry: law 7, and law 5."""
+        """A sink takes an entry: docs/invariants.md, laws 5 and 7."""
         key = lease_key(entry.source.stream_arn, entry.source.shard_id)
         row = self.rows.rows.get(key)
         owner = row.get("leaseOwner", {}).get("S") if row else None
@@ -155,7 +155,7 @@ class World:
         self._taken.add(entry.audit_id)
 
     def _check_write(self, key: str, before: Any, after: Any) -> None:
-        """A write to the leases table: laws 4 and 6."""
+        """A write to the leases table: docs/invariants.md, laws 4 and 6."""
         if after is None:
             assert before["checkpoint"]["S"] == "SHARD_END", "only a finished row may be removed"
         else:

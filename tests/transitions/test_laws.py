@@ -1,4 +1,4 @@
-"""Laws 1 and 2: neither order, grouping and repetition nor clocks change how an export ends.
+"""docs/invariants.md, laws 1 and 2: order, grouping, repetition and clocks do not change how an export ends.
 
 The real applier runs on a model of the table that executes each write's own condition.
 """

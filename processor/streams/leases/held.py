@@ -42,7 +42,7 @@ class LeaseLost(LeaseOver):
 
 
 class LeaseNotTrusted(Exception):
-    """The lease was not renewed in time: it may be another task's already, so this must wait (law 7)."""
+    """The lease was not renewed in time; another task may own it (docs/invariants.md, law 7)."""
 
 
 @dataclass(frozen=True, slots=True)

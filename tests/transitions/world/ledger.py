@@ -61,7 +61,7 @@ class Ledger:
         self._events_of.setdefault(event.request_id, []).append(event)
 
     def wrote(self, key: str, old: StoredItem | None, new: StoredItem) -> None:
-        """A write took effect: laws 1 and 2."""
+        """A write took effect: docs/invariants.md, laws 1 and 2."""
         events = self._events_of[key]
         first = events[0]
         assert set(new) <= _ATTRIBUTES, f"unknown attributes: {set(new) - _ATTRIBUTES}"
@@ -90,7 +90,7 @@ class Ledger:
         self.rejected[outcome] += 1
 
     def deleted(self, number: int) -> None:
-        """A message is gone: its effect must be durable, or it came too late (law 3)."""
+        """A message is gone: its effect must be durable, or it came too late (docs/invariants.md, law 3)."""
         event = self.events[number]
         self.settled_at[number] = self._clock.time
         if number in self._rejected_ids:
