@@ -196,6 +196,12 @@ _STREAMS = (
     LogEvent(
         "shard_reader_hangs", _W, "A reader did not stop in time; its lease was released.", ("lease_key",)
     ),
+    LogEvent(
+        "shard_passed",
+        _E,
+        "A listed shard was not found for an hour: its children start, and it is tried again.",
+        ("lease_key",),
+    ),
     LogEvent("lease_taken", _I, "This task acquired the lease of a shard.", ("lease_key", "counter")),
     LogEvent(
         "lease_requested", _I, "This task asked another task for a shard, to share the work.", ("lease_key",)

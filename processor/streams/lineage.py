@@ -59,7 +59,7 @@ def _parent_is_done(
     """
     row = rows.get((child.stream_arn, parent))
     if row is not None:
-        return row.finished
+        return row.finished or row.passed
     state = streams.get(child.stream_arn)
     listing = state.listing if state else None
     if listing is None or not listing.complete or parent in listing.shards:
@@ -100,7 +100,7 @@ def is_drained(state: StreamState | None, leases: Iterable[Lease], now: float) -
         and listing.complete
         and listing.shards.keys() <= rows.keys()
         and all(
-            row.finished and (row.ended_at is None or now - row.ended_at >= SETTLE_SECONDS)
+            row.passed or (row.finished and (row.ended_at is None or now - row.ended_at >= SETTLE_SECONDS))
             for row in rows.values()
         )
     )

@@ -1,16 +1,37 @@
-"""Decides whether a shard that AWS does not find is really gone (law 6), which takes two listings to say."""
+"""Decides what it means that AWS does not find a shard (docs/invariants.md, law 6); one error means nothing.
+
+| what is seen | what follows |
+|---|---|
+| two complete listings, a failover time apart, lack the shard | it is gone |
+| it is listed, and its records must be trimmed by now | it is gone after a failover time |
+| it is listed for an hour while another shard of the stream can be read | its children may start |
+| its stream does not exist | nothing |
+"""
 
 from dataclasses import dataclass
 
 from processor.aws.errors import NotFound
 from processor.streams.api import StreamApi
-from processor.streams.shards import Shard
+from processor.streams.leases.lease import Position
+from processor.streams.shards import RETENTION_HOURS, Listing, Shard, ShardName, began_at
+
+PASS_SECONDS = 3_600.0
+"""How long a listed shard must be missing before its children may start."""
+
+MAX_OPEN_HOURS = 24.0
+"""A shard takes records for some hours. With its retention, one that began before that is trimmed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Absent:
-    """The shard is gone: two complete listings of its stream, a failover time apart, lack it."""
+class Missing:
+    """What the evidence says.
 
+    Attributes:
+        gone: nothing can be read from the shard any more; False: only its children may start.
+        children: as the newest listing has them.
+    """
+
+    gone: bool
     children: tuple[Shard, ...]
 
 
@@ -19,42 +40,103 @@ class StreamMissing(Exception):
 
 
 class MissingShardCheck:
-    """Collects the evidence about one shard."""
+    """Collects the evidence about one shard.
 
-    def __init__(self, api: StreamApi, stream_arn: str, shard_id: str, failover_seconds: float) -> None:
+    Args:
+        api: asked for listings.
+        shard: the shard.
+        failover_seconds: how far apart two observations must be.
+    """
+
+    def __init__(self, api: StreamApi, shard: ShardName, failover_seconds: float) -> None:
         self._api = api
-        self._stream_arn = stream_arn
-        self._shard_id = shard_id
+        self._shard = shard
         self._failover_seconds = failover_seconds
         self._absent_since: float | None = None
+        self._listed_since: float | None = None
+        self._passable_since: float | None = None
 
-    def look(self) -> Absent | None:
-        """Takes one listing.
+    @property
+    def is_absent(self) -> bool:
+        """Whether the newest complete listing lacks the shard, so that a second one decides."""
+        return self._absent_since is not None
+
+    def look(self, now: float) -> Missing | None:
+        """Takes one listing, after a read that did not find the shard.
+
+        Args:
+            now: Unix seconds.
 
         Returns:
-            The verdict, or None while there is none, because the shard is listed, the listing is not
-            complete, or the last one is too recent.
+            What follows, or None while nothing does.
 
         Raises:
             StreamMissing: the stream does not exist.
             AwsError: nothing was learnt.
         """
         try:
-            listing = self._api.describe(self._stream_arn)
+            listing = self._api.describe(self._shard.stream_arn)
         except NotFound:
             self.found()
             raise StreamMissing from None
+        if self._shard.shard_id in listing.shards:
+            return self._listed(listing, now)
         if not listing.complete:
             return None
-        if self._shard_id in listing.shards:
-            self.found()
-            return None
+        self._listed_since = self._passable_since = None
         if self._absent_since is None:
             self._absent_since = listing.started_at
         if listing.started_at - self._absent_since < self._failover_seconds:
             return None
-        return Absent(listing.children_of(self._shard_id))
+        return Missing(gone=True, children=listing.children_of(self._shard.shard_id))
 
     def found(self) -> None:
-        """Forgets the evidence: the shard was seen, or its stream was not."""
-        self._absent_since = None
+        """Forgets the evidence: the shard was read, or its stream does not exist."""
+        self._absent_since = self._listed_since = self._passable_since = None
+
+    def _listed(self, listing: Listing, now: float) -> Missing | None:
+        self._absent_since, started = None, listing.started_at
+        children = listing.children_of(self._shard.shard_id)
+        if self._listed_since is None:
+            self._listed_since = started
+        is_twice = started - self._listed_since >= self._failover_seconds
+        if is_twice and must_be_trimmed(self._shard.shard_id, listing, now):
+            return Missing(gone=True, children=children)
+        if not self._another_is_readable(listing):
+            self._passable_since = None
+            return None
+        if self._passable_since is None:
+            self._passable_since = started
+        if started - self._passable_since < PASS_SECONDS:
+            return None
+        return Missing(gone=False, children=children)
+
+    def _another_is_readable(self, listing: Listing) -> bool:
+        """Whether the stream can be read at all: the newest other shard gives an iterator."""
+        others = [shard_id for shard_id in listing.shards if shard_id != self._shard.shard_id]
+        if not others:
+            return False
+        try:
+            self._api.iterator(listing.stream_arn, max(others), Position())
+        except NotFound:
+            return False
+        return True
+
+
+def must_be_trimmed(shard_id: str, listing: Listing, now: float) -> bool:
+    """Whether every record of a shard is older than DynamoDB keeps records.
+
+    A child begins when its parent ends, and a shard's id says when it began. Ids of another form say
+    nothing, so nothing is concluded from them.
+
+    Args:
+        shard_id: the shard.
+        listing: its stream's shards.
+        now: Unix seconds.
+    """
+    children = [began_at(child.shard_id) for child in listing.children_of(shard_id)]
+    times = [began for began in children if began is not None]
+    if children:
+        return len(times) == len(children) and now - min(times) > RETENTION_HOURS * 3_600
+    began = began_at(shard_id)
+    return began is not None and now - began > (RETENTION_HOURS + MAX_OPEN_HOURS) * 3_600

@@ -74,7 +74,7 @@ class ShardReader:
         """Called while a sink is at work, to show that it goes on."""
         self._context = context
         self._name = ShardName(row.stream_arn, row.shard_id)
-        self._absence = MissingShardCheck(context.api, row.stream_arn, row.shard_id, context.failover_seconds)
+        self._missing = MissingShardCheck(context.api, self._name, context.failover_seconds)
         self._iterator: str | None = None
         self._hand: _PageInHand | None = None
         self._end: ShardEnd | None = None
@@ -165,7 +165,7 @@ class ShardReader:
         except (AwsError, MalformedPage) as error:
             return self._failed(error)
         self._reading.worked()
-        self._absence.found()
+        self._missing.found()
         self._context.health.report(self._trouble, None)
         self._iterator = page.next_iterator
         return self._take_in_hand(page, started, started_at)
@@ -249,21 +249,34 @@ class ShardReader:
         return self._reading.failed()
 
     def _look_for_shard(self, error: NotFound) -> float:
-        """The shard was not found: nothing is concluded from that alone (docs/invariants.md, law 6)."""
+        """The shard was not found, from which alone nothing follows (docs/invariants.md, law 6)."""
         self._iterator = None
         if self._context.listings.take() > 0:
-            return min(self._failed(error), self._context.failover_seconds / 2)
+            return self._wait_for_shard(error)
         try:
-            absent = self._absence.look()
+            missing = self._missing.look(self._context.clocks.unix())
         except StreamMissing:
             return self._failed(error)
         except AwsError as unanswered:
             return self._failed(unanswered)
-        if absent is None:
-            return min(self._failed(error), self._context.failover_seconds / 2)
-        self._progress.shard_gone()
-        self._end = ShardEnd(self.lease, self._context, absent.children)
-        return 0.0
+        if missing is None:
+            return self._wait_for_shard(error)
+        if missing.gone:
+            self._progress.shard_gone()
+            self._end = ShardEnd(self.lease, self._context, missing.children)
+            return 0.0
+        if not self.lease.row.passed:
+            try:
+                self.lease.let_children_start()
+            except AwsError as unanswered:
+                return self._failed(unanswered)
+            get_logger().error("shard_passed", lease_key=self.lease.row.key)
+            self._context.on_shard_end()
+        return self._failed(error)
+
+    def _wait_for_shard(self, error: NotFound) -> float:
+        delay = self._failed(error)
+        return min(delay, self._context.failover_seconds / 2) if self._missing.is_absent else delay
 
     def _failed(self, error: AwsError | MalformedPage) -> float:
         """Backs off. What only an operator can mend is shown at once, the rest when it goes on."""

@@ -35,6 +35,8 @@ class Faults:
     """At a shard's end, NextShardIterator is null; otherwise the key is missing."""
     end_apart: bool = False
     """A closed shard's end comes in an empty answer of its own, not with the last records."""
+    unreadable: set[str] = field(default_factory=set)
+    """Shards that are listed, and that reads do not find."""
     ignores_filter: bool = False
     """ShardFilter is ignored, as emulators do."""
 
@@ -161,10 +163,9 @@ class SimulatedStreamsClient:
             raise error("ResourceNotFoundException", operation)
         return stream
 
-    @staticmethod
-    def _shard(stream: SimulatedStream, shard_id: str, operation: str) -> SimulatedShard:
+    def _shard(self, stream: SimulatedStream, shard_id: str, operation: str) -> SimulatedShard:
         shard = stream.shards.get(shard_id)
-        if shard is None:
+        if shard is None or shard_id in self.faults.unreadable:
             raise error("ResourceNotFoundException", operation)
         return shard
 

@@ -69,6 +69,8 @@ class SimulatedTable:
         self.lock = threading.RLock()
         self.streams: dict[str, SimulatedStream] = {}
         self.lost_streams: dict[str, SimulatedStream] = {}
+        self.lists_trimmed_shards = False
+        """Shards stay in the listing when their records are trimmed."""
         self._sequence_number = FIRST_SEQUENCE_NUMBER
         self._shards_made = 0
         self.enable_stream(shards)
@@ -175,6 +177,8 @@ class SimulatedTable:
                 for shard in list(stream.shards.values()):
                     self._trim_shard(shard, before)
                     is_old = shard.closed_at is not None and shard.closed_at < before
+                    if self.lists_trimmed_shards:
+                        continue
                     if is_old and not shard.records and shard.parent_id not in stream.shards:
                         stream.dropped[shard.shard_id] = stream.shards.pop(shard.shard_id)
 

@@ -148,7 +148,9 @@ class World:
         assert row is None or owner == worker.name, f"{worker.name} puts an entry of {owner}'s shard"
         shard = self._find(entry.source.stream_arn, entry.source.shard_id)
         parent = shard.parent_id and self._find(entry.source.stream_arn, shard.parent_id)
-        if parent and entry.audit_id not in self._taken:
+        parent_row = self.leases().get(parent.shard_id) if parent else None
+        is_passed = parent_row is not None and parent_row.passed
+        if parent and entry.audit_id not in self._taken and not is_passed:
             missing = self.unaccounted(parent)
             assert not missing, "a child's entry is put before its parent's last ones"
         self.emitted.append(entry)
@@ -195,7 +197,9 @@ class World:
     def _is_told(self, shard: SimulatedShard, number: int) -> bool:
         """Whether an `audit_gap` covers a record: of its shard or, where that was never found, of one whose
         children were lost with it or that was found only after its parents were gone."""
-        is_there = any(shard.shard_id in stream.shards for stream in self.table.streams.values())
+        is_there = shard.shard_id not in self.faults.unreadable and any(
+            shard.shard_id in stream.shards for stream in self.table.streams.values()
+        )
         if is_there and number in {number_of(record) for record in shard.records}:
             return False  # it can still be read
         relatives = set() if shard.shard_id in self._ever_rows else self._relatives(shard)

@@ -168,6 +168,15 @@ class HeldLease:
             self._require_trust()
             self._write({"childShardIds": {"SS": sorted(children)}})
 
+    def let_children_start(self) -> None:
+        """Notes in the row that the children may start, although the shard is not finished.
+
+        Raises as `set_children` does.
+        """
+        with self._writing:
+            self._require_trust()
+            self._write({"x_passed": {"BOOL": True}})
+
     def finish(self, now: float) -> None:
         """Writes that the shard is read to its end (at `now`, Unix seconds) and gives the lease up.
 

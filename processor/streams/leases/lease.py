@@ -45,6 +45,8 @@ class Lease:
     """Since when the table's streams are followed (Unix seconds); records from before are not missed."""
     ended_at: float | None = None
     """When the shard's end was written (Unix seconds)."""
+    passed: bool = False
+    """Whether the children may start although the shard has no end yet: it is listed and not found."""
     gap_reported: bool = False
     """Whether the loss of this shard with its whole stream has been said."""
 
@@ -131,6 +133,7 @@ def from_attributes(row: Attributes) -> Lease | None:
         created_at=_number(row, "x_createdAt") or 0.0,
         tracked_since=_number(row, "x_trackedSince") or 0.0,
         ended_at=_number(row, "x_endedAt"),
+        passed="x_passed" in row,
         gap_reported="x_gapReported" in row,
     )
 
