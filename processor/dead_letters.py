@@ -1,27 +1,44 @@
 """The dead-letter queue: copies of rejected messages, with the reason (docs/contract.md, section 3)."""
 
+import json
 import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from handlers.timestamps import format_timestamp
+from processor.aws.message_attributes import Attributes, attributes_from_json, attributes_to_json
 from processor.aws.sqs import BatchResult, batch_call
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
 
 MAX_REASON_CHARS = 256
+_SOURCE_ATTRIBUTES = "sourceAttributes"
+_OWN_ATTRIBUTES = frozenset(
+    {
+        *("rejectionOutcome", "rejectionReason", "sourceMessageId"),
+        *("receiveCount", "rejectedAt", _SOURCE_ATTRIBUTES),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
     """A copy for the dead-letter queue.
 
-    `reason` names the field and the rule, never the value. `group_id` is the original's, on FIFO queues.
+    Attributes:
+        body: the original's.
+        outcome: why it is rejected, in one word.
+        reason: one sentence that names the field and the rule, never the value.
+        source_message_id: the original's message id.
+        receive_count: how often the original was received.
+        group_id: the original's MessageGroupId, if any.
+        attributes: the message attributes that its producer set.
+        trace_header: the original's AWSTraceHeader, if any.
     """
 
     body: str
@@ -30,6 +47,8 @@ class DeadLetter:
     source_message_id: str
     receive_count: int
     group_id: str | None = None
+    attributes: Attributes = field(default_factory=dict, hash=False)
+    trace_header: str | None = None
 
 
 class DeadLetterQueue:
@@ -88,10 +107,37 @@ class DeadLetterQueue:
                 "rejectedAt": _text(format_timestamp(self._clock())),
             },
         }
-        if self._fifo:
+        if letter.attributes:
+            as_json = json.dumps(
+                attributes_to_json(letter.attributes), ensure_ascii=False, separators=(",", ":")
+            )
+            entry["MessageAttributes"][_SOURCE_ATTRIBUTES] = _text(as_json)
+        if letter.trace_header:
+            entry["MessageSystemAttributes"] = {"AWSTraceHeader": _text(letter.trace_header)}
+        if letter.group_id or self._fifo:
             entry["MessageGroupId"] = letter.group_id or letter.source_message_id
+        if self._fifo:
             entry["MessageDeduplicationId"] = letter.source_message_id
         return entry
+
+
+def producer_attributes(attributes: Attributes) -> Attributes:
+    """The message attributes that a message's producer set.
+
+    SQS's own redrive brings a dead letter back with the attributes of this service. The producer's are read
+    out of them, so that a second rejection does not nest them.
+
+    Args:
+        attributes: as received.
+    """
+    if "rejectionOutcome" not in attributes:
+        return attributes
+    others = {name: value for name, value in attributes.items() if name not in _OWN_ATTRIBUTES}
+    try:
+        noted = attributes_from_json(json.loads(attributes[_SOURCE_ATTRIBUTES]["StringValue"]))
+    except (LookupError, TypeError, ValueError, RecursionError):
+        return others
+    return {**others, **noted}
 
 
 def printable(reason: str) -> str:

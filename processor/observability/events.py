@@ -110,21 +110,21 @@ _TRANSITIONS = (
         _W + _D,
         "The outcome of one event: at WARNING for `expired`, `invalid`, `conflict` and dead-lettered events.",
         (
-            *("outcome", "event_id", "message_id", "receive_count", "request_id", "status", "reason"),
-            *("late_seconds", "item_present"),
+            *("outcome", "event_id", "message_id", "trace_id", "receive_count", "request_id", "status"),
+            *("reason", "sender_id", "late_seconds", "item_present"),
         ),
     ),
     LogEvent(
         "decode_failed",
         _E,
         "Bug: a body was refused for a reason that the rules do not name; it is dead-lettered.",
-        ("message_id", *_EXCEPTION),
+        ("message_id", "trace_id", *_EXCEPTION),
     ),
     LogEvent(
         "condition_and_rule_differ",
         _E,
         "Bug: DynamoDB refused a write that the rules allow; the message comes back.",
-        ("request_id",),
+        ("request_id", "message_id", "trace_id"),
     ),
     LogEvent(
         "receive_failed",
@@ -161,7 +161,7 @@ _TRANSITIONS = (
         "dead_letter_failed",
         _E,
         "The dead-letter queue did not take a copy; the original stays in the event queue.",
-        ("message_id", "outcome", "refused", "consequence"),
+        ("message_id", "trace_id", "outcome", "refused", "consequence"),
     ),
     LogEvent(
         "batch_writes_off",

@@ -163,7 +163,9 @@ class Applier:
                 )
             elif outcome is Outcome.APPLIED:
                 # The condition is stricter than the rule: the message comes back rather than get lost.
-                get_logger().error("condition_and_rule_differ", request_id=event.request_id)
+                get_logger().error(
+                    "condition_and_rule_differ", request_id=event.request_id, **message.log_fields()
+                )
                 reason = "the write's condition was refused"
                 results.append(EventResult(message, Outcome.RETRY, event, reason))
             else:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 _BACK_OFF_FIRST_SECONDS = 2
 _BACK_OFF_MAX_SECONDS = 60
+_SYSTEM_ATTRIBUTES: Sequence[Any] = (
+    *("ApproximateReceiveCount", "SentTimestamp", "MessageGroupId"),
+    *("AWSTraceHeader", "SenderId"),
+)
 
 
 def back_off_seconds(receive_count: int, jitter: Callable[[float], float] = jittered) -> int:
@@ -83,7 +87,8 @@ class EventQueue:
             QueueUrl=self._url,
             MaxNumberOfMessages=SQS_MAX_BATCH,
             WaitTimeSeconds=wait_seconds,
-            MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp", "MessageGroupId"],
+            MessageAttributeNames=["All"],
+            MessageSystemAttributeNames=_SYSTEM_ATTRIBUTES,
         )
         try:
             return [Message.from_sqs(message) for message in answer.get("Messages", [])]

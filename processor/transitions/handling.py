@@ -59,7 +59,7 @@ class BatchHandler:
             return EventResult(message, Outcome.INVALID, reason=str(broken))
         except Exception as defect:  # noqa: BLE001 - docs/contract.md, section 3: "fails in any way"; else one
             # message would end every task that receives it.
-            get_logger().error("decode_failed", message_id=message.message_id, exc_info=defect)
+            get_logger().error("decode_failed", exc_info=defect, **message.log_fields())
             return EventResult(message, Outcome.INVALID, reason=_UNREADABLE)
 
     def observe(self, messages: Sequence[Message]) -> None:

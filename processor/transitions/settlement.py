@@ -14,6 +14,7 @@ from processor.transitions.messages import Message
 from processor.transitions.results import EventResult
 
 _WARNED = frozenset({Outcome.EXPIRED, Outcome.INVALID, Outcome.CONFLICT})
+_SENDER_SHOWN = frozenset({Outcome.INVALID, Outcome.CONFLICT})
 
 
 @dataclass(slots=True)
@@ -141,7 +142,7 @@ class Settlement:
             refused = index in sent.refused
             get_logger().error(
                 "dead_letter_failed",
-                message_id=result.message.message_id,
+                **result.message.log_fields(),
                 outcome=result.outcome.value,
                 refused=refused,
                 consequence="left to the queue's own redrive" if refused else "tried again later",
@@ -161,6 +162,8 @@ def _letter(result: EventResult) -> DeadLetter:
         source_message_id=message.message_id,
         receive_count=message.receive_count,
         group_id=message.group_id,
+        attributes=message.attributes,
+        trace_header=message.trace_header,
     )
 
 
@@ -179,13 +182,15 @@ def log_outcome(result: EventResult, *, exhausted: bool) -> None:
     fields: dict[str, object] = {
         "outcome": result.outcome.value,
         "event_id": (event.event_id if event else None) or message.message_id,
-        "message_id": message.message_id,
+        **message.log_fields(),
         "receive_count": message.receive_count,
     }
     if event:
         fields |= {"request_id": event.request_id, "status": event.status.value}
     if result.reason:
         fields["reason"] = result.reason
+    if result.outcome in _SENDER_SHOWN:
+        fields["sender_id"] = message.sender_id
     if result.outcome is Outcome.EXPIRED:
         fields |= {"late_seconds": result.late_seconds, "item_present": result.item_present}
     if is_warning:

@@ -66,6 +66,30 @@ class LimitedSqs:
                 answer["Successful"].append({"Id": entry["Id"], "MessageId": f"copy-{len(self.taken)}"})
         return answer
 
+    def received(self) -> list[dict[str, Any]]:
+        """The messages that it has, as ReceiveMessage gives them with all attributes."""
+        return [
+            {
+                "MessageId": f"copy-{number}",
+                "ReceiptHandle": f"handle-{number}",
+                "Body": entry["MessageBody"],
+                "MessageAttributes": entry.get("MessageAttributes", {}),
+                "Attributes": {
+                    name: value
+                    for name, value in {
+                        "ApproximateReceiveCount": "1",
+                        "SenderId": "AIDAEXAMPLE",
+                        "MessageGroupId": entry.get("MessageGroupId"),
+                        "AWSTraceHeader": entry.get("MessageSystemAttributes", {})
+                        .get("AWSTraceHeader", {})
+                        .get("StringValue"),
+                    }.items()
+                    if value is not None
+                },
+            }
+            for number, entry in enumerate(self.taken, 1)
+        ]
+
     def _wrong_with(self, entry: dict[str, Any]) -> str | None:
         attributes = entry.get("MessageAttributes", {})
         if not _ID.fullmatch(entry["Id"]):
@@ -73,17 +97,16 @@ class LimitedSqs:
         if not entry["MessageBody"] or size_of(entry) > self._message_bytes or len(attributes) > 10:
             return "InvalidParameterValue"
         texts = [entry["MessageBody"]]
-        for name, value in attributes.items():
-            if not (0 < len(name) <= 256 and _ATTRIBUTE_NAME.fullmatch(name)):
-                return "InvalidParameterValue"
-            if not value["StringValue"] or value["DataType"] not in {"String", "Number"}:
-                return "InvalidParameterValue"
-            if value["DataType"] == "Number":
-                float(value["StringValue"])
-            texts.append(value["StringValue"])
+        if any(_is_wrong(name, value) for name, value in attributes.items()):
+            return "InvalidParameterValue"
+        texts += [value["StringValue"] for value in attributes.values() if "StringValue" in value]
         if any(_FORBIDDEN.search(text) for text in texts):
             return "InvalidMessageContents"
+        if not entry.get("MessageSystemAttributes", {}).keys() <= {"AWSTraceHeader"}:
+            return "InvalidParameterValue"
         group = entry.get("MessageGroupId")
+        if group is not None and not _TOKEN.fullmatch(group):
+            return "InvalidParameterValue"
         deduplication = entry.get("MessageDeduplicationId")
         if self._fifo and not (_TOKEN.fullmatch(group or "") and _TOKEN.fullmatch(deduplication or "")):
             return "MissingParameter"
@@ -92,11 +115,28 @@ class LimitedSqs:
         return None
 
 
+def _is_wrong(name: str, value: dict[str, Any]) -> bool:
+    """Whether SQS refuses a message attribute."""
+    kind = value["DataType"].partition(".")[0]
+    member = "BinaryValue" if kind == "Binary" else "StringValue"
+    if not (0 < len(name) <= 256 and _ATTRIBUTE_NAME.fullmatch(name)):
+        return True
+    if kind not in {"String", "Number", "Binary"} or len(value["DataType"]) > 256:
+        return True
+    if kind == "Number":
+        float(value["StringValue"])
+    return value.keys() != {"DataType", member} or not value[member]
+
+
 def size_of(entry: dict[str, Any]) -> int:
     """What SQS counts of a message: its body, and names, types and values of its attributes."""
     attributes = entry.get("MessageAttributes", {}).items()
     return len(entry["MessageBody"].encode()) + sum(
-        len(name) + len(value["DataType"]) + len(value["StringValue"].encode()) for name, value in attributes
+        len(name)
+        + len(value["DataType"])
+        + len(value.get("StringValue", "").encode())
+        + len(value.get("BinaryValue", b""))
+        for name, value in attributes
     )
 
 

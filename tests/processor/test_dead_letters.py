@@ -1,5 +1,6 @@
 """Dead letters: within SQS's limits, split by number and by bytes, and only what the queue took counts."""
 
+import json
 import threading
 from typing import Any
 
@@ -7,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from processor.aws.message_attributes import Attributes
 from processor.aws.sqs import BatchResult
-from processor.dead_letters import DeadLetter, DeadLetterQueue, printable
+from processor.dead_letters import DeadLetter, DeadLetterQueue, printable, producer_attributes
 from tests.handlers.making import at
 from tests.processor.limited_sqs import KIB, LimitedSqs, refusal, size_of
 from tests.transitions.rig import NoWaiting, timeout
@@ -71,10 +73,83 @@ def test_on_fifo_a_copy_keeps_its_group_and_is_recognised_by_the_message_s_id() 
     ]
 
 
-def test_a_standard_queue_s_group_id_is_not_copied() -> None:
+def test_a_standard_queue_s_group_id_is_copied_for_fair_queues() -> None:
     sqs = LimitedSqs()
-    queue_on(sqs).send([letter(group_id="tenant-7")])
-    assert "MessageGroupId" not in sqs.taken[0]
+    assert queue_on(sqs).send([letter(group_id="tenant-7"), letter()]).taken.keys() == {0, 1}
+    assert [entry.get("MessageGroupId") for entry in sqs.taken] == ["tenant-7", None]
+    assert all("MessageDeduplicationId" not in entry for entry in sqs.taken)
+
+
+ATTRIBUTES: Attributes = {
+    "traceparent": {
+        "DataType": "String",
+        "StringValue": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    },
+    "tenant": {"DataType": "String.uuid", "StringValue": 'caf\u00e9 "x"'},
+    "attempt": {"DataType": "Number", "StringValue": "3"},
+    "key": {"DataType": "Binary", "BinaryValue": b"\x00\xff"},
+}
+
+
+def test_the_producer_s_attributes_travel_as_json_and_its_trace_header_as_what_it_is() -> None:
+    sqs = LimitedSqs()
+    header = "Root=1-5759e988-bd862e3fe1be46a994272793"
+    assert queue_on(sqs).send([letter(attributes=ATTRIBUTES, trace_header=header)]).taken.keys() == {0}
+    [entry] = sqs.taken
+    assert json.loads(entry["MessageAttributes"]["sourceAttributes"]["StringValue"]) == {
+        **ATTRIBUTES,
+        "key": {"DataType": "Binary", "BinaryValue": "AP8="},
+    }
+    assert entry["MessageSystemAttributes"] == {
+        "AWSTraceHeader": {"DataType": "String", "StringValue": header}
+    }
+
+
+def test_the_attributes_of_a_letter_that_sqs_moved_back_are_the_producer_s() -> None:
+    sqs = LimitedSqs()
+    queue_on(sqs).send([letter(attributes=ATTRIBUTES)])
+    own = sqs.taken[0]["MessageAttributes"]
+    assert producer_attributes(own) == ATTRIBUTES
+    added = {"operator": {"DataType": "String", "StringValue": "kim"}}
+    assert producer_attributes({**own, **added}) == {**ATTRIBUTES, **added}
+    assert producer_attributes({name: own[name] for name in own if name != "sourceAttributes"}) == {}
+
+
+def test_attributes_of_another_producer_stay_also_under_our_names() -> None:
+    theirs: Attributes = {"receiveCount": {"DataType": "Number", "StringValue": "1"}}
+    assert producer_attributes(theirs) == theirs
+    assert producer_attributes({}) == {}
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "[]", '{"a": 5}', "[" * 9_000, '{"AWS.x": "y"}'], ids=lambda text: text[:9]
+)
+def test_broken_source_attributes_count_as_none(text: str) -> None:
+    letter_of_ours: Attributes = {
+        "rejectionOutcome": {"DataType": "String", "StringValue": "invalid"},
+        "sourceAttributes": {"DataType": "String", "StringValue": text},
+    }
+    assert producer_attributes(letter_of_ours) == {}
+
+
+NAMES = st.from_regex(r"[A-Za-z0-9_-]{1,20}(\.[A-Za-z0-9_-]{1,20})?", fullmatch=True).filter(
+    lambda name: not name.lower().startswith(("aws.", "amazon.")) and name != "rejectionOutcome"
+)
+TEXTS = st.text(
+    st.characters(codec="utf-8", exclude_characters="\ufffe\uffff", exclude_categories=["Cc"]), min_size=1
+)
+VALUES = st.one_of(
+    TEXTS.map(lambda text: {"DataType": "String", "StringValue": text}),
+    st.integers().map(lambda number: {"DataType": "Number", "StringValue": str(number)}),
+    st.binary(min_size=1).map(lambda data: {"DataType": "Binary.x", "BinaryValue": data}),
+)
+
+
+@given(st.dictionaries(NAMES, VALUES, max_size=10))
+def test_whatever_attributes_sqs_takes_come_back_out_of_a_letter(attributes: Attributes) -> None:
+    sqs = LimitedSqs()
+    assert queue_on(sqs).send([letter(attributes=attributes)]).taken.keys() == {0}
+    assert producer_attributes(sqs.taken[0]["MessageAttributes"]) == attributes
 
 
 def test_nothing_to_send_is_no_call() -> None:

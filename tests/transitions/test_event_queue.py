@@ -273,10 +273,14 @@ def test_a_message_is_read_with_what_the_service_needs_to_know() -> None:
         "ApproximateReceiveCount": "7",
         "SentTimestamp": str(int(at(5).timestamp() * 1_000)),
         "MessageGroupId": "g",
+        "AWSTraceHeader": "Root=1",
+        "SenderId": "AIDAEXAMPLE",
     }
+    own = {"tenant": {"DataType": "String", "StringValue": "t"}}
     whole = {"MessageId": "m", "ReceiptHandle": "h", "Body": "{}", "Attributes": attributes}
-    found, arguments = received({"Messages": [whole]})
-    assert found == [Message("m", "h", "{}", 7, at(5), "g")]
+    found, arguments = received({"Messages": [whole | {"MessageAttributes": own}]})
+    assert found == [Message("m", "h", "{}", 7, at(5), "g", own, "Root=1", "AIDAEXAMPLE")]
+    assert arguments["MessageAttributeNames"] == ["All"]
     assert (arguments["MaxNumberOfMessages"], arguments["WaitTimeSeconds"]) == (10, 20)
     assert set(attributes) == set(arguments["MessageSystemAttributeNames"])
 

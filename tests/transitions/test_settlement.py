@@ -1,9 +1,11 @@
 """Settling: what leaves the queue, what stays, what an operator hears of it, and a drain's last seconds."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, MutableMapping, Sequence
 from typing import Any
 
 import pytest
+import structlog
 
 from handlers.events import decode
 from handlers.transitions import Outcome
@@ -29,6 +31,7 @@ class World:
     def __init__(self) -> None:
         self.silent = False
         self.refuses = False
+        self.accepts_letters = True
         self.calls: list[tuple[str, Any]] = []
         self.letters: list[DeadLetter] = []
         collaborators: Any = self
@@ -38,6 +41,8 @@ class World:
 
     def send(self, letters: Sequence[DeadLetter], until: float) -> BatchResult:
         assert until == UNTIL
+        if not self.accepts_letters:
+            return BatchResult({}, {}, range(len(letters)))
         self.letters += letters
         return BatchResult(dict.fromkeys(range(len(letters)), "id"), {})
 
@@ -51,6 +56,14 @@ class World:
         self.calls.append(("make_visible", list(pairs)))
         undone = [each for each, _ in pairs] if self.silent or self.refuses else []
         return GivenBack(undone, not self.silent)
+
+
+@pytest.fixture
+def debug_lines(caplog: pytest.LogCaptureFixture) -> Iterator[Sequence[MutableMapping[str, Any]]]:
+    """The log's lines, down to DEBUG."""
+    caplog.set_level(logging.DEBUG)
+    with structlog.testing.capture_logs() as lines:
+        yield lines
 
 
 @pytest.fixture
@@ -146,3 +159,28 @@ def test_a_drain_s_last_seconds_delete_although_giving_back_is_refused(
     world.settlement.carry_out(plan, UNTIL, release_first=True)
     assert world.calls[1:] == [("delete", plan.delete)]
     assert [line["event"] for line in logged] == ["release_failed"]
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_an_outcome_s_line_carries_the_trace_and_of_a_rejected_event_the_sender(
+    world: World, outcome: Outcome, debug_lines: Sequence[MutableMapping[str, Any]]
+) -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    parent = {"DataType": "String", "StringValue": f"00-{trace}-00f067aa0ba902b7-01"}
+    sent = message("{}", attributes={"traceparent": parent}, sender_id="AIDAEXAMPLE")
+    world.settlement.plan([EventResult(sent, outcome, EVENT, "why")], UNTIL)
+    [line] = debug_lines
+    assert (line["event"], line["outcome"], line["trace_id"]) == ("event_outcome", outcome.value, trace)
+    shown = line.get("sender_id")
+    assert shown == ("AIDAEXAMPLE" if outcome in {Outcome.INVALID, Outcome.CONFLICT} else None)
+    assert [letter.attributes for letter in world.letters] == [sent.attributes] * len(world.letters)
+
+
+def test_a_copy_that_was_not_accepted_is_logged_with_its_trace(
+    world: World, debug_lines: Sequence[MutableMapping[str, Any]]
+) -> None:
+    world.accepts_letters = False
+    sent = message("{}", trace_header="Root=1-5759e988-bd862e3fe1be46a994272793")
+    world.settlement.plan([EventResult(sent, Outcome.INVALID, None, "why")], UNTIL)
+    assert [line["event"] for line in debug_lines] == ["event_outcome", "dead_letter_failed"]
+    assert {line["trace_id"] for line in debug_lines} == {"1-5759e988-bd862e3fe1be46a994272793"}
