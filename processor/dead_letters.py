@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from handlers.timestamps import format_timestamp
 from processor.aws.message_attributes import Attributes, attributes_from_json, attributes_to_json
 from processor.aws.sqs import BatchResult, batch_call
+from processor.backoff import BackOff, short_back_off
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
@@ -60,6 +61,7 @@ class DeadLetterQueue:
         clock: our clock, for `rejectedAt`.
         abandon: set when nothing may wait any more; tries end early then.
         monotonic: for deadlines.
+        back_off: makes the back-off of one call.
     """
 
     def __init__(
@@ -68,13 +70,16 @@ class DeadLetterQueue:
         url: str,
         clock: Callable[[], datetime],
         abandon: threading.Event,
+        *,
         monotonic: Callable[[], float] = time.monotonic,
+        back_off: Callable[[], BackOff] = short_back_off,
     ) -> None:
         self._client = client
         self._url = url
         self._clock = clock
         self._abandon = abandon
         self._monotonic = monotonic
+        self._back_off = back_off
         self._fifo = url.endswith(".fifo")
 
     def send(self, letters: Sequence[DeadLetter], until: float = math.inf) -> BatchResult:
@@ -94,6 +99,7 @@ class DeadLetterQueue:
             stop=self._abandon,
             deadline=until,
             monotonic=self._monotonic,
+            back_off=self._back_off,
         )
 
     def _entry(self, letter: DeadLetter) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from processor.aws.clients import Aws
+from processor.backoff import BackOff
 from processor.dead_letters import DeadLetterQueue
 from processor.loops import Death, Loop, StopReport
 from processor.observability.health import Health
@@ -99,7 +100,14 @@ def compose(
         clocks=clocks,
         timing=timing,
     )
-    dead_letters = DeadLetterQueue(clients.settling, dlq_url, clocks.now, flags.abandon, clocks.monotonic)
+    dead_letters = DeadLetterQueue(
+        clients.settling,
+        dlq_url,
+        clocks.now,
+        flags.abandon,
+        monotonic=clocks.monotonic,
+        back_off=lambda: BackOff(timing.queue_retry_seconds, factor=4, jitter=clocks.jitter),
+    )
     breaker = CircuitBreaker(table.probe, metrics, health, clocks, timing)
     writer = choose_writer(settings.write_mode, table, clocks)
     handler = BatchHandler(

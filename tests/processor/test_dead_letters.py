@@ -256,7 +256,7 @@ def test_no_call_begins_after_the_deadline() -> None:
         URL,
         lambda: at(60),
         NoWaiting(),
-        lambda: 3.0 * len(sqs.calls),
+        monotonic=lambda: 3.0 * len(sqs.calls),
     )
     assert queue.send([letter()] * 50, until=7.0).taken == {}
     assert len(sqs.calls) == 3

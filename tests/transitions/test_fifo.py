@@ -109,9 +109,8 @@ def test_a_dead_letter_copy_carries_its_group_and_holds_up_nobody(
 
 
 def test_a_copy_that_the_dead_letter_queue_does_not_take_keeps_the_group_waiting(
-    embedded_aws: EmbeddedAws, tmp_path: Path, monkeypatch: Any
+    embedded_aws: EmbeddedAws, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("processor.dead_letters._TRY_AGAIN_SECONDS", 0.01)
     down = [True]
 
     def refuse(method: Callable[..., Any], arguments: dict[str, Any]) -> Any:

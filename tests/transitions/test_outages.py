@@ -264,9 +264,8 @@ def shorten_visibility(service: Running) -> None:
 
 
 def test_a_message_is_deleted_only_after_the_dead_letter_queue_took_its_copy(
-    embedded_aws: EmbeddedAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged: list[Any]
+    embedded_aws: EmbeddedAws, tmp_path: Path, logged: list[Any]
 ) -> None:
-    monkeypatch.setattr("processor.dead_letters._TRY_AGAIN_SECONDS", 0.01)
     down = Switch(service_error("ServiceUnavailable", 503))
     with running(
         embedded_aws, tmp_path, bodies=["poison"], hooks={"send_message_batch": down, **AT_ONCE}
