@@ -1,6 +1,5 @@
 """A dead letter for an operator: what was rejected, when and why."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,7 +7,7 @@ from typing import Any
 
 from handlers.masking import mask_urls
 from handlers.timestamps import format_timestamp, parse_timestamp
-from processor.aws.message_attributes import Attributes, attributes_from_json, attributes_to_json
+from processor.aws.message_attributes import Attributes, attributes_to_json
 from processor.transitions.messages import Message
 
 UNMARKED = "unmarked"
@@ -58,8 +57,8 @@ class DeadLetter:
             source_message_id=texts.get("sourceMessageId") or message.message_id,
             source_receive_count=int(count) if count.isascii() and count.isdigit() else None,
             rejected_at=_timestamp(texts.get("rejectedAt", "")),
-            attributes=_producers_attributes(attributes),
-            trace_header=raw.get("Attributes", {}).get("AWSTraceHeader"),
+            attributes=message.attributes,
+            trace_header=message.trace_header,
         )
 
     def age_seconds(self, now: datetime) -> int | None:
@@ -91,16 +90,6 @@ class DeadLetter:
             "rejectedAt": None if self.rejected_at is None else format_timestamp(self.rejected_at),
             "ageSeconds": self.age_seconds(now),
         }
-
-
-def _producers_attributes(attributes: Mapping[str, Any]) -> Attributes:
-    """The attributes of the rejected message: noted as JSON, or those of a letter that SQS moved itself."""
-    if "rejectionOutcome" not in attributes:
-        return attributes
-    try:
-        return attributes_from_json(json.loads(attributes["sourceAttributes"]["StringValue"]))
-    except (LookupError, ValueError, RecursionError):
-        return {}
 
 
 def _timestamp(text: str) -> datetime | None:
