@@ -103,8 +103,22 @@ class Metric(Enum):
         AUDIT,
         "exports that expired with neither completed nor failed recorded",
     )
-    STREAM_LAG = "StreamLag", "Seconds", HIGHEST, AUDIT, "how late the slowest shard here is; 0 when idle"
+    STREAM_LAG = (
+        "StreamLag",
+        "Seconds",
+        HIGHEST,
+        AUDIT,
+        "how late the slowest shard is, read or not",
+    )
     HOURS_TO_TRIM = "HoursToTrim", "None", LOWEST, AUDIT, "hours left before unread records are trimmed"
+    UNHELD_SHARDS = (
+        "UnheldShards",
+        "Count",
+        HIGHEST,
+        AUDIT,
+        "readable shards that no task reads",
+    )
+    DISCOVERY_AGE = "DiscoveryAge", "Seconds", HIGHEST, AUDIT, "since the last complete listing of the shards"
     GAPS = "AuditGaps", "Count", COUNTER, AUDIT, "stretches of the stream that were trimmed unread"
     QUARANTINED = "Quarantined", "Count", COUNTER, AUDIT, "entries that a sink refused for their content"
     LEASES_HELD = "LeasesHeld", "Count", STATE, AUDIT, "shards that this task reads"

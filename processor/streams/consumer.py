@@ -17,7 +17,7 @@ from processor.streams.api import StreamApi, StreamsClient
 from processor.streams.clocks import Clocks
 from processor.streams.context import ReaderContext
 from processor.streams.discovery import LISTING_SECONDS, Discovery
-from processor.streams.lag import Lag, LagReport
+from processor.streams.lag import Lag, LagReport, lag_of
 from processor.streams.leases.held import HeldLease, WorkerIdentity
 from processor.streams.leases.table import LeasesClient, LeaseTable
 from processor.streams.rate_limiter import RateLimiter
@@ -276,8 +276,19 @@ class StreamConsumer:
     def _scan(self) -> float:
         wait = self._taker.scan()
         self._metrics.gauge(Metric.LEASES_HELD, len(self._renewer.held))
-        lags = [Lag(reader.lease.row.shard_id, reader.behind_since()) for reader in self.readers]
-        self._lag.update(lags, self._clocks.unix())
+        self._metrics.gauge(Metric.UNHELD_SHARDS, self._taker.unheld)
+        self._metrics.gauge(Metric.DISCOVERY_AGE, self._discovery.age_seconds)
+        now = self._clocks.unix()
+        behind = {reader.lease.row.key: reader.behind_since() for reader in self.readers}
+        self._lag.update(
+            [
+                Lag(lease.shard_id, behind[lease.key])
+                if lease.key in behind
+                else lag_of(lease, now, self._failover_seconds)
+                for lease in self._taker.unfinished
+            ],
+            now,
+        )
         return wait
 
     def _renew(self) -> float:

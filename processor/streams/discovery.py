@@ -74,6 +74,7 @@ class Discovery:
         self._back_off = BackOff(1.0, INTERVAL_SECONDS)
         self._lock = threading.Lock()
         self._childless: dict[tuple[str, str], float] = {}
+        self._listed_at = self._clock()
         self.wake = threading.Event()
         """Set when the next look should not wait any longer."""
 
@@ -81,6 +82,11 @@ class Discovery:
     def streams(self) -> Streams:
         """What is known about each stream of the table, by ARN."""
         return self._streams
+
+    @property
+    def age_seconds(self) -> float:
+        """How long ago the last complete listing of all streams began, or this task started."""
+        return self._clock() - self._listed_at
 
     def expect_children(self, stream_arn: str, shard_id: str) -> None:
         """Looks often for a while: a shard has ended whose children are not listed yet."""
@@ -107,6 +113,7 @@ class Discovery:
         return seconds * random.uniform(0.75, 1.25)
 
     def _look(self) -> None:
+        started = self._clock()
         leases = [lease for lease in self._table.scan() if belongs_to(lease, self._status_table)]
         listed, complete = self._api.list_streams(self._status_table)
         states: dict[str, StreamState] = {}
@@ -120,6 +127,9 @@ class Discovery:
             )  # fmt: skip
             states[arn] = self._replaced(arn, rows) if is_replaced else self._present(arn)
         self._streams = states
+        listings = [state.listing for state in states.values() if not state.gone]
+        if complete and all(listing is not None and listing.complete for listing in listings):
+            self._listed_at = started
         self._tell_replaced(newest, {lease.stream_arn for lease in leases})
         self._report(states, newest)
         self._report_waiting(leases)

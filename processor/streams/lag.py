@@ -1,4 +1,4 @@
-"""How late this task is with its shards, and how long until unread records are trimmed."""
+"""How late the shards of the table are, read or not, and how long until unread records are trimmed."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from processor.observability.health import Health
 from processor.observability.log import get_logger
 from processor.observability.metrics import Metric, Metrics
+from processor.streams.leases.lease import Lease
+from processor.streams.lineage import shard_began
 from processor.streams.shards import RETENTION_HOURS
 
 ALARM_HOURS = 4.0
@@ -27,6 +29,24 @@ class Lag:
         return 0.0 if self.behind_since is None else max(0.0, now - self.behind_since)
 
 
+def lag_of(lease: Lease, now: float, fresh_seconds: float) -> Lag:
+    """How late a shard is by its row alone (docs/invariants.md, law 14).
+
+    A row that was never read counts from its shard's start. A shard that was caught up a short time ago is
+    not late: its reader writes that with each renewal only.
+
+    Args:
+        lease: the row of an unfinished shard.
+        now: Unix seconds.
+        fresh_seconds: how old the row's news may be, for example the failover time.
+    """
+    caught_up_at = lease.read_until
+    if caught_up_at is not None and now - caught_up_at <= fresh_seconds:
+        return Lag(lease.shard_id, None)
+    known = [at for at in (caught_up_at, lease.position.written_at) if at is not None]
+    return Lag(lease.shard_id, max(known) if known else shard_began(lease))
+
+
 class LagReport:
     """Puts the worst shard into the metrics, and warns when time runs out."""
 
@@ -36,7 +56,7 @@ class LagReport:
         self._alarmed_at: float | None = None
 
     def update(self, lags: Iterable[Lag], now: float) -> None:
-        """Takes how late each shard of this task is now (Unix seconds); without shards nothing is said."""
+        """Takes how late each shard is now (Unix seconds); without shards nothing is said."""
         worst = max(lags, key=lambda lag: lag.seconds(now), default=None)
         if worst is None:
             self._health.report(_COMPONENT, None)

@@ -58,6 +58,7 @@ class Progress:
         if page.next_iterator is None or started - self._reading_since > GAP_WAIT_SECONDS:
             self._tell(None)
         self._behind_since, self._caught_up_at = None, started_at
+        self._lease.note_read_until(started_at)
 
     def page_taken(self, page: Page) -> None:
         """Notes that every entry of a page with records was taken."""

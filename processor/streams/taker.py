@@ -68,6 +68,10 @@ class LeaseTaker:
         self._detector = ExpiredLeaseDetector(identity.failover_seconds)
         self._scanning = BackOff(0.5, MAX_SCAN_SECONDS)
         self._is_taking = True
+        self.unfinished: tuple[Lease, ...] = ()
+        """The rows of unfinished shards at the last scan."""
+        self.unheld = 0
+        """How many of them no worker read then although they could be read."""
         self.wake = threading.Event()
         """Set when the next scan should not wait any longer."""
 
@@ -119,9 +123,15 @@ class LeaseTaker:
         try:
             leases = self._scan()
             expired = self._detector.observe(leases, started=started, ended=self._clocks.monotonic())
+            gone = {state.stream_arn for state in self._streams().values() if state.gone}
+            self.unfinished = tuple(
+                lease for lease in leases if not lease.finished and lease.stream_arn not in gone
+            )
             self._hand_over(leases)
+            ready = self._ready(leases)
+            self.unheld = sum(lease.owner is None or key in expired for key, lease in ready.items())
             if self._is_taking:
-                self._take_share(leases, expired)
+                self._take_share(ready, expired)
         except AwsError as error:
             if self._scanning.failures == 0:
                 get_logger().warning("lease_scan_failed", error=str(error))
@@ -149,12 +159,14 @@ class LeaseTaker:
             if lease.requested_by is not None or (state is not None and state.gone):
                 self._on_release(held, lease.requested_by)
 
-    def _take_share(self, leases: list[Lease], expired: frozenset[str]) -> None:
+    def _ready(self, leases: list[Lease]) -> dict[str, Lease]:
         first_seen = self._detector.first_seen()
-        ready = {
+        return {
             lease.key: lease
             for lease in ready_leases(leases, self._streams(), first_seen, self._clocks.unix())
         }
+
+    def _take_share(self, ready: dict[str, Lease], expired: frozenset[str]) -> None:
         me = self._identity.worker
         held = {lease.row.key for lease in self._renewer.held}
         # Ours, but not held: handed over by another worker, or acquired by a write whose answer was lost.

@@ -1,5 +1,7 @@
 """How late the audit is: known when idle, when held and when time runs out."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,8 @@ import structlog
 from processor.observability.health import Health
 from processor.observability.metrics import Metrics
 from processor.streams.lag import Lag, LagReport
+from processor.streams.lag import lag_of as lag_by_row
+from processor.streams.leases.lease import Position, new_lease
 from tests.streams.test_shard_reader import expire, only_shard
 from tests.streams.worker import EPOCH
 from tests.streams.world import World, values_of
@@ -105,3 +109,52 @@ def test_a_task_without_shards_says_nothing_about_lag() -> None:
     metrics = Metrics()
     LagReport(metrics, Health(Path("unused"), warn=lambda _problem: None)).update([], EPOCH)
     assert "StreamLag" not in values_of(metrics)
+
+
+def test_what_no_task_reads_is_late_and_counted(new_world: Callable[[int], World]) -> None:
+    world = new_world(4)
+    first = world.start_worker()
+    world.run(30)
+    world.stop(first)
+    world.time += HOUR
+    second = world.start_worker()
+    world.run(1)
+    values = values_of(second.metrics)
+    assert HOUR <= values["StreamLag"] <= HOUR + 60
+    assert values["UnheldShards"] == 4
+    world.run(60)
+    values_of(second.metrics)
+    world.run(60)
+    values = values_of(second.metrics)
+    assert (values["StreamLag"], values["UnheldShards"], values["HoursToTrim"]) == (0, 0, 24)
+
+
+def test_an_idle_table_is_not_late_for_any_of_its_tasks(new_world: Callable[[int], World]) -> None:
+    world = new_world(4)
+    workers = [world.start_worker() for _ in range(2)]
+    world.run(120)
+    for worker in workers:
+        values_of(worker.metrics)
+    world.run(600)
+    for worker in workers:
+        values = values_of(worker.metrics)
+        assert (values["StreamLag"], values["UnheldShards"]) == (0, 0)
+        assert values["DiscoveryAge"] < 120
+
+
+def test_the_age_of_discovery_grows_while_no_stream_can_be_listed(world: World) -> None:
+    worker = world.start_worker()
+    world.run(30)
+    worker.client.fail("AccessDeniedException", times=10**6, operation="DescribeStream")
+    world.run(600)
+    assert 500 <= values_of(worker.metrics)["DiscoveryAge"] <= 640
+
+
+def test_the_row_of_a_shard_says_how_late_it_is() -> None:
+    row = new_lease("arn", "shardId-1", frozenset(), now=EPOCH, tracked_since=EPOCH)
+    assert lag_by_row(row, EPOCH + HOUR, 10).seconds(EPOCH + HOUR) == HOUR, "never read: since its start"
+    read = replace(row, position=Position("5", EPOCH + 60))
+    assert lag_by_row(read, EPOCH + HOUR, 10).seconds(EPOCH + HOUR) == HOUR - 60, "since its last record"
+    quiet = replace(read, read_until=EPOCH + HOUR - 9)
+    assert lag_by_row(quiet, EPOCH + HOUR, 10).seconds(EPOCH + HOUR) == 0, "caught up at the last renewal"
+    assert lag_by_row(quiet, EPOCH + HOUR, 5).seconds(EPOCH + HOUR) == 9

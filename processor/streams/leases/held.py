@@ -102,6 +102,7 @@ class HeldLease:
         # Start of the earliest write whose outcome is unknown: others may have seen the counter move then.
         self._unsure_since: float | None = None
         self._taken = row.position
+        self._read_until = row.read_until
         self._may_be_free = False
         self._over = threading.Event()
 
@@ -139,6 +140,14 @@ class HeldLease:
     def advance(self, position: Position) -> None:
         """Notes that every entry up to here was taken; the next write of any kind carries it into the row."""
         self._taken = position
+
+    def note_read_until(self, at: float) -> None:
+        """Notes that a read that began at this time found no record; the next write of any kind says so.
+
+        Args:
+            at: Unix seconds.
+        """
+        self._read_until = at
 
     def renew(self, min_age_seconds: float = 0.0) -> None:
         """Renews the lease and, if it is still trusted, writes what has been taken so far as its checkpoint.
@@ -257,6 +266,8 @@ class HeldLease:
         sets: dict[str, Mapping[str, Any]] = {"leaseCounter": number(before.counter + 1)}
         if taken.sequence_number != before.position.sequence_number:
             sets |= position_attributes(taken) | {"ownerSwitchesSinceCheckpoint": number(0)}
+        if self._read_until is not None and self._read_until != before.read_until and self._is_in_time():
+            sets["x_readUntil"] = number(self._read_until)
         sets |= extra
         if next_owner is _MYSELF:
             return sets | {"leaseOwner": {"S": self._identity.worker}}, frozenset()

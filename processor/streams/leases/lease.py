@@ -47,6 +47,8 @@ class Lease:
     """When the shard's end was written (Unix seconds)."""
     passed: bool = False
     """Whether the children may start although the shard has no end yet: it is listed and not found."""
+    read_until: float | None = None
+    """Start of the last read that found the shard caught up (Unix seconds), as the last renewal wrote it."""
     gap_reported: bool = False
     """Whether the loss of this shard with its whole stream has been said."""
 
@@ -134,6 +136,7 @@ def from_attributes(row: Attributes) -> Lease | None:
         tracked_since=_number(row, "x_trackedSince") or 0.0,
         ended_at=_number(row, "x_endedAt"),
         passed="x_passed" in row,
+        read_until=_number(row, "x_readUntil"),
         gap_reported="x_gapReported" in row,
     )
 
