@@ -1,0 +1,89 @@
+"""The tests of a module are found by its name: `processor/streams/lag.py` in `tests/streams/test_lag.py`."""
+
+from pathlib import Path
+
+from tests.docs.markdown import ROOT
+
+TESTED_ELSEWHERE = {
+    # Definitions without behaviour, tested through the code that uses them.
+    "handlers/audit.py": "handlers/test_expiry.py",
+    "processor/audit/sinks/base.py": "audit/test_delivery.py",
+    "processor/cli/check/finding.py": "cli/check/test_findings.py",
+    "processor/cli/check/target.py": "cli/check/test_findings.py",
+    "processor/streams/clocks.py": "streams/test_listing_rate.py",
+    "processor/streams/context.py": "streams/test_shard_reader.py",
+    "processor/streams/record_processor.py": "audit/test_removals.py",
+    "processor/transitions/messages.py": "transitions/test_event_queue.py",
+    "processor/transitions/results.py": "transitions/test_settlement.py",
+    "processor/transitions/timing.py": "transitions/test_receiver.py",
+    # Parts of one command: its test runs the command, as a user does.
+    "processor/cli/audit/lines.py": "cli/audit/test_tail.py",
+    "processor/cli/audit/output.py": "cli/audit/test_command.py",
+    "processor/cli/check/deployed_state.py": "cli/check/test_findings.py",
+    "processor/cli/check/judgement.py": "cli/check/test_findings.py",
+    "processor/cli/check/queues.py": "cli/check/test_findings.py",
+    "processor/cli/check/tables.py": "cli/check/test_findings.py",
+    "processor/cli/check/unread.py": "cli/check/test_command.py",
+    "processor/cli/demo/display.py": "cli/demo/test_command.py",
+    "processor/cli/demo/report.py": "cli/demo/test_command.py",
+    "processor/cli/dlq/browser.py": "cli/dlq/test_list.py",
+    "processor/cli/dlq/dead_letter.py": "cli/dlq/test_list.py",
+    "processor/cli/dlq/queue.py": "cli/dlq/test_redrive.py",
+    "processor/cli/dlq/saved_file.py": "cli/dlq/test_save.py",
+    "processor/cli/durations.py": "cli/audit/test_tail.py",
+    "processor/cli/errors.py": "cli/test_app.py",
+    "processor/cli/exports.py": "cli/test_list.py",
+    "processor/cli/output.py": "cli/test_app.py",
+    "processor/cli/run.py": "processor/test_service.py",
+    "processor/cli/session.py": "cli/test_app.py",
+    "processor/cli/signals.py": "cli/test_app.py",
+    "processor/demo/board.py": "demo/test_metrics.py",
+    "processor/demo/demonstration.py": "cli/demo/test_command.py",
+    "processor/demo/expectations.py": "demo/test_scenario.py",
+    "processor/demo/observer.py": "demo/test_verdict.py",
+    "processor/demo/producer.py": "cli/demo/test_command.py",
+    "processor/demo/service_process.py": "demo/test_metrics.py",
+    # Parts of the embedded AWS: its tests start it.
+    "processor/localaws/clients.py": "localaws/test_embedded_aws.py",
+    "processor/localaws/deployed.py": "localaws/test_embedded_aws.py",
+    "processor/localaws/deployment.py": "localaws/test_embedded_aws.py",
+    "processor/localaws/dispatch.py": "localaws/test_turns.py",
+    "processor/localaws/http.py": "localaws/test_likeness.py",
+    "processor/localaws/moto_patches.py": "localaws/test_likeness.py",
+    "processor/localaws/reaper.py": "localaws/test_likeness.py",
+    "processor/localaws/server.py": "localaws/test_embedded_aws.py",
+    # Parts of the stream consumer: they are tested together, on the simulated stream.
+    "processor/loops.py": "streams/test_consumer.py",
+    "processor/streams/api.py": "conformance/test_streams.py",
+    "processor/streams/leases/expiry.py": "streams/test_hand_over.py",
+    "processor/streams/missing_shard.py": "streams/test_shard_reader.py",
+    "processor/streams/progress.py": "streams/test_lag.py",
+    "processor/streams/rate_limiter.py": "streams/test_listing_rate.py",
+    "processor/streams/shard_end.py": "streams/test_shard_reader.py",
+    "processor/streams/shards.py": "streams/test_lineage.py",
+    # Parts of the transitions' loop.
+    "processor/transitions/handling.py": "transitions/test_receiver.py",
+    "processor/transitions/writers.py": "transitions/test_write_modes.py",
+}
+"""A module without a test module of its name, and the one that tests it."""
+
+
+def test_each_module_has_a_test_module_of_its_name() -> None:
+    modules = [path for folder in ("handlers", "processor") for path in (ROOT / folder).rglob("*.py")]
+    names = [path.relative_to(ROOT) for path in modules if not path.name.startswith("__")]
+    assert len(names) > 100
+    lacking = {str(name): place(name) for name in names if not (ROOT / "tests" / place(name)).exists()}
+    unknown = {module: test for module, test in lacking.items() if module not in TESTED_ELSEWHERE}
+    assert not unknown, "a module has neither a test module of its name nor a line in TESTED_ELSEWHERE"
+
+
+def test_each_exception_leads_from_a_module_to_a_test_module() -> None:
+    for module, test in TESTED_ELSEWHERE.items():
+        assert (ROOT / module).exists(), module
+        assert (ROOT / "tests" / test).exists(), test
+
+
+def place(module: Path) -> str:
+    """Where the tests of a module belong, below `tests/`."""
+    parts = module.parts[1:] if module.parts[0] == "processor" and len(module.parts) > 2 else module.parts
+    return str(Path(*parts[:-1], f"test_{parts[-1]}"))
