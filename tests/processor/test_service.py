@@ -20,6 +20,8 @@ from tests.support.service import DRAIN_SECONDS, ServiceProcess
 from tests.waiting import eventually
 
 ONLY_TRANSITIONS = ("--only", "transitions")
+AT_ONCE_SECONDS = 4.0
+"""Less than a poll, which lasts five seconds here, or the drain budget; enough on a busy machine."""
 
 
 class Place:
@@ -225,7 +227,7 @@ def test_a_signal_during_the_start_ends_it_with_exit_0_at_once(tmp_path: Path, p
             service.wait_for("service_starting")
             status, seconds = service.stop()
     assert status == 0, service.errors.read_text()
-    assert seconds < 2
+    assert seconds < AT_ONCE_SECONDS
 
 
 def test_a_signal_while_polling_is_paused_ends_it_at_once(place: Place, tmp_path: Path) -> None:
@@ -241,7 +243,7 @@ def test_a_signal_while_polling_is_paused_ends_it_at_once(place: Place, tmp_path
         service.wait_for("store_paused")
         status, seconds = service.stop()
     assert (status, service.errors.read_text()) == (0, "")
-    assert seconds < 2
+    assert seconds < AT_ONCE_SECONDS
     assert list(drained_messages(place.aws.client, place.dlq_url)) == []
 
 
@@ -252,7 +254,7 @@ def test_a_second_signal_ends_it_at_once_with_exit_1(place: Place, tmp_path: Pat
         service.wait_for("service_stopping")
         status, seconds = service.stop()
     assert status == 1
-    assert seconds < 1
+    assert seconds < AT_ONCE_SECONDS
 
 
 @contextmanager
@@ -273,7 +275,7 @@ def test_a_signal_while_the_start_hangs_in_a_call_ends_it_with_exit_0_at_once(
         service.wait_for("service_starting")
         status, seconds = service.stop()
     assert status == 0
-    assert seconds < 2
+    assert seconds < AT_ONCE_SECONDS
     assert service.lines()[-1]["event"] == "service_stopped"
 
 
@@ -296,7 +298,7 @@ def test_two_signals_end_it_even_while_the_start_hangs_in_a_call(place: Place, t
         service.signal(signal.SIGINT)
         status, seconds = service.stop()
     assert status == 1
-    assert seconds < 0.5
+    assert seconds < AT_ONCE_SECONDS
 
 
 def test_a_poll_that_hangs_ends_the_drain_at_its_budget_with_exit_1(place: Place, tmp_path: Path) -> None:
@@ -316,7 +318,7 @@ def test_a_poll_that_hangs_ends_the_drain_at_its_budget_with_exit_1(place: Place
         eventually(held.is_set)
         status, seconds = service.stop()
     assert status == 1
-    assert DRAIN_SECONDS - 2 < seconds < DRAIN_SECONDS + 2
+    assert DRAIN_SECONDS - 2 < seconds < DRAIN_SECONDS + 5
     assert service.errors.read_text() == (f"export-status: the drain went over its {DRAIN_SECONDS} seconds\n")
     told = service.lines()
     assert [line["event"] for line in told[-2:]] == ["drain_over_budget", "service_stopped"]
