@@ -1,23 +1,26 @@
-"""The command `schema`: the contracts with other systems as JSON Schema, generated from the models."""
+"""The command `schema`: the contracts with other systems, generated from the models."""
 
 import json
 from enum import Enum
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from pydantic.json_schema import GenerateJsonSchema
 
 from handlers.audit import AuditEntry
 from handlers.events import ExportEvent
+from processor.cli.asyncapi import asyncapi_document
+from processor.cli.session import usage_error
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+DRAFT_4 = "http://json-schema.org/draft-04/schema#"
 ONLY_WITH_STATUS = {"signedUrl": "completed", "error": "failed"}  # the model checks it in code
 
 schema_app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Print the JSON Schema of an event or of an audit entry.",
+    help="Print the JSON Schema of an event or an audit entry, or an AsyncAPI document of the queue.",
 )
 
 
@@ -55,13 +58,42 @@ def _only_with(name: str, status: str) -> dict[str, Any]:
     }
 
 
+def draft_4_event_schema() -> dict[str, Any]:
+    """The schema of events in draft 4, which EventBridge's schema registry takes.
+
+    Draft 4 has neither `if` nor `const`: a field of one status is absent, null, or together with it.
+    """
+    body = schema_of(Contract.EVENT)
+    body["allOf"] = [
+        {
+            "anyOf": [
+                {"not": {"required": [name], "properties": {name: {"type": "string"}}}},
+                {"properties": {"status": {"enum": [status]}}},
+            ]
+        }
+        for name, status in ONLY_WITH_STATUS.items()
+    ]
+    return body | {"$schema": DRAFT_4}
+
+
 @schema_app.command()
-def event() -> None:
+def event(
+    *,
+    draft: Annotated[
+        str, typer.Option(metavar="DRAFT", help="2020-12, or 4 for EventBridge's schema registry")
+    ] = "2020-12",
+) -> None:
     """Print the JSON Schema of what producers send.
 
-    Example: export-status schema event > event.schema.json
+    Example: export-status schema event --draft 4 > event.schema.json
     """
-    _print(Contract.EVENT)
+    match draft:
+        case "2020-12":
+            _print(schema_of(Contract.EVENT))
+        case "4":
+            _print(draft_4_event_schema())
+        case _:
+            raise usage_error("--draft must be 2020-12 or 4")
 
 
 @schema_app.command()
@@ -70,8 +102,17 @@ def audit() -> None:
 
     Example: export-status schema audit > audit.schema.json
     """
-    _print(Contract.AUDIT)
+    _print(schema_of(Contract.AUDIT))
 
 
-def _print(contract: Contract) -> None:
-    typer.echo(json.dumps(schema_of(contract), indent=2, ensure_ascii=False))
+@schema_app.command()
+def asyncapi() -> None:
+    """Print an AsyncAPI 3 document of the event queue: its messages, attributes and dead-letter queue.
+
+    Example: export-status schema asyncapi > export-status.asyncapi.json
+    """
+    _print(asyncapi_document(schema_of(Contract.EVENT)))
+
+
+def _print(document: dict[str, Any]) -> None:
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from handlers.events import ExportEvent
 from handlers.expiry import ShardSource, audit_entry
-from processor.cli.schema import Contract, schema_app, schema_of
+from processor.cli.schema import Contract, draft_4_event_schema, schema_app, schema_of
 
 EVENT: dict[str, Any] = {
     "eventId": "9f0c",
@@ -59,9 +59,9 @@ SOURCE = ShardSource(
 MISSING = object()
 
 
-def printed(contract: str) -> dict[str, Any]:
+def printed(*arguments: str) -> dict[str, Any]:
     """What the command prints."""
-    result = CliRunner().invoke(schema_app, [contract])
+    result = CliRunner().invoke(schema_app, list(arguments))
     assert result.exit_code == 0, result.output
     answer: dict[str, Any] = json.loads(result.output)
     return answer
@@ -72,6 +72,7 @@ def validator(contract: Contract) -> Validator:
 
 
 EVENT_VALIDATOR, AUDIT_VALIDATOR = validator(Contract.EVENT), validator(Contract.AUDIT)
+DRAFT_4_VALIDATOR = jsonschema.Draft4Validator(draft_4_event_schema())
 
 
 def changed(document: Mapping[str, object], changes: Mapping[str, object]) -> dict[str, Any]:
@@ -89,8 +90,27 @@ def test_the_command_prints_a_valid_schema_of_draft_2020_12(contract: Contract) 
     jsonschema.Draft202012Validator.check_schema(document)
 
 
-def test_another_contract_is_wrong_usage() -> None:
-    assert CliRunner().invoke(schema_app, ["invoice"]).exit_code == 2
+@pytest.mark.parametrize("arguments", [["invoice"], ["event", "--draft", "7"]], ids=str)
+def test_another_contract_or_draft_is_wrong_usage(arguments: list[str]) -> None:
+    assert CliRunner().invoke(schema_app, arguments).exit_code == 2
+
+
+def test_draft_4_has_no_word_of_a_later_draft() -> None:
+    document = printed("event", "--draft", "4")
+    assert document["$schema"] == "http://json-schema.org/draft-04/schema#"
+    jsonschema.Draft4Validator.check_schema(document)
+    assert not {"if", "then", "const", "$defs", "examples", "contains"} & names_in(document)
+    assert printed("event", "--draft", "2020-12") == printed("event")
+
+
+def names_in(value: object) -> set[str]:
+    """The names of all objects in a JSON value."""
+    match value:
+        case dict():
+            return set(value).union(*map(names_in, value.values()))
+        case list():
+            return set().union(*map(names_in, value))
+    return set()
 
 
 @pytest.mark.parametrize(
@@ -108,6 +128,7 @@ def test_good_events_pass(changes: Mapping[str, Any]) -> None:
     event = changed(EVENT, changes)
     ExportEvent.model_validate(event)
     EVENT_VALIDATOR.validate(event)
+    DRAFT_4_VALIDATOR.validate(event)
 
 
 BAD_EVENTS = [
@@ -135,8 +156,9 @@ def test_bad_events_fail_in_the_schema_as_in_the_service(changes: Mapping[str, A
     event = changed(EVENT, changes)
     with pytest.raises(ValidationError):
         ExportEvent.model_validate(event)
-    with pytest.raises(jsonschema.ValidationError):
-        EVENT_VALIDATOR.validate(event)
+    for each in (EVENT_VALIDATOR, DRAFT_4_VALIDATOR):
+        with pytest.raises(jsonschema.ValidationError):
+            each.validate(event)
 
 
 TEXTS = st.text(alphabet='a/é\U0001f600"\\\0', max_size=20)
@@ -169,6 +191,7 @@ def test_the_schema_never_refuses_an_event_that_the_service_takes(
     except ValidationError:
         return
     EVENT_VALIDATOR.validate(event)
+    DRAFT_4_VALIDATOR.validate(event)
 
 
 def test_the_contracts_example_of_an_entry_passes() -> None:

@@ -1,0 +1,83 @@
+"""The AsyncAPI document passes the public schema of AsyncAPI 3, and its payloads are what the service takes.
+
+`asyncapi-3.0.0.schema.json.gz` is `schemas/3.0.0-without-$id.json` of @asyncapi/specs 6.11.1, without white
+space (Apache License 2.0).
+"""
+
+import gzip
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from typer.testing import CliRunner
+
+from handlers.events import decode
+from processor.cli.schema import Contract, schema_app, schema_of
+
+PUBLIC = json.loads(gzip.decompress(Path(__file__).with_name("asyncapi-3.0.0.schema.json.gz").read_bytes()))
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    """What the command prints."""
+    result = CliRunner().invoke(schema_app, ["asyncapi"])
+    assert result.exit_code == 0, result.output
+    printed: dict[str, Any] = json.loads(result.output)
+    return printed
+
+
+def test_the_document_passes_the_public_schema(document: dict[str, Any]) -> None:
+    jsonschema.Draft7Validator.check_schema(PUBLIC)
+    jsonschema.Draft7Validator(PUBLIC).validate(document)
+
+
+@pytest.mark.parametrize("broken", [{"asyncapi": "2.6.0"}, {"channels": []}, {"info": {}}], ids=str)
+def test_the_public_schema_refuses_a_broken_document(
+    document: dict[str, Any], broken: dict[str, Any]
+) -> None:
+    assert not jsonschema.Draft7Validator(PUBLIC).is_valid(document | broken)
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    def references(value: Any) -> list[str]:
+        match value:
+            case {"$ref": str(reference)}:
+                return [reference]
+            case dict():
+                return [found for each in value.values() for found in references(each)]
+            case list():
+                return [found for each in value for found in references(each)]
+        return []
+
+    found = references(document)
+    assert len(found) >= 7
+    for reference in found:
+        target: Any = document
+        for name in reference.removeprefix("#/").split("/"):
+            target = target[name]
+
+
+def test_the_payload_is_the_schema_of_an_event_in_words_of_draft_7(document: dict[str, Any]) -> None:
+    payload = document["components"]["schemas"]["exportEvent"]
+    assert {"$schema": schema_of(Contract.EVENT)["$schema"], **payload} == schema_of(Contract.EVENT)
+    jsonschema.Draft7Validator.check_schema(payload)
+
+
+def test_every_example_is_an_event_that_the_service_takes(document: dict[str, Any]) -> None:
+    now = datetime(2026, 11, 22, 10, 5, tzinfo=UTC)
+    for message in document["components"]["messages"].values():
+        for example in message["examples"]:
+            assert decode(json.dumps(example["payload"]), now=now).request_id == "req-1"
+
+
+def test_the_binding_has_the_queues_as_check_wants_them(document: dict[str, Any]) -> None:
+    binding = document["channels"]["exportEvents"]["bindings"]["sqs"]
+    assert binding["queue"]["visibilityTimeout"] == 120
+    assert binding["queue"]["redrivePolicy"] == {
+        "deadLetterQueue": {"name": "export-events-dlq"},
+        "maxReceiveCount": 60,
+    }
+    assert binding["deadLetterQueue"]["messageRetentionPeriod"] == 1_209_600
