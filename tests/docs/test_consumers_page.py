@@ -132,3 +132,18 @@ def test_the_figures_are_those_of_the_code_and_the_template() -> None:
 
 def test_entries_are_as_the_schema_says() -> None:
     Draft202012Validator(schema_of(Contract.AUDIT)).validate(json.loads(entry("1", "a").to_json()))
+
+
+def test_the_athena_table_has_a_column_for_each_field() -> None:
+    (table,) = (block for block in blocks("sql") if block.startswith("CREATE EXTERNAL TABLE"))
+    columns = table.partition("(\n")[2].partition("\n)\n")[0]
+    nested = {"actor": "type principalid", "source": "table region streamarn shardid sequencenumber"}
+    fields = json.loads(entry("1", "a").to_json())
+    outer = re.sub(r"<[^>]*>", "", columns)
+    assert re.findall(r"(\w+) (?:string|boolean|bigint|struct)", outer) == [
+        name.lower() for name in fields if name != "schemaVersion"
+    ]
+    for name, members in nested.items():
+        (struct,) = re.findall(rf"{name} struct<([^>]*)>", columns)
+        assert " ".join(re.findall(r"`?(\w+)`?:", struct)) == members
+        assert [each.lower() for each in fields[name]] == members.split()
