@@ -16,7 +16,7 @@ from processor.audit.sinks.base import Put, Refusal, Sink, SinkInterrupted, Sink
 from processor.backoff import BackOff
 from processor.observability.health import Health
 from processor.observability.log import get_logger
-from processor.observability.metrics import Metric, Metrics
+from processor.observability.metrics import PROBE_PREFIX, Metric, Metrics
 
 QUARANTINE = "quarantine"
 
@@ -151,7 +151,13 @@ class Batch:
         delivered = [entry for entry in entries if entry.audit_id not in quarantined]
         expired = [entry for entry in delivered if entry.action == "export.expired"]
         # An export that never completed is counted, wherever its entry went.
-        unfinished = [entry for entry in entries if entry.action == "export.expired" and not entry.finished]
+        unfinished = [
+            entry
+            for entry in entries
+            if entry.action == "export.expired"
+            and not entry.finished
+            and not entry.request_id.startswith(PROBE_PREFIX)
+        ]
         metrics = self._delivery.metrics
         metrics.count(Metric.AUDIT_EXPIRED, len(expired))
         metrics.count(Metric.AUDIT_DELETED, len(delivered) - len(expired))

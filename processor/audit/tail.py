@@ -76,6 +76,7 @@ class KinesisReader:
         stream: str,
         *,
         since: datetime | None = None,
+        hash_key: int | None = None,
         wait: Callable[[float], object],
         clock: Callable[[], float] = time.monotonic,
         on_retry: Callable[[Exception], object] = lambda _error: None,
@@ -86,6 +87,7 @@ class KinesisReader:
             client: from `Aws.kinesis()`.
             stream: the name of the data stream.
             since: from when on, by arrival in the stream; None for all that the stream still holds.
+            hash_key: only shards that take this hash key; None for all.
             wait: waits so many seconds, for example `Event().wait`.
             clock: seconds, from any start.
             on_retry: told of an error that came twice or more in a row, before it is tried again.
@@ -93,6 +95,7 @@ class KinesisReader:
         self._client = client
         self._stream = stream
         self._since = since
+        self._hash_key = hash_key
         self._wait = wait
         self._clock = clock
         self._on_retry = on_retry
@@ -199,6 +202,8 @@ class KinesisReader:
         while question:
             answer = self._patiently_ask(question)
             for listed in answer["Shards"]:
+                if not self._takes_hash_key(listed["HashKeyRange"]):
+                    continue
                 parents = frozenset(
                     listed[name] for name in ("ParentShardId", "AdjacentParentShardId") if name in listed
                 )
@@ -207,6 +212,11 @@ class KinesisReader:
             token = answer.get("NextToken")
             question = {"NextToken": token} if token else {}
         self._next_listing = self._clock() + LISTING_SECONDS
+
+    def _takes_hash_key(self, hash_range: Mapping[str, str]) -> bool:
+        if self._hash_key is None:
+            return True
+        return int(hash_range["StartingHashKey"]) <= self._hash_key <= int(hash_range["EndingHashKey"])
 
     def _patiently_ask(self, question: Mapping[str, object]) -> Mapping[str, Any]:
         for failures in range(1, MAX_FAILURES):

@@ -21,6 +21,8 @@ COMMANDS = {
     "demo": "demo.command:demo",
     "check": "check.command:check",
     "publish": "publish:publish",
+    "probe": "probe:probe",
+    "why": "why.command:why",
     "get": "get:get",
     "list": "list:list_exports",
     "audit": "audit.command:audit_app",

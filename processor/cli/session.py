@@ -39,7 +39,7 @@ def connect() -> tuple[Settings, Aws]:
 
 
 def aws_settings(settings: Settings) -> AwsSettings:
-    """The AWS settings, with AWS_ENDPOINT_URL applied to STS and IAM too.
+    """The AWS settings, with AWS_ENDPOINT_URL applied to STS, IAM and CloudWatch Logs too.
 
     botocore does not read `.env`, so it would miss an AWS_ENDPOINT_URL there.
 
@@ -49,9 +49,8 @@ def aws_settings(settings: Settings) -> AwsSettings:
     found = load_aws_settings(settings)
     if not found.endpoints or not settings.endpoint_url:
         return found
-    return replace(
-        found, endpoints={"sts": settings.endpoint_url, "iam": settings.endpoint_url, **found.endpoints}
-    )
+    others = dict.fromkeys(("sts", "iam", "logs"), settings.endpoint_url)
+    return replace(found, endpoints={**others, **found.endpoints})
 
 
 def retry(method: Callable[..., T], /, **arguments: Any) -> T:

@@ -18,6 +18,7 @@ from handlers.timestamps import format_timestamp
 
 NAMESPACE = "ExportStatus"
 SERVICE = "export-status"
+PROBE_PREFIX = "probe-"  # of the requestIds of `export-status probe`, which UNFINISHED_EXPIRIES leaves out
 EMF_MAX_VALUES = 100
 # "MetricDatum" (CloudWatch API Reference): NaN, infinity and values beyond 2^360 either way are refused.
 CLOUDWATCH_MAX_VALUE = 2.0**360
@@ -101,7 +102,7 @@ class Metric(Enum):
         "Count",
         COUNTER,
         AUDIT,
-        "exports that expired with neither completed nor failed recorded",
+        "exports that expired with neither completed nor failed recorded, but for those of `probe`",
     )
     STREAM_LAG = (
         "StreamLag",

@@ -52,7 +52,7 @@ class EntryOutput:
             self._complain(record, str(broken))
             return
         for number, sub_record in enumerate(sub_records):
-            entry = _entry(sub_record)
+            entry = entry_of(sub_record)
             if entry is None:
                 self._complain(record, f"record {number + 1} of {len(sub_records)} must be an audit entry")
             else:
@@ -71,7 +71,7 @@ class EntryOutput:
         return repeat
 
 
-def _entry(record: UserRecord) -> dict[str, Any] | None:
+def entry_of(record: UserRecord) -> dict[str, Any] | None:
     """The masked entry with all its fields, also those of later versions; None if it is not an entry."""
     try:
         entry = _masked(json.loads(record.data, parse_constant=_no_constant))

@@ -1,0 +1,156 @@
+"""Asks every source about one export."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from threading import Event
+from typing import Any, TypeVar
+
+from handlers.envelopes import InvalidEvent
+from handlers.events import decode
+from handlers.export import Export, MalformedItem, is_dead
+from processor.audit.kpl import BrokenAggregate, read_record
+from processor.audit.sinks.kinesis import bucket_number, buckets_of
+from processor.audit.tail import KinesisReader
+from processor.aws.clients import Aws
+from processor.aws.errors import AwsError, Misconfigured, NotFound
+from processor.cli.audit.output import entry_of
+from processor.cli.dlq.browser import Browser
+from processor.cli.dlq.dead_letter import DeadLetter
+from processor.cli.dlq.queue import dlq_url
+from processor.cli.errors import CommandFailed
+from processor.cli.session import aws_settings, retry
+from processor.cli.why.known import Known, Source
+from processor.settings import Settings, SettingsError
+
+MAX_LOG_LINES = 50
+MAX_LOG_PAGES = 20
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """Asks the sources, one after the other.
+
+    Args:
+        settings: names of table, queues and stream.
+        aws: the clients.
+        request_id: the export.
+        since: from when on audit entries and log lines are read.
+        log_group: the service's log group.
+        now: our clock.
+    """
+
+    settings: Settings
+    aws: Aws
+    request_id: str
+    since: datetime
+    log_group: str
+    now: datetime
+
+    def known(self) -> Known:
+        """The answers; a source that cannot be read has its reason in `unread`."""
+        unread: dict[Source, str] = {}
+        record = _answer(Source.RECORD, self._record, unread)
+        return Known(
+            request_id=self.request_id,
+            record=record,
+            dead=record is not None and is_dead(record.ttl, self.now),
+            letters=_answer(Source.DEAD_LETTERS, self._letters, unread) or (),
+            entries=_answer(Source.AUDIT_ENTRIES, self._entries, unread) or (),
+            log_lines=_answer(Source.LOG_LINES, self._log_lines, unread) or (),
+            unread=unread,
+        )
+
+    def _record(self) -> Export | None:
+        answer: Any = retry(
+            self.aws.dynamodb().get_item,
+            TableName=self.settings.table,
+            Key={"requestId": {"S": self.request_id}},
+            ConsistentRead=True,
+        )
+        return Export.from_item(answer["Item"]) if "Item" in answer else None
+
+    def _letters(self) -> Sequence[DeadLetter]:
+        url = dlq_url(self.settings, self.aws)
+        with Browser(self.aws.sqs(), url) as browser:
+            letters = [letter for page in browser.pages() for letter in page if self._is_of_export(letter)]
+        return sorted(letters, key=lambda letter: letter.rejected_at or datetime.min.replace(tzinfo=UTC))
+
+    def _is_of_export(self, letter: DeadLetter) -> bool:
+        """Whether a letter names the export; one that cannot be decoded may still hold its id."""
+        body = letter.message.body
+        try:
+            return decode(body, now=self.now, sent_at=letter.message.sent_at).request_id == self.request_id
+        except InvalidEvent:
+            return self.request_id in body or json.dumps(self.request_id)[1:-1] in body
+
+    def _entries(self) -> Sequence[Mapping[str, Any]]:
+        """Of one shard: the one that takes the export's bucket."""
+        buckets = buckets_of(self.settings.audit_buckets)
+        bucket = buckets[bucket_number(self.request_id, len(buckets))]
+        reader = KinesisReader(
+            self.aws.kinesis(),
+            self.settings.required_audit_stream(),
+            since=self.since,
+            wait=Event().wait,
+            hash_key=bucket.hash_key,
+        )
+        found = {
+            entry["auditId"]: entry
+            for page in reader.pages(self.now)
+            for record in page
+            for entry in _entries_of(record.partition_key, record.data)
+            if entry.get("requestId") == self.request_id
+        }
+        return list(found.values())
+
+    def _log_lines(self) -> Sequence[str]:
+        endpoints = aws_settings(self.settings).endpoints
+        if endpoints and "logs" not in endpoints:
+            raise CommandFailed("not asked for: CloudWatch Logs is not at the endpoint of the other services")
+        quoted = '"' not in self.request_id
+        question: dict[str, Any] = {
+            "logGroupName": self.log_group,
+            "startTime": int(self.since.timestamp() * 1_000),
+            **({"filterPattern": f'"{self.request_id}"'} if quoted else {}),
+        }
+        lines: list[str] = []
+        for _ in range(MAX_LOG_PAGES):
+            answer: Any = retry(self.aws.other("logs").filter_log_events, **question)
+            lines += [
+                event["message"].strip()
+                for event in answer.get("events", [])
+                if self.request_id in event["message"]
+            ]
+            if not (token := answer.get("nextToken")) or len(lines) >= MAX_LOG_LINES:
+                break
+            question["nextToken"] = token
+        return lines[:MAX_LOG_LINES]
+
+
+def _answer(source: Source, ask: Callable[[], T], unread: dict[Source, str]) -> T | None:
+    try:
+        return ask()
+    except NotFound as error:
+        unread[source] = f"it does not exist in this region and account ({error})"
+    except Misconfigured as error:
+        unread[source] = f"AWS refuses ({error})"
+    except AwsError as error:
+        unread[source] = f"AWS did not answer as it should ({error})"
+    except (SettingsError, CommandFailed, MalformedItem) as problem:
+        unread[source] = str(problem)
+    return None
+
+
+def _entries_of(partition_key: str, data: bytes) -> Iterator[Mapping[str, Any]]:
+    try:
+        records = read_record(partition_key, data)
+    except BrokenAggregate:
+        return
+    for record in records:
+        entry = entry_of(record)
+        if entry is not None:
+            yield entry

@@ -1,0 +1,139 @@
+"""`probe` sends one export through all its steps, and ends it whatever happens."""
+
+import json
+import signal
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from handlers.export import Export, Status
+from processor.aws.clients import Aws
+from processor.cli.errors import CommandFailed
+from processor.cli.probe import Probe
+from processor.demo.service_process import ServiceProcess
+from processor.localaws.embedded_aws import EmbeddedAws
+from processor.settings import load_aws_settings, load_settings
+from tests.cli.conftest import Command
+from tests.cli.processes import start
+from tests.resources import drained_messages, item_of, leases_table, queue_pair, status_table
+from tests.waiting import eventually
+
+
+@pytest.fixture
+def environment(embedded_aws: EmbeddedAws) -> dict[str, str]:
+    url, dlq_url = queue_pair(embedded_aws.client)
+    own = {
+        "DYNAMODB_EXPORT_STATUS_TABLE": status_table(embedded_aws.client),
+        "DYNAMODB_EXPORT_LEASES_TABLE": leases_table(embedded_aws.client),
+        "SQS_EXPORT_EVENTS_QUEUE_URL": url,
+        "SQS_EXPORT_EVENTS_DLQ_URL": dlq_url,
+        "EXPORT_AUDIT_SINKS": "log",
+    }
+    return embedded_aws.environment() | own
+
+
+def sent(aws: EmbeddedAws, environment: Mapping[str, str]) -> list[dict[str, Any]]:
+    messages = drained_messages(aws.client, environment["SQS_EXPORT_EVENTS_QUEUE_URL"])
+    return [json.loads(message["Body"]) for message in messages]
+
+
+def test_a_running_service_passes_and_each_step_is_timed(
+    embedded_aws: EmbeddedAws, environment: dict[str, str], command: Command, tmp_path: Path
+) -> None:
+    service = ServiceProcess(
+        embedded_aws.service_environment() | environment, tmp_path, lambda _text, _fields: None
+    )
+    try:
+        service.start()
+        ran = command("probe", "--within", "30s", environment=environment)
+    finally:
+        service.stop()
+    assert (ran.status, ran.err) == (0, "")
+    *steps, last = ran.lines
+    assert [step.split()[0] for step in steps] == ["pending", "processing", "completed"]
+    line = json.loads(last)
+    assert line["requestId"].startswith("probe-")
+    assert line["ProbeFailed"] == 0
+    assert 0 < line["ProbeSeconds"] <= 30
+    assert all(seconds > 0 for seconds in line["steps"].values())
+    (directive,) = line["_aws"]["CloudWatchMetrics"]
+    assert {metric["Name"] for metric in directive["Metrics"]} == {"ProbeFailed", "ProbeSeconds"}
+    item = item_of(embedded_aws.client, environment["DYNAMODB_EXPORT_STATUS_TABLE"], line["requestId"])
+    assert item is not None
+    assert item["status"] == {"S": "completed"}
+
+
+def test_without_a_service_it_fails_and_its_export_is_ended(
+    embedded_aws: EmbeddedAws, environment: dict[str, str], command: Command
+) -> None:
+    ran = command("probe", "--within", "300ms", "--json", environment=environment)
+    assert ran.status == 1
+    line = json.loads(ran.out)
+    assert line["ProbeFailed"] == 1
+    assert "ProbeSeconds" not in line
+    assert line["steps"] == {"pending": None, "processing": None, "completed": None}
+    assert ran.err == f"export-status: {line['requestId']} is not pending after 0.3 s\n"
+    assert [event["status"] for event in sent(embedded_aws, environment)] == ["pending", "failed"]
+
+
+def test_completed_is_sent_again_rather_than_contradicted(
+    embedded_aws: EmbeddedAws, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings()
+    table = environment["DYNAMODB_EXPORT_STATUS_TABLE"]
+    applied, seconds = [Status.PENDING, Status.PROCESSING], iter(range(1_000))
+
+    def wait(_seconds: float) -> None:
+        if applied:
+            now = datetime.now(UTC)
+            ttl = int((now + timedelta(hours=1)).timestamp())
+            item = Export(run.request_id, applied.pop(0), now, now, ttl).to_item()
+            embedded_aws.client("dynamodb").put_item(TableName=table, Item=item)
+
+    run = Probe(settings, Aws(load_aws_settings(settings)), 50, lambda: next(seconds), wait)
+    with pytest.raises(CommandFailed, match="is not completed after 50 s"):
+        list(run.steps())
+    run.end()
+    *_, first, again = sent(embedded_aws, environment)
+    assert first == again
+    assert first["status"] == "completed"
+
+
+def test_interrupted_it_ends_its_export(
+    embedded_aws: EmbeddedAws, environment: dict[str, str], tmp_path: Path
+) -> None:
+    sqs, url = embedded_aws.client("sqs"), environment["SQS_EXPORT_EVENTS_QUEUE_URL"]
+
+    def waiting() -> int:
+        names = ["ApproximateNumberOfMessages"]
+        return int(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"][names[0]])
+
+    with start("probe", "--within", "10m", environment=environment, cwd=tmp_path) as process:
+        eventually(waiting, 30)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert [event["status"] for event in sent(embedded_aws, environment)] == ["pending", "failed"]
+
+
+@pytest.mark.parametrize("within", ["5", "soon", "0s", "15m", "-1s"])
+def test_a_limit_that_makes_no_sense_is_exit_2(
+    embedded_aws: EmbeddedAws, environment: dict[str, str], command: Command, within: str
+) -> None:
+    ran = command("probe", f"--within={within}", environment=environment)
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err.startswith("export-status: --within must be a time such as 5s")
+    assert sent(embedded_aws, environment) == []
+
+
+def test_a_queue_that_is_gone_is_exit_1(environment: dict[str, str], command: Command) -> None:
+    environment["SQS_EXPORT_EVENTS_QUEUE_URL"] += "x"
+    ran = command("probe", environment=environment)
+    assert ran.status == 1
+    assert "the event queue does not exist" in ran.err
+    assert json.loads(ran.lines[-1])["ProbeFailed"] == 1

@@ -1,0 +1,121 @@
+"""`why` answers from every source that can be read, and names the others."""
+
+import json
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from handlers.export import Export, Status
+from processor.audit.sinks.kinesis import KinesisSink
+from processor.localaws.embedded_aws import EmbeddedAws
+from tests.audit.entries import entry, put_all
+from tests.cli.conftest import Command
+from tests.cli.dlq.dead_letters import SECRET, Queues, event
+from tests.resources import audit_stream, fresh_name, status_table
+from tests.support.proxy import refusing_proxy
+
+
+class Case:
+    """The sources of one test, and the settings that name them."""
+
+    def __init__(self, aws: EmbeddedAws, queues: Queues) -> None:
+        self.aws, self.queues = aws, queues
+        self.table, self.stream = status_table(aws.client), audit_stream(aws.client, shards=4)
+        self.log_group = fresh_name("/ecs/logs")
+        aws.client("logs").create_log_group(logGroupName=self.log_group)
+        aws.client("logs").create_log_stream(logGroupName=self.log_group, logStreamName="task")
+        self.environment = queues.environment | {
+            "DYNAMODB_EXPORT_STATUS_TABLE": self.table,
+            "KINESIS_EXPORT_AUDIT_STREAM": self.stream,
+        }
+
+    def put_record(self, request_id: str, *, left: timedelta = timedelta(minutes=5)) -> None:
+        now = datetime.now(UTC)
+        export = Export(request_id, Status.PROCESSING, now, now, int((now + left).timestamp()))
+        self.aws.client("dynamodb").put_item(TableName=self.table, Item=export.to_item())
+
+    def put_entries(self, *request_ids: str) -> None:
+        sink = KinesisSink(self.aws.client("kinesis"), self.stream, buckets=16)
+        entries = [entry(f"id-{number}", request_id) for number, request_id in enumerate(request_ids)]
+        assert put_all(sink, entries) == []
+
+    def log(self, line: str) -> None:
+        event = {"timestamp": int(time.time() * 1_000), "message": line}
+        group = {"logGroupName": self.log_group, "logStreamName": "task"}
+        self.aws.client("logs").put_log_events(**group, logEvents=[event])
+
+
+@pytest.fixture
+def case(embedded_aws: EmbeddedAws, queues: Queues) -> Case:
+    return Case(embedded_aws, queues)
+
+
+def answer(case: Case, command: Command, request_id: str = "req-1", **settings: str) -> dict[str, Any]:
+    arguments = ("why", request_id, "--log-group", case.log_group, "--json")
+    ran = command(*arguments, environment=case.environment | settings)
+    assert (ran.status, ran.err) == (0, "")
+    found: dict[str, Any] = json.loads(ran.out)
+    return found
+
+
+def test_all_sources_are_in_one_answer(case: Case, command: Command) -> None:
+    case.put_record("req-1")
+    message_id = case.queues.reject(event("req-1", fileName=f"https://b/?{SECRET}"), "early", "the reason")
+    case.queues.reject(event("req-2"), "invalid")
+    case.put_entries(*(f"req-{number}" for number in range(20)))
+    case.log('{"event":"event_outcome","request_id":"req-1","url":"https://b/?%s"}' % SECRET)
+    case.log('{"event":"event_outcome","request_id":"other"}')
+    found = answer(case, command)
+    assert found["record"]["status"] == "processing"
+    assert 200 < found["record"]["secondsLeft"] <= 300
+    assert [letter["messageId"] for letter in found["deadLetters"]] == [message_id]
+    assert [each["auditId"] for each in found["auditEntries"]] == ["id-1"]
+    assert len(found["logLines"]) == 1
+    assert found["unread"] == {}
+    assert "dlq redrive --outcome early" in found["advice"]
+    assert SECRET not in json.dumps(found)
+    assert case.queues.waiting(case.queues.dlq_url) == (2, 0)
+
+
+def test_people_get_a_paragraph_for_each_source(case: Case, command: Command) -> None:
+    case.put_record("req-1", left=timedelta(minutes=-10))
+    case.queues.reject(event("req-1"), "invalid", "a\x1b[2Jb")
+    case.put_entries("req-1")
+    ran = command("why", "req-1", "--log-group", case.log_group, environment=case.environment)
+    assert (ran.status, ran.err) == (0, "")
+    assert ran.lines[0].startswith("record         processing, changed 0s ago, expired 10m ago")
+    assert "dead letters   1" in ran.lines
+    assert "audit entries  1" in ran.lines
+    assert "log lines      0" in ran.lines
+    assert ran.lines[-1].startswith("→ It expired as processing and an event of it was rejected")
+    assert all(line.isprintable() for line in ran.lines)
+
+
+def test_nothing_is_known_of_an_export_that_was_never_requested(case: Case, command: Command) -> None:
+    found = answer(case, command, "nonsense \"'")
+    assert found["record"] is None
+    assert found["advice"].startswith("Nothing is known of it: it was never requested")
+
+
+def test_a_source_that_cannot_be_read_is_named_and_the_others_answer(case: Case, command: Command) -> None:
+    case.put_record("req-1")
+    refused = ("AmazonSQS.ReceiveMessage", "Logs_20140328.FilterLogEvents", "Kinesis_20131202.ListShards")
+    with refusing_proxy(case.environment["AWS_ENDPOINT_URL"], *refused) as endpoint_url:
+        found = answer(case, command, AWS_ENDPOINT_URL=endpoint_url)
+    assert found["record"]["status"] == "processing"
+    assert set(found["unread"]) == {"deadLetters", "auditEntries", "logLines"}
+    assert all(reason.startswith("AWS refuses (") for reason in found["unread"].values())
+
+
+def test_what_is_not_configured_is_named(case: Case, command: Command) -> None:
+    del case.environment["KINESIS_EXPORT_AUDIT_STREAM"]
+    found = answer(case, command)
+    assert "KINESIS_EXPORT_AUDIT_STREAM must be set" in found["unread"]["auditEntries"]
+
+
+@pytest.mark.parametrize("arguments", [("",), ("x" * 257,), ("req-1", "--since", "soon")])
+def test_nonsense_is_exit_2(case: Case, command: Command, arguments: tuple[str, ...]) -> None:
+    ran = command("why", *arguments, environment=case.environment)
+    assert (ran.status, ran.out) == (2, "")
