@@ -166,6 +166,12 @@ def test_without_trust_nothing_is_put_aside_either(bench: Bench) -> None:
     assert bench.box.letters == []
 
 
+def test_exports_of_probes_are_not_counted_as_unfinished(bench: Bench) -> None:
+    bench.delivery.batch(expired("probe-1", "a", status={"S": "pending"})).deliver(always)
+    values = values_of(bench.metrics)
+    assert (values["AuditExpired"], values["UnfinishedExpiries"]) == (2, 1)
+
+
 def test_delivered_entries_are_counted_once_and_quarantined_ones_apart(bench: Bench) -> None:
     batch = bench.delivery.batch(expired("a", "bad", "b", status={"S": "pending"}))
     bench.second.is_down = True

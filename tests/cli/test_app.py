@@ -23,6 +23,8 @@ LEAVES: tuple[tuple[str, ...], ...] = (
     ("demo",),
     ("check",),
     ("publish",),
+    ("probe",),
+    ("why",),
     ("get",),
     ("list",),
     ("audit", "tail"),

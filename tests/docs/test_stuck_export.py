@@ -18,7 +18,7 @@ from tests.support.service import ServiceProcess
 from tests.waiting import eventually
 
 COMMANDS = fenced(read("docs/runbook.md"), "## An export seems stuck").splitlines()
-GET, LIST, DLQ_LIST, AUDIT_TAIL = COMMANDS
+WHY, GET, LIST, DLQ_LIST, AUDIT_TAIL = COMMANDS
 TTL_SECONDS = 900
 LEFT_SECONDS = 10
 
@@ -86,6 +86,8 @@ def test_the_runbook_s_commands_lead_to_the_cause(operator: Operator) -> None:
     assert operator.sees(GET, "bad-event", "pending")
     eventually(lambda: operator.sees(DLQ_LIST, "bad-event", "status must be pending, processing"), 60)
 
+    assert operator.sees(WHY, "bad-event", "the producer has to send a correct event")
+
     ends = datetime.now(UTC) + timedelta(seconds=LEFT_SECONDS)
     operator.tell(event("too-slow", "processing", ends - timedelta(seconds=TTL_SECONDS)))
     entry = eventually(lambda: operator.run(AUDIT_TAIL, "too-slow").stdout, 60)
@@ -94,5 +96,8 @@ def test_the_runbook_s_commands_lead_to_the_cause(operator: Operator) -> None:
     assert (gone.returncode, gone.stdout) == (1, "")
     assert "not found or expired" in gone.stderr
 
+    assert operator.sees(WHY, "too-slow", "expired as processing: the user has to request a new export")
+
+    assert operator.sees(WHY, "never-requested", "Nothing is known of it")
     unknown = operator.run(AUDIT_TAIL, "never-requested")
     assert (unknown.returncode, unknown.stdout) == (1, "")

@@ -37,6 +37,8 @@ TESTED_ELSEWHERE = {
     "processor/cli/run.py": "processor/test_service.py",
     "processor/cli/session.py": "cli/test_app.py",
     "processor/cli/signals.py": "cli/test_app.py",
+    "processor/cli/why/known.py": "cli/why/test_advice.py",
+    "processor/cli/why/lookup.py": "cli/why/test_command.py",
     "processor/demo/board.py": "demo/test_metrics.py",
     "processor/demo/demonstration.py": "cli/demo/test_command.py",
     "processor/demo/expectations.py": "demo/test_scenario.py",

@@ -43,10 +43,7 @@ def letter(outcome: str | None) -> DeadLetter:
             Known("req-1", record(Status.PENDING), dead=True, letters=[letter("early")]),
             "expired as pending and an event of it was rejected",
         ),
-        (
-            Known("req-1", entries=[{"lastStatus": "failed"}], letters=[letter("conflict")]),
-            "expired as failed:",
-        ),
+        (Known("req-1", entries=[{"lastStatus": "failed"}]), "expired as failed:"),
         (Known("req-1"), "Nothing is known of it: it was never requested"),
         (Known("req-1", unread={Source.LOG_LINES: "no"}), "(not read: logLines)"),
         (Known("req-1", unread={Source.RECORD: "no"}), "The table could not be read"),

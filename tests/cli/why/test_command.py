@@ -65,8 +65,10 @@ def test_all_sources_are_in_one_answer(case: Case, command: Command) -> None:
     message_id = case.queues.reject(event("req-1", fileName=f"https://b/?{SECRET}"), "early", "the reason")
     case.queues.reject(event("req-2"), "invalid")
     case.put_entries(*(f"req-{number}" for number in range(20)))
-    case.log('{"event":"event_outcome","request_id":"req-1","url":"https://b/?%s"}' % SECRET)
-    case.log('{"event":"event_outcome","request_id":"other"}')
+    for request_id in ("req-1", "other"):
+        case.log(
+            json.dumps({"event": "event_outcome", "request_id": request_id, "url": f"https://b/?{SECRET}"})
+        )
     found = answer(case, command)
     assert found["record"]["status"] == "processing"
     assert 200 < found["record"]["secondsLeft"] <= 300
