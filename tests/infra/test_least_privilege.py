@@ -180,6 +180,7 @@ OPERATOR_NEEDS: dict[str, Call] = {
     "check the table": TASK_NEEDS["describe the table"],
     "check the ttl": lambda p: p.client("dynamodb").describe_time_to_live(**STATUS_TABLE),
     "check the backups": lambda p: p.client("dynamodb").describe_continuous_backups(**STATUS_TABLE),
+    "see who reads each shard": TASK_NEEDS["list leases"],
     "check the leases table": lambda p: p.client("dynamodb").describe_table(**LEASES_TABLE),
     "check the audit stream": TASK_NEEDS["describe the audit stream"],
     "find the audit stream's shards": TASK_MUST_NOT["read audit entries"],

@@ -1,4 +1,4 @@
-"""The command group `audit`: prints the audit trail of the Kinesis stream, and replays it."""
+"""The command group `audit`: prints the audit trail, replays it, and shows how far the stream is read."""
 
 import sys
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from processor.audit.sinks.factory import make_sink
 from processor.audit.tail import KinesisReader
 from processor.aws.errors import AwsError
 from processor.cli.audit.output import EntryOutput
+from processor.cli.audit.status import status
 from processor.cli.durations import moment
 from processor.cli.errors import EXIT_FAILED, CommandFailed, complain
 from processor.cli.output import json_line, progress
@@ -24,9 +25,12 @@ from processor.streams.shards import RETENTION_HOURS
 audit_app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
+audit_app.command()(status)
+
+
 @audit_app.callback()
 def audit() -> None:
-    """Look at the audit trail, and replay it."""
+    """Look at the audit trail and its readers, and replay it."""
 
 
 @audit_app.command()
