@@ -39,7 +39,7 @@ class AuditSource(_Part):
     table: str
     region: str
     stream_arn: str
-    shard_id: str
+    shard_id: str | None  # not every reader of a stream knows its shard
     sequence_number: str
 
 

@@ -52,7 +52,7 @@ class ShardSource:
     table: str
     region: str
     stream_arn: str
-    shard_id: str
+    shard_id: str | None
 
 
 def audit_entry(record: StreamRecord, *, source: ShardSource, read_at: datetime) -> AuditEntry | None:
@@ -84,7 +84,7 @@ def audit_entry(record: StreamRecord, *, source: ShardSource, read_at: datetime)
     expires_at = None if ttl is None else _instant(ttl)
     return AuditEntry(
         audit_id=_plain(record.get("eventID"), _AUDIT_ID_JSON_BYTES)
-        or f"{source.shard_id}:{sequence_number}",
+        or f"{source.shard_id or source.stream_arn}:{sequence_number}",
         action="export.expired" if by_ttl else "export.deleted",
         request_id=_request_id(_mapping(change.get("Keys")) or _own_key(image)),
         last_status=status,

@@ -210,6 +210,13 @@ NEVER_NULL = {
 }
 
 
+def test_the_shard_of_an_entry_may_be_unknown() -> None:
+    source = ENTRY["source"]
+    AUDIT_VALIDATOR.validate(ENTRY | {"source": source | {"shardId": None}})
+    assert not AUDIT_VALIDATOR.is_valid(ENTRY | {"source": changed(source, {"shardId": MISSING})})
+    assert not AUDIT_VALIDATOR.is_valid(ENTRY | {"source": source | {"streamArn": None}})
+
+
 @pytest.mark.parametrize("name", ENTRY)
 def test_consumers_may_rely_on_every_field_and_on_eight_of_them_not_being_null(name: str) -> None:
     assert not AUDIT_VALIDATOR.is_valid(changed(ENTRY, {name: MISSING}))

@@ -1,6 +1,7 @@
 """A stream record becomes an audit entry (docs/contract.md, section 4), whatever its image holds."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -279,6 +280,16 @@ def test_a_record_without_event_id_is_named_by_its_place() -> None:
     made = record()
     del made["eventID"]
     assert entry(made)["auditId"] == f"{SOURCE.shard_id}:111500000000003498069978"
+
+
+def test_a_reader_that_does_not_know_its_shard_makes_an_entry_without_it() -> None:
+    source = replace(SOURCE, shard_id=None)
+    made = audit_entry(record(), source=source, read_at=READ_AT)
+    assert made is not None
+    assert json.loads(made.to_json())["source"]["shardId"] is None
+    nameless = audit_entry(record() | {"eventID": None}, source=source, read_at=READ_AT)
+    assert nameless is not None
+    assert nameless.audit_id == f"{source.stream_arn}:111500000000003498069978"
 
 
 def test_the_longest_text_of_the_contract_is_kept_whole() -> None:

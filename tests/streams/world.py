@@ -141,12 +141,12 @@ class World:
 
     def took(self, worker: Worker, entry: AuditEntry) -> None:
         """A sink takes an entry: docs/invariants.md, laws 5 and 7."""
-        key = lease_key(entry.source.stream_arn, entry.source.shard_id)
+        key = lease_key(entry.source.stream_arn, entry.source.shard_id or "")
         row = self.rows.rows.get(key)
         owner = row.get("leaseOwner", {}).get("S") if row else None
         # A row that an operator has removed says nothing; one that is given up or finished says no.
         assert row is None or owner == worker.name, f"{worker.name} puts an entry of {owner}'s shard"
-        shard = self._find(entry.source.stream_arn, entry.source.shard_id)
+        shard = self._find(entry.source.stream_arn, entry.source.shard_id or "")
         parent = shard.parent_id and self._find(entry.source.stream_arn, shard.parent_id)
         parent_row = self.leases().get(parent.shard_id) if parent else None
         is_passed = parent_row is not None and parent_row.passed
