@@ -2,29 +2,40 @@
 
     python -m examples.reader_api TABLE PORT
 
-DynamoDB deletes expired items late, by minutes or days. Until then an item whose `ttl` has passed is still
-there, and counts as gone: a reader that does not compare `ttl` with its clock shows exports that are over.
+DynamoDB deletes expired items minutes or days late. Until then an item with `ttl <= now` is still there, and
+a reader must treat it as gone.
+
+Clients poll cheaply: `ETag` names what they have, `If-None-Match` turns the same answer into a 304 without a
+body, `?wait=20` holds the request until something changes, and `Retry-After` is when to ask again. An answer
+with a terminal status has no `Retry-After`: it does not change any more.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from threading import Thread
+from socketserver import ThreadingMixIn
+from threading import Event, Thread
 from typing import Any
-from wsgiref.simple_server import make_server
+from urllib.parse import parse_qs
+from wsgiref.simple_server import WSGIServer, make_server
 
 import boto3
 
 MAX_REQUEST_ID_CHARS = 256
+MAX_WAIT_SECONDS = 20.0
+LOOK_SECONDS = 1.0  # between two reads of a request that waits; each costs half a read unit
+RETRY_AFTER_SECONDS = 2
+TERMINAL = ("completed", "failed")
 
 Answer = Callable[[str, list[tuple[str, str]]], Any]
 
 
 def read_export(dynamodb: Any, table: str, request_id: str) -> dict[str, Any] | None:
-    """The export's attributes, or None if there is no such export any more.
+    """The living export's attributes, or None.
 
     Args:
         dynamodb: a boto3 client.
@@ -38,28 +49,66 @@ def read_export(dynamodb: Any, table: str, request_id: str) -> dict[str, Any] | 
     return {name: int(value["N"]) if "N" in value else value["S"] for name, value in item.items()}
 
 
-def application(dynamodb: Any, table: str) -> Callable[[dict[str, Any], Answer], Iterable[bytes]]:
-    """The API as a WSGI application. Check who is asking before you show a signed URL to anybody."""
+def etag_of(export: dict[str, Any] | None) -> str:
+    """A name for exactly this answer."""
+    return f'"{hashlib.sha256(json.dumps(export, sort_keys=True).encode()).hexdigest()[:32]}"'
+
+
+def application(
+    dynamodb: Any, table: str, *, look_seconds: float = LOOK_SECONDS
+) -> Callable[[dict[str, Any], Answer], Iterable[bytes]]:
+    """The API as a WSGI application. Check who is asking before you show a signed URL."""
+
+    def wait_for_change(request_id: str, known: str, seconds: float) -> dict[str, Any] | None:
+        deadline = time.monotonic() + seconds
+        while True:
+            export = read_export(dynamodb, table, request_id)
+            is_final = export is not None and export["status"] in TERMINAL
+            left = deadline - time.monotonic()
+            if is_final or etag_of(export) != known or left <= 0:
+                return export
+            Event().wait(min(left, look_seconds))
 
     def answer(environ: dict[str, Any], start: Answer) -> Iterable[bytes]:
         path = environ["PATH_INFO"].encode("latin-1").decode(errors="replace")  # as WSGI wants it
         request_id = path.removeprefix("/exports/")
         possible = path.startswith("/exports/") and 1 <= len(request_id) <= MAX_REQUEST_ID_CHARS
-        export = read_export(dynamodb, table, request_id) if possible else None
+        known = environ.get("HTTP_IF_NONE_MATCH", "")
+        seconds = wait_seconds(environ.get("QUERY_STRING", ""))
+        export = wait_for_change(request_id, known, seconds) if possible else None
         # A signed URL is a credential: no cache may keep it, and nothing of an export outlives it.
-        headers = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
-        start("200 OK" if export else "404 Not Found", headers)
+        headers = [("Cache-Control", "no-store"), ("ETag", etag_of(export))]
+        if export is not None and export["status"] not in TERMINAL:
+            headers.append(("Retry-After", str(RETRY_AFTER_SECONDS)))
+        if known == etag_of(export):
+            start("304 Not Modified", headers)
+            return []
+        start("200 OK" if export else "404 Not Found", [("Content-Type", "application/json"), *headers])
         return [json.dumps(export or {"error": "not found or expired"}).encode()]
 
     return answer
 
 
+def wait_seconds(query: str) -> float:
+    """How long a request may wait: `wait` in the query, at most 20 seconds; 0 if it is no number."""
+    try:
+        return max(0.0, min(MAX_WAIT_SECONDS, float(parse_qs(query).get("wait", ["0"])[0])))
+    except ValueError:
+        return 0.0
+
+
+class ThreadingServer(ThreadingMixIn, WSGIServer):
+    """A thread for each request: one that waits must not hold up the others."""
+
+    daemon_threads = True
+
+
 def main(table: str, port: int) -> None:
     """Serves on 127.0.0.1 until Ctrl-C; prints the address when it is ready."""
     dynamodb = boto3.client("dynamodb", region_name=os.environ.get("AWS_REGION"))
-    with make_server("127.0.0.1", port, application(dynamodb, table)) as server:
+    with make_server("127.0.0.1", port, application(dynamodb, table), ThreadingServer) as server:
         print(f"http://127.0.0.1:{server.server_port}", flush=True)
-        # In a thread of its own: a request in hand would take Ctrl-C for an error of its own.
+        # In another thread, so that Ctrl-C reaches this one and not a request.
         serving = Thread(target=server.serve_forever)
         serving.start()
         with suppress(KeyboardInterrupt):
