@@ -68,6 +68,7 @@ def predecessors(status: Status) -> tuple[Status, ...]:
 class Change:
     """What one conditional write brings to the table: an event, with what others of its export add.
 
+    `begins` is whether the export's `pending` event is among them: then there is most likely no item yet.
     `created_at` and `ttl` are both None if no event carries the time of the request; then the write can
     move an item but not create one.
     """
@@ -80,6 +81,7 @@ class Change:
     file_name: str | None
     signed_url: str | None
     error: str | None
+    begins: bool = False
 
 
 def compare(status: Status, current: Status) -> Outcome:
@@ -171,6 +173,7 @@ def fold(events: Sequence[ExportEvent], ttl_seconds: int) -> tuple[int, Change]:
         file_name=next((event.file_name for event in in_order if event.file_name is not None), None),
         signed_url=next((event.signed_url for event in repeats if event.signed_url is not None), None),
         error=next((event.error for event in repeats if event.error is not None), None),
+        begins=any(event.status is Status.PENDING for event in events),
     )
 
 
@@ -183,6 +186,20 @@ def _precedence(index: int, events: Sequence[ExportEvent]) -> tuple[int, datetim
     status = events[index].status
     first = next(other for other in events if other.status is status)
     return len(MOVES[status]), first.occurred_at, index
+
+
+def would_apply(change: Change, item: Item | None, now: datetime) -> bool:
+    """Whether a change, if written now, would create this item or move it forward."""
+    if item is None:
+        return change.created_at is not None
+    ttl = stored_ttl(item)
+    if ttl is not None and is_dead(ttl, now):
+        return False
+    try:
+        current = Export.from_item(item)
+    except MalformedItem:
+        return False
+    return compare(change.status, current.status) is Outcome.APPLIED
 
 
 def missing_fields(event: ExportEvent, outcome: Outcome, item: Item) -> dict[str, str]:

@@ -6,7 +6,7 @@ condition refuses, `transitions.decide` names. Expressions follow the DynamoDB D
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -14,7 +14,7 @@ from typing import Any
 
 from handlers.export import Status
 from handlers.timestamps import format_timestamp
-from handlers.transitions import Change, predecessors
+from handlers.transitions import Change, is_terminal, predecessors
 
 AttributeValue = dict[str, str]
 
@@ -159,7 +159,7 @@ def statement(change: Change, table: str, now: datetime) -> Statement:
     ):
         if value is not None:
             written[name] = _s(value)
-    if not predecessors(change.status):
+    if change.begins or not predecessors(change.status):
         if change.created_at is None:
             raise ValueError("a change that begins an export must say when it was requested")
         written |= {
@@ -193,11 +193,64 @@ def _update_text(table: str, status: Status, names: tuple[str, ...]) -> str:
 
 
 def probe_statement(absent_key: str, table: str) -> Statement:
-    """A statement of the same kind that a right server refuses with ConditionalCheckFailed."""
+    """A statement that needs the same permission, and that a right server refuses with
+    ConditionalCheckFailed."""
     return Statement(
         f'UPDATE "{table}" SET "status" = ? WHERE "requestId" = ? AND "status" IN (?) AND "ttl" > ?',  # noqa: S608 - the table's name is a checked setting, all else is a parameter
         (_s("probe"), _s(absent_key), _s("probe"), {"N": "0"}),
     )
+
+
+def proof_updates(table: str, absent_key: Callable[[], str], now: datetime) -> tuple[Statement, ...]:
+    """Each UPDATE text in use, for items that do not exist: a right server refuses all of them with
+    ConditionalCheckFailed.
+
+    Args:
+        table: the table's name.
+        absent_key: makes a requestId that no export has.
+        now: the time of this attempt.
+    """
+    return tuple(
+        statement(
+            Change(
+                request_id=absent_key(),
+                status=status,
+                updated_at=now,
+                created_at=None,
+                ttl=None,
+                file_name=file_name,
+                signed_url=text if status is Status.COMPLETED else None,
+                error=text if status is Status.FAILED else None,
+            ),
+            table,
+            now,
+        )
+        for status in Status
+        if predecessors(status)
+        for file_name in (None, "proof")
+        for text in ((None, "proof") if is_terminal(status) else (None,))
+    )
+
+
+def proof_insert(table: str, now: datetime) -> Statement:
+    """An INSERT with an empty key: a right server refuses it with ValidationError, so it creates nothing.
+
+    Args:
+        table: the table's name.
+        now: stands for every time in it.
+    """
+    begins = Change(
+        request_id="",
+        status=Status.PENDING,
+        updated_at=now,
+        created_at=now,
+        ttl=math.floor(now.timestamp()),
+        file_name=None,
+        signed_url=None,
+        error=None,
+        begins=True,
+    )
+    return statement(begins, table, now)
 
 
 def _s(text: str) -> AttributeValue:

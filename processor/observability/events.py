@@ -115,6 +115,12 @@ _TRANSITIONS = (
         ),
     ),
     LogEvent(
+        "event_outcomes_left_out",
+        _W,
+        "So many `event_outcome` lines of each outcome were left out: a task writes ten a second of each.",
+        ("counts",),
+    ),
+    LogEvent(
         "decode_failed",
         _E,
         "Bug: a body was refused for a reason that the rules do not name; it is dead-lettered.",
@@ -174,6 +180,12 @@ _TRANSITIONS = (
         _I,
         "The table did not answer whether it supports conditional batches; it is asked again.",
         ("consequence",),
+    ),
+    LogEvent(
+        "batch_fell_back",
+        _W,
+        "A batch of which nothing was written; its changes take one UpdateItem each. Written once.",
+        ("changes", "codes", "consequence"),
     ),
     LogEvent("batch_writes_on", _I, "The table supports conditional batches; batch writes are on."),
 )

@@ -91,6 +91,14 @@ class Metric(Enum):
     )
     BATCH_FILL = "BatchFill", "Count", DISTRIBUTION, TRANSITIONS, "messages handled together, of at most 50"
     DELETES_RETRIED = "DeletesRetried", "Count", COUNTER, TRANSITIONS, "messages whose delete was retried"
+    BATCH_WRITES = "BatchWrites", "None", STATE, TRANSITIONS, "1 while changes are written in batches, else 0"
+    WRITES_FELL_BACK = (
+        "WritesFellBack",
+        "Count",
+        COUNTER,
+        TRANSITIONS,
+        "changes that a batch did not settle, so that each took an UpdateItem",
+    )
     STORE_PAUSED = "StorePaused", "None", STATE, TRANSITIONS, "1 while polling pauses for the table, else 0"
     RECEIVE_ERRORS = "ReceiveErrors", "Count", COUNTER, TRANSITIONS, "receives that failed"
     DEAD_LETTERED = "DeadLettered", "Count", COUNTER, TRANSITIONS, "copies that the dead-letter queue took"

@@ -1,6 +1,6 @@
 """Applies events to the table: fold, one conditional write an export, a result for each message."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -16,8 +16,9 @@ from handlers.transitions import (
     missing_fields,
     seconds_past,
 )
-from processor.aws.errors import AwsError, Misconfigured, NotFound, Rejected
+from processor.aws.errors import AwsError, Misconfigured, NotFound, Rejected, Transient
 from processor.observability.log import get_logger
+from processor.transitions.look_up import LookUp
 from processor.transitions.messages import Message
 from processor.transitions.results import (
     CONTRADICTION,
@@ -89,18 +90,27 @@ class Applier:
         self._now = now
         self._ttl_seconds = ttl_seconds
 
-    def apply(self, deliveries: Iterable[Delivery], deadline: float) -> Applied:
+    def look_up(self, *, late_too: bool) -> LookUp:
+        """The look-up of one batch; see `LookUp`."""
+        return LookUp(self._table, late_too=late_too)
+
+    def apply(
+        self, deliveries: Iterable[Delivery], deadline: float, look_up: LookUp | None = None
+    ) -> Applied:
         """Applies events of any number of exports.
 
         Args:
             deliveries: in order of arrival.
             deadline: on `time.monotonic()`; no call begins after it, and what was not tried is `retry`.
+            look_up: of the batch that they are a part of; a new one if left out.
         """
+        look_up = look_up or self.look_up(late_too=True)
         work = self._sort(deliveries)
+        look_up.add_late([event.request_id for _, event, _ in work.late])
         while work.groups:
-            self._write(work, deadline)
+            self._write(work, look_up, deadline)
         # Writes come first: looking up is for the log only, and a silent table would use up the time.
-        self._look_up_late(work, deadline)
+        self._look_up_late(work, look_up, deadline)
         return Applied(work.results, self._outage_of(work, deadline))
 
     def _sort(self, deliveries: Iterable[Delivery]) -> _Work:
@@ -117,12 +127,12 @@ class Applier:
                 groups.setdefault(event.request_id, []).append(delivery)
         return _Work(list(groups.values()), late)
 
-    def _write(self, work: _Work, deadline: float) -> None:
+    def _write(self, work: _Work, look_up: LookUp, deadline: float) -> None:
         """Folds and writes each group once. What remains of a group whose leading event is refused for its
         content is a group again."""
         groups, work.groups = work.groups, []
         folds = [fold([event for _, event in group], self._ttl_seconds) for group in groups]
-        answers = self._writer.write([change for _, change in folds], deadline)
+        answers = self._writer.write([change for _, change in folds], deadline, look_up)
         for group, (lead, _), answer in zip(groups, folds, answers, strict=True):
             self._judge(work, group, lead, answer, deadline)
 
@@ -199,25 +209,19 @@ class Applier:
             ]
         work.results += results
 
-    def _look_up_late(self, work: _Work, deadline: float) -> None:
-        """Adds the results of late events. Asks the table whether their items are there, as long as it
-        answers. A missing permission to read is no outage: writes may work."""
-        error: AwsError | None = None
-        ask = _outage(work) is None
+    def _look_up_late(self, work: _Work, look_up: LookUp, deadline: float) -> None:
+        """Adds the results of late events. A missing permission to read is no outage: writes may work."""
+        present: Mapping[str, bool] = {}
+        look_up.add_late([event.request_id for _, event, _ in work.late])
+        if _outage(work) is None:
+            present = look_up.presence(deadline)
         for message, event, seconds in work.late:
-            present = None
-            if ask and error is None and self._table.has_time(deadline):
-                try:
-                    present = self._table.has_item(event.request_id)
-                except Rejected:
-                    present = None  # DynamoDB refuses this key alone: the others can be looked up
-                except AwsError as failed:
-                    error = failed
+            there = present.get(event.request_id)
             work.results.append(
-                EventResult(message, Outcome.EXPIRED, event, late_seconds=seconds, item_present=present)
+                EventResult(message, Outcome.EXPIRED, event, late_seconds=seconds, item_present=there)
             )
-        if error and (isinstance(error, NotFound) or not isinstance(error, Misconfigured)):
-            work.failures.append(error)
+        if isinstance(look_up.error, Transient | NotFound):
+            work.failures.append(look_up.error)
 
     def _outage_of(self, work: _Work, deadline: float) -> AwsError | None:
         """The error for which polling should pause.

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from datetime import datetime
 
 from handlers.envelopes import InvalidEvent
 from handlers.events import ExportEvent, decode
@@ -12,11 +13,13 @@ from processor.observability.metrics import Metric, Metrics
 from processor.transitions.applier import Applier, Delivery
 from processor.transitions.circuit_breaker import CircuitBreaker
 from processor.transitions.fifo import FifoOrder
+from processor.transitions.look_up import LookUp
 from processor.transitions.messages import Message
 from processor.transitions.results import EventResult, out_of_time, paused
 from processor.transitions.settlement import Settlement, SettlementPlan
 from processor.transitions.timing import Clocks
 
+OLD_BACKLOG_SECONDS = 5.0  # since the youngest message that is received for the first time was sent
 SETTLE_SECONDS = 13.0  # of a visibility timeout: the write that has begun (5 s at worst), then settling
 _UNREADABLE = "the body could not be read, which is a defect of the consumer"
 
@@ -69,11 +72,18 @@ class BatchHandler:
         oldest = min((message.sent_at for message in messages if message.sent_at), default=now)
         self._metrics.gauge(Metric.OLDEST_MESSAGE_AGE, max(0.0, (now - oldest).total_seconds()))
 
-    def apply(self, deliveries: Sequence[Delivery], received: float, deadline: float) -> list[EventResult]:
+    def look_up(self, messages: Sequence[Message]) -> LookUp:
+        """The look-up of a batch. Items of expired events are looked up too unless the backlog is old."""
+        return self._applier.look_up(late_too=not backlog_is_old(messages, self._clocks.now()))
+
+    def apply(
+        self, deliveries: Sequence[Delivery], look_up: LookUp, received: float, deadline: float
+    ) -> list[EventResult]:
         """Applies events.
 
         Args:
             deliveries: in order of arrival.
+            look_up: the batch's.
             received: when the first message of the batch was received, on `time.monotonic()`.
             deadline: likewise; no write begins after it.
 
@@ -84,7 +94,7 @@ class BatchHandler:
             return [paused(*delivery) for delivery in deliveries]
         if self._abandon.is_set() or self._clocks.monotonic() >= deadline:
             return [out_of_time(*delivery) for delivery in deliveries]
-        applied = self._applier.apply(deliveries, deadline)
+        applied = self._applier.apply(deliveries, deadline, look_up)
         if applied.outage:
             self._breaker.trip(applied.outage)
         milliseconds = (self._clocks.monotonic() - received) * 1_000
@@ -135,6 +145,7 @@ class Batch:
         self._order = FifoOrder(messages, exports) if handler.fifo else None
         self._rest = messages
         self._plan = SettlementPlan()
+        self._look_up = handler.look_up(messages)
 
     def step(self) -> bool:
         """Applies the next part of the batch, or settles the batch; whether another step is to follow."""
@@ -145,10 +156,25 @@ class Batch:
             return False
         events, invalid = self._events, self._invalid
         deliveries = [Delivery(m, events[m.message_id]) for m in part if m.message_id in events]
-        results = self._handler.apply(deliveries, self._received, self._deadline) if deliveries else []
+        results = (
+            self._handler.apply(deliveries, self._look_up, self._received, self._deadline)
+            if deliveries
+            else []
+        )
         results += [invalid[m.message_id] for m in part if m.message_id in invalid]
         plan = self._handler.plan(results, self._settle_deadline)
         if self._order:
             self._order.keep(part, plan)
         self._plan.add(plan)
         return True
+
+
+def backlog_is_old(messages: Sequence[Message], now: datetime) -> bool:
+    """Whether the queue is behind: even the youngest of its new messages was sent a while ago.
+
+    Args:
+        messages: a batch. Messages that were received before tell nothing: a back-off made them old.
+        now: our clock.
+    """
+    sent = [message.sent_at for message in messages if message.sent_at and message.receive_count == 1]
+    return bool(sent) and (now - max(sent)).total_seconds() > OLD_BACKLOG_SECONDS

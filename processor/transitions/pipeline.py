@@ -3,6 +3,7 @@
 import math
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from processor.transitions.applier import Applier
 from processor.transitions.circuit_breaker import CircuitBreaker
 from processor.transitions.event_queue import EventQueue
 from processor.transitions.handling import BatchHandler
+from processor.transitions.outcome_log import OutcomeLog
 from processor.transitions.receiver import Receiver
 from processor.transitions.settlement import Settlement
 from processor.transitions.status_table import StatusTable
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
 
 RELEASE_SECONDS = 6.0  # of the drain budget: for a call that does not answer, and for releases
+HOUSEKEEPING_LIMIT_SECONDS = 60.0  # of a step: a look at the queue with its retries
+HOUSEKEEPING_END_SECONDS = 1.0
 _ANOTHER_QUEUE = "SQS_EXPORT_EVENTS_DLQ_URL must name another queue than the event queue"
 
 
@@ -62,6 +66,24 @@ class Flags:
     abandon: threading.Event
 
 
+@dataclass(frozen=True, slots=True)
+class Transitions:
+    """The parts that do the work, each driven by calls of its step, by one thread at a time.
+
+    Attributes:
+        receivers: their `step` receives, applies and settles.
+        outcome_log: has to be flushed every second, and closed at the end.
+    """
+
+    receivers: Sequence[Receiver]
+    outcome_log: OutcomeLog
+
+    def keep_house(self) -> float:
+        """Does what is due every second; a step that says how long to wait (seconds)."""
+        self.outcome_log.flush()
+        return 1.0
+
+
 def compose(
     clients: TransitionsClients,
     settings: Settings,
@@ -73,7 +95,7 @@ def compose(
     flags: Flags,
     clocks: Clocks,
     timing: Timing,
-) -> list[Receiver]:
+) -> Transitions:
     """Puts the parts together, for the service and for the simulated world alike. Makes no thread.
 
     Args:
@@ -87,7 +109,7 @@ def compose(
         timing: how long the parts wait after failures.
 
     Returns:
-        The receivers. Each is driven by calls of its `step`, by one thread at a time.
+        The parts that do the work.
     """
     url = settings.required_queue_url()
     table = StatusTable(clients.dynamodb, settings.table, flags.abandon, clocks, timing)
@@ -109,11 +131,17 @@ def compose(
         back_off=lambda: BackOff(timing.queue_retry_seconds, factor=4, jitter=clocks.jitter),
     )
     breaker = CircuitBreaker(table.probe, metrics, health, clocks, timing)
-    writer = choose_writer(settings.write_mode, table, clocks)
+    writer = choose_writer(settings.write_mode, table, clocks, metrics, health)
+    outcome_log = OutcomeLog(clocks.monotonic)
     handler = BatchHandler(
         applier=Applier(table, writer, clocks.now, settings.ttl_seconds),
         settlement=Settlement(
-            queue, dead_letters, metrics, queue_state.redrive.max_receive_count, clocks.jitter
+            queue=queue,
+            dead_letters=dead_letters,
+            log=outcome_log,
+            metrics=metrics,
+            max_receive_count=queue_state.redrive.max_receive_count,
+            jitter=clocks.jitter,
         ),
         breaker=breaker,
         metrics=metrics,
@@ -121,7 +149,7 @@ def compose(
         abandon=flags.abandon,
         fifo=url.endswith(".fifo"),
     )
-    return [
+    receivers = [
         Receiver(
             queue=queue,
             handler=handler,
@@ -136,6 +164,7 @@ def compose(
         )
         for _ in range(settings.receivers)
     ]
+    return Transitions(receivers, outcome_log)
 
 
 class TransitionsPipeline:
@@ -170,6 +199,7 @@ class TransitionsPipeline:
         self._timing = timing or Timing()
         self._flags = Flags(threading.Event(), threading.Event())
         self._loops: list[Loop] = []
+        self._housekeeping: Loop | None = None
         self._timer: threading.Timer | None = None
         self._deadline = math.inf
 
@@ -192,7 +222,7 @@ class TransitionsPipeline:
         if dlq_url == url:
             raise SettingsError(_ANOTHER_QUEUE)
         check_table(self._aws.dynamodb(), settings.table, cancelled)
-        receivers = compose(
+        parts = compose(
             TransitionsClients(self._aws.receiving(), sqs, self._aws.dynamodb()),
             settings,
             queue_state,
@@ -204,7 +234,7 @@ class TransitionsPipeline:
             timing=self._timing,
         )
         longest_call = settings.poll_seconds + 15
-        for number, receiver in enumerate(receivers):
+        for number, receiver in enumerate(parts.receivers):
             self._loops.append(
                 Loop(
                     f"receiver-{number}",
@@ -214,9 +244,17 @@ class TransitionsPipeline:
                     on_death=self._on_death,
                 )
             )
+        self._housekeeping = Loop(
+            "transitions-housekeeping",
+            parts.keep_house,
+            health=self._health,
+            limit_seconds=HOUSEKEEPING_LIMIT_SECONDS,
+            on_death=self._on_death,
+            ended=parts.outcome_log.close,
+        )
         if cancelled.is_set():
             return
-        for loop in self._loops:
+        for loop in [*self._loops, self._housekeeping]:
             loop.start()
         get_logger().info(
             "transitions_started",
@@ -249,6 +287,9 @@ class TransitionsPipeline:
             loop.join(min(threading.TIMEOUT_MAX, self._deadline - time.monotonic()))
             for loop in [*self._loops]
         ]
+        if self._housekeeping:  # after the receivers: it tells what they counted
+            self._housekeeping.stop()
+            ended.append(self._housekeeping.join(HOUSEKEEPING_END_SECONDS))
         if self._timer is not None:
             self._timer.cancel()
         return StopReport(clean=all(ended), hung=not all(ended))

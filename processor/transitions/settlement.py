@@ -5,16 +5,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from handlers.transitions import DISPOSITIONS, Disposition, Outcome
+from handlers.transitions import DISPOSITIONS, Disposition
 from processor.dead_letters import DeadLetter, DeadLetterQueue
-from processor.observability.log import debug_is_on, get_logger
+from processor.observability.log import get_logger
 from processor.observability.metrics import Metric, Metrics
 from processor.transitions.event_queue import EventQueue, back_off_seconds
 from processor.transitions.messages import Message
+from processor.transitions.outcome_log import OutcomeLog
 from processor.transitions.results import EventResult
-
-_WARNED = frozenset({Outcome.EXPIRED, Outcome.INVALID, Outcome.CONFLICT})
-_SENDER_SHOWN = frozenset({Outcome.INVALID, Outcome.CONFLICT})
 
 
 @dataclass(slots=True)
@@ -44,6 +42,7 @@ class Settlement:
     Args:
         queue: the event queue.
         dead_letters: the dead-letter queue.
+        log: takes the outcomes' lines.
         metrics: counts outcomes.
         max_receive_count: from the queue's redrive policy; None where the queue has none.
         jitter: shortens a pause by up to half.
@@ -51,14 +50,17 @@ class Settlement:
 
     def __init__(
         self,
+        *,
         queue: EventQueue,
         dead_letters: DeadLetterQueue,
+        log: OutcomeLog,
         metrics: Metrics,
         max_receive_count: int | None,
         jitter: Callable[[float], float],
     ) -> None:
         self._queue = queue
         self._dead_letters = dead_letters
+        self._log = log
         self._metrics = metrics
         self._max_receive_count = max_receive_count
         self._jitter = jitter
@@ -80,7 +82,7 @@ class Settlement:
         for result in results:
             disposition = DISPOSITIONS[result.outcome]
             exhausted = disposition is Disposition.LEAVE and self._is_last_receive(result.message)
-            log_outcome(result, exhausted=exhausted)
+            self._log.write(result, exhausted=exhausted)
             if exhausted or disposition is Disposition.DEAD_LETTER:
                 rejected.append(result)
             elif disposition is Disposition.DELETE:
@@ -165,35 +167,3 @@ def _letter(result: EventResult) -> DeadLetter:
         attributes=message.attributes,
         trace_header=message.trace_header,
     )
-
-
-def log_outcome(result: EventResult, *, exhausted: bool) -> None:
-    """Writes the line of an outcome: at WARNING where an operator should know, else at DEBUG.
-
-    Args:
-        result: the event's result.
-        exhausted: whether the message has no receive left.
-    """
-    is_warning = exhausted or result.outcome in _WARNED
-    if not is_warning and not debug_is_on():
-        return
-    log = get_logger()
-    message, event = result.message, result.event
-    fields: dict[str, object] = {
-        "outcome": result.outcome.value,
-        "event_id": (event.event_id if event else None) or message.message_id,
-        **message.log_fields(),
-        "receive_count": message.receive_count,
-    }
-    if event:
-        fields |= {"request_id": event.request_id, "status": event.status.value}
-    if result.reason:
-        fields["reason"] = result.reason
-    if result.outcome in _SENDER_SHOWN:
-        fields["sender_id"] = message.sender_id
-    if result.outcome is Outcome.EXPIRED:
-        fields |= {"late_seconds": result.late_seconds, "item_present": result.item_present}
-    if is_warning:
-        log.warning("event_outcome", **fields)
-    else:
-        log.debug("event_outcome", **fields)

@@ -3,7 +3,7 @@
 import math
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -146,20 +146,34 @@ class StatusTable:
                 return None
         return error
 
-    def has_item(self, request_id: str) -> bool:
-        """Whether an item is there, dead or alive, for the log.
+    def get_items(self, request_ids: Sequence[str]) -> Mapping[str, Item | None]:
+        """Reads items with one consistent BatchGetItem.
+
+        Args:
+            request_ids: at most 100 keys, each once.
+
+        Returns:
+            By key the item, dead or alive, or None where there is none. Keys that DynamoDB did not process
+            are left out.
 
         Raises:
-            AwsError: if DynamoDB does not tell.
+            AwsError: if DynamoDB does not answer.
         """
         answer = call(
-            self.client.get_item,
-            TableName=self.name,
-            Key={"requestId": {"S": request_id}},
-            ProjectionExpression="requestId",
-            ConsistentRead=True,
+            self.client.batch_get_item,
+            RequestItems={
+                self.name: {
+                    "Keys": [{"requestId": {"S": request_id}} for request_id in request_ids],
+                    "ConsistentRead": True,
+                }
+            },
         )
-        return "Item" in answer
+        found: dict[str, Item | None] = {
+            item["requestId"]["S"]: item for item in answer.get("Responses", {}).get(self.name, [])
+        }
+        unprocessed = answer.get("UnprocessedKeys", {}).get(self.name)
+        skipped = {key["requestId"]["S"] for key in unprocessed["Keys"]} if unprocessed else set()
+        return {key: found.get(key) for key in request_ids if key in found or key not in skipped}
 
     def probe(self) -> None:
         """Tries a write that changes nothing.

@@ -2,20 +2,23 @@
 
 import threading
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from handlers.transitions import Change
-from handlers.writes import probe_statement
+from handlers.writes import Statement, proof_insert, proof_updates
 from processor.aws.calls import call
 from processor.aws.errors import AwsError, Rejected
+from processor.backoff import full_delay_seconds
+from processor.observability.health import Health
 from processor.observability.log import get_logger
-from processor.transitions.status_table import TRIES, Answer, StatusTable, absent_key
+from processor.observability.metrics import Metric, Metrics
+from processor.transitions.look_up import LookUp
+from processor.transitions.status_table import Answer, StatusTable, absent_key
 from processor.transitions.timing import Clocks
 from processor.transitions.writers import ACCESS_DENIED, BatchWriter, SingleWriter, Writer
 
-FIRST_PAUSE_SECONDS = 5.0
-MAX_PAUSE_SECONDS = 300.0
+FIRST_PAUSE_SECONDS = 5.0  # after a proof without an answer, then doubled
+MAX_PAUSE_SECONDS = 300.0  # likewise, and after an answer that speaks against batches
 # A statement's error codes that tell nothing about how the server does batches, without their suffix.
 _NO_ANSWERS = frozenset(
     {
@@ -29,133 +32,166 @@ _NO_ANSWERS = frozenset(
 )
 _NO_BATCHES = "UnknownOperationException"  # the call itself is unknown to the server
 _MISSING = "a permission is missing: dynamodb:PartiQLInsert and dynamodb:PartiQLUpdate are needed"
+_SINGLE = "one UpdateItem an event"
 
 
-def choose_writer(mode: str, table: StatusTable, clocks: Clocks) -> Writer:
+def choose_writer(mode: str, table: StatusTable, clocks: Clocks, metrics: Metrics, health: Health) -> Writer:
     """The writer for EXPORT_WRITE_MODE.
 
     Args:
         mode: `auto`, `batch` or `single`.
         table: the status table.
         clocks: for the pauses between proofs.
+        metrics, health: show whether batches are on, and how many changes they did not settle.
     """
     single = SingleWriter(table)
+    metrics.gauge(Metric.BATCH_WRITES, int(mode == "batch"))
     if mode == "single":
         return single
     if mode == "batch":
-        warning = _Warning("the events concerned take an UpdateItem as well")
-        return BatchWriter(table, single, partial(warning.give, _MISSING))
-    writer = AutoWriter(table, single, clocks)
-    writer.begin()
-    return writer
+        warned = threading.Lock()
+
+        def warn() -> None:
+            if warned.acquire(blocking=False):
+                _warn(_MISSING, "the events concerned take an UpdateItem as well")
+
+        return BatchWriter(table, single, metrics, warn)
+    return AutoWriter(table, single, clocks, metrics, health)
 
 
 class AutoWriter:
     """Batches once the server has proved that it does them right; one UpdateItem a change until then.
 
-    The proof is a batched UPDATE of an item that does not exist: it must be refused. A time-out, throttling
-    or refused credentials are no answer, so it is asked again now and then. Any other answer, or a batch
-    that is not allowed later, means single writes for good, with one warning.
+    The proof: each UPDATE text in use is tried on an absent key and must be refused, then an INSERT with an
+    empty key must be refused. It is repeated where it failed: after growing pauses where the server did not
+    answer, after five minutes where it answered wrong or refused. So a permission that comes late counts.
 
     Args:
         table: the status table.
         single: for single writes.
-        clocks: for the pauses between questions.
+        clocks: for the pauses.
+        metrics, health: show whether batches are on.
     """
 
-    def __init__(self, table: StatusTable, single: SingleWriter, clocks: Clocks) -> None:
+    def __init__(
+        self, table: StatusTable, single: SingleWriter, clocks: Clocks, metrics: Metrics, health: Health
+    ) -> None:
         self._table = table
         self._single = single
-        self._batch = BatchWriter(table, single, partial(self._turn_off, _MISSING))
-        self._warning = _Warning("one UpdateItem an event")
         self._clocks = clocks
+        self._metrics = metrics
+        self._health = health
+        self._batch = BatchWriter(table, single, metrics, lambda: self._off(_MISSING))
         self._asking = threading.Lock()
-        self._pause = FIRST_PAUSE_SECONDS
-        self._ask_at = 0.0
-        self._undecided = True
+        self._unanswered = 0
+        self._ask_at = clocks.monotonic()
+        self._problem: str | None = None
         self.in_batches = False
+        """Whether changes are written in batches."""
 
-    def begin(self) -> None:
-        """Asks the server, a few times if it does not answer."""
-        for attempt in range(TRIES):
-            if attempt and not self._table.wait_to_try_again(attempt, float("inf")):
-                return
-            self._ask()
-            if not self._undecided:
-                return
-        get_logger().info("batch_writes_undecided", consequence="one UpdateItem an event until it answers")
-
-    def write(self, changes: Sequence[Change], deadline: float) -> list[Answer]:
+    def write(
+        self, changes: Sequence[Change], deadline: float, look_up: LookUp | None = None
+    ) -> list[Answer]:
         """As `Writer.write`."""
-        if self._undecided and changes and self._table.has_time(deadline):
-            self._ask_if_it_is_time()
+        if not self.in_batches and changes and self._table.has_time(deadline):
+            self._ask_if_due()
         writer: Writer = self._batch if self.in_batches else self._single
-        return writer.write(changes, deadline)
+        return writer.write(changes, deadline, look_up)
 
-    def _ask_if_it_is_time(self) -> None:
-        if not self._asking.acquire(blocking=False):
+    def _ask_if_due(self) -> None:
+        if self._clocks.monotonic() < self._ask_at or not self._asking.acquire(blocking=False):
             return
         try:
-            if self._undecided and self._clocks.monotonic() >= self._ask_at:
-                self._pause = min(MAX_PAUSE_SECONDS, self._pause * 2)
+            if not self.in_batches and self._clocks.monotonic() >= self._ask_at:
                 self._ask()
-                if self.in_batches:
-                    get_logger().info("batch_writes_on")
         finally:
             self._asking.release()
 
     def _ask(self) -> None:
-        self._ask_at = self._clocks.monotonic() + self._pause
-        probe = probe_statement(absent_key(), self._table.name)
+        now = self._table.now()
+        updates = proof_updates(self._table.name, absent_key, now)
         try:
-            answer = call(
+            problem = _wrong_updates(self._codes(updates))
+            problem = problem or _wrong_insert(self._codes([proof_insert(self._table.name, now)]))
+        except _NoAnswerError:
+            self._unanswered += 1
+            if self._unanswered == 1:
+                get_logger().info("batch_writes_undecided", consequence=f"{_SINGLE} until it answers")
+                self._health.report("batch writes", "off: the server does not answer the proof")
+            self._ask_at = self._clocks.monotonic() + full_delay_seconds(
+                self._unanswered, first_seconds=FIRST_PAUSE_SECONDS, most_seconds=MAX_PAUSE_SECONDS
+            )
+            return
+        self._unanswered = 0
+        if problem:
+            self._off(problem)
+            return
+        if self._problem:
+            get_logger().info("batch_writes_on")
+        self._problem = None
+        self.in_batches = True
+        self._metrics.gauge(Metric.BATCH_WRITES, 1)
+        self._health.report("batch writes", None)
+
+    def _codes(self, statements: Sequence[Statement]) -> list[str | None]:
+        """Each statement's error code, None where it succeeded; of all of them the code with which the server
+        refused the call.
+
+        Raises:
+            _NoAnswerError: if the server's answer tells nothing about batches.
+        """
+        try:
+            answer: Mapping[str, Any] = call(
                 self._table.client.batch_execute_statement,
-                Statements=[{"Statement": probe.text, "Parameters": probe.parameters}],
+                Statements=[{"Statement": each.text, "Parameters": each.parameters} for each in statements],
             )
         except AwsError as error:
-            if error.code in ACCESS_DENIED:
-                self._turn_off(_MISSING)
-            elif isinstance(error, Rejected) or error.code == _NO_BATCHES:
-                self._turn_off(f"the server could not be tried ({error})")
-            return
-        code = _error_code(answer)
-        if code and code.removesuffix("Exception") in _NO_ANSWERS:
-            return
-        problem = _problem(code)
-        if problem:
-            self._turn_off(problem)
-        else:
-            self.in_batches, self._undecided = True, False
+            if error.code not in ACCESS_DENIED | {_NO_BATCHES} and not isinstance(error, Rejected):
+                raise _NoAnswerError from None
+            return [error.code] * len(statements)
+        responses: Sequence[Any] = answer.get("Responses", [])
+        codes: list[str | None] = [each.get("Error", {}).get("Code") for each in responses]
+        codes += [None] * (len(statements) - len(codes))
+        if any(code and code.removesuffix("Exception") in _NO_ANSWERS for code in codes):
+            raise _NoAnswerError
+        return codes
 
-    def _turn_off(self, problem: str) -> None:
-        self.in_batches = self._undecided = False
-        self._warning.give(problem)
-
-
-def _error_code(answer: Mapping[str, Any]) -> str | None:
-    """The error of the one statement, None if it has none or is not the only one."""
-    responses: Sequence[Any] = answer.get("Responses", [])
-    code: str | None = responses[0].get("Error", {}).get("Code") if len(responses) == 1 else None
-    return code
+    def _off(self, problem: str) -> None:
+        self.in_batches = False
+        self._ask_at = self._clocks.monotonic() + MAX_PAUSE_SECONDS
+        self._metrics.gauge(Metric.BATCH_WRITES, 0)
+        self._health.report("batch writes", f"off: {problem}")
+        if problem != self._problem:
+            self._problem = problem
+            _warn(problem, _SINGLE)
 
 
-def _problem(code: str | None) -> str | None:
-    """What is wrong with the answer to the probe, None if it is right."""
-    if code == "ConditionalCheckFailed":
-        return None
+class _NoAnswerError(Exception):
+    """The proof got no answer."""
+
+
+def _wrong_updates(codes: Sequence[str | None]) -> str | None:
+    """What is wrong with the answers to UPDATEs of absent items; None if all are right."""
+    for code in codes:
+        if code in ACCESS_DENIED:
+            return _MISSING
+        if code != "ConditionalCheckFailed":
+            answer = f"error {code}" if code else "success"
+            wanted = "instead of ConditionalCheckFailed"
+            return f"the server answered {answer} to an UPDATE of a missing item, {wanted}"
+    return None
+
+
+def _wrong_insert(codes: Sequence[str | None]) -> str | None:
+    """What is wrong with the answer to an INSERT with an empty key; None if it is right."""
+    [code] = codes
     if code in ACCESS_DENIED:
         return _MISSING
-    wrong = f"error {code}" if code else "success"
-    return f"the server answered {wrong} to an UPDATE of a missing item, instead of ConditionalCheckFailed"
+    if code in {"ValidationError", "ValidationException"}:
+        return None
+    answer = f"error {code}" if code else "success"
+    return f"the server answered {answer} to an INSERT with an empty key, instead of ValidationError"
 
 
-class _Warning:
-    """Given once, whichever thread is the first."""
-
-    def __init__(self, consequence: str) -> None:
-        self._consequence = consequence
-        self._first = threading.Lock()
-
-    def give(self, problem: str) -> None:
-        if self._first.acquire(blocking=False):
-            get_logger().warning("batch_writes_off", problem=problem, consequence=self._consequence)
+def _warn(problem: str, consequence: str) -> None:
+    get_logger().warning("batch_writes_off", problem=problem, consequence=consequence)

@@ -293,7 +293,7 @@ class TestSending:
         assert len(queue.calls) == TRIES
         assert (dict(answers.taken), answers.refused) == ({0: "id of a"}, {})
 
-    def test_batches_keep_to_ten_entries_and_256_kib(self) -> None:
+    def test_writers_keep_to_ten_entries_and_256_kib(self) -> None:
         small = [Outgoing("x")] * 21
         assert [len(batch) for batch in batches(small)] == [10, 10, 1]
         big = [Outgoing("ü" * 65_536)] * 3  # 128 KiB each

@@ -45,7 +45,15 @@ def test_the_highest_leads_and_takes_from_the_others_what_it_lacks(order: tuple[
     lead, change = folded(*arrived)
     assert arrived[lead].status is Status.COMPLETED
     assert change == Change(
-        "req-1", Status.COMPLETED, at(3), CREATED, ttl_of(CREATED, TTL_SECONDS), "f", SIGNED_URL, None
+        "req-1",
+        Status.COMPLETED,
+        at(3),
+        CREATED,
+        ttl_of(CREATED, TTL_SECONDS),
+        "f",
+        SIGNED_URL,
+        None,
+        begins=True,
     )
 
 

@@ -92,7 +92,8 @@ def _actions(api: str, operation: str, body: Mapping[str, Any], read_stream: str
                 assert found is not None, "a PartiQL statement that is not understood"
                 yield PARTIQL[found[1].upper()], found[2]
         case "DynamoDB_20120810":
-            yield operation, body["TableName"]
+            for table in body.get("RequestItems") or [body["TableName"]]:
+                yield operation, table
         case _:
             yield operation, body.get("StreamName", read_stream)
 

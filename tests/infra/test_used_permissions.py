@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from handlers.export import Export, Status, ttl_of
+from handlers.timestamps import format_timestamp
 from processor.localaws.embedded_aws import EmbeddedAws
 from processor.streams.leases.lease import SHARD_END, lease_key, new_lease, number, to_attributes
 from tests.infra.events import event
@@ -108,12 +109,19 @@ def batched_writes(dynamodb: ClientFactory, dynamodb_url: str, home: Path) -> se
             "AWS_ENDPOINT_URL_DYNAMODB": table_url,
             "EXPORT_WRITE_MODE": "batch",
         }
+        # Together, and before the start: an event by itself takes an UpdateItem.
+        together = [
+            event("b", "pending"),
+            event("c", "processing", createdAt=format_timestamp(datetime.now(UTC))),
+        ]
+        aws.client("sqs").send_message_batch(
+            QueueUrl=aws.deployment.queue_url,
+            Entries=[{"Id": each["requestId"], "MessageBody": json.dumps(each)} for each in together],
+        )
         service = stack.enter_context(ServiceProcess(environment, home, "--only", "transitions"))
-        for status in ("pending", "processing"):
-            aws.client("sqs").send_message(
-                QueueUrl=aws.deployment.queue_url, MessageBody=json.dumps(event("b", status))
-            )
-            eventually(lambda: not service.is_running or status_of(dynamodb, "b") == status, LIMIT_SECONDS)  # noqa: B023
+        for each in together:
+            key, status = each["requestId"], each["status"]
+            eventually(lambda: not service.is_running or status_of(dynamodb, key) == status, LIMIT_SECONDS)  # noqa: B023
         assert service.stop()[0] == 0, service.last_words(10**6)
         return recording.permissions | table_recording.permissions
 

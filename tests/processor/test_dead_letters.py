@@ -158,13 +158,13 @@ def test_nothing_to_send_is_no_call() -> None:
     assert sqs.calls == []
 
 
-def test_batches_are_split_by_number() -> None:
+def test_writers_are_split_by_number() -> None:
     sqs = LimitedSqs()
     assert queue_on(sqs).send([letter(str(number)) for number in range(25)]).taken.keys() == set(range(25))
     assert [len(call) for call in sqs.calls] == [10, 10, 5]
 
 
-def test_batches_are_split_by_bytes_attributes_included() -> None:
+def test_writers_are_split_by_bytes_attributes_included() -> None:
     """256 KiB in one call is what every queue takes."""
     sqs = LimitedSqs(batch_bytes=256 * KIB)
     letters = [letter("\u20ac" * 30_000) for _ in range(7)]

@@ -102,10 +102,11 @@ class ModelDynamoDb:
             raise refusal
         return {}
 
-    def get_item(self, **arguments: Any) -> dict[str, Any]:
-        """The item, if there is one."""
-        item = self.table.items.get(arguments["Key"]["requestId"]["S"])
-        return {"Item": item} if item is not None else {}
+    def batch_get_item(self, **arguments: Any) -> dict[str, Any]:
+        """The items that are there."""
+        [(table, request)] = arguments["RequestItems"].items()
+        keys = [key["requestId"]["S"] for key in request["Keys"]]
+        return {"Responses": {table: [self.table.items[key] for key in keys if key in self.table.items]}}
 
 
 def timeout() -> ReadTimeoutError:
@@ -137,7 +138,7 @@ def applier_on(
     """The real applier with the writer of a mode, on a client."""
     status_table = status_table_on(client, table, clock)
     single = SingleWriter(status_table)
-    writer = BatchWriter(status_table, single, lambda: None) if mode == "batch" else single
+    writer = BatchWriter(status_table, single, Metrics(), lambda: None) if mode == "batch" else single
     return Applier(status_table, writer, clock, ttl_seconds)
 
 

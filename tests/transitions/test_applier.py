@@ -102,7 +102,7 @@ def test_expired_events_do_not_hide_that_the_table_is_silent(store: Store, mode:
     results, outage = applier.apply(expired_and_fresh(), FAR_DEADLINE)
     assert Counter(result.outcome for result in results) == {Outcome.EXPIRED: 40, Outcome.RETRY: 10}
     assert isinstance(outage, Transient)
-    assert "get_item" not in client.calls
+    assert "batch_get_item" not in client.calls
     assert len(client.calls) == (3 if mode == "single" else 3 + 3)
 
 
@@ -113,30 +113,44 @@ def test_only_expired_events_show_a_silent_table_with_one_question(store: Store)
     )
     assert {(result.outcome, result.item_present) for result in results} == {(Outcome.EXPIRED, None)}
     assert isinstance(outage, Transient)
-    assert client.calls == ["get_item"]
+    assert client.calls == ["batch_get_item"]
 
 
 def test_not_being_allowed_to_look_for_items_pauses_nothing(store: Store) -> None:
     denied = ("before", service_error("AccessDeniedException"))
-    client = Faulty(store.client, *[denied] * 99, calls="get_item")
+    client = Faulty(store.client, *[denied] * 99, calls="batch_get_item")
     results, outage = applier_on(client, store.table, Clock(1_000)).apply(expired_and_fresh(), FAR_DEADLINE)
     assert Counter(result.outcome for result in results) == {Outcome.EXPIRED: 40, Outcome.APPLIED: 10}
     assert outage is None
-    assert client.calls.count("get_item") == 1
+    assert client.calls.count("batch_get_item") == 1
 
 
-def test_a_key_that_dynamodb_refuses_to_look_for_is_no_outage_and_the_others_are_looked_for(
-    store: Store,
-) -> None:
+def test_a_look_up_that_dynamodb_refuses_for_its_keys_is_no_outage(store: Store) -> None:
     refused = ("before", service_error("ValidationException"))
-    client = Faulty(store.client, refused, calls="get_item")
+    client = Faulty(store.client, refused, calls="batch_get_item")
     results, outage = applier_on(client, store.table, Clock(1_000)).apply(
         expired_and_fresh()[:3], FAR_DEADLINE
     )
-    assert [(result.outcome, result.item_present) for result in results] == [
-        (Outcome.EXPIRED, present) for present in (None, False, False)
-    ]
+    assert [(result.outcome, result.item_present) for result in results] == [(Outcome.EXPIRED, None)] * 3
     assert outage is None
+
+
+def test_all_expired_events_of_a_batch_are_looked_up_by_one_call(store: Store) -> None:
+    client = Faulty(store.client)
+    store.put(item(requestId={"S": "late-7"}))
+    results, _ = applier_on(client, store.table, Clock(1_000)).apply(expired_and_fresh()[:40], FAR_DEADLINE)
+    there = {result.event.request_id for result in results if result.event and result.item_present}
+    assert there == {"late-7"}
+    assert client.calls == ["batch_get_item"]
+
+
+def test_while_the_backlog_is_old_expired_events_cost_no_call(store: Store) -> None:
+    client = Faulty(store.client)
+    applier = applier_on(client, store.table, Clock(1_000))
+    look_up = applier.look_up(late_too=False)
+    results, _ = applier.apply(expired_and_fresh()[:40], FAR_DEADLINE, look_up)
+    assert {(result.outcome, result.item_present) for result in results} == {(Outcome.EXPIRED, None)}
+    assert client.calls == []
 
 
 def test_looking_for_the_item_of_an_expired_event_is_left_out_when_there_is_no_time(store: Store) -> None:

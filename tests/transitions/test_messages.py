@@ -1,5 +1,6 @@
 """A message carries what its producer set, through a rejection and both ways back."""
 
+import time
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from processor.aws.message_attributes import Attributes
 from processor.dead_letters import DeadLetterQueue
 from processor.observability.metrics import Metrics
 from processor.transitions.messages import Message
+from processor.transitions.outcome_log import OutcomeLog
 from processor.transitions.results import EventResult
 from processor.transitions.settlement import Settlement
 from tests.handlers.making import at
@@ -50,7 +52,14 @@ def letter_of(received: Message) -> dict[str, Any]:
     sqs: Any = LimitedSqs()
     queue: Any = None
     letters = DeadLetterQueue(sqs, "http://127.0.0.1/1/dlq", lambda: at(60), NoWaiting())
-    settlement = Settlement(queue, letters, Metrics(), None, lambda seconds: seconds)
+    settlement = Settlement(
+        queue=queue,
+        dead_letters=letters,
+        log=OutcomeLog(time.monotonic),
+        metrics=Metrics(),
+        max_receive_count=None,
+        jitter=lambda seconds: seconds,
+    )
     settlement.plan([EventResult(received, Outcome.INVALID, reason="requestId is required")], 1e12)
     [letter] = sqs.received()
     return dict(letter)

@@ -1,6 +1,7 @@
 """Settling: what leaves the queue, what stays, what an operator hears of it, and a drain's last seconds."""
 
 import logging
+import time
 from collections.abc import Iterator, MutableMapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from processor.dead_letters import DeadLetter
 from processor.observability.metrics import Metrics
 from processor.transitions.event_queue import GivenBack
 from processor.transitions.messages import Message
+from processor.transitions.outcome_log import OutcomeLog
 from processor.transitions.results import EventResult, paused, retry
 from processor.transitions.settlement import Settlement, SettlementPlan
 from processor.transitions.status_table import NotTried
@@ -36,7 +38,12 @@ class World:
         self.letters: list[DeadLetter] = []
         collaborators: Any = self
         self.settlement = Settlement(
-            collaborators, collaborators, Metrics(), LAST_RECEIVE, lambda seconds: seconds
+            queue=collaborators,
+            dead_letters=collaborators,
+            log=OutcomeLog(time.monotonic),
+            metrics=Metrics(),
+            max_receive_count=LAST_RECEIVE,
+            jitter=lambda seconds: seconds,
         )
 
     def send(self, letters: Sequence[DeadLetter], until: float) -> BatchResult:

@@ -160,13 +160,13 @@ def test_a_missing_table_is_not_found(store: Store, clock: Clock) -> None:
     with pytest.raises(NotFound):
         table.probe()
     with pytest.raises(NotFound):
-        table.has_item("req-1")
+        table.get_items(["req-1"])
 
 
 def test_the_probe_changes_nothing_and_passes(store: Store, clock: Clock) -> None:
     table = table_on(store.client, store, clock)
     table.probe()
     assert store.client.scan(TableName=store.table)["Count"] == 0
-    assert table.has_item("req-1") is False
+    assert table.get_items(["req-1", "req-2"]) == {"req-1": None, "req-2": None}
     store.put(item())
-    assert table.has_item("req-1") is True
+    assert table.get_items(["req-1", "req-2"]) == {"req-1": item(), "req-2": None}

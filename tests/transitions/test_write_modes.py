@@ -1,223 +1,324 @@
-"""On DynamoDB's own engine: the model executes conditions as it does, and both write modes are one."""
+"""EXPORT_WRITE_MODE: what `auto` finds out about the server, and what batches that are not allowed cost."""
 
-from collections.abc import Callable, Mapping
+import itertools
+import threading
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from handlers.events import ExportEvent
-from handlers.export import Item
-from handlers.transitions import Outcome, fold
-from handlers.writes import fill_in_arguments, statement, update_arguments
-from tests.handlers.making import TTL_SECONDS, at, item
-from tests.handlers.model_table import ConditionRefused, ModelTable
-from tests.handlers.test_writes import NOW_SECONDS, events, items
-from tests.resources import ClientFactory, fresh_name, item_of, status_table
-from tests.transitions.rig import Clock, applier_on, delivery, settle
-from tests.transitions.test_laws import clocked_traffic, contradictions, traffic
-
-pytestmark = pytest.mark.dynamodb_local
-
-FEWER = settings(
-    max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+from handlers.transitions import Outcome
+from handlers.writes import statement
+from processor.localaws.embedded_aws import EmbeddedAws
+from processor.observability.health import Health, check
+from processor.observability.metrics import Metric, Metrics
+from processor.transitions.applier import Applier
+from processor.transitions.status_table import Answer, Written
+from processor.transitions.timing import Clocks
+from processor.transitions.write_modes import AutoWriter, choose_writer
+from tests.handlers.making import SIGNED_URL, TTL_SECONDS, at, body, item, text_at
+from tests.resources import ClientFactory, status_table
+from tests.transitions.rig import (
+    FAR_DEADLINE,
+    Clock,
+    ModelDynamoDb,
+    counted,
+    service_error,
+    status_table_on,
+    timeout,
 )
+from tests.transitions.stores import Store, change, outcomes
+
+CREATED_AT = text_at(0)
+PERMISSIONS = "a permission is missing: dynamodb:PartiQLInsert and dynamodb:PartiQLUpdate are needed"
 
 
-@pytest.fixture(scope="module")
-def local(dynamodb_local: str, clients: Callable[[str], ClientFactory]) -> ClientFactory:
-    return clients(dynamodb_local)
+class Watch:
+    """A monotonic clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
-@pytest.fixture(scope="module")
-def table(local: ClientFactory) -> str:
-    return status_table(local, stream=False)
+class Auto:
+    """The writer of the mode `auto` on a client."""
+
+    def __init__(self, client: Any, table: str, clock: Clock, directory: Path) -> None:
+        self.watch = Watch()
+        self.metrics = Metrics()
+        self.path = directory / "health"
+        self.health = Health(self.path, warn=pytest.fail)
+        self.table = status_table_on(client, table, clock)
+        writer = choose_writer("auto", self.table, Clocks(monotonic=self.watch), self.metrics, self.health)
+        assert isinstance(writer, AutoWriter)
+        self.writer = writer
+
+    def write(self, *request_ids: str, deadline: float = FAR_DEADLINE) -> list[Answer]:
+        return self.writer.write([change(requestId=each) for each in request_ids], deadline)
+
+    def degraded(self) -> tuple[str, ...]:
+        self.health.write()
+        return check(self.path).degraded
 
 
-def put(local: ClientFactory, table: str, key: str, stored: Mapping[str, Any] | None) -> None:
-    if stored is not None:
-        local("dynamodb").put_item(TableName=table, Item={**stored, "requestId": {"S": key}})
-
-
-def executed(local: ClientFactory, table: str, arguments: dict[str, Any]) -> tuple[bool, Any]:
-    """Whether a write took effect, and the item that the refusal shows."""
-    client = local("dynamodb")
-    try:
-        client.update_item(TableName=table, **arguments)
-    except client.exceptions.ConditionalCheckFailedException as refused:
-        return False, refused.response.get("Item")
-    return True, None
-
-
-@given(events(), st.none() | items(), NOW_SECONDS)
-@FEWER
-def test_the_model_table_does_what_dynamodb_does(
-    local: ClientFactory, table: str, arriving: ExportEvent, stored: Item | None, seconds: float
+def test_auto_on_moto_falls_back_with_one_line_and_loses_nothing(
+    embedded_aws: EmbeddedAws, clock: Clock, tmp_path: Path, logged: list[Any]
 ) -> None:
-    key = fresh_name("req")
-    _, change = fold([arriving.model_copy(update={"request_id": key})], TTL_SECONDS)
-    kept = {**stored, "requestId": {"S": key}} if stored is not None else None
-    for arguments in (
-        update_arguments(change, at(seconds)),
-        fill_in_arguments(key, {"fileName": "filled", "error": "filled"}, at(seconds)),
-        fill_in_arguments(key, {"signedUrl": "filled"}, at(seconds)),
-    ):
-        model = ModelTable({key: dict(kept)} if kept is not None else {})
-        put(local, table, key, kept)
-        try:
-            model.update_item(arguments)
-        except ConditionRefused as refused:
-            shown = refused.item if "ReturnValuesOnConditionCheckFailure" in arguments else None
-            assert executed(local, table, arguments) == (False, shown)
-        else:
-            assert executed(local, table, arguments) == (True, None)
-        assert item_of(local, table, key) == model.items.get(key)
-        local("dynamodb").delete_item(TableName=table, Key={"requestId": {"S": key}})
+    store = Store(embedded_aws.client, status_table(embedded_aws.client, stream=False))
+    auto = Auto(store.client, store.table, clock, tmp_path)
+    applier = Applier(auto.table, auto.writer, clock, TTL_SECONDS)
+    bodies = [body(status, createdAt=CREATED_AT) for status in ("completed", "pending", "processing")]
+    assert [outcomes(applier, text) for text in bodies] == [
+        [Outcome.APPLIED],
+        [Outcome.STALE],
+        [Outcome.STALE],
+    ]
+    assert store.item() == item("completed")
+    assert store.client.scan(TableName=store.table)["Count"] == 1, "the proof leaves nothing"
+    assert not auto.writer.in_batches
+    # moto cannot read the UPDATE texts at all: an answer that tells nothing.
+    assert [line["event"] for line in logged] == ["batch_writes_undecided"]
+    assert auto.degraded() == ("batch writes: off: the server does not answer the proof",)
 
 
-@given(events(), st.none() | items(), NOW_SECONDS)
-@FEWER
-def test_a_statement_takes_effect_only_where_update_item_does_and_leaves_the_same_item(
-    local: ClientFactory, table: str, arriving: ExportEvent, stored: Item | None, seconds: float
+@pytest.mark.dynamodb_local
+def test_auto_on_dynamodb_local_uses_batches(
+    dynamodb_local: str,
+    clients: Callable[[str], ClientFactory],
+    clock: Clock,
+    tmp_path: Path,
+    logged: list[Any],
 ) -> None:
-    by_update, by_statement = fresh_name("req"), fresh_name("req")
-    left: dict[str, Any] = {}
-    done: dict[str, bool] = {}
-    for key in (by_update, by_statement):
-        put(local, table, key, stored)
-        _, change = fold([arriving.model_copy(update={"request_id": key})], TTL_SECONDS)
-        if key == by_update:
-            done[key], _ = executed(local, table, update_arguments(change, at(seconds)))
-        else:
-            made = statement(change, table, at(seconds))
-            [answer] = local("dynamodb").batch_execute_statement(
-                Statements=[{"Statement": made.text, "Parameters": list(made.parameters)}]
-            )["Responses"]
-            code = answer.get("Error", {}).get("Code")
-            assert code in {None, "ConditionalCheckFailed", "DuplicateItem"}
-            done[key] = code is None
-        left[key] = {**(item_of(local, table, key) or {}), "requestId": None}
-    before = {**(stored or {}), "requestId": None}
-    assert done[by_update] or not done[by_statement]
-    assert left[by_statement] == (left[by_update] if done[by_statement] else before)
-    creates = stored is None and arriving.status.value != "pending"
-    keeps_file_name = stored is not None and "fileName" in stored and arriving.file_name is not None
-    if done[by_update] and not creates and not keeps_file_name:
-        assert done[by_statement], "the batch does the common case by itself"
+    factory = clients(dynamodb_local)
+    store = Store(factory, status_table(factory, stream=False))
+    auto = Auto(store.client, store.table, clock, tmp_path)
+    assert auto.write("r1") == [Written()]
+    assert auto.writer.in_batches
+    assert logged == []
+    assert store.client.scan(TableName=store.table)["Count"] == 1, "the proof leaves nothing"
+    assert counted(auto.metrics, Metric.BATCH_WRITES) == 1
 
 
-@given(traffic(), st.sampled_from([60, 899.9]))
-@FEWER
-def test_both_modes_end_in_the_same_table_with_the_same_outcomes(
-    local: ClientFactory,
-    sent: tuple[list[list[str]], dict[str, dict[str, Any]]],
-    seconds: float,
-) -> None:
-    batches, end = sent
-    first, *others = in_every_way(local, [(seconds, batches)])
-    assert first[1] == end
-    assert others == [first] * len(others)
+REFUSED = {"Error": {"Code": "ConditionalCheckFailed"}}
+INVALID = {"Error": {"Code": "ValidationError"}}
+WRITTEN = {"TableName": "t"}
 
 
-@given(contradictions(), st.sampled_from([60, 899.9]))
-@FEWER
-def test_both_modes_keep_the_same_one_of_two_terminal_statuses(
-    local: ClientFactory, batches: list[list[str]], seconds: float
-) -> None:
-    first, *others = in_every_way(local, [(seconds, batches)])
-    assert others == [first] * len(others)
+class Answering:
+    """A client whose BatchExecuteStatement gives answers in turn. A single statement's answer stands for each
+    statement of the call. With `proof`, the answers of a right server to the proof come first."""
 
-
-@given(clocked_traffic(), st.lists(st.none() | items(), min_size=3, max_size=3))
-@FEWER
-def test_both_modes_agree_about_dead_and_broken_items_too(
-    local: ClientFactory, sent: list[tuple[float, bool, list[str]]], present: list[Item | None]
-) -> None:
-    first, *others = in_every_way(local, [(seconds, [batch]) for seconds, _, batch in sent], present)
-    assert others == [first] * len(others)
-
-
-def in_every_way(
-    local: ClientFactory,
-    rounds: list[tuple[float, list[list[str]]]],
-    present: list[Item | None] | None = None,
-) -> list[tuple[list[Outcome], dict[str, Any]]]:
-    """The outcomes and the table in the end: with single writes, with batches as DynamoDB Local answers
-    them, and with batches as AWS does.
-
-    Args:
-        local: the engine.
-        rounds: batches of bodies with the time at which they arrive, settled before the next round.
-        present: the items of `req-0` and so on before.
-    """
-    seen = []
-    for mode, client in (
-        ("single", local("dynamodb")),
-        ("batch", local("dynamodb")),
-        ("batch", OldItems(local("dynamodb"))),
-    ):
-        table = status_table(local, stream=False)
-        for number, stored in enumerate(present or []):
-            put(local, table, f"req-{number}", stored)
-        clock = Clock()
-        applier = applier_on(client, table, clock, mode=mode)
-        outcomes: list[Outcome] = []
-        for seconds, batches in rounds:
-            clock.seconds = seconds
-            deliveries = [[delivery(text, now=at(seconds)) for text in batch] for batch in batches]
-            outcomes += settle(applier, deliveries)
-        left = local("dynamodb").scan(TableName=table, ConsistentRead=True)["Items"]
-        local("dynamodb").delete_table(TableName=table)
-        seen.append((outcomes, {each["requestId"]["S"]: each for each in left}))
-    return seen
-
-
-class OldItems:
-    """Adds the old item to a refused statement, as AWS does and DynamoDB Local does not."""
-
-    def __init__(self, client: Any) -> None:
+    def __init__(self, *answers: Any, client: Any = None, proof: bool = False) -> None:
+        self._answers = [[REFUSED], [INVALID], *answers] if proof else list(answers)
         self._client = client
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._client, name)
+        self.asked = 0
+        self.statements: list[list[str]] = []
 
     def batch_execute_statement(self, **arguments: Any) -> Any:
-        """The answer, with what is stored under the keys of refused statements."""
-        answer = self._client.batch_execute_statement(**arguments)
-        for asked, response in zip(arguments["Statements"], answer["Responses"], strict=True):
-            if response.get("Error", {}).get("Code") != "ConditionalCheckFailed":
-                continue
-            assert asked["ReturnValuesOnConditionCheckFailure"] == "ALL_OLD"
-            table, key = (
-                asked["Statement"].split('"')[1],
-                asked["Parameters"][asked["Statement"].count("SET ")],
-            )
-            stored = self._client.get_item(TableName=table, Key={"requestId": key}, ConsistentRead=True)
-            if "Item" in stored:
-                response["Error"]["Item"] = stored["Item"]
-        return answer
-
-
-def test_sixty_exports_of_one_batch_of_messages_take_three_statements_calls(local: ClientFactory) -> None:
-    table = status_table(local, stream=False)
-    client = CountingClient(local("dynamodb"))
-    applier = applier_on(client, table, Clock(), mode="batch")
-    bodies = [
-        f'{{"requestId":"r{n}","status":"pending","occurredAt":"{item()["updatedAt"]["S"]}"}}'
-        for n in range(60)
-    ]
-    assert settle(applier, [[delivery(text) for text in bodies]]) == [Outcome.APPLIED] * 60
-    assert client.calls == ["batch_execute_statement"] * 3
-
-
-class CountingClient:
-    """Passes calls on and remembers their names."""
-
-    def __init__(self, client: Any) -> None:
-        self._client = client
-        self.calls: list[str] = []
+        self.asked += 1
+        self.statements.append([each["Statement"] for each in arguments["Statements"]])
+        answer = self._answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return {
+            "Responses": answer * len(arguments["Statements"]) if len(answer) == 1 and answer[0] else answer
+        }
 
     def __getattr__(self, name: str) -> Any:
-        self.calls.append(name)
         return getattr(self._client, name)
+
+
+INSTEAD = "to an UPDATE of a missing item, instead of ConditionalCheckFailed"
+
+
+@pytest.mark.parametrize(
+    ("answers", "problem"),
+    [
+        ([service_error("AccessDeniedException")], PERMISSIONS),
+        ([[{"Error": {"Code": "AccessDenied"}}]], PERMISSIONS),
+        ([[INVALID]], f"the server answered error ValidationError {INSTEAD}"),
+        ([[]], f"the server answered success {INSTEAD}"),
+        (
+            [service_error("UnknownOperationException")],
+            f"the server answered error UnknownOperationException {INSTEAD}",
+        ),
+        (
+            [service_error("ValidationException")],
+            f"the server answered error ValidationException {INSTEAD}",
+        ),
+        (
+            [[REFUSED], [WRITTEN]],
+            "the server answered success to an INSERT with an empty key, instead of ValidationError",
+        ),
+        ([[REFUSED], service_error("AccessDeniedException")], PERMISSIONS),
+    ],
+    ids=lambda value: str(value)[:50],
+)
+def test_auto_names_why_batches_are_not_used(
+    answers: list[Any], problem: str, clock: Clock, tmp_path: Path, logged: list[Any]
+) -> None:
+    model = ModelDynamoDb(clock)
+    auto = Auto(Answering(*answers, client=model), "table", clock, tmp_path)
+    assert auto.write("r1", "r2") == [Written()] * 2
+    assert auto.write("r3", "r4") == [Written()] * 2, "not asked again so soon"
+    assert not auto.writer.in_batches
+    assert [line["problem"] for line in logged] == [problem]
+    assert auto.degraded() == (f"batch writes: off: {problem}",)
+    assert counted(auto.metrics, Metric.BATCH_WRITES) == 0
+
+
+def test_the_proof_tries_every_update_text_in_use(store: Store, clock: Clock, tmp_path: Path) -> None:
+    """A server that refuses one of the real texts would cost two calls and an UpdateItem an event."""
+    texts: dict[str, list[dict[str, str]]] = {
+        "processing": [{}],
+        "completed": [{}, {"signedUrl": SIGNED_URL}],
+        "failed": [{}, {"error": "e"}],
+    }
+    in_use = {
+        statement(change(status, createdAt=CREATED_AT, **more, **name), store.table, at(60)).text
+        for status, fields in texts.items()
+        for more in fields
+        for name in ({}, {"fileName": "f"})
+    }
+    client = Answering(proof=True, client=store.client)
+    Auto(client, store.table, clock, tmp_path).write("r1")
+    updates, [insert] = client.statements
+    assert set(updates) == in_use
+    assert insert == statement(change(), store.table, at(60)).text
+
+
+NO_ANSWERS = [
+    service_error("ThrottlingException"),
+    service_error("InternalServerError", 500),
+    service_error("ExpiredTokenException"),
+    service_error("UnrecognizedClientException"),
+    service_error("RequestExpired"),
+    service_error("ResourceNotFoundException"),
+    *[
+        [{"Error": {"Code": code}}]
+        for code in (
+            "ThrottlingError",
+            "ThrottlingException",
+            "ProvisionedThroughputExceeded",
+            "ProvisionedThroughputExceededException",
+            "RequestLimitExceeded",
+            "RequestLimitExceededException",
+            "InternalServerError",
+            "TransactionConflict",
+            "TransactionConflictException",
+        )
+    ],
+]
+
+
+@pytest.mark.parametrize("no_answer", NO_ANSWERS, ids=lambda value: str(value)[:90])
+def test_auto_tries_again_after_a_proof_without_an_answer(
+    clock: Clock, tmp_path: Path, logged: list[Any], no_answer: Any
+) -> None:
+    model = ModelDynamoDb(clock)
+    auto = Auto(
+        Answering(no_answer, [REFUSED], no_answer, [REFUSED], [INVALID], client=model), "t", clock, tmp_path
+    )
+    for _ in range(3):
+        assert not auto.writer.in_batches
+        auto.write("r1")
+        auto.watch.now += 20
+    assert auto.writer.in_batches
+    assert {line["event"] for line in logged} == {"batch_writes_undecided"}
+    assert auto.degraded() == ()
+
+
+def test_auto_asks_again_after_growing_pauses_until_the_server_has_answered(
+    clock: Clock, tmp_path: Path
+) -> None:
+    model = ModelDynamoDb(clock)
+    throttled = service_error("ThrottlingException")
+    answering = Answering(timeout(), *[throttled] * 8, [REFUSED], [INVALID], client=model)
+    auto = Auto(answering, "t", clock, tmp_path)
+    asked_at: list[float] = []
+    while not auto.writer.in_batches:
+        assert auto.watch.now < 3_600
+        before = answering.asked
+        assert auto.write(f"r{auto.watch.now}") == [Written()]
+        asked_at += [auto.watch.now] if answering.asked > before else []
+        auto.watch.now += 2.5
+    pauses = [later - earlier for earlier, later in itertools.pairwise(asked_at)]
+    assert pauses == [5, 10, 20, 40, 80, 160, 300, 300, 300]
+    assert model.updates == len(model.table.items) > 400, "single writes go on all the time"
+
+
+def test_auto_asks_from_one_thread_at_a_time_and_not_when_there_is_no_time(
+    store: Store, clock: Clock, tmp_path: Path
+) -> None:
+    asking, answer = threading.Event(), threading.Event()
+
+    class Slow(Answering):
+        """The first answer takes its time."""
+
+        def batch_execute_statement(self, **arguments: Any) -> Any:
+            asking.set()
+            assert answer.wait(10)
+            return super().batch_execute_statement(**arguments)
+
+    answering = Slow([REFUSED], [INVALID], client=store.client)
+    auto = Auto(answering, store.table, clock, tmp_path)
+    auto.write("r0", deadline=-1.0)
+    assert not asking.is_set()
+    first = threading.Thread(target=auto.write, args=("r1",))
+    first.start()
+    assert asking.wait(10)
+    assert auto.write("r2") == [Written()], "another thread asks"
+    answer.set()
+    first.join(10)
+    assert answering.asked == 2
+    assert auto.writer.in_batches
+
+
+@pytest.mark.parametrize(
+    "refusal", [service_error("AccessDeniedException"), [{"Error": {"Code": "AccessDenied"}}]], ids=str
+)
+def test_auto_uses_no_batches_while_they_are_not_allowed_and_asks_again_after_five_minutes(
+    store: Store, clock: Clock, tmp_path: Path, logged: list[Any], refusal: Any
+) -> None:
+    """IAM is eventually consistent: one refusal must not turn batches off for the life of the process."""
+    answering = Answering(refusal, [REFUSED], [INVALID], [WRITTEN], proof=True, client=store.client)
+    auto = Auto(answering, store.table, clock, tmp_path)
+    for number in range(0, 6, 2):
+        assert auto.write(f"r{number}", f"r{number + 1}") == [Written()] * 2
+    assert answering.asked == 3
+    assert auto.degraded() == (f"batch writes: off: {PERMISSIONS}",)
+    assert counted(auto.metrics, Metric.WRITES_FELL_BACK) == 2
+    auto.watch.now = 299
+    auto.write("r6", "r7")
+    assert not auto.writer.in_batches
+    auto.watch.now = 301
+    assert auto.write("r8", "r9") == [Written()] * 2
+    assert counted(auto.metrics, Metric.BATCH_WRITES) == 1
+    assert auto.degraded() == ()
+    assert [(line["event"], line["log_level"]) for line in logged] == [
+        ("batch_writes_off", "warning"),
+        ("batch_writes_on", "info"),
+    ]
+
+
+def test_the_mode_batch_reports_once_that_statements_are_not_allowed_and_goes_on(
+    store: Store, clock: Clock, tmp_path: Path, logged: list[Any]
+) -> None:
+    answering = Answering(*[[{"Error": {"Code": "AccessDenied"}}]] * 3, client=store.client)
+    table = status_table_on(answering, store.table, clock)
+    health = Health(tmp_path / "health", warn=pytest.fail)
+    writer = choose_writer("batch", table, Clocks(), Metrics(), health)
+    for number in range(3):
+        pair = [change(requestId=f"{name}{number}") for name in "ab"]
+        assert writer.write(pair, FAR_DEADLINE) == [Written()] * 2
+    assert answering.asked == 3
+    [line] = logged
+    assert (line["event"], line["log_level"], line["problem"]) == (
+        "batch_writes_off",
+        "warning",
+        PERMISSIONS,
+    )

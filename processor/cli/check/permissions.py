@@ -60,8 +60,9 @@ def _on_status_table(aws: Aws, settings: Settings, arn: str) -> Iterator[Trial]:
     name = f"table {table}"
     update = ask(client.update_item, TableName=table, **probe_arguments(absent_key()))
     yield Trial("dynamodb:UpdateItem", name, arn, _error(update))
-    get = ask(client.get_item, TableName=table, Key={"requestId": {"S": absent_key()}})
-    yield Trial("dynamodb:GetItem", name, arn, _error(get))
+    keys = {table: {"Keys": [{"requestId": {"S": absent_key()}}]}}
+    get = ask(client.batch_get_item, RequestItems=keys)
+    yield Trial("dynamodb:BatchGetItem", name, arn, _error(get))
     if settings.write_mode != "single":
         yield Trial("dynamodb:PartiQLUpdate", name, arn, _batch_error(client.batch_execute_statement, table))
 

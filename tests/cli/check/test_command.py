@@ -38,7 +38,7 @@ def test_a_complete_world_has_no_wrong_finding(world: World, command: Command) -
     ("operation", "action", "subject"),
     [
         (f"{DYNAMODB}.UpdateItem", "dynamodb:UpdateItem", "permissions on table {table}"),
-        (f"{DYNAMODB}.GetItem", "dynamodb:GetItem", "permissions on table {table}"),
+        (f"{DYNAMODB}.BatchGetItem", "dynamodb:BatchGetItem", "permissions on table {table}"),
         (f"{DYNAMODB}.BatchExecuteStatement", "dynamodb:PartiQLUpdate", "permissions on table {table}"),
         (f"{DYNAMODB}.PutItem", "dynamodb:PutItem", "permissions on table {leases}"),
         (f"{DYNAMODB}.DeleteItem", "dynamodb:DeleteItem", "permissions on table {leases}"),

@@ -48,7 +48,7 @@ class SimulatedTask:
         sqs: Any = world.sqs
         dynamodb: Any = world.dynamodb
         self.metrics = Metrics([Part.TRANSITIONS])
-        receivers = compose(
+        parts = compose(
             TransitionsClients(sqs, sqs, dynamodb),
             Settings(_env_file=None, **values),
             QueueState(plan.visibility_seconds, RedrivePolicy(None, world.sqs.max_receive_count)),
@@ -62,9 +62,10 @@ class SimulatedTask:
         spread = world.rng.random
         self._steps = [
             Step(receiver.step, clock.time + spread() * 0.1, f"receiver-{number}")
-            for number, receiver in enumerate(receivers)
+            for number, receiver in enumerate(parts.receivers)
         ]
+        self._steps.append(Step(parts.keep_house, clock.time, "housekeeping"))
 
     def steps(self) -> list[Step]:
-        """The receivers' steps."""
+        """Every step of the task."""
         return self._steps

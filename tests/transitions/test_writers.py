@@ -9,6 +9,7 @@ import pytest
 
 from handlers.transitions import Outcome
 from processor.localaws.embedded_aws import EmbeddedAws
+from processor.observability.metrics import Metrics
 from processor.transitions.applier import Applier
 from processor.transitions.status_table import Failed, Late, NotTried, Written
 from processor.transitions.writers import BatchWriter, SingleWriter
@@ -26,7 +27,7 @@ from tests.transitions.rig import (
 )
 from tests.transitions.running import running
 from tests.transitions.stores import Faulty, Store, change, outcomes
-from tests.transitions.test_auto_mode import Answering
+from tests.transitions.test_write_modes import WRITTEN, Answering
 
 CREATED_AT = text_at(0)
 PERMISSIONS = "a permission is missing: dynamodb:PartiQLInsert and dynamodb:PartiQLUpdate are needed"
@@ -36,8 +37,9 @@ def test_a_batch_is_not_tried_again_after_the_deadline(store: Store, clock: Cloc
     """A call that is not answered takes five seconds; the deadline is in seven."""
     answering = Answering(*[timeout()] * 9, client=store.client)
     table = status_table_on(answering, store.table, clock, monotonic=lambda: 5.0 * answering.asked)
-    [answer] = BatchWriter(table, SingleWriter(table), lambda: None).write([change()], 7.0)
-    assert isinstance(answer, Failed)
+    writer = BatchWriter(table, SingleWriter(table), Metrics(), lambda: None)
+    answers = writer.write([change(), change(requestId="other")], 7.0)
+    assert all(isinstance(answer, Failed) for answer in answers)
     assert answering.asked == 2
 
 
@@ -80,7 +82,7 @@ def test_a_silent_table_costs_no_more_than_the_deadline_and_the_call_that_began_
         model.plan.extend([("before", timeout())] * 99)
         answering = Answering(*[timeout()] * 9, client=model)
         table = status_table_on(answering, "t", clock, monotonic=partial(seconds_spent, answering, model))
-        writer = BatchWriter(table, SingleWriter(table), lambda: None)
+        writer = BatchWriter(table, SingleWriter(table), Metrics(), lambda: None)
         results, outage = Applier(table, writer, clock, TTL_SECONDS).apply(
             [delivery(body(requestId=f"r{number}")) for number in range(60)], deadline
         )
@@ -112,7 +114,9 @@ def test_a_change_whose_end_comes_between_two_tries_of_a_batch_is_late_and_not_s
     table = status_table_on(client, "t", clock)
     older = change(requestId="older", occurredAt=text_at(0))
     younger = change(requestId="younger", occurredAt=text_at(100))
-    answers = BatchWriter(table, SingleWriter(table), lambda: None).write([older, younger], FAR_DEADLINE)
+    answers = BatchWriter(table, SingleWriter(table), Metrics(), lambda: None).write(
+        [older, younger], FAR_DEADLINE
+    )
     assert older.ttl is not None
     assert answers == [Late(older.ttl), Written()]
     assert [len(statements) for statements in sent] == [2, 1]
@@ -161,9 +165,11 @@ def test_a_batch_that_is_not_answered_statement_by_statement_is_settled_by_updat
 def test_the_old_item_of_a_refused_statement_is_used_where_aws_gives_it(store: Store, clock: Clock) -> None:
     """As AWS answers; DynamoDB Local leaves the item out."""
     refused = {"Error": {"Code": "ConditionalCheckFailed", "Item": item("completed")}}
-    answering = Answering([refused], client=None)  # no UpdateItem
-    assert outcomes(applier_on(answering, store.table, clock, mode="batch"), body("processing")) == [
-        Outcome.STALE
+    answering = Answering([refused, WRITTEN], client=None)  # no UpdateItem
+    applier = applier_on(answering, store.table, clock, mode="batch")
+    assert outcomes(applier, body("processing"), body("processing", requestId="r2")) == [
+        Outcome.STALE,
+        Outcome.APPLIED,
     ]
 
 
@@ -173,9 +179,83 @@ def test_a_statement_refused_only_for_a_kept_file_name_goes_through_update_item(
     kept = item("processing", fileName={"S": "kept"})
     store.put(kept)
     refused = {"Error": {"Code": "ConditionalCheckFailed", "Item": kept}}
-    applier = applier_on(Answering([refused], client=store.client), store.table, clock, mode="batch")
-    assert outcomes(applier, body("completed", fileName="new")) == [Outcome.APPLIED]
+    answering = Answering([refused, WRITTEN], client=store.client)
+    applier = applier_on(answering, store.table, clock, mode="batch")
+    texts = body("completed", fileName="new"), body("completed", requestId="r2")
+    assert outcomes(applier, *texts) == [Outcome.APPLIED] * 2
     assert store.item() == item("completed", fileName={"S": "kept"})
+
+
+def test_a_change_by_itself_takes_one_update_item(store: Store, clock: Clock) -> None:
+    """A batch of one that is refused would pay twice."""
+    client = Faulty(store.client)
+    applier = applier_on(client, store.table, clock, mode="batch")
+    assert outcomes(applier, body()) == [Outcome.APPLIED]
+    assert client.calls == ["update_item"]
+
+
+DUPLICATE_ITEM = {"Error": {"Code": "DuplicateItem"}}
+
+
+def test_refused_inserts_of_a_batch_are_judged_by_one_look_up(store: Store, clock: Clock) -> None:
+    """Duplicates and stale events must not cost more than what is fresh."""
+    for number in range(1, 20):
+        store.put(item("pending", requestId={"S": f"r{number}"}))
+    store.put(item("completed", requestId={"S": "done"}))
+    client = Faulty(Answering([DUPLICATE_ITEM] * 20 + [WRITTEN] * 5, client=store.client))
+    applier = applier_on(client, store.table, clock, mode="batch")
+    known = [body(requestId=f"r{number}", createdAt=CREATED_AT) for number in range(1, 20)]
+    fresh = [body(requestId=f"new{number}") for number in range(5)]
+    found = outcomes(applier, *known, body(requestId="done", createdAt=CREATED_AT), *fresh)
+    assert found == [Outcome.DUPLICATE] * 19 + [Outcome.STALE] + [Outcome.APPLIED] * 5
+    assert client.calls == ["batch_execute_statement", "batch_get_item"]
+
+
+def test_of_refused_inserts_only_what_moves_its_export_forward_takes_an_update_item(
+    store: Store, clock: Clock
+) -> None:
+    store.put(item("pending", requestId={"S": "a"}))
+    store.put(item("processing", requestId={"S": "b"}))
+    client = Faulty(Answering([DUPLICATE_ITEM, DUPLICATE_ITEM], client=store.client))
+    applier = applier_on(client, store.table, clock, mode="batch")
+    # Two events of each export, one of them its pending: the folded change is an INSERT.
+    statuses = ("pending", "processing")
+    texts = [body(status, requestId=key, createdAt=CREATED_AT) for key in "ab" for status in statuses]
+    assert outcomes(applier, *texts) == [Outcome.STALE, Outcome.APPLIED, Outcome.STALE, Outcome.DUPLICATE]
+    assert client.calls == ["batch_execute_statement", "batch_get_item", "update_item"]
+
+
+def test_a_duplicate_item_that_brings_its_item_needs_neither_a_look_up_nor_an_update_item(
+    store: Store, clock: Clock
+) -> None:
+    brings = {"Error": {"Code": "DuplicateItem", "Item": item("completed", requestId={"S": "a"})}}
+    client = Faulty(Answering([brings, WRITTEN], client=store.client))
+    applier = applier_on(client, store.table, clock, mode="batch")
+    found = outcomes(applier, body(requestId="a", createdAt=CREATED_AT), body(requestId="b"))
+    assert found == [Outcome.STALE, Outcome.APPLIED]
+    assert client.calls == ["batch_execute_statement"]
+
+
+def test_a_group_that_holds_its_pending_is_inserted_whatever_leads_it(store: Store, clock: Clock) -> None:
+    """Its item is most likely not there yet, and an UPDATE cannot create it."""
+    answering = Answering([WRITTEN], client=store.client)
+    applier = applier_on(answering, store.table, clock, mode="batch")
+    begun = [body(status, requestId="begun", createdAt=CREATED_AT) for status in ("pending", "completed")]
+    later = body("completed", requestId="later", createdAt=CREATED_AT)
+    assert outcomes(applier, *begun, later) == [Outcome.STALE, Outcome.APPLIED, Outcome.APPLIED]
+    [[first, second]] = answering.statements
+    assert (first.split()[0], second.split()[0]) == ("INSERT", "UPDATE")
+
+
+def test_a_batch_of_which_nothing_is_written_is_reported_once(
+    store: Store, clock: Clock, logged: list[Any]
+) -> None:
+    answering = Answering(*[[{"Error": {"Code": "ValidationError"}}]] * 2, client=store.client)
+    applier = applier_on(answering, store.table, clock, mode="batch")
+    for number in range(2):
+        outcomes(applier, body(requestId=f"a{number}"), body(requestId=f"b{number}"))
+    [line] = [line for line in logged if line["log_level"] == "warning"]
+    assert (line["event"], line["changes"], line["codes"]) == ("batch_fell_back", 2, ["ValidationError"])
 
 
 @pytest.mark.dynamodb_local
@@ -198,7 +278,7 @@ def test_time_that_runs_out_between_batches_leaves_the_rest(store: Store, clock:
     table = status_table_on(answering, store.table, clock, monotonic=lambda: next(ticks))
     changes = [change(requestId=f"r{number}") for number in range(30)]
     ticks = iter([0.0, 2.0])
-    answers = BatchWriter(table, SingleWriter(table), lambda: None).write(changes, 1.0)
+    answers = BatchWriter(table, SingleWriter(table), Metrics(), lambda: None).write(changes, 1.0)
     assert answers[:25] == [Written()] * 25
     assert all(isinstance(a, Failed) and isinstance(a.error, NotTried) for a in answers[25:])
 
@@ -221,6 +301,6 @@ def test_the_pipeline_takes_a_quarter_of_a_call_for_an_event(
         operations = service.operations()
         assert all(service.item(f"r{number}") for number in range(100))
     assert operations["update_item"] == 0
-    assert operations["batch_execute_statement"] == 1 + 4, "the probe of the start, and the events"
+    assert operations["batch_execute_statement"] == 2 + 4, "the proof, and the events"
     assert operations["delete_message_batch"] == 10
     assert 10 <= operations["receive_message"] <= 12, "the last long polls are empty"
