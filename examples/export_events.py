@@ -2,8 +2,8 @@
 
 Three things keep them right, whatever a queue does to their order:
 
-- Every event says when the export was requested (`createdAt`), so any of them may arrive first.
-- `occurredAt` is when it happened, taken once: whoever sends an event again sends the same text again.
+- Every event states when the export was requested (`createdAt`), so any of them may arrive first.
+- `occurredAt` is when it happened, read once: a repeated event is the same text again.
 - `requestId` is new for each export, and never used again.
 """
 
@@ -34,7 +34,7 @@ class ExportJob:
         return self._event("processing", timestamp())
 
     def completed(self, file_name: str, signed_url: str) -> str:
-        """It is done. The URL lets whoever has it fetch the file: never log this text."""
+        """It is done. The URL alone gives access to the file: never log this text."""
         return self._event("completed", timestamp(), fileName=file_name, signedUrl=signed_url)
 
     def failed(self, error: str) -> str:

@@ -15,7 +15,7 @@ DETAIL_TYPE = "export status changed"
 
 
 class NotPut(Exception):
-    """EventBridge did not take every event: PutEvents says so in its answer, without raising."""
+    """EventBridge did not accept every event: PutEvents reports it in its answer, without raising."""
 
 
 def main(bus_name: str) -> None:

@@ -16,7 +16,7 @@ from examples.export_events import ExportJob, run
 def send(sqs: Any, queue_url: str, job: ExportJob, event: str) -> None:
     """Sends one event. boto3 tries again by itself; a repeat does no harm.
 
-    On a FIFO queue the events of one export form a group, and the same text is taken once.
+    On a FIFO queue the events of one export form a group, and the same text is accepted once.
     """
     fifo = {}
     if queue_url.endswith(".fifo"):

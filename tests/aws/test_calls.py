@@ -122,7 +122,7 @@ def test_whatever_a_client_raises_is_one_of_our_errors() -> None:
     "error", [AssertionError("two records in flight"), SettingsError("AWS_PROFILE must")]
 )
 def test_a_broken_assertion_or_a_wrong_setting_is_no_answer_and_not_tried_again(error: Exception) -> None:
-    """What stands in for AWS in tests says so where a law is broken; a client is made by its first call."""
+    """A stand-in for AWS reports a broken law; a client is made by its first call."""
 
     def update_item(**_: Any) -> None:
         raise error

@@ -239,7 +239,7 @@ def test_credentials_that_change_are_used_by_the_next_call_and_stale_ones_end_no
 
 @pytest.fixture
 def hand_out(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """At first nobody listens where credentials are handed out; once it is called, somebody does."""
+    """At first no server listens at the credentials endpoint; after the first call one does."""
     monkeypatch.setattr("botocore.utils.ContainerMetadataFetcher.SLEEP_TIME", 0)
     living = os.environ["AWS_CONTAINER_CREDENTIALS_FULL_URI"]
     with socket.create_server(("127.0.0.1", 0)) as listening:

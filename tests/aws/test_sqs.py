@@ -55,7 +55,7 @@ def test_names_types_and_values_of_attributes_count_as_payload_and_system_attrib
     assert payload_bytes(entry) == 2 + (1 + 6 + 3) + (2 + 6 + 4)
 
 
-def test_taken_entries_have_the_ids_of_their_messages() -> None:
+def test_accepted_entries_have_the_ids_of_their_messages() -> None:
     sqs = LimitedSqs()
     result = send(sqs, "abc")
     assert (result.taken, result.refused, result.left) == ({0: "copy-1", 1: "copy-2", 2: "copy-3"}, {}, [])
@@ -134,7 +134,7 @@ def test_an_answer_of_another_shape_is_repeated(answer: Any) -> None:
 
 
 @given(st.lists(st.sampled_from(["ok", "fails", "refused"]), max_size=35))
-def test_every_entry_is_taken_refused_or_left(fates: list[str]) -> None:
+def test_every_entry_is_accepted_refused_or_left(fates: list[str]) -> None:
     sqs = LimitedSqs()
     bodies = [f"{index}" if fate != "refused" else "\ufffe" for index, fate in enumerate(fates)]
     sqs.faults = [{str(index): "InternalError" for index, fate in enumerate(fates) if fate == "fails"}] * 99

@@ -90,7 +90,7 @@ def test_the_order_of_a_record_s_members_does_not_matter() -> None:
         {"Records": 5},
     ],
 )
-def test_an_answer_of_another_form_is_given_back_as_it_is(foreign: dict[str, Any]) -> None:
+def test_an_answer_of_another_form_is_given_back_unchanged(foreign: dict[str, Any]) -> None:
     assert read_answer(json.dumps(foreign).encode()) == foreign
 
 

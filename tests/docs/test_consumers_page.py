@@ -130,7 +130,7 @@ def test_the_figures_are_those_of_the_code_and_the_template() -> None:
     assert streams[0]["Properties"]["RetentionPeriodHours"] == 7 * 24
 
 
-def test_entries_are_as_the_schema_says() -> None:
+def test_entries_follow_the_schema() -> None:
     Draft202012Validator(schema_of(Contract.AUDIT)).validate(json.loads(entry("1", "a").to_json()))
 
 

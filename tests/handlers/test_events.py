@@ -1,4 +1,4 @@
-"""ExportEvent: what is taken, what is cut, and why the rest is refused (docs/contract.md, section 2)."""
+"""ExportEvent: what is accepted, what is cut, and why the rest is refused (docs/contract.md, section 2)."""
 
 import json
 import string
@@ -170,7 +170,7 @@ def test_limits_are_inclusive() -> None:
     assert len(str(read.signed_url).encode()) == 8_192
 
 
-def test_an_over_long_event_id_and_error_are_cut_and_the_event_is_taken() -> None:
+def test_an_over_long_event_id_and_error_are_cut_and_the_event_is_accepted() -> None:
     read = event("failed", eventId="e" * 500, error="\u20ac" * 70_000)
     assert read.event_id == "e" * 128
     assert read.error == "\u20ac" * 1_365  # 3 bytes each; 4,096 bytes would halve the next one

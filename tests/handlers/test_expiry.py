@@ -134,7 +134,7 @@ def test_any_other_identity_is_a_deletion_with_the_actor_as_given(identity: dict
 
 
 @pytest.mark.parametrize("identity", [{}, "dynamodb.amazonaws.com", [TTL]], ids=str)
-def test_an_identity_that_names_nobody_is_no_actor(identity: Any) -> None:
+def test_an_identity_that_names_no_one_is_no_actor(identity: Any) -> None:
     assert entry(record(identity=identity)) == entry(record(identity=None))
 
 
@@ -146,7 +146,7 @@ def test_other_events_are_nothing_even_with_ttls_identity(event: str) -> None:
 @pytest.mark.parametrize(
     ("status", "finished"), [("pending", False), ("processing", False), ("completed", True), ("failed", True)]
 )
-def test_finished_says_whether_an_end_was_recorded(status: str, finished: bool) -> None:
+def test_finished_shows_whether_an_end_was_recorded(status: str, finished: bool) -> None:
     old = entry(record(image(status={"S": status})))
     assert (old["lastStatus"], old["finished"]) == (status, finished)
 
@@ -172,7 +172,7 @@ def test_a_record_without_a_time_is_dated_by_its_reading() -> None:
 @pytest.mark.parametrize(
     "when", [True, "soon", 1e20, float("nan"), datetime.max.replace(tzinfo=UTC)], ids=str
 )
-def test_a_time_that_is_no_instant_of_the_calendar_is_none(when: Any) -> None:
+def test_a_time_that_is_no_instant_of_the_calendar_is_null(when: Any) -> None:
     deleted = entry(record(ApproximateCreationDateTime=when))
     assert deleted["deletedAt"] == "2026-11-22T11:00:00.000Z"
 
@@ -204,12 +204,12 @@ def test_what_cannot_be_read_is_null(attribute: str, value: dict[str, Any], fiel
     assert entry(record(image(**{attribute: value})))[field] is None
 
 
-def test_a_timestamp_with_another_offset_is_told_in_utc() -> None:
+def test_a_timestamp_with_another_offset_is_reported_in_utc() -> None:
     old = image(createdAt={"S": "2026-11-22T11:45:00.123456+02:00"})
     assert entry(record(old))["createdAt"] == "2026-11-22T09:45:00.123Z"
 
 
-def test_had_signed_url_says_that_the_attribute_was_there_and_never_its_value() -> None:
+def test_had_signed_url_shows_that_the_attribute_was_there_and_never_its_value() -> None:
     assert not entry(record(image(signedUrl=None)))["hadSignedUrl"]
     assert SECRET not in json.dumps(entry(record()))
 

@@ -1,4 +1,4 @@
-"""Several events of one export in hand become one change."""
+"""Several events of one export become one change."""
 
 import itertools
 from typing import Any
@@ -76,7 +76,7 @@ def test_two_terminal_events_of_the_same_instant_stand_in_their_order_of_arrival
     assert folded(failed, completed)[1].status is Status.FAILED
 
 
-def test_a_terminal_event_leads_even_if_a_lower_one_says_it_came_later() -> None:
+def test_a_terminal_event_leads_even_if_a_lower_one_came_later() -> None:
     lead, change = folded(event("processing", occurredAt=text_at(50)), event("failed", occurredAt=text_at(5)))
     assert (lead, change.status, change.updated_at) == (1, Status.FAILED, at(5))
 

@@ -78,7 +78,7 @@ def test_a_url_keeps_everything_before_its_question_mark() -> None:
         "100%",
     ],
 )
-def test_text_without_a_url_s_query_stays_as_it_is(text: str) -> None:
+def test_text_without_a_url_s_query_stays_unchanged(text: str) -> None:
     assert mask_urls(text) == text
 
 

@@ -188,7 +188,7 @@ def test_lateness_counts_from_the_ttl_that_expired(
     assert late_seconds(arriving, stored, now=at(1_000.5), ttl_seconds=TTL_SECONDS) == late
 
 
-def test_lateness_is_told_in_milliseconds() -> None:
+def test_lateness_is_reported_in_milliseconds() -> None:
     arriving = event("completed", createdAt=CREATED_AT)
     assert late_seconds(arriving, None, now=at(900.123456), ttl_seconds=TTL_SECONDS) == 0.123
 

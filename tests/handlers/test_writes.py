@@ -1,4 +1,4 @@
-"""The condition of a write says what `decide` says, and a fill-in changes nothing else."""
+"""The condition of a write agrees with `decide`, and a fill-in changes nothing else."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -72,7 +72,7 @@ def written(stored: Item | None, arguments: dict[str, Any]) -> dict[str, Any] | 
 
 
 @given(events(), st.none() | items(), NOW_SECONDS)
-def test_a_write_takes_effect_exactly_where_decide_says_applied(
+def test_a_write_takes_effect_exactly_where_decide_applies_it(
     arriving: ExportEvent, stored: dict[str, Any] | None, seconds: float
 ) -> None:
     now: datetime = at(seconds)
@@ -247,14 +247,14 @@ def test_a_change_without_a_file_name_leaves_any_that_is_a_text() -> None:
 
 
 def test_the_probes_ask_for_what_no_item_has() -> None:
-    assert probe_arguments("nobody") == {
-        "Key": {"requestId": {"S": "nobody"}},
+    assert probe_arguments("absent") == {
+        "Key": {"requestId": {"S": "absent"}},
         "UpdateExpression": "SET #status = :status",
         "ConditionExpression": "attribute_exists(requestId) AND #status = :status",
         "ExpressionAttributeNames": {"#status": "status"},
         "ExpressionAttributeValues": {":status": {"S": "probe"}},
     }
-    assert probe_statement("nobody", "status-table") == Statement(
+    assert probe_statement("absent", "status-table") == Statement(
         'UPDATE "status-table" SET "status" = ? WHERE "requestId" = ? AND "status" IN (?) AND "ttl" > ?',
-        ({"S": "probe"}, {"S": "nobody"}, {"S": "probe"}, {"N": "0"}),
+        ({"S": "probe"}, {"S": "absent"}, {"S": "probe"}, {"N": "0"}),
     )

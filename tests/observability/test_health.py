@@ -18,7 +18,7 @@ LIMIT_SECONDS = 0.6  # of the loops below; real ones have tens of seconds
 
 
 class Clock:
-    """A clock that only moves when told to."""
+    """A clock that a test moves."""
 
     def __init__(self) -> None:
         self.now = 1_000.0
@@ -143,7 +143,7 @@ def test_a_wait_ends_at_once_when_the_event_is_set(health: Health) -> None:
     assert answers == [True]
 
 
-def test_a_wait_that_ran_its_time_says_that_nothing_was_set(health: Health) -> None:
+def test_a_wait_that_ran_its_time_shows_that_nothing_was_set(health: Health) -> None:
     heartbeat = health.loop("receiver-1", 3_600)
     assert heartbeat.wait(threading.Event(), 0.01) is False
     assert heartbeat.wait(threading.Event(), 0) is False
@@ -245,7 +245,7 @@ def test_no_file_means_not_running(path: Path) -> None:
     "content",
     [b"", b"[]", b"7", b"{", b"\xff\xfe", b'{"written": 1}', b'{"written":"x","loops":[],"degraded":{}}'],
 )
-def test_a_file_of_somebody_else_is_unhealthy_in_one_line(path: Path, content: bytes) -> None:
+def test_a_file_of_another_program_is_unhealthy_in_one_line(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     assert check(path).problems == (f"{path} is not a health file",)
 
@@ -284,7 +284,7 @@ def unwritable(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
             return tmp_path / "file" / "health"
 
 
-def test_an_unwritable_file_is_told_once_and_the_service_goes_on(unwritable: Path) -> None:
+def test_an_unwritable_file_is_reported_once_and_the_service_goes_on(unwritable: Path) -> None:
     warnings: list[str] = []
     health = Health(unwritable, warnings.append)
     heartbeat = health.loop("receiver-1", 60)

@@ -168,7 +168,7 @@ def test_lines_of_many_threads_are_whole() -> None:
 
 
 class Broken(io.StringIO):
-    """A stream that nobody reads any more."""
+    """A stream whose reader has gone."""
 
     def write(self, text: str) -> int:
         raise BrokenPipeError
@@ -193,7 +193,7 @@ def test_a_closed_stream_is_an_os_error() -> None:
     assert output.lost_lines == 1
 
 
-def test_standard_output_is_utf_8_whatever_the_locale_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_standard_output_is_utf_8_whatever_the_locale(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
     configure_logging("INFO", "json")

@@ -77,7 +77,7 @@ def test_every_unit_and_name_fits_cloudwatch_and_is_explained() -> None:
     assert len(Metric) <= 100
 
 
-def test_a_counter_starts_again_at_each_line_and_says_zero() -> None:
+def test_a_counter_starts_again_at_each_line_and_shows_zero() -> None:
     metrics = Metrics()
     metrics.count(Metric.APPLIED, 3)
     metrics.count(Metric.APPLIED)
@@ -93,7 +93,7 @@ def test_an_idle_service_still_sends_what_alarms_rely_on() -> None:
         assert {name for name in standing if root[name] == 0} == standing
 
 
-def test_the_oldest_message_of_the_interval_is_told_and_forgotten() -> None:
+def test_the_oldest_message_of_the_interval_is_reported_and_forgotten() -> None:
     metrics = Metrics()
     for seconds in (3, 40, 2):
         metrics.gauge(Metric.OLDEST_MESSAGE_AGE, seconds)
@@ -132,7 +132,7 @@ def test_a_state_stands_until_it_changes_and_a_short_one_is_not_lost() -> None:
     assert (second["StorePaused"], second["LeasesHeld"]) == (0, 4)
 
 
-def test_the_slowest_shard_decides_and_a_silent_reader_says_nothing() -> None:
+def test_the_slowest_shard_decides_and_a_silent_reader_shows_nothing() -> None:
     metrics = Metrics()
     for lag, hours in ((0, 24), (7_200, 22), (60, 23.9)):
         metrics.gauge(Metric.STREAM_LAG, lag)
@@ -162,7 +162,7 @@ def test_a_hundred_values_stand_for_any_number() -> None:
         assert sent[round(quantile * 99)] == pytest.approx(quantile * 200_000, abs=0.08 * 200_000)
 
 
-def test_values_are_cut_to_what_somebody_can_read() -> None:
+def test_values_are_cut_to_readable_lengths() -> None:
     metrics = Metrics()
     metrics.observe(Metric.RECEIVE_TO_APPLIED, 12.3456789)
     metrics.gauge(Metric.OLDEST_MESSAGE_AGE, 1 / 3)
@@ -239,7 +239,7 @@ class Output:
             assert self.tried.wait_for(lambda: self.tries >= count, DEADLINE_SECONDS)
 
 
-def test_the_writer_writes_every_interval_and_once_more_at_the_stop() -> None:
+def test_the_writer_writes_every_interval_and_again_at_the_stop() -> None:
     metrics, output = Metrics(), Output()
     writer = MetricsWriter(metrics, output, 0.01, lambda: NOW)
     writer.start()
@@ -276,7 +276,7 @@ def test_the_writer_can_be_stopped_before_it_was_started() -> None:
     assert output.tries == 0
 
 
-def test_a_broken_output_is_survived_and_told_by_the_next_line() -> None:
+def test_a_broken_output_is_survived_and_reported_by_the_next_line() -> None:
     output = Output()
     output.broken = True
     metrics = Metrics()

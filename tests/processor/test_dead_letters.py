@@ -181,14 +181,14 @@ def test_the_largest_event_with_its_attributes_goes_alone_into_the_larger_queue(
 
 
 @pytest.mark.parametrize("refuses_call", [False, True], ids=["its entry fails", "the call fails"])
-def test_a_copy_that_is_too_large_is_refused_and_its_neighbours_are_taken(*, refuses_call: bool) -> None:
+def test_a_copy_that_is_too_large_is_refused_and_its_neighbours_are_accepted(*, refuses_call: bool) -> None:
     sqs = LimitedSqs(message_bytes=64 * KIB, refuses_call=refuses_call)
     letters = [letter("a"), letter("x" * 70_000), letter("b")]
     assert outcome(queue_on(sqs).send(letters)) == ({0, 2}, {1})
     assert sorted(bodies(sqs)) == ["a", "b"]
 
 
-def test_a_body_that_sqs_cannot_hold_is_refused_and_its_neighbours_are_taken() -> None:
+def test_a_body_that_sqs_cannot_hold_is_refused_and_its_neighbours_are_accepted() -> None:
     sqs = LimitedSqs()
     assert outcome(queue_on(sqs).send([letter("a"), letter("\ufffe"), letter("b")])) == ({0, 2}, {1})
 
@@ -202,7 +202,7 @@ def test_entries_that_failed_for_sqs_s_reasons_are_tried_again_alone() -> None:
     assert bodies(sqs) == ["a", "d", "b", "c"]
 
 
-def test_after_three_tries_a_copy_counts_as_neither_taken_nor_refused() -> None:
+def test_after_three_tries_a_copy_counts_as_neither_accepted_nor_refused() -> None:
     sqs = LimitedSqs()
     sqs.faults = [{"b": "InternalError"}] * 9
     assert outcome(queue_on(sqs).send([letter("a"), letter("b")])) == ({0}, set())
@@ -217,7 +217,7 @@ def test_a_call_that_failed_is_tried_again(code: str) -> None:
 
 
 @pytest.mark.parametrize("code", ["AccessDenied", "AWS.SimpleQueueService.NonExistentQueue"])
-def test_a_call_that_nobody_allows_takes_nothing_and_is_not_repeated(code: str) -> None:
+def test_a_call_without_permission_takes_nothing_and_is_not_repeated(code: str) -> None:
     sqs = LimitedSqs()
     sqs.faults = [refusal(code)] * 3
     assert outcome(queue_on(sqs).send([letter()])) == (set(), set())
@@ -269,7 +269,7 @@ def test_a_batch_that_is_refused_as_a_whole_ends_with_the_first_copy_that_is_not
     assert len(sqs.calls) == 1 + 1 + 3
 
 
-def test_an_answer_of_another_shape_is_none() -> None:
+def test_an_answer_of_another_shape_is_malformed() -> None:
     class Confused:
         def __init__(self) -> None:
             self.answers: list[Any] = [{"Successful": [{}]}, {"Successful": [{"Id": "0"}, {"Id": "77"}]}]
@@ -291,7 +291,9 @@ SIZES = st.lists(st.sampled_from([1, 100, 50_000, 100_000, 200_000, 262_144, 300
 
 
 @given(SIZES, st.lists(st.sampled_from(["ok", "bad"]), min_size=14, max_size=14))
-def test_every_copy_is_either_taken_once_or_not_counted_as_taken(sizes: list[int], fates: list[str]) -> None:
+def test_every_copy_is_either_accepted_once_or_not_counted_as_accepted(
+    sizes: list[int], fates: list[str]
+) -> None:
     sqs = LimitedSqs(message_bytes=290_000, batch_bytes=290_000)
     letters = [
         letter(("\ufffe" if fate == "bad" else "x") * (size // (3 if fate == "bad" else 1) or 1))

@@ -1,4 +1,4 @@
-"""The service killed at any point: what it had in hand is done by the next one, once."""
+"""The service killed at any point: the next one completes what it had received, once."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,7 +33,7 @@ def test_kill_9_in_the_middle_of_a_thousand_events_loses_nothing(
         return runs[-1]
 
     def come_back_soon(seconds: int) -> None:
-        """What a killed service had in hand is invisible for so long. A start wants at least 30."""
+        """How long the messages of a killed service stay invisible. A start wants at least 30."""
         embedded_aws.client("sqs").set_queue_attributes(
             QueueUrl=place.queue_url, Attributes={"VisibilityTimeout": str(seconds)}
         )
@@ -46,7 +46,7 @@ def test_kill_9_in_the_middle_of_a_thousand_events_loses_nothing(
             eventually(lambda: place.count() < 90, 60, every_seconds=0.01)
         service.kill()
     come_back_soon(30)
-    assert place.count() > 0, "it was killed with messages in hand"
+    assert place.count() > 0, "it was killed with messages received"
     with run() as service:
         service.wait_for("service_started")
         for start in range(500, 1_000, 100):

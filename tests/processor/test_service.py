@@ -200,14 +200,14 @@ def test_a_signal_while_both_pipelines_wait_ends_it_with_exit_0_in_the_budget(
         assert service.health_file.exists()
         service.signal(number)
         assert service.process.wait(DRAIN_SECONDS + 2) == 0
-    told = [line["event"] for line in service.lines() if line["event"].startswith("service_")]
-    assert told == ["service_starting", "service_started", "service_stopping", "service_stopped"]
+    events = [line["event"] for line in service.lines() if line["event"].startswith("service_")]
+    assert events == ["service_starting", "service_started", "service_stopping", "service_stopped"]
     assert (service.lines()[-1]["exit_status"], service.lines()[-1]["drained"]) == (0, True)
     assert service.errors.read_text() == ""
     assert not service.health_file.exists()
 
 
-def test_a_signal_with_messages_in_hand_strands_none(place: Place, tmp_path: Path) -> None:
+def test_a_signal_with_messages_received_strands_none(place: Place, tmp_path: Path) -> None:
     """Each is applied and deleted, or can be received again at once."""
     place.send(*[fresh(requestId=f"r{number}") for number in range(150)])
     with ServiceProcess(place.settings(EXPORT_RECEIVERS="2"), tmp_path / "run", *ONLY_TRANSITIONS) as service:

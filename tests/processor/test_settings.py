@@ -213,7 +213,7 @@ def test_the_health_file_is_known_without_any_other_setting(environment: Environ
 FILE_CREDENTIALS = f"AWS_ACCESS_KEY_ID=file\nAWS_SECRET_ACCESS_KEY={SECRET}\nAWS_SESSION_TOKEN={SECRET}\n"
 
 
-def test_credentials_of_the_file_are_taken_where_the_environment_offers_none() -> None:
+def test_credentials_of_the_file_are_accepted_where_the_environment_offers_none() -> None:
     Path(".env").write_text(FILE_CREDENTIALS)
     found = load_aws_settings(load_settings())
     assert (found.access_key_id, found.secret_access_key, found.session_token) == ("file", SECRET, SECRET)
@@ -239,7 +239,7 @@ def test_no_part_of_the_file_s_credentials_is_mixed_with_the_environment_s(
     assert load_aws_settings(load_settings()) == AwsSettings()
 
 
-def test_a_profile_of_the_file_is_taken_and_keys_go_before_it() -> None:
+def test_a_profile_of_the_file_is_accepted_and_keys_go_before_it() -> None:
     Path(".env").write_text("AWS_PROFILE=file\n")
     assert load_aws_settings(load_settings()).profile == "file"
     Path(".env").write_text(FILE_CREDENTIALS + "AWS_PROFILE=file\n")
@@ -289,9 +289,9 @@ def test_a_profile_that_does_not_exist_is_one_line(
     environment: Environment, region: dict[str, str], *, in_file: bool
 ) -> None:
     if in_file:
-        Path(".env").write_text("AWS_PROFILE=nobody\n")
+        Path(".env").write_text("AWS_PROFILE=absent\n")
     else:
-        environment(AWS_PROFILE="nobody")
+        environment(AWS_PROFILE="absent")
     environment(**region)
     assert refusal() == "AWS_PROFILE must name a profile of a readable AWS configuration"
 
@@ -313,7 +313,7 @@ def test_an_aws_configuration_that_cannot_be_read_is_one_line(
         ("AWS_REQUEST_CHECKSUM_CALCULATION", "x", "request_checksum_calculation"),
     ],
 )
-def test_what_botocore_refuses_of_its_own_settings_is_one_line(
+def test_what_botocore_refuses_in_its_settings_is_one_line(
     environment: Environment, variable: str, value: str, words: str
 ) -> None:
     environment(**{"AWS_REGION": "us-east-1", variable: value})

@@ -1,7 +1,7 @@
 """The service's own loops and the health check: stuck or dead ones are found in time, throttled ones are not.
 
 The pipelines run whole, with their own threads; only the limits are a sixtieth of the real ones. The file
-says what they are, and each test measures from the moment when the loop stopped to the first failing check.
+holds them, and each test measures from the moment when the loop stopped to the first failing check.
 """
 
 import json
@@ -114,13 +114,13 @@ def problems(health: Health, path: Path) -> tuple[str, ...]:
 
 
 def limits(path: Path) -> dict[str, float]:
-    """The limit of each loop in seconds as the health file says it, not shortened."""
+    """The limit of each loop in seconds as in the health file, not shortened."""
     state = json.loads(path.read_text())
     return {loop["name"]: loop["limitSeconds"] * HASTE for loop in state["loops"]}
 
 
 def first_problems(health: Health, path: Path, since: float, count: int = 1) -> tuple[str, ...]:
-    """Waits until so many loops are found stuck, and asserts that this came within their limits.
+    """Waits until loops are found stuck, and asserts that this came within their limits.
 
     Args:
         health: of the service.
@@ -149,7 +149,7 @@ def first_problems(health: Health, path: Path, since: float, count: int = 1) -> 
 
 
 def healthcheck(health: Health, path: Path) -> tuple[int, str]:
-    """The command's exit status and what it says, with the file as things are now."""
+    """The command's exit status and its output, for the present state."""
     health.write()
     done = subprocess.run(
         [sys.executable, "-m", "processor", "healthcheck"],
@@ -262,8 +262,8 @@ def test_a_stuck_receiver_is_unhealthy_until_it_goes_on(
     queue_trouble.wait_until_met(2)
     found = first_problems(health, path, time.monotonic(), count=2)
     assert [line.partition(" has made no progress for ")[0] for line in found] == ["receiver-0", "receiver-1"]
-    status, said = healthcheck(health, path)
-    assert (status, said.startswith("unhealthy: receiver-0 has made no progress for ")) == (1, True)
+    status, shown = healthcheck(health, path)
+    assert (status, shown.startswith("unhealthy: receiver-0 has made no progress for ")) == (1, True)
     queue_trouble.over.set()
     eventually(lambda: problems(health, path) == (), DEADLINE_SECONDS)
     assert healthcheck(health, path)[0] == 0
@@ -337,8 +337,8 @@ def test_a_stuck_shard_reader_is_unhealthy_until_it_goes_on(
     trouble.wait_until_met()
     (problem,) = first_problems(health, path, time.monotonic())
     assert problem.startswith("audit-shardId-")
-    status, said = healthcheck(health, path)
-    assert (status, said.startswith("unhealthy: audit-shardId-")) == (1, True)
+    status, shown = healthcheck(health, path)
+    assert (status, shown.startswith("unhealthy: audit-shardId-")) == (1, True)
     trouble.over.set()
     eventually(lambda: problems(health, path) == (), DEADLINE_SECONDS)
 
@@ -354,7 +354,7 @@ def test_a_stuck_lease_renewer_is_unhealthy(
     assert any(problem.startswith("audit-renewals-") for problem in found)
 
 
-def test_a_dead_lease_renewer_is_told_and_unhealthy_while_the_other_threads_go_on(
+def test_a_dead_lease_renewer_is_reported_and_unhealthy_while_the_other_threads_go_on(
     audit: Callable[..., AuditParts], health: HastyHealth, path: Path
 ) -> None:
     trouble = Trouble("update_item")
@@ -366,8 +366,8 @@ def test_a_dead_lease_renewer_is_told_and_unhealthy_while_the_other_threads_go_o
     parts.expected_deaths = [dead]
     assert dead.startswith("audit-renewals-")
     assert problem.startswith(f"{dead} has made no progress for ")
-    status, said = healthcheck(health, path)
-    assert (status, said.startswith(f"unhealthy: {dead} has made no progress for ")) == (1, True)
+    status, shown = healthcheck(health, path)
+    assert (status, shown.startswith(f"unhealthy: {dead} has made no progress for ")) == (1, True)
 
 
 def test_an_audit_that_aws_throttles_stays_healthy(

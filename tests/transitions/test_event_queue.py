@@ -170,7 +170,7 @@ def test_no_call_begins_after_the_deadline() -> None:
     [{"Successful": [{}]}, {"Successful": [{"Id": "x"}]}, {"Failed": [{"SenderFault": True}]}],
     ids=str,
 )
-def test_an_answer_of_another_shape_is_none(answer: Any) -> None:
+def test_an_answer_of_another_shape_is_malformed(answer: Any) -> None:
     client = BatchClient(lambda _entries: answer)
     assert queue_on(client).delete(messages(10)) == []
     assert client.sizes == [10, 10]
