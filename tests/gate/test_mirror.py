@@ -65,6 +65,7 @@ TESTED_ELSEWHERE = {
     "processor/streams/shards.py": "streams/test_lineage.py",
     # Parts of the transitions' loop.
     "processor/transitions/handling.py": "transitions/test_receiver.py",
+    "processor/transitions/look_up.py": "transitions/test_applier.py",
     "processor/transitions/writers.py": "transitions/test_write_modes.py",
 }
 """A module without a test module of its name, and the one that tests it."""
