@@ -89,10 +89,11 @@ def test_every_way_of_sending_ends_in_the_table(
     assert drained_messages(embedded_aws.client, environment["SQS_EXPORT_EVENTS_DLQ_URL"]) == []
 
 
+@pytest.mark.parametrize("program", ["send_to_sqs", "send_cloud_events"])
 @pytest.mark.parametrize("fifo", [False, True])
-def test_what_is_sent_keeps_the_contract(embedded_aws: EmbeddedAws, *, fifo: bool) -> None:
+def test_what_is_sent_keeps_the_contract(embedded_aws: EmbeddedAws, program: str, *, fifo: bool) -> None:
     url, _ = queue_pair(embedded_aws.client, fifo=fifo)
-    request_id = run_module("send_to_sqs", url, environment=embedded_aws.environment())
+    request_id = run_module(program, url, environment=embedded_aws.environment())
     messages = drained_messages(embedded_aws.client, url)
     events = [decode(message["Body"], now=datetime.now(UTC), fifo=fifo) for message in messages]
     assert sorted(event.status.value for event in events) == ["completed", "pending", "processing"]
@@ -194,6 +195,7 @@ def test_ctrl_c_ends_the_reader_without_a_traceback(environment: dict[str, str])
     ("name", "usage"),
     [
         ("send_to_sqs", "QUEUE_URL"),
+        ("send_cloud_events", "QUEUE_URL"),
         ("send_through_sns", "TOPIC_ARN"),
         ("send_through_eventbridge", "BUS_NAME"),
         ("reader_api", "TABLE PORT"),
