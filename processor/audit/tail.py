@@ -1,10 +1,9 @@
-"""Reads a Kinesis data stream shard by shard, as it is now: no leases, no checkpoints, nothing stored.
+"""Reads a Kinesis data stream shard by shard, without leases or checkpoints, for a person who looks at it.
 
-For a person who looks at the audit stream. A shard is read only after the shards that it was split or merged
-from, so records of one hash key come in the order in which they were put, across any resharding.
+A shard is read only after the shards that it was split or merged from. So records of one hash key come in
+the order in which they were put, across any resharding.
 """
 
-import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any, Protocol
 
 from processor.aws.calls import call
 from processor.aws.errors import IteratorExpired, NotFound, Transient, member
+from processor.backoff import full_delay_seconds, jittered
 
 PAGE_RECORDS = 1_000
 BUSY_SECONDS = 0.25
@@ -20,12 +20,12 @@ BUSY_SECONDS = 0.25
 
 IDLE_SECONDS = 1.0
 LISTING_SECONDS = 10.0
-"""Between two looks for new shards; beside that, the end of a shard is followed by one."""
+"""Between two listings of the shards. The end of a shard is followed by a listing too."""
 
 FIRST_DELAY_SECONDS = 0.5
 MAX_DELAY_SECONDS = 10.0
 MAX_FAILURES = 10
-"""Transient failures in a row before giving up: about a minute."""
+"""Transient failures in a row after which reading ends: about a minute."""
 
 
 class ReadingClient(Protocol):
@@ -46,7 +46,7 @@ class ReadingClient(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class KinesisRecord:
-    """One Kinesis record and where it was found."""
+    """One Kinesis record and its place."""
 
     shard_id: str
     sequence_number: str
@@ -68,7 +68,17 @@ class _Shard:
 
 
 class KinesisReader:
-    """Reads all shards of one stream from one moment on."""
+    """Reads all shards of one stream from one moment on.
+
+    Args:
+        client: from `Aws.kinesis()`.
+        stream: the name of the data stream.
+        since: the earliest arrival in the stream; None: everything that the stream still holds.
+        hash_key: only shards that take this hash key; None: all.
+        wait: waits for some seconds, for example `Event().wait`.
+        clock: seconds, from any start.
+        on_retry: called with an error that came twice or more in a row, before the next try.
+    """
 
     def __init__(
         self,
@@ -81,17 +91,6 @@ class KinesisReader:
         clock: Callable[[], float] = time.monotonic,
         on_retry: Callable[[Exception], object] = lambda _error: None,
     ) -> None:
-        """A reader of one stream.
-
-        Args:
-            client: from `Aws.kinesis()`.
-            stream: the name of the data stream.
-            since: from when on, by arrival in the stream; None for all that the stream still holds.
-            hash_key: only shards that take this hash key; None for all.
-            wait: waits so many seconds, for example `Event().wait`.
-            clock: seconds, from any start.
-            on_retry: told of an error that came twice or more in a row, before it is tried again.
-        """
         self._client = client
         self._stream = stream
         self._since = since
@@ -106,8 +105,8 @@ class KinesisReader:
         """The records in pages, each of one shard, in that shard's order; pages may be empty.
 
         Args:
-            until: stops once every shard is at its end or past this moment; None to go on for ever, waiting
-                for new records and new shards.
+            until: stops when every shard is at its end or past this moment; None: never stops, and waits for
+                new records and new shards.
 
         Raises:
             NotFound: if there is no such stream.
@@ -166,15 +165,15 @@ class KinesisReader:
         ]
 
     def _note(self, shard: _Shard, answer: Mapping[str, Any], until: datetime | None) -> None:
-        """Keeps where the shard now stands."""
+        """Updates the shard's state after an answer."""
         records = answer["Records"]
         shard.failures = 0
         if records:
             shard.last_sequence_number = records[-1]["SequenceNumber"]
         at_tip = answer.get("MillisBehindLatest") == 0
         past = until is not None and bool(records) and records[-1]["ApproximateArrivalTimestamp"] > until
-        # Of a closed shard the end itself must be seen, for its children wait for that. Emulators give it an
-        # iterator for ever.
+        # A closed shard must be read to its end, because its children wait for that. Emulators never end its
+        # iterators.
         shard.caught_up = past or (at_tip and not shard.closed)
         shard.iterator = answer.get("NextShardIterator")
         shard.ended = shard.iterator is None or (shard.closed and at_tip and not records)
@@ -197,7 +196,7 @@ class KinesisReader:
         return str(member(answer, "ShardIterator", "GetShardIterator"))
 
     def _list_shards(self) -> None:
-        """Learns of new shards and of those that were closed. What is no longer listed stays till its end."""
+        """Finds new shards and closed ones. A shard that is no longer listed is read until its end."""
         question: dict[str, object] = {"StreamName": self._stream}
         while question:
             answer = self._patiently_ask(question)
@@ -233,11 +232,10 @@ class KinesisReader:
         return answer
 
     def _note_failure(self, failures: int, error: Transient) -> None:
-        if failures > 1:  # throttling now and then is nothing to tell
+        if failures > 1:  # a single throttled call needs no notice
             self._on_retry(error)
 
 
 def _delay(failures: int) -> float:
-    """Seconds before the next try, longer each time, with jitter."""
-    delay: float = min(MAX_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2 ** (failures - 1))
-    return random.uniform(delay / 2, delay)
+    full = full_delay_seconds(failures, first_seconds=FIRST_DELAY_SECONDS, most_seconds=MAX_DELAY_SECONDS)
+    return jittered(full)

@@ -64,7 +64,7 @@ def test_one_foreign_hash_key_loses_the_whole_aggregate() -> None:
 
 
 def test_without_hash_keys_a_split_would_lose_aggregates() -> None:
-    """The other negative control: sub-records judged by the MD5 of their own partition keys."""
+    """The other negative control: sub-records judged by the MD5 of their partition keys."""
     library = AggRecord(MAX_RECORD_BYTES)
     for number in range(20):
         assert library.add_user_record(f"req-{number}".encode(), b"x")

@@ -204,7 +204,7 @@ def test_shards_that_ended_before_then_are_not_read() -> None:
     assert world.put_ids() == world.expected_ids(since) != {}
 
 
-def test_trimmed_records_are_told_and_the_rest_is_put() -> None:
+def test_trimmed_records_are_reported_and_the_rest_is_put() -> None:
     world = World()
     world.table.write("req-1")
     world.change("later", 0)
@@ -215,7 +215,7 @@ def test_trimmed_records_are_told_and_the_rest_is_put() -> None:
     assert world.put_ids() == world.expected_ids()
 
 
-def test_a_shard_that_is_gone_is_told_and_its_children_are_read() -> None:
+def test_a_shard_that_is_gone_is_reported_and_its_children_are_read() -> None:
     world = World()
     world.table.write("req-1")
     world.change("roll", 0)
@@ -226,7 +226,7 @@ def test_a_shard_that_is_gone_is_told_and_its_children_are_read() -> None:
     assert len(world.sink.entries) == 1
 
 
-def test_what_is_removed_meanwhile_does_not_keep_it_going() -> None:
+def test_later_removals_do_not_keep_it_going() -> None:
     world = World()
     world.table.write("req-1")
 

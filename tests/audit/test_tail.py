@@ -243,7 +243,7 @@ def test_a_stream_that_is_missing_or_forbidden_is_an_error_at_once(
 
 
 def test_following_finds_new_shards_of_an_emulator_that_never_ends_the_old_ones() -> None:
-    """moto and others give a closed shard an iterator for ever."""
+    """moto and others never end the iterators of a closed shard."""
 
     class Endless(Kinesis):
         def get_records(self, *, ShardIterator: str, Limit: int) -> dict[str, Any]:  # noqa: N803
