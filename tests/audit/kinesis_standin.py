@@ -300,6 +300,11 @@ def _check_limits(records: list[dict[str, Any]]) -> None:
 
 def _listed(shard: StoredShard) -> dict[str, Any]:
     numbers = {"StartingSequenceNumber": "0"} | ({"EndingSequenceNumber": "9"} if shard.closed else {})
-    listed: dict[str, Any] = {"ShardId": shard.shard_id, "SequenceNumberRange": numbers}
+    bounds = (shard.hash_range.starting_hash_key, shard.hash_range.ending_hash_key)
+    listed: dict[str, Any] = {
+        "ShardId": shard.shard_id,
+        "SequenceNumberRange": numbers,
+        "HashKeyRange": {"StartingHashKey": str(bounds[0]), "EndingHashKey": str(bounds[1])},
+    }
     names = ("ParentShardId", "AdjacentParentShardId")
     return listed | dict(zip(names, shard.parents, strict=False))

@@ -261,3 +261,16 @@ def test_following_finds_new_shards_of_an_emulator_that_never_ends_the_old_ones(
     second = next(page for page in pages if page)
     assert (first, [record.data for record in second]) == ([b"1"], [b"2"])
     assert read(stream) == [b"1", b"2"]
+
+
+def test_with_a_hash_key_only_the_shards_that_take_it_are_read() -> None:
+    stream = Kinesis()
+    stream.split(KEYS[3])
+    stream.put(KEYS[0], b"low")
+    stream.put(KEYS[5], b"high")
+    reader = KinesisReader(
+        stream, "export-audit", hash_key=KEYS[5], wait=stream.wait, clock=lambda: stream.now
+    )
+    found = [record.data for page in reader.pages(FOREVER) for record in page]
+    assert found == [b"high"]
+    assert {shard_id for shard_id, _ in stream.reads} == {"shardId-0", "shardId-2"}
