@@ -24,6 +24,10 @@ FIRST_DELAY_SECONDS = 0.5
 MAX_DELAY_SECONDS = 30.0
 
 
+FORGOTTEN_SECONDS = 60.0
+"""A batch that is still wanted is tried again sooner."""
+
+
 class Delivery:
     """The sinks and the quarantine of this task, shared by all its shards, and which of them are down.
 
@@ -48,7 +52,7 @@ class Delivery:
         self.clock = clock
         self._health = health
         self._lock = threading.Lock()
-        self._down: dict[str, weakref.WeakSet[_Errand]] = {}
+        self._down: dict[str, weakref.WeakKeyDictionary[_Errand, float]] = {}
 
     def batch(self, entries: Sequence[AuditEntry]) -> "Batch":
         """Begins to deliver a page's entries."""
@@ -63,8 +67,9 @@ class Delivery:
             waiting = self._down.get(place)
             if waiting is None:
                 return
-            waiting.discard(errand)
-            if waiting:
+            waiting.pop(errand, None)
+            # A batch whose shard was released is not tried again.
+            if any(self.clock() - failed_at < FORGOTTEN_SECONDS for failed_at in waiting.values()):
                 return
             del self._down[place]
             self.metrics.gauge(Metric.SINKS_DOWN, len(self._down))
@@ -77,7 +82,7 @@ class Delivery:
         self.metrics.count(Metric.SINK_ERRORS)
         with self._lock:
             is_news = place not in self._down
-            self._down.setdefault(place, weakref.WeakSet()).add(errand)
+            self._down.setdefault(place, weakref.WeakKeyDictionary())[errand] = self.clock()
             self.metrics.gauge(Metric.SINKS_DOWN, len(self._down))
         self._health.report(f"audit {place}", problem)
         if is_news:

@@ -209,6 +209,12 @@ _STREAMS = (
         "shard_reader_hangs", _W, "A reader did not stop in time; its lease was released.", ("lease_key",)
     ),
     LogEvent(
+        "shard_stalled",
+        _W,
+        "This task made no progress with a shard for some minutes and releases it for another task.",
+        ("lease_key",),
+    ),
+    LogEvent(
         "shard_passed",
         _E,
         "A listed shard was not found for an hour: its children start, and it is tried again.",

@@ -35,6 +35,12 @@ OVERDUE_RELEASE_SECONDS = RELEASE_SECONDS - 0.5
 later than the readers themselves begin to."""
 
 RELEASE_POLL_SECONDS = 0.1
+STALLED_SECONDS = 180.0
+"""A reader that finished nothing for so long releases its lease."""
+
+STALL_STEP_SECONDS = 10.0
+"""The most that one interval between two looks adds to it."""
+
 RENEWERS_END_SECONDS = 0.5
 """How long renewals that are under way at the deadline are waited for, all together."""
 
@@ -141,6 +147,8 @@ class StreamConsumer:
         self._readers: dict[HeldLease, tuple[ShardReader, Runner]] = {}
         self._stop_at: float | None = None
         self._is_clean = True
+        self._stalled: dict[ShardReader, tuple[float, float]] = {}
+        self._looked_at = clocks.monotonic()
         self._was_started = False
         self._lag = LagReport(metrics, health)
         self._failover_seconds = settings.failover_seconds
@@ -159,7 +167,7 @@ class StreamConsumer:
             clocks=clocks,
         )
         identity = WorkerIdentity(settings.worker, settings.failover_seconds, clocks.trust)
-        self._renewer = LeaseRenewer(identity, clocks.monotonic)
+        self._renewer = LeaseRenewer(identity, clocks.monotonic, settings.renewing_threads)
         self._taker = LeaseTaker(
             table,
             identity,
@@ -219,6 +227,7 @@ class StreamConsumer:
             self._stop_at = deadline if self._stop_at is None else min(deadline, self._stop_at)
             readers = [reader for reader, _ in self._readers.values()]
         for reader in readers:
+            reader.lease.announce_stop()
             reader.request_stop(self._stop_at - RELEASE_SECONDS)
         for loop in self._renewers:
             loop.wake()
@@ -274,6 +283,7 @@ class StreamConsumer:
         )
 
     def _scan(self) -> float:
+        self._release_stalled()
         wait = self._taker.scan()
         self._metrics.gauge(Metric.LEASES_HELD, len(self._renewer.held))
         self._metrics.gauge(Metric.UNHELD_SHARDS, self._taker.unheld)
@@ -290,6 +300,20 @@ class StreamConsumer:
             now,
         )
         return wait
+
+    def _release_stalled(self) -> None:
+        """Releases leases without progress: another worker may have a way to the sinks."""
+        now = self._clocks.monotonic()
+        # A process that stood still for long did nothing wrong: no single interval counts for much.
+        passed, self._looked_at = min(now - self._looked_at, STALL_STEP_SECONDS), now
+        before, self._stalled = self._stalled, {}
+        for reader in self.readers:
+            progress_at, seconds = before.get(reader, (reader.progress_at, 0.0))
+            seconds = seconds + passed if progress_at == reader.progress_at else 0.0
+            self._stalled[reader] = reader.progress_at, seconds
+            if seconds >= STALLED_SECONDS and reader.request_stop(now):
+                self._taker.avoid(reader.lease.row.key)
+                get_logger().warning("shard_stalled", lease_key=reader.lease.row.key)
 
     def _renew(self) -> float:
         pause = self._renewer.retry_seconds

@@ -7,7 +7,7 @@ from processor.observability.health import Health
 from processor.observability.log import get_logger
 from processor.observability.metrics import Metric, Metrics
 from processor.streams.leases.lease import Lease
-from processor.streams.lineage import shard_began
+from processor.streams.lineage import read_until
 from processor.streams.shards import RETENTION_HOURS
 
 ALARM_HOURS = 4.0
@@ -43,8 +43,7 @@ def lag_of(lease: Lease, now: float, fresh_seconds: float) -> Lag:
     caught_up_at = lease.read_until
     if caught_up_at is not None and now - caught_up_at <= fresh_seconds:
         return Lag(lease.shard_id, None)
-    known = [at for at in (caught_up_at, lease.position.written_at) if at is not None]
-    return Lag(lease.shard_id, max(known) if known else shard_began(lease))
+    return Lag(lease.shard_id, read_until(lease))
 
 
 class LagReport:

@@ -165,13 +165,26 @@ def start_may_be_trimmed(lease: Lease, now: float) -> bool:
     return (
         lease.position.sequence_number is None
         and outlives_retention(now - shard_began(lease))
-        and hours(now - lease.tracked_since) > MARGIN_HOURS
+        and is_followed_for_long(lease, now)
     )
+
+
+def is_followed_for_long(lease: Lease, now: float) -> bool:
+    """Whether the table was followed before the last minutes: what was trimmed until then is not missed."""
+    return hours(now - lease.tracked_since) > MARGIN_HOURS
 
 
 def outlives_retention(seconds: float) -> bool:
     """Whether a record that was written so long ago may be trimmed."""
     return hours(seconds) > RETENTION_HOURS - MARGIN_HOURS
+
+
+def read_until(lease: Lease) -> float:
+    """Until when a shard was read, as its row says (Unix seconds); before the first read, when it began."""
+    written_at, caught_up_at = lease.position.written_at, lease.read_until
+    if written_at is None and caught_up_at is None:
+        return max(shard_began(lease), lease.tracked_since)
+    return max(written_at or 0.0, caught_up_at or 0.0)
 
 
 def shard_began(lease: Lease) -> float:

@@ -8,7 +8,13 @@ from processor.streams.api import Page, position_of
 from processor.streams.gaps import Gap, GapReason, report_gap
 from processor.streams.leases.held import HeldLease
 from processor.streams.leases.lease import Position
-from processor.streams.lineage import outlives_retention, shard_began, start_may_be_trimmed
+from processor.streams.lineage import (
+    is_followed_for_long,
+    outlives_retention,
+    read_until,
+    shard_began,
+    start_may_be_trimmed,
+)
 
 GAP_WAIT_SECONDS = 10.0
 """So long a gap waits for the first record behind it, to name it; empty pages may come first."""
@@ -22,7 +28,7 @@ class Progress:
         self._lease = lease
         self._metrics = metrics
         self._now = now
-        self._behind_since: float | None = lease.row.position.written_at or lease.row.created_at
+        self._behind_since: float | None = read_until(lease.row)
         self._caught_up_at = now()
         self._gap: Gap | None = None
         # Since when this run of reads goes on (monotonic seconds), None before its first one.
@@ -76,8 +82,14 @@ class Progress:
         self._reading_since = None
 
     def shard_gone(self) -> None:
-        """Says that everything behind the last record taken is lost, with the shard."""
-        self._open(GapReason.SHARD_GONE, self._lease.taken)
+        """Reports that everything behind the last finished record is lost, with the shard.
+
+        A shard that was never read and is gone minutes after the table was first followed held only records
+        from before, which are not missed.
+        """
+        taken = self._lease.taken
+        if taken.sequence_number is not None or is_followed_for_long(self._lease.row, self._now()):
+            self._open(GapReason.SHARD_GONE, taken)
         self._tell(None)
 
     def over(self) -> None:

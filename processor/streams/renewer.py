@@ -13,6 +13,9 @@ TRIES_PER_FAILOVER = 10
 """How often a failed renewal is tried again in one failover time, until the lease is lost or renewed."""
 
 RELEASE_RETRY_SECONDS = 0.25
+MAX_LEASES = 100_000
+NEWEST_SHARE = 0.1
+"""Weight of the newest renewal in the average of how long one takes."""
 
 
 class LeaseRenewer:
@@ -21,10 +24,15 @@ class LeaseRenewer:
     Args:
         identity: the worker and its failover time.
         clock: monotonic seconds.
+        threads: how many threads call `renew_next`.
     """
 
-    def __init__(self, identity: WorkerIdentity, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, identity: WorkerIdentity, clock: Callable[[], float] = time.monotonic, threads: int = 1
+    ) -> None:
         self._identity = identity
+        self._threads = threads
+        self._write_seconds = 0.0
         self._clock = clock
         self._lock = threading.Lock()
         self._held: dict[str, HeldLease] = {}
@@ -36,6 +44,13 @@ class LeaseRenewer:
     def retry_seconds(self) -> float:
         """How long to wait when no lease is due."""
         return self._identity.failover_seconds / TRIES_PER_FAILOVER
+
+    @property
+    def capacity(self) -> int:
+        """How many leases the threads renew in half the failover time, by how long renewals took lately."""
+        if self._write_seconds <= 0:
+            return MAX_LEASES
+        return max(1, int(self._threads * self._identity.failover_seconds / 2 / self._write_seconds))
 
     @property
     def held(self) -> list[HeldLease]:
@@ -124,6 +139,7 @@ class LeaseRenewer:
         except (AwsError, LeaseOver) as error:
             failure = error
         with self._lock:
+            self._write_seconds += (self._clock() - started - self._write_seconds) * NEWEST_SHARE
             self._claimed.discard(lease)
             is_news = self._tried_at.pop(lease, None) is None
             if failure is not None and self._held.get(lease.row.key) is lease:

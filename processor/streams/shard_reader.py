@@ -35,7 +35,7 @@ MIN_POLL_SECONDS = 0.25
 """Four reads a second a shard: DynamoDB allows five, and the next owner may be reading already."""
 
 IDLE_POLL_SECONDS = 1.0
-CHECKPOINT_SECONDS = 1.0
+CHECKPOINT_SECONDS = 3.0
 """Taken entries are written into the row at most this often; other positions with the next renewal."""
 
 UNTRUSTED_POLL_SECONDS = 0.2
@@ -83,6 +83,8 @@ class ShardReader:
         self._progress = Progress(lease, context.metrics, context.clocks.unix)
         self._next_read_at = context.clocks.monotonic()
         self._idle_seconds = MIN_POLL_SECONDS
+        self._progress_at = context.clocks.monotonic()
+        self._durable_records = 0
         self._checkpoint_at = float("-inf")
         self._has_unwritten_entries = False
         self._reading = BackOff(0.5, 30.0)
@@ -90,18 +92,27 @@ class ShardReader:
         self._ending = BackOff(0.5, 30.0)
         self._trouble = f"shard {row.shard_id}"
 
-    def request_stop(self, give_up_at: float, to: str | None = None) -> None:
+    @property
+    def progress_at(self) -> float:
+        """When a page was last finished, in part or as a whole, or AWS answered about a missing shard."""
+        return self._progress_at
+
+    def request_stop(self, give_up_at: float, to: str | None = None) -> bool:
         """Asks the reader to finish the page in hand, write its checkpoint and give the lease up.
 
         Args:
             give_up_at: until when the sinks are waited for (monotonic seconds); then the page is left to
                 the next owner.
             to: the worker to hand the lease to, if one asked for it.
+
+        Returns:
+            Whether this is the first request.
         """
         before = self._stop
         if before is None or give_up_at < before.give_up_at:
             self._stop = _StopRequest(give_up_at, before.to if before and before.to else to)
             self.wake.set()
+        return before is None
 
     def behind_since(self) -> float | None:
         """Since when records may be unread (Unix seconds); None while the shard is read to its tip."""
@@ -115,6 +126,7 @@ class ShardReader:
         """
         delay = self._next_step()
         if delay is None:
+            self._hand = None  # its work is dropped here, not when the collector comes
             self._progress.over()
             self._context.health.report(self._trouble, None)
         return delay
@@ -143,6 +155,7 @@ class ShardReader:
     def _wait_for_trust(self) -> float:
         """Nothing is read meanwhile, so the shard gets later, also where it was at its tip."""
         self._progress.not_read()
+        self._progress_at = self._context.clocks.monotonic()  # no other worker would do better
         return UNTRUSTED_POLL_SECONDS
 
     def _read(self) -> float:
@@ -207,9 +220,13 @@ class ShardReader:
         except Interrupted:
             return UNTRUSTED_POLL_SECONDS
         except Unavailable as unavailable:
+            if hand.work.durable_records > self._durable_records:
+                self._durable_records = hand.work.durable_records
+                self._progress_at = self._context.clocks.monotonic()
             delay = unavailable.retry_seconds
             return self._sinking.failed() if delay is None else delay
         self._sinking.worked()
+        self._progress_at, self._durable_records = self._context.clocks.monotonic(), 0
         self._hand = None
         if hand.page.records:
             self.lease.advance(hand.page.last_position())
@@ -259,6 +276,7 @@ class ShardReader:
             return self._failed(error)
         except AwsError as unanswered:
             return self._failed(unanswered)
+        self._progress_at = self._context.clocks.monotonic()
         if missing is None:
             return self._wait_for_shard(error)
         if missing.gone:
@@ -284,6 +302,8 @@ class ShardReader:
         self._progress.not_read()
         if not isinstance(error, Transient):
             self._iterator = None
+        elif error.throttled:
+            self._progress_at = self._context.clocks.monotonic()  # AWS answers, and so it would others
         is_news = self._reading.failures == 0
         if isinstance(error, Misconfigured | Rejected) or self._reading.failures >= EXPECTED_FAILURES:
             self._context.health.report(self._trouble, str(error) or type(error).__name__)

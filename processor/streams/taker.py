@@ -21,6 +21,10 @@ from processor.streams.shards import Streams
 MAX_SCAN_SECONDS = 2.0
 """With it another worker reads a released shard within 5 s."""
 
+AVOIDED_SCANS = 3
+NO_REQUEST_SECONDS = 600.0
+"""How long a worker that made no progress with a shard requests no lease of others."""
+
 WITHDRAWAL_SECONDS = 4.0
 """After so long without an answer of the leases table no further request is withdrawn."""
 
@@ -72,6 +76,9 @@ class LeaseTaker:
         """The rows of unfinished shards at the last scan."""
         self.unheld = 0
         """How many of them no worker read then although they could be read."""
+        self._free_before: frozenset[str] = frozenset()
+        self._scans_to_avoid: dict[str, int] = {}
+        self._requests_again_at = float("-inf")
         self.wake = threading.Event()
         """Set when the next scan should not wait any longer."""
 
@@ -83,6 +90,14 @@ class LeaseTaker:
     def stop_taking(self) -> None:
         """From here on no lease is acquired; those held are renewed until they are released."""
         self._is_taking = False
+
+    def avoid(self, key: str) -> None:
+        """Leaves a lease to other workers for a while: this one made no progress with it.
+
+        It is not acquired at the next scans, and no lease is requested for some minutes.
+        """
+        self._scans_to_avoid[key] = AVOIDED_SCANS
+        self._requests_again_at = self._clocks.monotonic() + NO_REQUEST_SECONDS
 
     def withdraw(self) -> None:
         """Withdraws this worker's requests, and frees what others handed over to it.
@@ -173,19 +188,32 @@ class LeaseTaker:
         for lease in ready.values():
             if lease.owner == me and lease.key not in held:
                 self._take(lease)
+        avoided = self._scans_to_avoid.keys()
         holders = {
             lease.key: lease.requested_by or lease.owner
             if lease.owner == me or (lease.owner is not None and lease.key not in expired)
             else None  # also where it is requested: a row without an owner has no worker to hand it over
             for lease in ready.values()
+            if (lease.owner == me or not lease.stopping or lease.key in expired) and lease.key not in avoided
         }
-        wanted = plan(me, holders)
+        free = frozenset(key for key, holder in holders.items() if holder is None)
+        left_free, self._free_before = free & self._free_before, free
+        self._scans_to_avoid = {key: left - 1 for key, left in self._scans_to_avoid.items() if left > 1}
+        wanted = plan(
+            me,
+            holders,
+            left_free=left_free,
+            capacity=self._renewer.capacity,
+            may_request=self._clocks.monotonic() >= self._requests_again_at,
+        )
         for key in wanted.take:
             self._take(ready[key])
         if wanted.request is not None and self._table.request(ready[wanted.request], me):
             get_logger().info("lease_requested", lease_key=wanted.request)
 
     def _take(self, lease: Lease) -> None:
+        if not self._is_taking:
+            return  # a stop came while this scan was acquiring leases
         held = acquire(self._table, lease, self._identity)
         if held is None:
             return

@@ -65,7 +65,8 @@ class RecordingSink:
         self._world.interrupt(self._worker)
 
     def _store(self, entry: AuditEntry) -> None:
-        if self._world.sink_is_down:
+        is_blocked = entry.source.shard_id in self._world.blocked_shards
+        if self._world.sink_is_down or is_blocked or self._worker.name in self._world.cut_off:
             raise SinkUnavailable("the sink is down")
         self._world.took(self._worker, entry)
 
@@ -128,7 +129,9 @@ class SimulatedRunner:
 class Worker:
     """One task: the very consumer of the service, its steps run by the world."""
 
-    def __init__(self, world: "World", name: str, clock_is_off_by: float) -> None:
+    def __init__(
+        self, world: "World", name: str, clock_is_off_by: float, failover_seconds: float = FAILOVER_SECONDS
+    ) -> None:
         self.world = world
         self._clock_is_off_by = clock_is_off_by
         self.name = name
@@ -151,7 +154,7 @@ class Worker:
             ConsumerSettings(
                 status_table=TABLE,
                 leases_table="leases",
-                failover_seconds=FAILOVER_SECONDS,
+                failover_seconds=failover_seconds,
                 worker=name,
                 renewing_threads=1,
                 child_look_seconds=world.child_look_seconds,

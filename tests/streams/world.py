@@ -22,7 +22,7 @@ from processor.streams.leases.lease import Lease, from_attributes, lease_key
 from tests.simulated_stream.client import Faults
 from tests.simulated_stream.model import SimulatedShard, SimulatedTable, number_of
 from tests.simulated_stream.rows import SimulatedRows
-from tests.streams.worker import EPOCH, TABLE, SimulatedQueue, Worker
+from tests.streams.worker import EPOCH, FAILOVER_SECONDS, TABLE, SimulatedQueue, Worker
 
 
 class Killed(BaseException):
@@ -44,6 +44,10 @@ class World:
         self.sink: Sink | None = None
         """What workers use in place of the recording sink."""
         self.sink_is_down = False
+        self.cut_off: set[str] = set()
+        """Names of workers that have no way to the sink."""
+        self.blocked_shards: set[str] = set()
+        """Shards of which the sink takes nothing."""
         self.poison: set[str] = set()
         self.emitted: list[AuditEntry] = []
         """Every entry that a sink took, repeats included, in order."""
@@ -68,10 +72,12 @@ class World:
 
     # What happens to the workers.
 
-    def start_worker(self, *, clock_is_off_by: float = 0.0) -> Worker:
+    def start_worker(
+        self, *, clock_is_off_by: float = 0.0, failover_seconds: float = FAILOVER_SECONDS
+    ) -> Worker:
         """A new task, its name never used before, its wall clock wrong by so many seconds."""
         name = f"worker-{next(self._names)}"
-        worker = self.workers[name] = Worker(self, name, clock_is_off_by)
+        worker = self.workers[name] = Worker(self, name, clock_is_off_by, failover_seconds)
         return worker
 
     def kill(self, worker: Worker) -> None:

@@ -14,7 +14,14 @@ class Plan:
     request: str | None = None
 
 
-def plan(worker: str, holders: Mapping[str, str | None]) -> Plan:
+def plan(
+    worker: str,
+    holders: Mapping[str, str | None],
+    *,
+    left_free: frozenset[str] = frozenset(),
+    capacity: int = 1_000_000,
+    may_request: bool = True,
+) -> Plan:
     """A worker's next moves towards an equal share.
 
     Free leases are taken up to the share. With none free, a worker asks the one that holds most for a lease,
@@ -26,6 +33,10 @@ def plan(worker: str, holders: Mapping[str, str | None]) -> Plan:
         worker: this one.
         holders: for each lease that may be read now, who holds it or has asked for it; None where it is
             free or has run out.
+        left_free: free leases that were free at the scan before too: they are acquired whatever the share,
+            so that none stays unread next to a worker that makes progress.
+        capacity: the most leases that this worker may hold.
+        may_request: whether it may ask another worker for a lease.
     """
     counts = Counter(holder for holder in holders.values() if holder is not None)
     mine = counts[worker]
@@ -34,8 +45,11 @@ def plan(worker: str, holders: Mapping[str, str | None]) -> Plan:
     free = [key for key, holder in holders.items() if holder is None]
     if free:
         free.sort(key=lambda key: zlib.crc32(f"{worker} {key}".encode()))  # others try in another order
-        return Plan(take=tuple(free[: max(0, share - mine)]))
-    if not counts:
+        room = max(0, capacity - mine)
+        in_share = free[: max(0, share - mine)]
+        beyond = [key for key in free[len(in_share) :] if key in left_free]
+        return Plan(take=tuple([*in_share, *beyond][:room]))
+    if not counts or not may_request or mine >= capacity:
         return Plan()
     most_loaded = max(sorted(counts), key=counts.__getitem__)
     if counts[most_loaded] < mine + 2:

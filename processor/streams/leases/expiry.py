@@ -42,7 +42,8 @@ class ExpiredLeaseDetector:
                 seen[lease.key] = _Sighting(lease.counter, lease.owner, ended, before.first)
             else:
                 seen[lease.key] = before
-                if lease.owner is not None and started - before.since >= self._failover_seconds:
+                failover_seconds = max(self._failover_seconds, lease.failover_seconds)
+                if lease.owner is not None and started - before.since >= failover_seconds:
                     expired.add(lease.key)
         self._sightings = seen
         return frozenset(expired)

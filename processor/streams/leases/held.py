@@ -72,8 +72,9 @@ def acquire(table: LeaseTable, lease: Lease, identity: WorkerIdentity) -> "HeldL
         "leaseCounter": number(lease.counter + 1),
         "leaseOwner": {"S": identity.worker},
         "ownerSwitchesSinceCheckpoint": number(lease.owner_switches + 1),
+        "x_failoverSeconds": number(identity.failover_seconds),
     }
-    removes = frozenset({"x_requestedBy"})
+    removes = frozenset({"x_requestedBy", "x_stopping"})
     try:
         row = table.update(lease.key, counter=lease.counter, owner=lease.owner, sets=sets, removes=removes)
     except ConditionFailed as refused:
@@ -85,6 +86,8 @@ def acquire(table: LeaseTable, lease: Lease, identity: WorkerIdentity) -> "HeldL
             owner=identity.worker,
             owner_switches=lease.owner_switches + 1,
             requested_by=None,
+            failover_seconds=identity.failover_seconds,
+            stopping=False,
         )
     return HeldLease(table, row, identity, won_at=started)
 
@@ -103,6 +106,7 @@ class HeldLease:
         self._unsure_since: float | None = None
         self._taken = row.position
         self._read_until = row.read_until
+        self._is_stopping = False
         self._may_be_free = False
         self._over = threading.Event()
 
@@ -148,6 +152,10 @@ class HeldLease:
             at: Unix seconds.
         """
         self._read_until = at
+
+    def announce_stop(self) -> None:
+        """Lets the next renewal say that this worker is stopping, so that others count without it."""
+        self._is_stopping = True
 
     def renew(self, min_age_seconds: float = 0.0) -> None:
         """Renews the lease and, if it is still trusted, writes what has been taken so far as its checkpoint.
@@ -270,10 +278,12 @@ class HeldLease:
             sets["x_readUntil"] = number(self._read_until)
         sets |= extra
         if next_owner is _MYSELF:
+            if self._is_stopping:
+                sets["x_stopping"] = {"BOOL": True}
             return sets | {"leaseOwner": {"S": self._identity.worker}}, frozenset()
         if next_owner is None:
-            return sets, frozenset({"leaseOwner", "x_requestedBy"})
-        return sets | {"leaseOwner": {"S": next_owner}}, frozenset({"x_requestedBy"})
+            return sets, frozenset({"leaseOwner", "x_requestedBy", "x_stopping"})
+        return sets | {"leaseOwner": {"S": next_owner}}, frozenset({"x_requestedBy", "x_stopping"})
 
     def _require_trust(self) -> None:
         if not self._over.is_set() and not self.trusted():

@@ -39,6 +39,10 @@ class Lease:
     children: frozenset[str] = frozenset()
     owner_switches: int = 0
     requested_by: str | None = None
+    failover_seconds: float = 0.0
+    """The failover time of the owner: other workers wait for the larger of this and their own."""
+    stopping: bool = False
+    """Whether the owner is stopping and will release the lease soon."""
     created_at: float = 0.0
     """When the row was made (Unix seconds), which is seconds after the shard itself appeared."""
     tracked_since: float = 0.0
@@ -132,6 +136,8 @@ def from_attributes(row: Attributes) -> Lease | None:
         children=_texts(row, "childShardIds"),
         owner_switches=int(_number(row, "ownerSwitchesSinceCheckpoint") or 0),
         requested_by=_text(row, "x_requestedBy"),
+        failover_seconds=_number(row, "x_failoverSeconds") or 0.0,
+        stopping="x_stopping" in row,
         created_at=_number(row, "x_createdAt") or 0.0,
         tracked_since=_number(row, "x_trackedSince") or 0.0,
         ended_at=_number(row, "x_endedAt"),

@@ -196,7 +196,7 @@ class LeaseTable:
         A request goes with it: nobody is left who could answer it.
         """
         sets = {"leaseCounter": number(lease.counter + 1)}
-        self._change(lease, sets=sets, removes=frozenset({"leaseOwner", "x_requestedBy"}))
+        self._change(lease, sets=sets, removes=frozenset({"leaseOwner", "x_requestedBy", "x_stopping"}))
 
     def mark_gap_reported(self, lease: Lease) -> None:
         """Notes that the loss of this shard has been said, unless somebody has changed the row meanwhile."""

@@ -83,3 +83,23 @@ def test_scaling_from_one_to_four_moves_each_lease_at_most_once() -> None:
         for number in itertools.chain(range(20))
     )
     assert moves == 9
+
+
+def test_a_lease_that_was_free_at_two_scans_is_acquired_beyond_the_share() -> None:
+    holders = {"a": "me", "b": "me", "c": "other", "d": "other", "e": None}
+    assert plan("me", holders | {"f": "other"}).take == ("e",)
+    full = {"a": "me", "b": "other", "c": None}
+    assert plan("me", full | {"d": "me"}, left_free=frozenset({"c"})).take == ("c",)
+    assert plan("me", full | {"d": "me"}).take == ()
+
+
+def test_a_worker_acquires_no_more_than_its_capacity() -> None:
+    holders = dict.fromkeys("abcdef")
+    assert len(plan("me", holders, left_free=frozenset(holders), capacity=2).take) == 2
+    assert plan("me", {"a": "me", "b": "other", "c": "other", "d": "other"}, capacity=1).request is None
+
+
+def test_a_worker_without_progress_requests_nothing() -> None:
+    holders = dict.fromkeys("abc", "other")
+    assert plan("me", holders).request is not None
+    assert plan("me", holders, may_request=False).request is None
