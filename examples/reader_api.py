@@ -1,9 +1,12 @@
 """A small HTTP API over the status table: `GET /exports/REQUEST_ID`.
 
-    python -m examples.reader_api TABLE PORT
+    python -m examples.reader_api TABLE PORT HOST [HOST ...]
 
 DynamoDB deletes expired items minutes or days late. Until then an item with `ttl <= now` is still there, and
 a reader must treat it as gone.
+
+Every producer may send a `completed` event with any URL. The reader shows only https URLs at
+one of HOST: the hosts of the storage that holds the files.
 
 Clients poll cheaply: `ETag` names what they have, `If-None-Match` turns the same answer into a 304 without a
 body, `?wait=20` holds the request until something changes, and `Retry-After` is when to ask again. An answer
@@ -15,12 +18,12 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from contextlib import suppress
 from socketserver import ThreadingMixIn
 from threading import Event, Thread
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 from wsgiref.simple_server import WSGIServer, make_server
 
 import boto3
@@ -49,20 +52,35 @@ def read_export(dynamodb: Any, table: str, request_id: str) -> dict[str, Any] | 
     return {name: int(value["N"]) if "N" in value else value["S"] for name, value in item.items()}
 
 
+def without_foreign_url(export: dict[str, Any], hosts: Container[str]) -> dict[str, Any]:
+    """The export, without its signed URL if that is not https at one of these hosts."""
+    url = export.get("signedUrl", "")
+    try:
+        parts = urlsplit(url)
+        trusted = parts.scheme == "https" and parts.hostname in hosts and parts.port in {None, 443}
+    except ValueError:  # not a URL, or its port is not a number
+        trusted = False
+    # A browser reads a backslash as a slash, so it may find another host in the URL.
+    if trusted and "@" not in parts.netloc and "\\" not in url:
+        return export
+    return {name: value for name, value in export.items() if name != "signedUrl"}
+
+
 def etag_of(export: dict[str, Any] | None) -> str:
     """A name for exactly this answer."""
     return f'"{hashlib.sha256(json.dumps(export, sort_keys=True).encode()).hexdigest()[:32]}"'
 
 
 def application(
-    dynamodb: Any, table: str, *, look_seconds: float = LOOK_SECONDS
+    dynamodb: Any, table: str, hosts: Container[str], *, look_seconds: float = LOOK_SECONDS
 ) -> Callable[[dict[str, Any], Answer], Iterable[bytes]]:
     """The API as a WSGI application. Check who is asking before you show a signed URL."""
 
     def wait_for_change(request_id: str, known: str, seconds: float) -> dict[str, Any] | None:
         deadline = time.monotonic() + seconds
         while True:
-            export = read_export(dynamodb, table, request_id)
+            found = read_export(dynamodb, table, request_id)
+            export = None if found is None else without_foreign_url(found, hosts)
             is_final = export is not None and export["status"] in TERMINAL
             left = deadline - time.monotonic()
             if is_final or etag_of(export) != known or left <= 0:
@@ -103,10 +121,10 @@ class ThreadingServer(ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
 
-def main(table: str, port: int) -> None:
+def main(table: str, port: int, hosts: Container[str]) -> None:
     """Serves on 127.0.0.1 until Ctrl-C; prints the address when it is ready."""
     dynamodb = boto3.client("dynamodb", region_name=os.environ.get("AWS_REGION"))
-    with make_server("127.0.0.1", port, application(dynamodb, table), ThreadingServer) as server:
+    with make_server("127.0.0.1", port, application(dynamodb, table, hosts), ThreadingServer) as server:
         print(f"http://127.0.0.1:{server.server_port}", flush=True)
         # In another thread, so that Ctrl-C reaches this one and not a request.
         serving = Thread(target=server.serve_forever)
@@ -120,5 +138,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m examples.reader_api")
     parser.add_argument("table", metavar="TABLE")
     parser.add_argument("port", metavar="PORT", type=int)
+    parser.add_argument("hosts", metavar="HOST", nargs="+", help="a host of signed URLs that may be shown")
     arguments = parser.parse_args()
-    main(arguments.table, arguments.port)
+    main(arguments.table, arguments.port, arguments.hosts)

@@ -106,7 +106,7 @@ def test_what_is_sent_keeps_the_contract(embedded_aws: EmbeddedAws, program: str
 @pytest.fixture(scope="module")
 def api(environment: dict[str, str]) -> Iterator[str]:
     """The reader's address."""
-    arguments = ("-m", "examples.reader_api", environment["DYNAMODB_EXPORT_STATUS_TABLE"], "0")
+    arguments = ("-m", "examples.reader_api", environment["DYNAMODB_EXPORT_STATUS_TABLE"], "0", "example.org")
     with subprocess.Popen(
         [sys.executable, *arguments],
         cwd=ROOT,
@@ -173,7 +173,14 @@ def test_a_reader_finds_nothing_where_nothing_is(api: str, path: str) -> None:
 
 def test_ctrl_c_ends_the_reader_without_a_traceback(environment: dict[str, str]) -> None:
     with subprocess.Popen(
-        [sys.executable, "-m", "examples.reader_api", environment["DYNAMODB_EXPORT_STATUS_TABLE"], "0"],
+        [
+            sys.executable,
+            "-m",
+            "examples.reader_api",
+            environment["DYNAMODB_EXPORT_STATUS_TABLE"],
+            "0",
+            "example.org",
+        ],
         cwd=ROOT,
         env={**isolated_environment(), **environment},
         stdout=subprocess.PIPE,
@@ -198,7 +205,7 @@ def test_ctrl_c_ends_the_reader_without_a_traceback(environment: dict[str, str])
         ("send_cloud_events", "QUEUE_URL"),
         ("send_through_sns", "TOPIC_ARN"),
         ("send_through_eventbridge", "BUS_NAME"),
-        ("reader_api", "TABLE PORT"),
+        ("reader_api", "TABLE PORT HOST [HOST ...]"),
     ],
 )
 def test_without_its_arguments_an_example_shows_its_usage(name: str, usage: str) -> None:

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from examples.reader_api import MAX_WAIT_SECONDS, application, wait_seconds
+from examples.reader_api import MAX_WAIT_SECONDS, application, wait_seconds, without_foreign_url
 from handlers.export import Export, Status
 from processor.localaws.embedded_aws import EmbeddedAws
 from tests.resources import status_table
 from tests.waiting import eventually
+
+HOST = "example-bucket.s3.amazonaws.com"
 
 
 class Api:
@@ -22,15 +24,15 @@ class Api:
         self.table = status_table(aws.client)
         self.dynamodb = aws.client("dynamodb")
         self.reads = 0
-        self.application = application(self, self.table, look_seconds=0.02)
+        self.application = application(self, self.table, {HOST}, look_seconds=0.02)
 
     def get_item(self, **arguments: Any) -> Any:
         self.reads += 1
         return self.dynamodb.get_item(**arguments)
 
-    def put(self, status: Status, *, seconds_left: int = 60) -> None:
+    def put(self, status: Status, *, seconds_left: int = 60, url: str | None = None) -> None:
         now = datetime.now(UTC)
-        export = Export("req-1", status, now, now, ttl=int(now.timestamp()) + seconds_left)
+        export = Export("req-1", status, now, now, int(now.timestamp()) + seconds_left, url)
         self.dynamodb.put_item(TableName=self.table, Item=export.to_item())
 
     def get(self, known: str = "", query: str = "") -> tuple[str, dict[str, str], Any]:
@@ -102,3 +104,33 @@ def test_an_expired_export_is_gone_while_its_item_is_still_there(api: Api) -> No
 )
 def test_a_wait_lasts_at_most_twenty_seconds(query: str, seconds: float) -> None:
     assert wait_seconds(query) == seconds
+
+
+def test_a_signed_url_of_another_host_is_not_shown(api: Api) -> None:
+    api.put(Status.COMPLETED, url=f"https://{HOST}/report?X-Amz-Signature=1")
+    _, headers, body = api.get()
+    assert body["signedUrl"] == f"https://{HOST}/report?X-Amz-Signature=1"
+    api.put(Status.COMPLETED, url="https://evil.example/report")
+    status, _, body = api.get(headers["ETag"])
+    assert (status, body["status"]) == ("200 OK", "completed")
+    assert "signedUrl" not in body
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"http://{HOST}/r",
+        f"https://{HOST}.evil.example/r",
+        f"https://{HOST}@evil.example/r",
+        f"https://evil.example\\@{HOST}/r",
+        f"https://user@{HOST}/r",
+        f"https://{HOST}:8443/r",
+        f"https://{HOST}:port/r",
+        "https://[::1/r",
+        f"//{HOST}/r",
+        "javascript:alert(1)",
+    ],
+)
+def test_only_https_at_a_named_host_is_trusted(url: str) -> None:
+    export = {"status": "completed", "signedUrl": url}
+    assert without_foreign_url(export, {HOST}) == {"status": "completed"}
