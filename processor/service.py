@@ -1,6 +1,6 @@
 """The long-running service: composition, start and stop order, signals, one drain budget.
 
-Stop order: nothing new is received or read, what is in hand is finished, leases are released; all within
+Stop order: receive and read no more, finish what was received, release the leases; all within
 EXPORT_DRAIN_SECONDS of the signal (docs/invariants.md, law 8).
 """
 
@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -30,7 +31,7 @@ EXIT_FINE = 0
 EXIT_FAILED = 1
 _STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 _START_LIMIT_SECONDS = 6 * PATIENCE_SECONDS  # queue, dead-letter queue, tables and stream, each waited for
-_START_ENDS_SECONDS = 0.5  # how long a start in hand may take to notice that it is to end
+_START_ENDS_SECONDS = 0.5  # how long a start may take to notice the stop
 _CLOSING_SECONDS = 1.0  # of the drain budget, kept for the last metrics line and the health file
 
 
@@ -38,13 +39,28 @@ class Pipeline(Protocol):
     """One of the two straight lines: started once, stopped by a deadline on `time.monotonic()`."""
 
     def start(self, cancelled: threading.Event) -> None:
-        """Checks what it needs, as long as nobody cancels, and starts its threads."""
+        """Checks what it needs, unless it is cancelled, and starts its threads."""
 
     def stop(self, deadline: float) -> None:
         """Begins to stop; returns at once."""
 
     def join(self) -> StopReport:
         """Waits for the end until that deadline."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceEnd:
+    """How the service ended.
+
+    Attributes:
+        status: the exit status: 0 after a clean drain, 1 if a thread died or the drain went over its budget.
+        failure: why the status is 1, for standard error; the log has the details.
+        hung: a thread was still in a call that did not end.
+    """
+
+    status: int
+    failure: str
+    hung: bool
 
 
 class Service:
@@ -62,16 +78,10 @@ class Service:
         self._stopping_since: float | None = None
         self._deaths: list[str] = []
         self._start_error: BaseException | None = None
-        self.failure = "it did not end as it should"
-        """Why the exit status is 1, for standard error; the log has the details."""
-        self.hangs = False
-        """Whether a thread was still in a call that did not answer when everything else had ended."""
+        self._failure = "it did not end as it should"
 
-    def run(self) -> int:
-        """Runs until it is told to stop.
-
-        Returns:
-            The exit status: 0 after a clean drain, 1 if a thread died or the drain went over its budget.
+    def run(self) -> ServiceEnd:
+        """Runs until a signal comes or a thread dies.
 
         Raises:
             SettingsError: if the settings cannot work.
@@ -99,23 +109,21 @@ class Service:
         starter = threading.Thread(
             target=self._start, args=(pipelines, started, heartbeat), name="start", daemon=True
         )
-        clean = False
         try:
             health.start()
             writer.start()
             starter.start()
             self._wake.wait()
             starter.join(_START_ENDS_SECONDS)
-            self.hangs = starter.is_alive()
         finally:
-            clean = self._drain(list(started))
+            stopped = self._drain(list(started))
             writer.stop(_CLOSING_SECONDS)
             health.stop()
         if self._start_error and self._stopping_since is None:
             raise self._start_error
-        status = EXIT_FINE if clean and not self._deaths else EXIT_FAILED
-        log.info("service_stopped", exit_status=status, drained=clean)
-        return status
+        status = EXIT_FINE if stopped.clean and not self._deaths else EXIT_FAILED
+        log.info("service_stopped", exit_status=status, drained=stopped.clean)
+        return ServiceEnd(status, self._failure, stopped.hung or starter.is_alive())
 
     def _start(self, pipelines: list[Pipeline], started: list[Pipeline], heartbeat: Heartbeat) -> None:
         try:
@@ -124,7 +132,7 @@ class Service:
                 pipeline.start(self._wake)
                 if self._wake.is_set():
                     return
-            # What is there now stays: the collector would look at all of it with every page of records.
+            # What exists now stays: the collector would look at all of it with every page of records.
             gc.freeze()
             get_logger().info("service_started", parts=self._parts)
             heartbeat.close()
@@ -152,30 +160,31 @@ class Service:
             )
         return pipelines
 
-    def _drain(self, pipelines: list[Pipeline]) -> bool:
+    def _drain(self, pipelines: list[Pipeline]) -> StopReport:
         since = self._stopping_since if self._stopping_since is not None else time.monotonic()
         deadline = since + self._settings.drain_seconds - _CLOSING_SECONDS
         for pipeline in pipelines:
             pipeline.stop(deadline)
-        # After the stops: where standard output takes nothing more, leases are released all the same.
+        # After the stops: a blocked standard output must not keep leases from their release.
         get_logger().info("service_stopping", drain_seconds=self._settings.drain_seconds)
         reports = [pipeline.join() for pipeline in pipelines]
-        self.hangs = self.hangs or any(report.hung for report in reports)
-        clean = all(report.clean for report in reports)
-        if not clean:
-            self.failure = f"the drain went over its {self._settings.drain_seconds} seconds"
+        report = StopReport(
+            clean=all(each.clean for each in reports), hung=any(each.hung for each in reports)
+        )
+        if not report.clean:
+            self._failure = f"the drain went over its {self._settings.drain_seconds} seconds"
             get_logger().error(
                 "drain_over_budget",
                 drain_seconds=self._settings.drain_seconds,
-                consequence="what is in hand comes back after its visibility timeout or lease",
+                consequence="messages and shards come back after their visibility timeout or lease",
             )
-        return clean
+        return report
 
     def _on_death(self, name: str, error: BaseException) -> None:
         self._deaths.append(name)
         known = isinstance(error, QueueUnusable | StartError)
         reason = mask_urls(str(error)) if known else "see error_type"
-        self.failure = f"the thread {name} died ({reason if known else type(error).__name__})"
+        self._failure = f"the thread {name} died ({reason if known else type(error).__name__})"
         get_logger().critical("thread_died", thread=name, reason=reason, exc_info=error)
         self._wake.set()
 
@@ -210,10 +219,9 @@ def run_service(settings: Settings, parts: tuple[str, ...], leave: Callable[[int
     Returns:
         The exit status, where every thread ended.
     """
-    service = Service(settings, parts)
-    status = service.run()
-    if status != EXIT_FINE:
-        print(f"export-status: {service.failure}", file=sys.stderr, flush=True)
-    if status != EXIT_FINE or service.hangs:
-        leave(status)
-    return status
+    end = Service(settings, parts).run()
+    if end.status != EXIT_FINE:
+        print(f"export-status: {end.failure}", file=sys.stderr, flush=True)
+    if end.status != EXIT_FINE or end.hung:
+        leave(end.status)
+    return end.status

@@ -42,7 +42,7 @@ class Quarantine:
             receive_count=1,
             group_id=_token(entry.request_id),
         )
-        if not self._queue.send([letter]).taken:
+        if not self._queue.send([letter]).done:
             raise SinkUnavailable("the dead-letter queue does not take a refused entry")
 
 

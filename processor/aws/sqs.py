@@ -30,14 +30,14 @@ class BatchResult:
     """SQS's answers for the entries of a batch, by position.
 
     Attributes:
-        taken: what is done; the new message's id, or an empty text for calls that make none.
+        done: what is done; the new message's id, or an empty text for calls that make none.
         refused: SQS's error code for what no further try can help.
         left: neither; the same call may work later.
         answered: whether SQS answered the last call, also with a refusal.
         error: why the last call failed as a whole; None if it did not.
     """
 
-    taken: Mapping[int, str]
+    done: Mapping[int, str]
     refused: Mapping[int, str]
     left: Sequence[int] = ()
     answered: bool = True
@@ -129,7 +129,7 @@ class _Batch:
     answered: bool = True
     called: bool = False
     error: AwsError | None = None
-    taken: dict[int, str] = field(default_factory=dict)
+    done: dict[int, str] = field(default_factory=dict)
     refused: dict[int, str] = field(default_factory=dict)
 
     def send(self, positions: Sequence[int], tries: int) -> None:
@@ -155,23 +155,23 @@ class _Batch:
             except AwsError as error:
                 self.answered, self.error = False, error
                 continue
-            left = [index for index in left if index not in self.taken and index not in self.refused]
+            left = [index for index in left if index not in self.done and index not in self.refused]
             if not left:
                 return
 
     def result(self) -> BatchResult:
         """What has become of the entries."""
-        known = self.taken.keys() | self.refused.keys()
+        known = self.done.keys() | self.refused.keys()
         left = [index for index in range(len(self.entries)) if index not in known]
         answered = self.answered and (self.called or not left)
-        return BatchResult(self.taken, self.refused, left, answered, self.error)
+        return BatchResult(self.done, self.refused, left, answered, self.error)
 
     def _call(self, positions: Sequence[int]) -> None:
         entries = [{"Id": str(index), **self.entries[index]} for index in positions]
         answer = call(self.method, QueueUrl=self.url, Entries=entries)
         sent = frozenset(positions)
         try:
-            taken = {int(each["Id"]): str(each.get("MessageId", "")) for each in answer.get("Successful", [])}
+            done = {int(each["Id"]): str(each.get("MessageId", "")) for each in answer.get("Successful", [])}
             refused = {
                 int(each["Id"]): str(each.get("Code", ""))
                 for each in answer.get("Failed", [])
@@ -179,7 +179,7 @@ class _Batch:
             }
         except (LookupError, TypeError, ValueError, AttributeError):
             raise Transient(api_name(self.method), "UnreadableAnswer") from None
-        self.taken |= {index: message_id for index, message_id in taken.items() if index in sent}
+        self.done |= {index: message_id for index, message_id in done.items() if index in sent}
         self.refused |= {index: code for index, code in refused.items() if index in sent}
 
     def _each_alone(self, positions: Sequence[int], error: Rejected, tries: int) -> None:

@@ -182,7 +182,7 @@ class Probe:
         )
         with aws_errors("the event queue"):
             answer = send_batch(self.aws.sqs(), url, [event])
-        if not answer.taken:
+        if not answer.done:
             code = next(iter(answer.refused.values()), "no answer")
             raise CommandFailed(f"the event queue does not accept the event ({code})")
 

@@ -96,11 +96,11 @@ def _send(client: "SQSClient", url: str, lines: Sequence[Line], *, fifo: bool) -
     for batch in batches([_outgoing(line, fifo=fifo) for line in lines]):
         with aws_errors("the event queue"):
             answers = send_batch(client, url, batch)
-        yield len(answers.taken)
+        yield len(answers.done)
         if answers.refused:
             index, code = min(answers.refused.items())
             raise CommandFailed(f"line {lines[done + index].number}: the event queue refuses it ({code})")
-        if len(answers.taken) < len(batch):
+        if len(answers.done) < len(batch):
             raise CommandFailed("the event queue keeps failing on an event")
         done += len(batch)
 

@@ -69,6 +69,6 @@ def send_batch(
     """
     entries = [event.entry() for event in batch]
     result = batch_call(client.send_message_batch, url, entries, stop=pause or Event(), tries=TRIES)
-    if result.error is not None and not result.taken:
+    if result.error is not None and not result.done:
         raise result.error
     return result

@@ -1,6 +1,5 @@
 """What the operator's commands share: settings, AWS clients, retries, and AWS errors as one line."""
 
-import random
 import signal
 import sys
 import threading
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 
 import typer
 
+from processor import backoff
 from processor.aws.calls import call
 from processor.aws.clients import Aws
 from processor.aws.errors import AwsError, Misconfigured, NotFound, Transient
@@ -21,7 +21,6 @@ from processor.observability.log import LineOutput, configure_logging
 from processor.settings import AwsSettings, Settings, load_aws_settings, load_settings
 
 TRIES = 4
-_TRY_AGAIN_SECONDS = 0.2
 
 T = TypeVar("T")
 
@@ -59,17 +58,7 @@ def retry(method: Callable[..., T], /, **arguments: Any) -> T:
     Raises:
         AwsError: as `processor.aws.calls.call` does.
     """
-    for attempt in range(TRIES - 1):
-        try:
-            return call(method, **arguments)
-        except Transient:
-            pause(attempt)
-    return call(method, **arguments)
-
-
-def pause(attempt: int) -> None:
-    """Waits before the next try: 0.2 s, then four times as long each time, half of it random."""
-    Event().wait(_TRY_AGAIN_SECONDS * 4**attempt * random.uniform(0.5, 1))
+    return backoff.retry(lambda: call(method, **arguments), on=Transient, tries=TRIES, wait=Event().wait)
 
 
 @contextmanager

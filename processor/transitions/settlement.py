@@ -137,7 +137,7 @@ class Settlement:
     def _dead_letter(self, rejected: Sequence[EventResult], plan: SettlementPlan, deadline: float) -> None:
         sent = self._dead_letters.send([_letter(result) for result in rejected], deadline)
         for index, result in enumerate(rejected):
-            if index in sent.taken:
+            if index in sent.done:
                 plan.delete.append(result.message)
                 continue
             plan.back_off.append(result.message)
@@ -149,7 +149,7 @@ class Settlement:
                 refused=refused,
                 consequence="left to the queue's own redrive" if refused else "tried again later",
             )
-        self._metrics.count(Metric.DEAD_LETTERED, len(sent.taken))
+        self._metrics.count(Metric.DEAD_LETTERED, len(sent.done))
 
     def _is_last_receive(self, message: Message) -> bool:
         return self._max_receive_count is not None and message.receive_count >= self._max_receive_count

@@ -58,7 +58,7 @@ def test_names_types_and_values_of_attributes_count_as_payload_and_system_attrib
 def test_accepted_entries_have_the_ids_of_their_messages() -> None:
     sqs = LimitedSqs()
     result = send(sqs, "abc")
-    assert (result.taken, result.refused, result.left) == ({0: "copy-1", 1: "copy-2", 2: "copy-3"}, {}, [])
+    assert (result.done, result.refused, result.left) == ({0: "copy-1", 1: "copy-2", 2: "copy-3"}, {}, [])
     assert result.answered
     assert result.error is None
 
@@ -74,7 +74,7 @@ def test_only_what_failed_for_sqs_s_reasons_is_repeated() -> None:
     sqs.faults = [{"b": "InternalError"}]
     repeated: list[int] = []
     result = send(sqs, ["a", "b", "\ufffe"], on_retry=repeated.append)
-    assert set(result.taken) == {0, 1}
+    assert set(result.done) == {0, 1}
     assert result.refused == {2: "InvalidMessageContents"}
     assert result.not_taken == [2]
     assert sqs.calls == [["0", "1", "2"], ["1"]]
@@ -84,7 +84,7 @@ def test_only_what_failed_for_sqs_s_reasons_is_repeated() -> None:
 def test_a_call_refused_as_a_whole_is_sent_entry_by_entry_to_find_the_one_at_fault() -> None:
     sqs = LimitedSqs(message_bytes=KIB, refuses_call=True)
     result = send(sqs, ["a", "x" * 2_000, "b"])
-    assert (set(result.taken), result.refused) == ({0, 2}, {1: "InvalidParameterValue"})
+    assert (set(result.done), result.refused) == ({0, 2}, {1: "InvalidParameterValue"})
     assert texts(sqs) == ["a", "b"]
 
 
@@ -99,7 +99,7 @@ def test_a_call_that_fails_is_in_the_result(
     sqs = LimitedSqs()
     sqs.faults = [fault] * 9
     result = send(sqs, "ab")
-    assert (result.taken, result.left, result.answered) == ({}, [0, 1], answered)
+    assert (result.done, result.left, result.answered) == ({}, [0, 1], answered)
     assert isinstance(result.error, kind)
     assert len(sqs.calls) == calls
 
@@ -108,7 +108,7 @@ def test_after_a_call_that_works_no_error_is_left() -> None:
     sqs = LimitedSqs()
     sqs.faults = [timeout()]
     result = send(sqs, "a")
-    assert (set(result.taken), result.error, result.answered) == ({0}, None, True)
+    assert (set(result.done), result.error, result.answered) == ({0}, None, True)
 
 
 def test_before_the_deadline_nothing_was_asked_so_nothing_was_answered() -> None:
@@ -130,7 +130,7 @@ def test_an_answer_of_another_shape_is_repeated(answer: Any) -> None:
         def send_message_batch(self, **_: Any) -> Any:
             return self.answers.pop(0)
 
-    assert send(Confused(), "a").taken == {0: ""}
+    assert send(Confused(), "a").done == {0: ""}
 
 
 @given(st.lists(st.sampled_from(["ok", "fails", "refused"]), max_size=35))
@@ -139,7 +139,7 @@ def test_every_entry_is_accepted_refused_or_left(fates: list[str]) -> None:
     bodies = [f"{index}" if fate != "refused" else "\ufffe" for index, fate in enumerate(fates)]
     sqs.faults = [{str(index): "InternalError" for index, fate in enumerate(fates) if fate == "fails"}] * 99
     result = send(sqs, bodies)
-    positions = {"ok": sorted(result.taken), "refused": sorted(result.refused), "fails": [*result.left]}
+    positions = {"ok": sorted(result.done), "refused": sorted(result.refused), "fails": [*result.left]}
     for fate, found in positions.items():
         assert found == [index for index, each in enumerate(fates) if each == fate]
 

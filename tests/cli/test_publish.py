@@ -279,19 +279,19 @@ class TestSending:
         queue = ScriptedQueue({"b": ("InternalError", False)})
         answers = self.send(queue, "a", "b", "c")
         assert queue.calls == [["a", "b", "c"], ["b"]]
-        assert answers.taken == {0: "id of a", 1: "id of b", 2: "id of c"}
+        assert answers.done == {0: "id of a", 1: "id of b", 2: "id of c"}
 
     def test_what_is_the_sender_s_fault_is_not_sent_again(self) -> None:
         queue = ScriptedQueue({"b": ("InvalidMessageContents", True)})
         answers = self.send(queue, "a", "b")
         assert len(queue.calls) == 1
-        assert (dict(answers.taken), answers.refused) == ({0: "id of a"}, {1: "InvalidMessageContents"})
+        assert (dict(answers.done), answers.refused) == ({0: "id of a"}, {1: "InvalidMessageContents"})
 
     def test_the_retries_of_a_failing_entry_end(self) -> None:
         queue = ScriptedQueue(*[{"b": ("InternalError", False)}] * 9)
         answers = self.send(queue, "a", "b")
         assert len(queue.calls) == TRIES
-        assert (dict(answers.taken), answers.refused) == ({0: "id of a"}, {})
+        assert (dict(answers.done), answers.refused) == ({0: "id of a"}, {})
 
     def test_writers_keep_to_ten_entries_and_256_kib(self) -> None:
         small = [Outgoing("x")] * 21

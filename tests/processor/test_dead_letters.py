@@ -35,7 +35,7 @@ def letter(body: str = "x", **changes: Any) -> DeadLetter:
 
 
 def outcome(sent: BatchResult) -> tuple[set[int], set[int]]:
-    return set(sent.taken), set(sent.refused)
+    return set(sent.done), set(sent.refused)
 
 
 def bodies(sqs: LimitedSqs) -> list[str]:
@@ -66,7 +66,7 @@ def test_a_copy_carries_the_contract_s_attributes_and_nothing_else() -> None:
 def test_on_fifo_a_copy_keeps_its_group_and_is_recognised_by_the_message_s_id() -> None:
     sqs = LimitedSqs(fifo=True)
     queue = queue_on(sqs, URL + ".fifo")
-    assert queue.send([letter(group_id="g"), letter(group_id=None)]).taken.keys() == {0, 1}
+    assert queue.send([letter(group_id="g"), letter(group_id=None)]).done.keys() == {0, 1}
     assert [(entry["MessageGroupId"], entry["MessageDeduplicationId"]) for entry in sqs.taken] == [
         ("g", "0d2c1c9e-7a9a-4a42-8d05-3d1d6a4f7d7e"),
         ("0d2c1c9e-7a9a-4a42-8d05-3d1d6a4f7d7e", "0d2c1c9e-7a9a-4a42-8d05-3d1d6a4f7d7e"),
@@ -75,7 +75,7 @@ def test_on_fifo_a_copy_keeps_its_group_and_is_recognised_by_the_message_s_id() 
 
 def test_a_standard_queue_s_group_id_is_copied_for_fair_queues() -> None:
     sqs = LimitedSqs()
-    assert queue_on(sqs).send([letter(group_id="tenant-7"), letter()]).taken.keys() == {0, 1}
+    assert queue_on(sqs).send([letter(group_id="tenant-7"), letter()]).done.keys() == {0, 1}
     assert [entry.get("MessageGroupId") for entry in sqs.taken] == ["tenant-7", None]
     assert all("MessageDeduplicationId" not in entry for entry in sqs.taken)
 
@@ -94,7 +94,7 @@ ATTRIBUTES: Attributes = {
 def test_the_producer_s_attributes_travel_as_json_and_its_trace_header_as_what_it_is() -> None:
     sqs = LimitedSqs()
     header = "Root=1-5759e988-bd862e3fe1be46a994272793"
-    assert queue_on(sqs).send([letter(attributes=ATTRIBUTES, trace_header=header)]).taken.keys() == {0}
+    assert queue_on(sqs).send([letter(attributes=ATTRIBUTES, trace_header=header)]).done.keys() == {0}
     [entry] = sqs.taken
     assert json.loads(entry["MessageAttributes"]["sourceAttributes"]["StringValue"]) == {
         **ATTRIBUTES,
@@ -148,7 +148,7 @@ VALUES = st.one_of(
 @given(st.dictionaries(NAMES, VALUES, max_size=10))
 def test_whatever_attributes_sqs_takes_come_back_out_of_a_letter(attributes: Attributes) -> None:
     sqs = LimitedSqs()
-    assert queue_on(sqs).send([letter(attributes=attributes)]).taken.keys() == {0}
+    assert queue_on(sqs).send([letter(attributes=attributes)]).done.keys() == {0}
     assert producer_attributes(sqs.taken[0]["MessageAttributes"]) == attributes
 
 
@@ -160,7 +160,7 @@ def test_nothing_to_send_is_no_call() -> None:
 
 def test_writers_are_split_by_number() -> None:
     sqs = LimitedSqs()
-    assert queue_on(sqs).send([letter(str(number)) for number in range(25)]).taken.keys() == set(range(25))
+    assert queue_on(sqs).send([letter(str(number)) for number in range(25)]).done.keys() == set(range(25))
     assert [len(call) for call in sqs.calls] == [10, 10, 5]
 
 
@@ -168,14 +168,14 @@ def test_writers_are_split_by_bytes_attributes_included() -> None:
     """256 KiB in one call is what every queue takes."""
     sqs = LimitedSqs(batch_bytes=256 * KIB)
     letters = [letter("\u20ac" * 30_000) for _ in range(7)]
-    assert queue_on(sqs).send(letters).taken.keys() == set(range(7))
+    assert queue_on(sqs).send(letters).done.keys() == set(range(7))
     assert [len(call) for call in sqs.calls] == [2, 2, 2, 1]
 
 
 def test_the_largest_event_with_its_attributes_goes_alone_into_the_larger_queue() -> None:
     sqs = LimitedSqs()
     largest = letter("x" * 256 * KIB)
-    assert queue_on(sqs).send([letter(), largest, letter()]).taken.keys() == {0, 1, 2}
+    assert queue_on(sqs).send([letter(), largest, letter()]).done.keys() == {0, 1, 2}
     assert [len(call) for call in sqs.calls] == [1, 1, 1]
     assert size_of(sqs.taken[1]) > 256 * KIB
 
@@ -213,7 +213,7 @@ def test_after_three_tries_a_copy_counts_as_neither_accepted_nor_refused() -> No
 def test_a_call_that_failed_is_tried_again(code: str) -> None:
     sqs = LimitedSqs()
     sqs.faults = [refusal(code if code == "RequestThrottled" else "ServiceUnavailable")]
-    assert queue_on(sqs).send([letter("a"), letter("b")]).taken.keys() == {0, 1}
+    assert queue_on(sqs).send([letter("a"), letter("b")]).done.keys() == {0, 1}
 
 
 @pytest.mark.parametrize("code", ["AccessDenied", "AWS.SimpleQueueService.NonExistentQueue"])
@@ -228,14 +228,14 @@ def test_once_a_drain_ends_no_try_is_repeated() -> None:
     sqs, abandon = LimitedSqs(), NoWaiting()
     abandon.set()
     sqs.faults = [refusal("ServiceUnavailable")]
-    assert queue_on(sqs, abandon=abandon).send([letter()]).taken == {}
+    assert queue_on(sqs, abandon=abandon).send([letter()]).done == {}
     assert len(sqs.calls) == 1
 
 
 def test_a_silent_queue_costs_the_tries_of_one_batch_and_then_a_call_a_batch() -> None:
     sqs = LimitedSqs()
     sqs.faults = [timeout()] * 99
-    assert queue_on(sqs).send([letter()] * 50).taken == {}
+    assert queue_on(sqs).send([letter()] * 50).done == {}
     assert len(sqs.calls) == 3 + 4
 
 
@@ -243,7 +243,7 @@ def test_once_a_drain_ends_a_silent_queue_costs_one_call() -> None:
     sqs, abandon = LimitedSqs(), NoWaiting()
     abandon.set()
     sqs.faults = [timeout()] * 99
-    assert queue_on(sqs, abandon=abandon).send([letter()] * 50).taken == {}
+    assert queue_on(sqs, abandon=abandon).send([letter()] * 50).done == {}
     assert len(sqs.calls) == 1
 
 
@@ -258,14 +258,14 @@ def test_no_call_begins_after_the_deadline() -> None:
         NoWaiting(),
         monotonic=lambda: 3.0 * len(sqs.calls),
     )
-    assert queue.send([letter()] * 50, until=7.0).taken == {}
+    assert queue.send([letter()] * 50, until=7.0).done == {}
     assert len(sqs.calls) == 3
 
 
 def test_a_batch_that_is_refused_as_a_whole_ends_with_the_first_copy_that_is_not_answered() -> None:
     sqs = LimitedSqs()
     sqs.faults = [refusal("InvalidParameterValue"), {}, *[timeout()] * 99]
-    assert queue_on(sqs).send([letter()] * 10).taken.keys() == {0}
+    assert queue_on(sqs).send([letter()] * 10).done.keys() == {0}
     assert len(sqs.calls) == 1 + 1 + 3
 
 
@@ -301,6 +301,6 @@ def test_every_copy_is_either_accepted_once_or_not_counted_as_accepted(
     ]
     sent = queue_on(sqs).send(letters)
     good = {index for index, each in enumerate(letters) if each.body[0] == "x" and len(each.body) < 289_000}
-    assert sent.taken.keys() == good
+    assert sent.done.keys() == good
     assert sent.refused.keys() == set(range(len(letters))) - good
     assert len(sqs.taken) == len(good)

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from processor.aws.calls import call
 from processor.aws.clients import Aws
 from processor.aws.errors import AwsError, Transient
 from processor.aws.sqs import redrive_policy
-from processor.cli.session import pause
+from processor.backoff import retry
 from processor.settings import Settings
 
 if TYPE_CHECKING:
@@ -106,11 +107,7 @@ def ask(method: Callable[..., Any], part: str | None = None, /, **arguments: Any
         The answer, or the error.
     """
     try:
-        try:
-            answer = call(method, **arguments)
-        except Transient:
-            pause(0)
-            answer = call(method, **arguments)
+        answer = retry(lambda: call(method, **arguments), on=Transient, tries=2, wait=Event().wait)
     except AwsError as error:
         return error
     found: Mapping[str, Any] = answer if part is None else answer.get(part, {})

@@ -191,8 +191,8 @@ class Redrive:
             else:
                 with aws_errors("the event queue"):
                     answers = send_batch(self.client, self.queue_url, batch)
-                self._sent_ids |= set(answers.taken.values())
-                sent = [of_batch[index] for index in sorted(answers.taken)]
+                self._sent_ids |= set(answers.done.values())
+                sent = [of_batch[index] for index in sorted(answers.done)]
                 self.counts[RedriveResult.REFUSED] += len(answers.refused)
                 self.counts[RedriveResult.NOT_ACCEPTED] += len(of_batch) - len(sent) - len(answers.refused)
             self._sent_keys |= {copy_key(letter) for letter in sent}
