@@ -31,6 +31,7 @@ ADDRESSES = {
     "ScalableTarget": "aws_appautoscaling_target.this",
     "BacklogScaling": "aws_appautoscaling_policy.backlog",
     "Dashboard": "aws_cloudwatch_dashboard.this",
+    "AlarmTopicAccess": "aws_sns_topic_policy.alarms",
 }
 
 
@@ -38,6 +39,8 @@ def address(logical_id: str) -> str:
     """The Terraform address that stands for a CloudFormation resource."""
     if logical_id.endswith("Alarm"):
         return f"aws_cloudwatch_metric_alarm.{snake(logical_id.removesuffix('Alarm'))}"
+    if logical_id.endswith("Rule"):
+        return f"aws_cloudwatch_event_rule.{snake(logical_id.removesuffix('Rule'))}"
     return ADDRESSES[logical_id]
 
 
@@ -269,6 +272,20 @@ def _dashboard(at: str, p: Properties) -> Iterator[tuple[str, Properties]]:
     yield at, _snaked(p)
 
 
+def _rule(at: str, p: Properties) -> Iterator[tuple[str, Properties]]:
+    (target,) = p.pop("Targets")
+    yield (
+        at.replace("aws_cloudwatch_event_rule", "aws_cloudwatch_event_target"),
+        {"rule": f"<{at}[0].name>", **_renamed(target, {"Id": "target_id", "Arn": "arn"})},
+    )
+    yield at, _snaked(p)
+
+
+def _topic_policy(at: str, p: Properties) -> Iterator[tuple[str, Properties]]:
+    (topic,) = p.pop("Topics")
+    yield at, {"arn": topic, **_renamed(p, {"PolicyDocument": "policy"})}
+
+
 _CONVERSIONS: dict[str, Callable[[str, Properties], Iterator[tuple[str, Properties]]]] = {
     "AWS::DynamoDB::Table": _table,
     "AWS::SQS::Queue": _queue,
@@ -285,4 +302,6 @@ _CONVERSIONS: dict[str, Callable[[str, Properties], Iterator[tuple[str, Properti
     "AWS::ApplicationAutoScaling::ScalingPolicy": _scaling_policy,
     "AWS::CloudWatch::Alarm": _alarm,
     "AWS::CloudWatch::Dashboard": _dashboard,
+    "AWS::Events::Rule": _rule,
+    "AWS::SNS::TopicPolicy": _topic_policy,
 }

@@ -21,6 +21,14 @@ TERRAFORM_ONLY = {
     "aws_security_group.streams_endpoint": {"name_prefix", "count"},
     "aws_vpc_security_group_ingress_rule.streams_endpoint_https": {"count"},
     "aws_vpc_endpoint.streams": {"count"},
+    "aws_sns_topic_policy.alarms": {"count"},
+    **{
+        f"aws_cloudwatch_event_{kind}.{name}": {"count"}
+        for kind in ("rule", "target")
+        for name in ("task_failed_to_start", "task_exited", "deployment_failed")
+    },
+    "aws_cloudwatch_metric_alarm.running_tasks": {"depends_on"},
+    "aws_cloudwatch_metric_alarm.stream_lag": {"depends_on"},
 }
 # One spelling for what Ref and Fn::GetAtt give: `<X>` for the id or name of X, `<X.Arn>` for its ARN.
 CLOUDFORMATION_SPELLING = {

@@ -8,7 +8,8 @@ import pytest
 from handlers.export import DEFAULT_TTL_SECONDS
 from handlers.transitions import Outcome
 from processor.observability.metrics import NAMESPACE, SERVICE, Metric
-from tests.infra.cloudformation import of_type
+from tests.infra.cloudformation import of_type, resources
+from tests.infra.terraform import Module
 
 OWN_METRICS = {metric.value for metric in Metric}
 OWN = {"Service": SERVICE}
@@ -60,6 +61,18 @@ ALARMS: dict[str, tuple[str, str, dict[str, str], str, str, Any, str]] = {
     "ExpiredEventsAlarm": (NAMESPACE, "Expired", OWN, "Sum", ">=", 1, "1 of 1 x 300"),
     "StorePausedAlarm": (NAMESPACE, "StorePaused", OWN, "Maximum", ">=", 1, "5 of 5 x 60"),
     "SinksDownAlarm": (NAMESPACE, "SinksDown", OWN, "Maximum", ">=", 1, "5 of 5 x 60"),
+    "DeadLetteredAlarm": (NAMESPACE, "DeadLettered", OWN, "Sum", ">=", 1, "1 of 1 x 300"),
+    "QuarantinedAlarm": (NAMESPACE, "Quarantined", OWN, "Sum", ">=", 1, "1 of 1 x 300"),
+    "ReceiveErrorsAlarm": (NAMESPACE, "ReceiveErrors", OWN, "Sum", ">=", 1, "3 of 5 x 60"),
+    "LogVolumeAlarm": (
+        "AWS/Logs",
+        "IncomingBytes",
+        {"LogGroupName": "<LogGroup>"},
+        "Sum",
+        ">=",
+        "<LogBytesThreshold>",
+        "1 of 1 x 3600",
+    ),
     "AuditStreamThrottledAlarm": (
         "AWS/Kinesis",
         "WriteProvisionedThroughputExceeded",
@@ -75,6 +88,7 @@ COMPARISONS = {
     "LessThanThreshold": "<",
     "LessThanOrEqualToThreshold": "<=",
 }
+OF_SUMS = {"TablesThrottledAlarm", "NotificationsFailedAlarm"}
 SILENCE_IS_TROUBLE = {"RunningTasksAlarm", "StreamLagAlarm"}
 
 
@@ -92,7 +106,7 @@ def times(alarm: dict[str, Any], period: int) -> str:
 
 class TestAlarms:
     def test_there_are_these_and_no_others(self) -> None:
-        assert alarms().keys() == {*ALARMS, "TablesThrottledAlarm"}
+        assert alarms().keys() == {*ALARMS, *OF_SUMS}
 
     @pytest.mark.parametrize("name", ALARMS)
     def test_an_alarm_looks_at_what_it_is_about(self, name: str) -> None:
@@ -134,11 +148,28 @@ class TestAlarms:
         }
         assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanOrEqualToThreshold", 1)
 
-    @pytest.mark.parametrize("name", [*ALARMS, "TablesThrottledAlarm"])
+    @pytest.mark.parametrize("name", [*ALARMS, *OF_SUMS])
     def test_an_alarm_names_its_topic_and_the_runbook(self, name: str) -> None:
         topic = {"if": "HasAlarmTopic", "then": ["<AlarmTopicArn>"], "else": "<NoValue>"}
         assert (alarms()[name]["AlarmActions"], alarms()[name]["OKActions"]) == (topic, topic)
         assert alarms()[name]["AlarmDescription"].endswith("Runbook in docs/runbook.md.")
+
+    def test_a_letter_that_stays_does_not_silence_the_alarm_of_the_next_one(self) -> None:
+        rates = [alarms()[name] for name in ("DeadLetteredAlarm", "QuarantinedAlarm")]
+        assert [(alarm["Statistic"], alarm["TreatMissingData"]) for alarm in rates] == [
+            ("Sum", "notBreaching")
+        ] * 2  # a sum of one period falls back to 0; the depth of the queue stays
+
+    def test_an_alarm_that_breaches_without_figures_is_made_after_the_service(self) -> None:
+        made_after = {
+            name
+            for name, resource in resources("service.yaml").items()
+            if resource["Type"] == "AWS::CloudWatch::Alarm" and resource.get("DependsOn") == "Service"
+        }
+        assert made_after == SILENCE_IS_TROUBLE
+        for name in ("running_tasks", "stream_lag"):
+            alarm = Module("service").resources[f"aws_cloudwatch_metric_alarm.{name}"]
+            assert alarm["depends_on"] == ["<aws_ecs_service.this>"]
 
     def test_missing_data_breaches_where_figures_always_arrive(self) -> None:
         treated = {name: alarm["TreatMissingData"] for name, alarm in alarms().items()}

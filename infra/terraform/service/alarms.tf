@@ -60,6 +60,8 @@ resource "aws_cloudwatch_metric_alarm" "running_tasks" {
   treat_missing_data  = "breaching"
   alarm_actions       = local.alarm_actions
   ok_actions          = local.alarm_actions
+
+  depends_on = [aws_ecs_service.this] # silence breaches: before the first task runs there is no figure
 }
 
 resource "aws_cloudwatch_metric_alarm" "stream_lag" {
@@ -79,6 +81,8 @@ resource "aws_cloudwatch_metric_alarm" "stream_lag" {
   treat_missing_data  = "breaching"
   alarm_actions       = local.alarm_actions
   ok_actions          = local.alarm_actions
+
+  depends_on = [aws_ecs_service.this] # silence breaches: before the first task runs there is no figure
 }
 
 resource "aws_cloudwatch_metric_alarm" "near_trim" {
@@ -276,4 +280,144 @@ resource "aws_cloudwatch_metric_alarm" "audit_stream_throttled" {
   treat_missing_data  = "notBreaching"
   alarm_actions       = local.alarm_actions
   ok_actions          = local.alarm_actions
+}
+
+resource "aws_cloudwatch_metric_alarm" "dead_lettered" {
+  alarm_name        = "${var.service_name}-dead-lettered"
+  alarm_description = "In the last five minutes the service put events or audit entries into the dead-letter queue. Runbook in docs/runbook.md."
+  namespace         = "ExportStatus"
+  metric_name       = "DeadLettered"
+  dimensions = {
+    Service = "export-status"
+  }
+  statistic           = "Sum"
+  period              = 300
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  threshold           = 1
+  evaluation_periods  = 1
+  datapoints_to_alarm = 1
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = local.alarm_actions
+  ok_actions          = local.alarm_actions
+}
+
+resource "aws_cloudwatch_metric_alarm" "quarantined" {
+  alarm_name        = "${var.service_name}-quarantined"
+  alarm_description = "In the last five minutes a sink refused an audit entry for its content. Runbook in docs/runbook.md."
+  namespace         = "ExportStatus"
+  metric_name       = "Quarantined"
+  dimensions = {
+    Service = "export-status"
+  }
+  statistic           = "Sum"
+  period              = 300
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  threshold           = 1
+  evaluation_periods  = 1
+  datapoints_to_alarm = 1
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = local.alarm_actions
+  ok_actions          = local.alarm_actions
+}
+
+resource "aws_cloudwatch_metric_alarm" "receive_errors" {
+  alarm_name        = "${var.service_name}-receive-errors"
+  alarm_description = "For three minutes receives from the event queue failed. Runbook in docs/runbook.md."
+  namespace         = "ExportStatus"
+  metric_name       = "ReceiveErrors"
+  dimensions = {
+    Service = "export-status"
+  }
+  statistic           = "Sum"
+  period              = 60
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  threshold           = 1
+  evaluation_periods  = 5
+  datapoints_to_alarm = 3
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = local.alarm_actions
+  ok_actions          = local.alarm_actions
+}
+
+resource "aws_cloudwatch_metric_alarm" "log_volume" {
+  alarm_name        = "${var.service_name}-log-volume"
+  alarm_description = "In one hour the service wrote more log bytes than LogBytesThreshold. Runbook in docs/runbook.md."
+  namespace         = "AWS/Logs"
+  metric_name       = "IncomingBytes"
+  dimensions = {
+    LogGroupName = aws_cloudwatch_log_group.this.name
+  }
+  statistic           = "Sum"
+  period              = 3600
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  threshold           = var.log_bytes_threshold
+  evaluation_periods  = 1
+  datapoints_to_alarm = 1
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = local.alarm_actions
+  ok_actions          = local.alarm_actions
+}
+
+resource "aws_cloudwatch_metric_alarm" "notifications_failed" {
+  alarm_name          = "${var.service_name}-notifications-failed"
+  alarm_description   = "EventBridge could not publish to the alarm topic. Runbook in docs/runbook.md."
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  threshold           = 1
+  evaluation_periods  = 1
+  datapoints_to_alarm = 1
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = local.alarm_actions
+  ok_actions          = local.alarm_actions
+
+  metric_query {
+    id          = "failed"
+    label       = "Notifications that EventBridge could not publish"
+    expression  = "SUM([FILL(taskFailedToStart, 0), FILL(taskExited, 0), FILL(deploymentFailed, 0)])"
+    return_data = true
+  }
+
+  metric_query {
+    id          = "taskFailedToStart"
+    return_data = false
+
+    metric {
+      namespace   = "AWS/Events"
+      metric_name = "FailedInvocations"
+      dimensions = {
+        RuleName = "${var.service_name}-task-failed-to-start"
+      }
+      stat   = "Sum"
+      period = 300
+    }
+  }
+
+  metric_query {
+    id          = "taskExited"
+    return_data = false
+
+    metric {
+      namespace   = "AWS/Events"
+      metric_name = "FailedInvocations"
+      dimensions = {
+        RuleName = "${var.service_name}-task-exited"
+      }
+      stat   = "Sum"
+      period = 300
+    }
+  }
+
+  metric_query {
+    id          = "deploymentFailed"
+    return_data = false
+
+    metric {
+      namespace   = "AWS/Events"
+      metric_name = "FailedInvocations"
+      dimensions = {
+        RuleName = "${var.service_name}-deployment-failed"
+      }
+      stat   = "Sum"
+      period = 300
+    }
+  }
 }

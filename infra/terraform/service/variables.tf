@@ -119,6 +119,28 @@ variable "alarm_topic_arn" {
   default     = ""
 }
 
+variable "alarm_topic_policy" {
+  description = "Whether to replace the topic's access policy by one that lets alarms and EventBridge publish. Leave it false for a topic whose policy has statements of your own, and add the one for events.amazonaws.com there."
+  type        = bool
+  default     = false
+
+  validation {
+    condition     = !var.alarm_topic_policy || var.alarm_topic_arn != ""
+    error_message = "alarm_topic_policy needs alarm_topic_arn."
+  }
+}
+
+variable "log_bytes_threshold" {
+  description = "Log bytes in an hour that raise the alarm; a task that is busy all the time writes about 1 GB."
+  type        = number
+  default     = 2147483648
+
+  validation {
+    condition     = var.log_bytes_threshold >= 1
+    error_message = "log_bytes_threshold must be at least 1."
+  }
+}
+
 variable "unfinished_expiries_threshold" {
   description = "How many unfinished expiries in five minutes raise the alarm."
   type        = number
