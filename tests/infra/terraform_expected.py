@@ -81,7 +81,10 @@ def _table(at: str, p: Properties) -> Iterator[tuple[str, Properties]]:
             {"name": a["AttributeName"], "type": a["AttributeType"]} for a in p.pop("AttributeDefinitions")
         ],
         "point_in_time_recovery": [
-            {"enabled": p.pop("PointInTimeRecoverySpecification")["PointInTimeRecoveryEnabled"]}
+            _renamed(
+                p.pop("PointInTimeRecoverySpecification"),
+                {"PointInTimeRecoveryEnabled": "enabled", "RecoveryPeriodInDays": "recovery_period_in_days"},
+            )
         ],
         "server_side_encryption": [
             {"enabled": p.pop("SSESpecification") == {"SSEEnabled": True, "SSEType": "KMS"}}
@@ -204,12 +207,18 @@ def _service(at: str, p: Properties) -> Iterator[tuple[str, Properties]]:
             "deployment_minimum_healthy_percent": deployment.pop("MinimumHealthyPercent"),
             "deployment_maximum_percent": deployment.pop("MaximumPercent"),
             "deployment_circuit_breaker": [_snaked(deployment.pop("DeploymentCircuitBreaker"))],
+            "alarms": [_deployment_alarms(deployment.pop("Alarms"))],
             **_renamed(deployment, {}),
             "network_configuration": [_snaked(network)],
             "enable_ecs_managed_tags": p.pop("EnableECSManagedTags"),
             **_snaked(p),
         },
     )
+
+
+def _deployment_alarms(alarms: Properties) -> Properties:
+    names = [f"<{address(each.strip('<>'))}.alarm_name>" for each in alarms.pop("AlarmNames")]
+    return {"alarm_names": names, **_snaked(alarms)}
 
 
 def _scaling_policy(at: str, p: Properties) -> Iterator[tuple[str, Properties]]:

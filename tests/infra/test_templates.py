@@ -13,18 +13,21 @@ from handlers.export import DEFAULT_TTL_SECONDS, Export, Status, stored_ttl, ttl
 from processor.cli.check.queues import receives_needed
 from processor.settings import MAX_POLL_SECONDS, Settings
 from processor.startup_checks import MIN_VISIBILITY_SECONDS
-from tests.infra.cloudformation import INFRA, TEMPLATES, load, of_type, resources
+from tests.infra.cloudformation import INFRA, TEMPLATES, load, of_type, parameter_defaults, resources
 from tests.infra.policies import actions, policy
 from tests.infra.terraform import Module
 
 FARGATE_MAX_STOP_SECONDS = 120  # "Task definition parameters for Fargate", stopTimeout
 STORES = ("AWS::DynamoDB::Table", "AWS::SQS::Queue", "AWS::Kinesis::Stream", "AWS::Logs::LogGroup")
-SETTINGS_LEFT_TO_THEIR_DEFAULTS = {
+SETTINGS_BY_PARAMETER = {
     "EXPORT_STATUS_TTL_SECONDS",
     "EXPORT_RECEIVERS",
     "EXPORT_WRITE_MODE",
     "EXPORT_AUDIT_BUCKETS",
     "EXPORT_LEASE_FAILOVER_SECONDS",
+    "LOG_LEVEL",
+}
+SETTINGS_LEFT_TO_THEIR_DEFAULTS = {
     "EXPORT_HEALTH_FILE",
     "AWS_ENDPOINT_URL",
     "AWS_ENDPOINT_URL_SQS",
@@ -92,7 +95,10 @@ class TestTables:
     @pytest.mark.parametrize("name", ["StatusTable", "LeasesTable"])
     def test_data_outlives_mistakes(self, name: str) -> None:
         assert table(name)["DeletionProtectionEnabled"] is True
-        assert table(name)["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+        assert table(name)["PointInTimeRecoverySpecification"] == {
+            "PointInTimeRecoveryEnabled": True,
+            "RecoveryPeriodInDays": 7,
+        }
         assert table(name)["SSESpecification"]["SSEEnabled"] is True
         assert table(name)["BillingMode"] == "PAY_PER_REQUEST"
 
@@ -191,12 +197,20 @@ class TestService:
 
     def test_the_settings_are_accepted(self, monkeypatch: pytest.MonkeyPatch) -> None:
         for name, value in environment().items():
-            filled = value.replace("<Region>", "us-east-1").replace("<LogLevel>", "INFO")
+            filled = value.replace("<Region>", "us-east-1")
+            for parameter, default in parameter_defaults("service.yaml").items():
+                filled = filled.replace(f"<{parameter}>", default)
             monkeypatch.setenv(name, filled.replace("<", "").replace(">", ""))
         monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", "https://vpce-1.streams.dynamodb.example")
         settings = Settings()
         assert settings.audit_sinks == ("kinesis", "log")
         assert settings.endpoint_url_dynamodb_streams == "https://vpce-1.streams.dynamodb.example"
+
+    def test_the_defaults_of_the_parameters_are_those_of_the_settings(self) -> None:
+        defaults = parameter_defaults("service.yaml")
+        of_settings = {str(info.validation_alias): info.default for info in Settings.model_fields.values()}
+        for name in SETTINGS_BY_PARAMETER:
+            assert defaults[environment()[name].strip("<>")] == str(of_settings[name])
 
     def test_no_credentials_are_in_the_task_for_they_would_win_over_its_role(self) -> None:
         assert not [name for name in environment() if "KEY" in name or "TOKEN" in name or "PROFILE" in name]
@@ -218,10 +232,23 @@ class TestService:
             "MinimumHealthyPercent": 100,
             "MaximumPercent": 200,
             "DeploymentCircuitBreaker": {"Enable": True, "Rollback": True},
+            "Alarms": {
+                "Enable": True,
+                "Rollback": True,
+                "AlarmNames": ["<OldestMessageAlarm>", "<StorePausedAlarm>", "<ReceiveErrorsAlarm>"],
+            },
         }
         assert service["AvailabilityZoneRebalancing"] == "ENABLED"
         assert "DesiredCount" not in service
         assert load("service.yaml")["Parameters"]["MinTasks"]["Default"] >= 1
+
+    def test_an_alarm_that_a_deployment_watches_is_made_before_it_and_quiet_without_figures(self) -> None:
+        (service,) = of_type("service.yaml", "AWS::ECS::Service").values()
+        for name in service["DeploymentConfiguration"]["Alarms"]["AlarmNames"]:
+            alarm = resources("service.yaml")[name.strip("<>")]
+            assert "DependsOn" not in alarm
+            assert alarm["Properties"]["TreatMissingData"] == "notBreaching"
+            assert alarm["Properties"]["MetricName"] != "ApproximateNumberOfMessagesVisible"
 
     def test_tasks_reach_out_on_443_only_and_nothing_reaches_in(self) -> None:
         tasks = of_type("service.yaml", "AWS::EC2::SecurityGroup")["TaskSecurityGroup"]

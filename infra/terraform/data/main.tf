@@ -20,7 +20,8 @@ resource "aws_dynamodb_table" "status" {
   stream_view_type = "NEW_AND_OLD_IMAGES"
 
   point_in_time_recovery {
-    enabled = true
+    enabled                 = true
+    recovery_period_in_days = 7 # items live for minutes; older backups only keep signed URLs
   }
 
   server_side_encryption { # without a key: KMS with alias/aws/dynamodb
@@ -41,7 +42,8 @@ resource "aws_dynamodb_table" "leases" {
   }
 
   point_in_time_recovery {
-    enabled = true
+    enabled                 = true
+    recovery_period_in_days = 7 # items live for minutes; older backups only keep signed URLs
   }
 
   server_side_encryption {

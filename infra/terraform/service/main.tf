@@ -73,6 +73,11 @@ resource "aws_ecs_task_definition" "this" {
       { name = "KINESIS_EXPORT_AUDIT_STREAM", value = var.audit_stream_name },
       { name = "EXPORT_DRAIN_SECONDS", value = "25" },
       { name = "EXPORT_METRICS_SECONDS", value = "60" },
+      { name = "EXPORT_RECEIVERS", value = var.receivers },
+      { name = "EXPORT_STATUS_TTL_SECONDS", value = var.status_ttl_seconds },
+      { name = "EXPORT_WRITE_MODE", value = var.write_mode },
+      { name = "EXPORT_AUDIT_BUCKETS", value = var.audit_buckets },
+      { name = "EXPORT_LEASE_FAILOVER_SECONDS", value = var.lease_failover_seconds },
       { name = "LOG_FORMAT", value = "json" },
       { name = "LOG_LEVEL", value = var.log_level },
     ], local.streams_endpoint)
@@ -104,6 +109,16 @@ resource "aws_ecs_service" "this" {
   deployment_circuit_breaker {
     enable   = true
     rollback = true
+  }
+
+  alarms { # short rates of the service's own failures; ECS ignores one that is on before the deployment
+    enable   = true
+    rollback = true
+    alarm_names = [
+      aws_cloudwatch_metric_alarm.oldest_message.alarm_name,
+      aws_cloudwatch_metric_alarm.store_paused.alarm_name,
+      aws_cloudwatch_metric_alarm.receive_errors.alarm_name,
+    ]
   }
 
   network_configuration {

@@ -91,6 +91,61 @@ variable "backlog_per_task" {
   }
 }
 
+variable "receivers" {
+  description = "EXPORT_RECEIVERS of the service. Threads that receive events in a task, 1 to 64."
+  type        = string
+  default     = "8"
+
+  validation {
+    condition     = can(regex("^[1-9][0-9]?$", var.receivers))
+    error_message = "receivers must be a number."
+  }
+}
+
+variable "status_ttl_seconds" {
+  description = "EXPORT_STATUS_TTL_SECONDS of the service. How long an export lives after its request."
+  type        = string
+  default     = "900"
+
+  validation {
+    condition     = can(regex("^[1-9][0-9]{0,8}$", var.status_ttl_seconds))
+    error_message = "status_ttl_seconds must be a number."
+  }
+}
+
+variable "write_mode" {
+  description = "EXPORT_WRITE_MODE of the service. How statuses are written; auto asks the table whether it supports conditional batches."
+  type        = string
+  default     = "auto"
+
+  validation {
+    condition     = contains(["auto", "batch", "single"], var.write_mode)
+    error_message = "write_mode must be one of auto, batch, single."
+  }
+}
+
+variable "audit_buckets" {
+  description = "EXPORT_AUDIT_BUCKETS of the service. Partition keys that audit entries are spread over, 1 to 256."
+  type        = string
+  default     = "16"
+
+  validation {
+    condition     = can(regex("^[1-9][0-9]{0,2}$", var.audit_buckets))
+    error_message = "audit_buckets must be a number."
+  }
+}
+
+variable "lease_failover_seconds" {
+  description = "EXPORT_LEASE_FAILOVER_SECONDS of the service. Other tasks may acquire a lease that was not renewed for this time, 2 to 600."
+  type        = string
+  default     = "10"
+
+  validation {
+    condition     = can(regex("^[1-9][0-9]{0,2}$", var.lease_failover_seconds))
+    error_message = "lease_failover_seconds must be a number."
+  }
+}
+
 variable "log_level" {
   description = "LOG_LEVEL of the service."
   type        = string
