@@ -1,6 +1,6 @@
 """Which shard may be read when: parents before children, a table's earlier streams before its later ones.
 
-Pure decisions over lease rows and listings (laws 5 and 6).
+Pure decisions over lease rows and listings (docs/invariants.md, laws 5 and 6).
 """
 
 from collections.abc import Iterable, Mapping
@@ -52,7 +52,7 @@ def _parent_is_done(
     streams: Streams,
     first_seen: Mapping[str, float],
 ) -> bool:
-    """Law 5: the parent's row says SHARD_END, or there is none and a complete listing lacks the parent.
+    """Whether this parent is done: finished, or unknown and unlisted (docs/invariants.md, law 5).
 
     A listing from before the child was known may lack the parent only because it is older than both, so
     it counts only if it shows the child, or was started after the child's row was seen.
