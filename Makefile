@@ -10,7 +10,7 @@ TEST_PROCESSES ?= 3
 PIP := $(BIN)/python -m pip
 
 .DEFAULT_GOAL := help
-.PHONY: help demo local test quick pythons check lint format types imports lock engines dynamodb-local ministack bench faults soak worlds mutants infra-audit audit clean
+.PHONY: help demo demo-svg local test quick pythons check lint format types imports lock engines dynamodb-local ministack bench faults soak worlds mutants infra-audit audit clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ $(READY): requirements-dev.lock pyproject.toml
 
 demo: $(READY) ## Watch exports live, expire and be audited, on an embedded AWS
 	@$(BIN)/export-status demo $(ARGS)
+
+demo-svg: $(READY) ## Take the picture of the live demo that the README shows
+	@$(BIN)/python -m tests.docs.demo_picture
 
 local: $(READY) ## Run the embedded AWS alone
 	@$(BIN)/export-status local $(ARGS)

@@ -107,7 +107,7 @@ class LiveDisplay:
         self._began = time.monotonic()
         self._live = Live(
             console=console,
-            get_renderable=self._picture,
+            get_renderable=self.picture,
             refresh_per_second=_FRAMES_PER_SECOND,
             vertical_overflow="crop",
         )
@@ -129,7 +129,8 @@ class LiveDisplay:
         """Sets the view that the table shows."""
         self._view = view
 
-    def _picture(self) -> Group:
+    def picture(self) -> Group:
+        """The present frame."""
         view = self._view
         minutes, seconds = divmod(int(time.monotonic() - self._began), 60)
         title = Text.assemble(
