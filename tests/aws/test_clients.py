@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,7 +21,7 @@ from processor.aws.errors import (
     Transient,
 )
 from processor.settings import AwsSettings
-from processor.startup_checks import StartError, read_queue
+from processor.startup_checks import StartError, retry_at_start
 from tests.handlers.making import SECRET
 
 URL = "http://127.0.0.1:1"
@@ -263,9 +262,7 @@ def test_credentials_that_are_not_handed_out_yet_are_asked_for_again_by_each_cal
 
 
 @pytest.mark.usefixtures("hand_out")
-def test_a_start_without_an_answer_of_the_credentials_endpoint_fails_after_patience_as_with_a_silent_aws(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_start_without_an_answer_of_the_credentials_endpoint_fails_after_patience() -> None:
     waits: list[float] = []
 
     class Stop(threading.Event):
@@ -273,11 +270,15 @@ def test_a_start_without_an_answer_of_the_credentials_endpoint_fails_after_patie
             waits.append(timeout or 0)
             return False
 
-    monkeypatch.setattr("processor.startup_checks.time", SimpleNamespace(monotonic=lambda: sum(waits)))
     client = Aws(AwsSettings(region="us-east-1", endpoint_url=URL)).settling()
     with pytest.raises(
         StartError,
         match=r"^the event queue cannot be reached \(GetQueueAttributes: CredentialRetrievalError\)$",
     ):
-        read_queue(client, f"{URL}/q", Stop())
+        retry_at_start(
+            "the event queue",
+            Stop(),
+            lambda: call(client.get_queue_attributes, QueueUrl=f"{URL}/q"),
+            monotonic=lambda: sum(waits),
+        )
     assert 45 < sum(waits) <= 60
