@@ -77,6 +77,7 @@ class DeadLetter:
             },
             "groupId": self.message.group_id,
             "traceHeader": self.trace_header,
+            "traceId": self.message.log_fields().get("trace_id"),
         }
 
     def notes(self, now: datetime) -> dict[str, object]:

@@ -89,7 +89,9 @@ def show(out: Console, known: Known, now: datetime) -> None:
         line = Text("  ").append(plain(letter.outcome), OUTCOME_STYLES.get(letter.outcome, "yellow"))
         age = letter.age_seconds(now)
         line.append(f"  {'?' if age is None else brief_seconds(age)} ago  {plain(letter.reason)}")
-        out.print(line.append(f"  {plain(letter.message.message_id)}", "dim"))
+        trace = letter.message.log_fields().get("trace_id")
+        line.append(f"  {plain(letter.message.message_id)}", "dim")
+        out.print(line.append(f"  trace {plain(trace)}", "dim") if trace else line)
     _head(out, known, Source.AUDIT_ENTRIES, Text(str(len(known.entries))))
     for entry in known.entries:
         out.print(Text("  ").append_text(row(entry)))

@@ -39,6 +39,7 @@ def test_json_has_every_field(queues: Queues, command: Command) -> None:
         "attributes": {},
         "groupId": None,
         "traceHeader": None,
+        "traceId": None,
     }
 
 
