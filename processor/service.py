@@ -92,7 +92,11 @@ class Service:
             settings.required_queue_url()
         if "audit" in self._parts and "kinesis" in settings.audit_sinks:
             settings.required_audit_stream()
-        aws = Aws(load_aws_settings(settings), threads=settings.receivers, poll_seconds=settings.poll_seconds)
+        aws = Aws(
+            load_aws_settings(settings),
+            threads=max(settings.receivers, settings.audit_readers),
+            poll_seconds=settings.poll_seconds,
+        )
         log = get_logger()
         log.info("service_starting", parts=self._parts, region=aws.region, settings=settings.for_log())
         metrics = Metrics(Part(part) for part in self._parts)

@@ -172,6 +172,13 @@ class Settings(BaseSettings):
         validation_alias="EXPORT_DRAIN_SECONDS",
         description="the budget from SIGTERM to the exit (seconds)",
     )
+    audit_readers: int = Field(
+        8,
+        ge=1,
+        le=64,
+        validation_alias="EXPORT_AUDIT_READERS",
+        description="threads that read shards, whatever their number",
+    )
     audit_buckets: int = Field(
         16,
         ge=1,

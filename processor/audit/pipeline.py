@@ -117,6 +117,7 @@ class AuditPart:
                 status_table=settings.table,
                 leases_table=settings.leases_table,
                 failover_seconds=settings.lease_failover_seconds,
+                readers=settings.audit_readers,
             ),
             sinks=sinks,
             quarantine=self._quarantine(cancelled),

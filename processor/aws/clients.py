@@ -136,7 +136,7 @@ class Aws:
             read_timeout=read_seconds,
             retries={"mode": "standard", "total_max_attempts": attempts},
             tcp_keepalive=True,
-            max_pool_connections=self._threads + 4,
+            max_pool_connections=self._threads + 8,  # renewals, scans and metrics come on top
             # Both cost CPU for each call, a sixth of all together: the parameters here are built by our own
             # code, and a whole user agent is not assembled for each call.
             parameter_validation=False,

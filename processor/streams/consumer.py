@@ -20,11 +20,13 @@ from processor.streams.discovery import LISTING_SECONDS, Discovery
 from processor.streams.lag import Lag, LagReport, lag_of
 from processor.streams.leases.held import HeldLease, WorkerIdentity
 from processor.streams.leases.table import LeasesClient, LeaseTable
+from processor.streams.page_budget import DEFAULT_BYTES, PageBudget
 from processor.streams.rate_limiter import RateLimiter
 from processor.streams.record_processor import RecordProcessor
 from processor.streams.renewer import LeaseRenewer
 from processor.streams.shard_reader import ShardReader
 from processor.streams.shards import StreamState
+from processor.streams.step_pool import StepPool, Task
 from processor.streams.taker import LeaseTaker
 
 RELEASE_SECONDS = 2.0
@@ -65,6 +67,10 @@ class ConsumerSettings:
     """This worker's name, unique to this start of the process."""
     renewing_threads: int = 4
     """Several, so that one renewal that hangs until its time-out does not cost the other leases."""
+    readers: int = 8
+    """Threads that read shards, whatever their number."""
+    page_bytes: int = DEFAULT_BYTES
+    """Memory for pages whose work is not finished."""
     child_look_seconds: float = 3.0
     """How long the end of a shard looks for children that are not listed yet."""
 
@@ -112,7 +118,8 @@ class RunnerFactory(Protocol):
 class StreamConsumer:
     """Reads this worker's share of a table's streams into a record processor.
 
-    One runner discovers shards, one takes leases, a few renew them, and each held lease has a reader.
+    One runner discovers shards, one takes leases, a few renew them, and the steps of
+    all held leases' readers run in a fixed number of threads.
 
     Args:
         streams: answers GetRecords with raw records (`Aws.streams()`).
@@ -144,7 +151,7 @@ class StreamConsumer:
         self._clocks = clocks = clocks or Clocks()
         self._runner = runner
         self._lock = threading.Lock()
-        self._readers: dict[HeldLease, tuple[ShardReader, Runner]] = {}
+        self._readers: dict[HeldLease, tuple[ShardReader, Task]] = {}
         self._stop_at: float | None = None
         self._is_clean = True
         self._stalled: dict[ShardReader, tuple[float, float]] = {}
@@ -192,11 +199,17 @@ class StreamConsumer:
             on_shard_end=self._wake_taker,
             clocks=clocks,
             child_look_seconds=settings.child_look_seconds,
+            budget=PageBudget(settings.page_bytes),
         )
         self._discovering = self._new_runner("audit-discovery", self._discovery.step, self._discovery.wake)
         self._taking = self._new_runner("audit-leases", self._scan, self._taker.wake, self._taker.withdraw)
         names = [f"audit-renewals-{number}" for number in range(settings.renewing_threads)]
         self._renewers = [self._new_runner(name, self._renew) for name in names]
+        self._pool = StepPool(lambda number: self._reading[number].wake(), clocks.monotonic, on_death)
+        self._reading = [
+            self._new_runner(f"audit-readers-{number}", partial(self._pool.step, number))
+            for number in range(settings.readers)
+        ]
 
     @property
     def readers(self) -> tuple[ShardReader, ...]:
@@ -207,7 +220,7 @@ class StreamConsumer:
     def start(self) -> None:
         """Starts the threads; reading begins as soon as a shard is found and its lease taken."""
         self._was_started = True
-        for loop in (*self._renewers, self._discovering, self._taking):
+        for loop in (*self._renewers, *self._reading, self._discovering, self._taking):
             loop.start()
 
     def stop(self, deadline: float) -> None:
@@ -248,18 +261,22 @@ class StreamConsumer:
         # First: a lease that was being acquired when the stop came has its reader by then.
         self._join([self._taking], stop_at)
         with self._lock:
-            reading = {lease: runner for lease, (_, runner) in self._readers.items()}
+            reading = {lease: task for lease, (_, task) in self._readers.items()}
         self._join([*reading.values(), self._discovering], stop_at)
-        for runner in self._renewers:
+        last = [*self._reading, *self._renewers]
+        for runner in last:
             runner.stop()
-        self._join(self._renewers, max(stop_at, self._clocks.monotonic() + RENEWERS_END_SECONDS))
-        left = [lease for lease, runner in reading.items() if runner.is_alive]
+        # A thread that hangs in a step had its time.
+        in_steps = {task.runner for task in reading.values() if task.is_alive}
+        ending = [runner for number, runner in enumerate(self._reading) if number not in in_steps]
+        self._join([*ending, *self._renewers], max(stop_at, self._clocks.monotonic() + RENEWERS_END_SECONDS))
+        left = [lease for lease, task in reading.items() if task.is_alive]
         for lease in left:
             if lease.over:
                 get_logger().warning("shard_reader_hangs", lease_key=lease.row.key)
         is_taking = self._taking.is_alive
         # A discovery whose call does not return holds nothing that other workers wait for.
-        others = any(runner.is_alive for runner in (self._discovering, *self._renewers))
+        others = any(runner.is_alive for runner in (self._discovering, *last))
         return StopReport(
             clean=not is_taking and all(lease.over for lease in left) and self._is_clean,
             hung=is_taking or bool(left) or others,
@@ -326,19 +343,19 @@ class StreamConsumer:
 
     def _start_reader(self, lease: HeldLease) -> None:
         reader = ShardReader(lease, self._context)
-        loop = self._new_runner(
-            f"audit-{lease.row.shard_id}",
-            partial(self._read, reader),
-            reader.wake,
-            partial(self._reader_ended, lease),
-        )
-        reader.beat = loop.beat
+        name = f"audit-{lease.row.shard_id}"
+        task = Task(name, partial(self._read, reader), partial(self._reader_ended, lease))
+        reader.beat = partial(self._beat, task)
+        reader.wake = partial(self._pool.wake, task)
         with self._lock:
-            self._readers[lease] = reader, loop
+            self._readers[lease] = reader, task
             stop_at = self._stop_at
         if stop_at is not None:
             reader.request_stop(stop_at - RELEASE_SECONDS)
-        loop.start()
+        self._pool.add(task)
+
+    def _beat(self, task: Task) -> None:
+        self._reading[task.runner].beat()
 
     def _read(self, reader: ShardReader) -> float | None:
         stop_at = self._stop_at
@@ -367,6 +384,6 @@ class StreamConsumer:
     def _stream_state(self, stream_arn: str) -> StreamState | None:
         return self._discovery.streams.get(stream_arn)
 
-    def _join(self, runners: Iterable[Runner], deadline: float) -> None:
+    def _join(self, runners: Iterable[Runner | Task], deadline: float) -> None:
         for runner in runners:
             runner.join(deadline - self._clocks.monotonic())

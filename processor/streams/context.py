@@ -8,6 +8,7 @@ from processor.observability.metrics import Metrics
 from processor.streams.api import StreamApi
 from processor.streams.clocks import Clocks
 from processor.streams.leases.table import LeaseTable
+from processor.streams.page_budget import PageBudget
 from processor.streams.rate_limiter import RateLimiter
 from processor.streams.record_processor import RecordProcessor
 from processor.streams.shards import StreamState
@@ -32,3 +33,5 @@ class ReaderContext:
     """Told when SHARD_END is written: other shards may start now."""
     clocks: Clocks = field(default_factory=Clocks)
     child_look_seconds: float = 3.0
+    budget: PageBudget = field(default_factory=PageBudget)
+    """Memory for pages, shared by all readers."""

@@ -5,7 +5,6 @@ it waits. One page is in hand at a time, and the next is read when every sink ha
 bounded and the position is always the last record taken.
 """
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +25,7 @@ from processor.streams.context import ReaderContext
 from processor.streams.leases.held import HeldLease, LeaseLost, LeaseNotTrusted, LeaseOver
 from processor.streams.leases.lease import Position
 from processor.streams.missing_shard import MissingShardCheck, StreamMissing
+from processor.streams.page_budget import PAGE_BYTES, memory_of
 from processor.streams.progress import Progress
 from processor.streams.record_processor import Interrupted, Unavailable, Work
 from processor.streams.shard_end import ShardEnd
@@ -37,6 +37,9 @@ MIN_POLL_SECONDS = 0.25
 IDLE_POLL_SECONDS = 1.0
 CHECKPOINT_SECONDS = 3.0
 """Taken entries are written into the row at most this often; other positions with the next renewal."""
+
+BUDGET_POLL_SECONDS = 0.25
+"""How often a reader asks for room for its next page."""
 
 UNTRUSTED_POLL_SECONDS = 0.2
 RELEASE_RETRY_SECONDS = 1.0
@@ -68,9 +71,9 @@ class ShardReader:
     def __init__(self, lease: HeldLease, context: ReaderContext) -> None:
         row = lease.row
         self.lease = lease
-        self.wake = threading.Event()
-        """Set when the next step should not wait any longer."""
-        self.beat: Callable[[], None] = _no_beat
+        self.wake: Callable[[], None] = _nothing
+        """Called when the next step should not wait any longer."""
+        self.beat: Callable[[], None] = _nothing
         """Called while a sink is at work, to show that it goes on."""
         self._context = context
         self._name = ShardName(row.stream_arn, row.shard_id)
@@ -85,6 +88,7 @@ class ShardReader:
         self._idle_seconds = MIN_POLL_SECONDS
         self._progress_at = context.clocks.monotonic()
         self._durable_records = 0
+        self._held_bytes = 0
         self._checkpoint_at = float("-inf")
         self._has_unwritten_entries = False
         self._reading = BackOff(0.5, 30.0)
@@ -111,7 +115,7 @@ class ShardReader:
         before = self._stop
         if before is None or give_up_at < before.give_up_at:
             self._stop = _StopRequest(give_up_at, before.to if before and before.to else to)
-            self.wake.set()
+            self.wake()
         return before is None
 
     def behind_since(self) -> float | None:
@@ -127,6 +131,7 @@ class ShardReader:
         delay = self._next_step()
         if delay is None:
             self._hand = None  # its work is dropped here, not when the collector comes
+            self._give_back(self._held_bytes)
             self._progress.over()
             self._context.health.report(self._trouble, None)
         return delay
@@ -163,7 +168,21 @@ class ShardReader:
         if started < self._next_read_at:
             return self._next_read_at - started
         started_at = self._context.clocks.unix()
+        if not self._context.budget.reserve():
+            return BUDGET_POLL_SECONDS
+        self._held_bytes = PAGE_BYTES
         self._next_read_at = started + MIN_POLL_SECONDS
+        try:
+            return self._read_page(started, started_at)
+        finally:
+            if self._hand is None:
+                self._give_back(self._held_bytes)
+
+    def _give_back(self, size: int) -> None:
+        self._held_bytes -= size
+        self._context.budget.release(size)
+
+    def _read_page(self, started: float, started_at: float) -> float:
         try:
             if self._iterator is None:
                 self._iterator = self._open()
@@ -202,6 +221,7 @@ class ShardReader:
         read_at = datetime.fromtimestamp(started_at, UTC)
         work = self._context.processor.begin(self._name, page.records, read_at)
         self._hand = _PageInHand(page, work)
+        self._give_back(PAGE_BYTES - memory_of(page.records))
         return 0.0
 
     def _idle_pause(self) -> float:
@@ -225,6 +245,7 @@ class ShardReader:
                 self._progress_at = self._context.clocks.monotonic()
             delay = unavailable.retry_seconds
             return self._sinking.failed() if delay is None else delay
+        self._give_back(self._held_bytes)
         self._sinking.worked()
         self._progress_at, self._durable_records = self._context.clocks.monotonic(), 0
         self._hand = None
@@ -347,5 +368,5 @@ class ShardReader:
         return self._step_after_lease()
 
 
-def _no_beat() -> None:
+def _nothing() -> None:
     """A reader that nobody watches has nobody to show its progress to."""

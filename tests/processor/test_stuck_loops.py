@@ -336,9 +336,9 @@ def test_a_stuck_shard_reader_is_unhealthy_until_it_goes_on(
     trouble.hangs = True
     trouble.wait_until_met()
     (problem,) = first_problems(health, path, time.monotonic())
-    assert problem.startswith("audit-shardId-")
+    assert problem.startswith("audit-readers-")
     status, shown = healthcheck(health, path)
-    assert (status, shown.startswith("unhealthy: audit-shardId-")) == (1, True)
+    assert (status, shown.startswith("unhealthy: audit-readers-")) == (1, True)
     trouble.over.set()
     eventually(lambda: problems(health, path) == (), DEADLINE_SECONDS)
 

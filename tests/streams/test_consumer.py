@@ -180,7 +180,7 @@ def test_its_threads_have_names_that_say_what_they_do(bench: Bench) -> None:
     eventually(lambda: bench.owned() == 3)
     names = audit_threads()
     assert {"audit-discovery", "audit-leases", "audit-renewals-0"} <= set(names)
-    assert sum(name.startswith("audit-shardId-") for name in names) == 3
+    assert sum(name.startswith("audit-readers-") for name in names) == 8, "whatever the number of shards"
 
 
 def test_stop_may_come_before_start_and_twice(bench: Bench) -> None:
@@ -337,7 +337,7 @@ def test_every_loop_shows_that_it_goes_on(bench: Bench) -> None:
     bench.consumer.start()
     eventually(lambda: bench.owned() == 3)
     beats = {heartbeat.name: heartbeat.last for heartbeat in bench.health._loops}
-    assert len(beats) == 1 + 1 + 4 + 3
+    assert len(beats) == 1 + 1 + 4 + 8
     eventually(
         lambda: all(
             heartbeat.last > beats[heartbeat.name]

@@ -109,6 +109,9 @@ class SimulatedRunner:
 
     def join(self, timeout_seconds: float) -> bool:
         """Whether it has ended; waits for nothing, for only the world lets time pass."""
+        if self._is_stopping and self.is_alive and timeout_seconds >= 0:
+            self.is_alive = False
+            self._ended()
         return not self.is_alive
 
     def due(self) -> float:
@@ -157,6 +160,8 @@ class Worker:
                 failover_seconds=failover_seconds,
                 worker=name,
                 renewing_threads=1,
+                readers=1,
+                page_bytes=world.page_bytes,
                 child_look_seconds=world.child_look_seconds,
             ),
             sinks=[world.sink or RecordingSink(world, self)],
@@ -176,8 +181,10 @@ class Worker:
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing is left to be done before `StreamConsumer.join`, which ends the renewals."""
-        return not any(runner.is_alive for runner in self._runners if "renewals" not in runner.name)
+        """Whether nothing is left before `StreamConsumer.join`, which ends the renewals and the readers."""
+        last = ("audit-renewals-", "audit-readers-")
+        is_running = any(runner.is_alive for runner in self._runners if not runner.name.startswith(last))
+        return not is_running and not self.consumer.readers
 
     def now(self) -> float:
         """Unix seconds, as this worker's machine has them."""

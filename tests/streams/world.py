@@ -19,6 +19,7 @@ from handlers.timestamps import from_epoch_seconds
 from processor.audit.sinks.base import Sink
 from processor.observability.metrics import Metrics
 from processor.streams.leases.lease import Lease, from_attributes, lease_key
+from processor.streams.page_budget import DEFAULT_BYTES
 from tests.simulated_stream.client import Faults
 from tests.simulated_stream.model import SimulatedShard, SimulatedTable, number_of
 from tests.simulated_stream.rows import SimulatedRows
@@ -35,6 +36,7 @@ class World:
     def __init__(self, *, shards: int = 1) -> None:
         self.time = 0.0
         self.child_look_seconds = 3.0
+        self.page_bytes = DEFAULT_BYTES
         self.faults = Faults()
         self.table = SimulatedTable(TABLE, self.now, shards=shards)
         self.rows = SimulatedRows()

@@ -1,0 +1,43 @@
+"""Pages in memory are bounded whatever the number of shards, and begun work is never dropped for room."""
+
+from collections.abc import Callable
+
+from processor.streams.page_budget import PAGE_BYTES, RECORD_BYTES, PageBudget, memory_of
+from tests.streams.test_shard_reader import assert_all_taken_once, expire
+from tests.streams.world import World
+
+
+def test_there_is_room_for_as_many_pages_as_fit_and_for_one_always() -> None:
+    budget = PageBudget(2 * PAGE_BYTES)
+    assert [budget.reserve() for _ in range(3)] == [True, True, False]
+    budget.release(PAGE_BYTES - 100)
+    assert not budget.reserve()
+    budget.release(100)
+    assert budget.reserve()
+    assert PageBudget(0).reserve()
+
+
+def test_only_removals_take_memory() -> None:
+    removal = {"eventName": "REMOVE", "dynamodb": {"SizeBytes": 500}}
+    change = {"eventName": "MODIFY", "dynamodb": {"SizeBytes": 500}}
+    assert memory_of([change] * 1_000) == 0
+    assert memory_of([removal, change]) == RECORD_BYTES + 2_000
+    assert memory_of([{"eventName": "REMOVE", "dynamodb": {"SizeBytes": 10**9}}]) == PAGE_BYTES
+
+
+def test_while_the_sink_is_down_few_shards_hold_a_page_and_then_all_are_read(
+    new_world: Callable[[int], World],
+) -> None:
+    world = new_world(20)
+    world.page_bytes = PAGE_BYTES + 4 * RECORD_BYTES
+    worker = world.start_worker()
+    world.run(20)
+    world.sink_is_down = True
+    expire(world, 200)
+    world.run(5)
+    worker.client.reads.clear()
+    world.run(30)
+    assert sum(map(len, worker.client.reads.values())) == 0, "what is held fills the budget"
+    world.sink_is_down = False
+    world.run(120)
+    assert_all_taken_once(world)
