@@ -155,7 +155,14 @@ class Settings(BaseSettings):
         description="how long an export lives after its request (seconds)",
     )
     receivers: int = Field(
-        8, ge=1, le=64, validation_alias="EXPORT_RECEIVERS", description="threads that receive events"
+        8, ge=1, le=64, validation_alias="EXPORT_RECEIVERS", description="most threads that receive events"
+    )
+    linger_seconds: float = Field(
+        0.2,
+        ge=0,
+        le=5,
+        validation_alias="EXPORT_LINGER_SECONDS",
+        description="seconds that an event may wait for others so that calls are saved; 0: not at all",
     )
     write_mode: Literal["auto", "batch", "single"] = Field(
         "auto",
@@ -364,5 +371,6 @@ def _sentence(error: Mapping[str, Any]) -> str:
             bounds = {
                 name: getattr(m, name) for m in info.metadata for name in ("ge", "le") if hasattr(m, name)
             }
-            rule = f"must be a whole number from {bounds['ge']} to {bounds['le']}"
+            kind = "whole number" if info.annotation is int else "number"
+            rule = f"must be a {kind} from {bounds['ge']} to {bounds['le']}"
     return f"{variable} {rule}"

@@ -3,7 +3,7 @@
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from processor.transitions.applier import Applier
 from processor.transitions.circuit_breaker import CircuitBreaker
 from processor.transitions.event_queue import EventQueue
 from processor.transitions.handling import BatchHandler
+from processor.transitions.intake import Intake
 from processor.transitions.outcome_log import OutcomeLog
 from processor.transitions.receiver import Receiver
 from processor.transitions.settlement import Settlement
@@ -95,6 +96,7 @@ def compose(
     flags: Flags,
     clocks: Clocks,
     timing: Timing,
+    wake: Callable[[int], None],
 ) -> Transitions:
     """Puts the parts together, for the service and for the simulated world alike. Makes no thread.
 
@@ -107,6 +109,7 @@ def compose(
         flags: how a stop reaches the parts. Their waits inside a step are `flags.abandon.wait(seconds)`.
         clocks: every source of time and chance.
         timing: how long the parts wait after failures.
+        wake: called with the number of a receiver whose next step is due at once.
 
     Returns:
         The parts that do the work.
@@ -149,9 +152,12 @@ def compose(
         abandon=flags.abandon,
         fifo=url.endswith(".fifo"),
     )
+    intake = Intake(settings.linger_seconds, settings.receivers, clocks, wake)
     receivers = [
         Receiver(
+            number=number,
             queue=queue,
+            intake=intake,
             handler=handler,
             breaker=breaker,
             metrics=metrics,
@@ -162,7 +168,7 @@ def compose(
             poll_seconds=settings.poll_seconds,
             visibility_seconds=queue_state.visibility_seconds,
         )
-        for _ in range(settings.receivers)
+        for number in range(settings.receivers)
     ]
     return Transitions(receivers, outcome_log)
 
@@ -232,6 +238,7 @@ class TransitionsPipeline:
             flags=self._flags,
             clocks=self._clocks,
             timing=self._timing,
+            wake=lambda number: self._loops[number].wake(),
         )
         longest_call = settings.poll_seconds + 15
         for number, receiver in enumerate(parts.receivers):

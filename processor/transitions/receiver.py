@@ -1,8 +1,9 @@
 """The receiver: short steps of receive, apply and settle, each of which says how long to wait for the next.
 
 Nothing is handed from thread to thread, so nothing is lost in memory: a message that is not deleted comes
-back. A cycle receives ten messages, and while pages come back full it receives more without waiting, up to
-fifty, so that writes and deletes fill their batches.
+back. A cycle receives ten messages. While more are to be expected it receives them without waiting, up to
+fifty, so that writes and deletes fill their batches. A short page tells nothing: below about a thousand
+waiting messages SQS mostly gives fewer than it has.
 """
 
 import threading
@@ -16,10 +17,10 @@ from processor.observability.metrics import Metric, Metrics
 from processor.transitions.circuit_breaker import CircuitBreaker
 from processor.transitions.event_queue import EventQueue
 from processor.transitions.handling import Batch, BatchHandler
+from processor.transitions.intake import MAX_BATCH, WAITED_SECONDS, Intake
 from processor.transitions.messages import Message, newest_handles
 from processor.transitions.timing import Clocks, Timing
 
-MAX_BATCH = 50
 MAX_REFUSED_AT_START = 5
 
 
@@ -31,7 +32,8 @@ class Receiver:
     """One receiving thread's work.
 
     Args:
-        queue, handler, breaker, metrics: see their classes.
+        number: of this receiver, from 0.
+        queue, intake, handler, breaker, metrics: see their classes.
         report: called with why the queue cannot be read, and with None once it can.
         clocks: our clocks.
         timing: how long it waits after failed receives.
@@ -43,7 +45,9 @@ class Receiver:
     def __init__(
         self,
         *,
+        number: int,
         queue: EventQueue,
+        intake: Intake,
         handler: BatchHandler,
         breaker: CircuitBreaker,
         metrics: Metrics,
@@ -54,7 +58,9 @@ class Receiver:
         poll_seconds: int,
         visibility_seconds: int,
     ) -> None:
+        self._number = number
         self._queue = queue
+        self._intake = intake
         self._handler = handler
         self._breaker = breaker
         self._metrics = metrics
@@ -71,6 +77,10 @@ class Receiver:
             timing.receive_back_off_seconds, timing.receive_back_off_most_seconds, jitter=clocks.jitter
         )
         self._received = 0.0
+        self._cycle_began = clocks.monotonic()
+        self._expected = 0.0
+        self._paused = 0.0
+        self._full_batches = 0
         self._messages: list[Message] = []
         self._batch: Batch | None = None
 
@@ -90,9 +100,10 @@ class Receiver:
             return self._receive_more()
         if self._stop.is_set():
             return None
-        return self._breaker.pause() or self._poll()
+        return self._breaker.pause() or self._intake.parked_seconds(self._number) or self._poll()
 
     def _poll(self) -> float:
+        began = self._clocks.monotonic()
         try:
             page = self._queue.receive(self._poll_seconds)
         except AwsError as error:
@@ -102,7 +113,12 @@ class Receiver:
         if self._reported:
             self._reported = False
             self._report(None)
-        self._received = self._clocks.monotonic()
+        now = self._clocks.monotonic()
+        # What gathered since the last cycle; where the receive had to wait, nothing had.
+        gathering = began - self._cycle_began if now - began < WAITED_SECONDS else 0.0
+        self._expected = self._intake.rate() * gathering / self._intake.polling
+        self._intake.first_page(page, now - began, self._paused)
+        self._paused, self._cycle_began, self._received = 0.0, now, now
         return self._take(page)
 
     def _receive_more(self) -> float:
@@ -112,18 +128,22 @@ class Receiver:
             self._metrics.count(Metric.RECEIVE_ERRORS)
             get_logger().warning("receive_failed", error=str(error), next_try_seconds=0)
             page = []
+        self._intake.further_page(page)
         return self._take(page)
 
     def _take(self, page: list[Message]) -> float:
-        """Adds a page. Begins a batch unless the page is full, there is room, and the table takes writes."""
+        """Adds a page. Begins a batch unless more is to be expected, there is room, and the table takes
+        writes."""
         self._messages += page
+        room = self._batch_limit - len(self._messages)
         more = (
-            len(page) == SQS_MAX_BATCH
-            and len(self._messages) < self._batch_limit
+            room > 0
+            and (len(page) == SQS_MAX_BATCH or (len(page) > 0 and len(self._messages) < self._expected))
             and not self._breaker.is_tripped
             and not self._stop.is_set()
         )
         if self._messages and not more:
+            self._full_batches = 0 if room > 0 else self._full_batches + 1
             messages, self._messages = newest_handles(self._messages), []
             self._batch = Batch(self._handler, messages, self._received, self._visibility_seconds)
         return 0.0
@@ -132,7 +152,16 @@ class Receiver:
         if not batch.step():
             self._batch = None
             self._adapt(self._clocks.monotonic() - self._received)
+            return self._after_batch()
         return 0.0
+
+    def _after_batch(self) -> float:
+        """Pauses so that events gather. After full batches it does not, and asks for help."""
+        if self._full_batches > 1:
+            self._intake.behind()
+        if self._full_batches == 0 and not self._stop.is_set():
+            self._paused = self._intake.pause_seconds()
+        return self._paused
 
     def _after_failed_receive(self, error: AwsError) -> float:
         pause = self._back_off.failed()

@@ -12,6 +12,7 @@ from processor.aws.errors import AwsError, Misconfigured, NotFound, Transient
 from processor.observability.metrics import Metric, Metrics
 from processor.transitions.applier import Applied
 from processor.transitions.handling import BatchHandler
+from processor.transitions.intake import Intake
 from processor.transitions.messages import Message
 from processor.transitions.receiver import QueueUnusable, Receiver
 from processor.transitions.results import EventResult
@@ -27,7 +28,9 @@ MOST_SECONDS = Timing().receive_back_off_most_seconds
 class World:
     """Every collaborator of one receiver; the queue answers by plan and then it is time to stop."""
 
-    def __init__(self, *answers: list[Message] | AwsError, fifo: bool = False) -> None:
+    def __init__(
+        self, *answers: list[Message] | AwsError, fifo: bool = False, linger_seconds: float = 0
+    ) -> None:
         self.answers = list(answers)
         self.stop, self.abandon = threading.Event(), threading.Event()
         self.metrics = Metrics()
@@ -51,7 +54,9 @@ class World:
         parts: Any = self
         clocks = Clocks(Clock(), lambda: self.now)
         self.receiver = Receiver(
+            number=0,
             queue=parts,
+            intake=Intake(linger_seconds, 1, clocks, lambda _number: None),
             handler=BatchHandler(
                 applier=parts,
                 settlement=parts,

@@ -38,6 +38,8 @@ class SimulatedTask:
 
     def __init__(self, world: World) -> None:
         plan, clock = world.plan, world.clock
+        self._clock = clock
+        self._steps: list[Step] = []
         values: dict[str, Any] = {
             "DYNAMODB_EXPORT_STATUS_TABLE": "simulated",
             "SQS_EXPORT_EVENTS_QUEUE_URL": world.sqs.events_url,
@@ -58,6 +60,7 @@ class SimulatedTask:
             flags=Flags(SimulatedFlag(clock), SimulatedFlag(clock)),
             clocks=Clocks(clock.utc(plan.skew_seconds), clock.monotonic, world.rng),
             timing=Timing(),
+            wake=self._wake,
         )
         spread = world.rng.random
         self._steps = [
@@ -65,6 +68,10 @@ class SimulatedTask:
             for number, receiver in enumerate(parts.receivers)
         ]
         self._steps.append(Step(parts.keep_house, clock.time, "housekeeping"))
+
+    def _wake(self, number: int) -> None:
+        step = self._steps[number]
+        step.due = min(step.due, self._clock.time)
 
     def steps(self) -> list[Step]:
         """Every step of the task."""

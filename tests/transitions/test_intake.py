@@ -1,0 +1,113 @@
+"""How many receivers poll, and when one pauses so that events gather."""
+
+from datetime import timedelta
+
+import pytest
+
+from processor.transitions.intake import CALM_BATCHES, MAX_BATCH, PARKED_SECONDS, Intake
+from processor.transitions.messages import Message
+from processor.transitions.timing import Clocks
+from tests.handlers.making import at
+from tests.transitions.rig import message
+
+
+class Rig:
+    """An intake on a clock that a test sets; our clock may be wrong by some seconds."""
+
+    def __init__(self, linger_seconds: float = 0.2, most: int = 8, clock_error: float = 0.0) -> None:
+        self.now = 0.0
+        self.woken: list[int] = []
+        clocks = Clocks(lambda: at(self.now + clock_error), lambda: self.now)
+        self.intake = Intake(linger_seconds, most, clocks, self.woken.append)
+
+    def page(self, number: int, age: float = 0.0, receive_count: int = 1) -> list[Message]:
+        sent = at(0) + timedelta(seconds=self.now - age)
+        return [message("{}", sent_at=sent, receive_count=receive_count) for _ in range(number)]
+
+    def arrive(self, a_second: float, seconds: float = 10.0) -> None:
+        """Events at an even rate, each received as it comes."""
+        for _ in range(int(a_second * seconds)):
+            self.now += 1 / a_second
+            self.intake.first_page(self.page(1), 1 / a_second, 0.0)
+
+
+@pytest.mark.parametrize("a_second", [0.1, 1, 2])
+def test_a_lone_event_is_not_waited_for(a_second: float) -> None:
+    rig = Rig()
+    rig.arrive(a_second, 20)
+    assert rig.intake.pause_seconds() == 0.0
+
+
+@pytest.mark.parametrize(("a_second", "pause"), [(20, 0.2), (100, 0.2), (400, 0.125), (1_000, 0.05)])
+def test_where_company_is_to_be_expected_a_receiver_pauses_until_a_batch_is_full(
+    a_second: float, pause: float
+) -> None:
+    rig = Rig()
+    rig.arrive(a_second)
+    assert rig.intake.rate() == pytest.approx(a_second, rel=0.1)
+    assert rig.intake.pause_seconds() == pytest.approx(min(0.2, MAX_BATCH / a_second), rel=0.1)
+    assert pause == min(0.2, MAX_BATCH / a_second)
+
+
+def test_after_a_quiet_while_nothing_is_waited_for() -> None:
+    rig = Rig()
+    rig.arrive(100)
+    rig.now += 20
+    assert rig.intake.pause_seconds() == 0.0
+
+
+def test_with_a_linger_time_of_zero_there_is_no_pause() -> None:
+    rig = Rig(linger_seconds=0)
+    rig.arrive(100)
+    assert rig.intake.pause_seconds() == 0.0
+
+
+def test_one_receiver_polls_until_messages_wait_for_longer_than_it_paused() -> None:
+    rig = Rig()
+    rig.intake.first_page(rig.page(3, age=0.3), 0.005, 0.2)
+    assert (rig.intake.polling, rig.woken) == (1, [])
+    assert [rig.intake.parked_seconds(number) for number in range(3)] == [0.0, PARKED_SECONDS, PARKED_SECONDS]
+    rig.intake.first_page(rig.page(3, age=0.4), 0.005, 0.2)
+    assert (rig.intake.polling, rig.woken) == (2, [1])
+    assert rig.intake.parked_seconds(1) == 0.0
+
+
+def test_no_more_receivers_poll_than_there_are() -> None:
+    rig = Rig(most=3)
+    for _ in range(9):
+        rig.intake.first_page(rig.page(10, age=60), 0.005, 0.0)
+    assert (rig.intake.polling, rig.woken) == (3, [1, 2])
+
+
+def test_messages_that_were_received_before_tell_nothing_of_the_backlog() -> None:
+    rig = Rig()
+    rig.intake.first_page(rig.page(10, age=60, receive_count=3), 0.005, 0.0)
+    assert (rig.intake.polling, rig.intake.rate()) == (1, 0.0)
+
+
+def test_a_receiver_stops_polling_when_a_receive_had_to_wait() -> None:
+    rig = Rig()
+    for _ in range(4):
+        rig.intake.behind()
+    rig.intake.first_page(rig.page(1), 3.0, 0.0)
+    rig.intake.first_page([], 20.0, 0.0)
+    assert rig.intake.polling == 3
+
+
+def test_a_receiver_stops_polling_after_many_calm_batches() -> None:
+    rig = Rig()
+    rig.intake.behind()
+    for _ in range(CALM_BATCHES):
+        assert rig.intake.polling == 2
+        rig.intake.pause_seconds()
+    assert rig.intake.polling == 1
+
+
+@pytest.mark.parametrize("clock_error", [-300.0, 300.0])
+def test_a_wrong_clock_neither_adds_receivers_nor_keeps_them_away(clock_error: float) -> None:
+    rig = Rig(clock_error=clock_error)
+    rig.intake.first_page(rig.page(1), 5.0, 0.0)  # it came while the receive waited: this is how new looks
+    rig.intake.first_page(rig.page(10, age=0.1), 0.005, 0.0)
+    assert rig.intake.polling == 1
+    rig.intake.first_page(rig.page(10, age=0.5), 0.005, 0.0)
+    assert rig.intake.polling == 2
