@@ -36,8 +36,11 @@ def parts() -> dict[str, str]:
 
 def test_every_alarm_has_its_part_and_no_other_has_one() -> None:
     named = {title for title in parts() if title.startswith("export-status-")}
-    alarms = of_type("service.yaml", "AWS::CloudWatch::Alarm").values()
-    assert named == {alarm["AlarmName"].replace("<ServiceName>", "export-status") for alarm in alarms}
+    alarms = of_type("service.yaml", "AWS::CloudWatch::Alarm")
+    del alarms["LagScalingAlarm"]  # it calls no person: it starts a task
+    assert named == {
+        alarm["AlarmName"].replace("<ServiceName>", "export-status") for alarm in alarms.values()
+    }
 
 
 @pytest.mark.parametrize("title", parts())

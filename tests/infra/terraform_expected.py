@@ -30,6 +30,7 @@ ADDRESSES = {
     "Service": "aws_ecs_service.this",
     "ScalableTarget": "aws_appautoscaling_target.this",
     "BacklogScaling": "aws_appautoscaling_policy.backlog",
+    "LagScaling": "aws_appautoscaling_policy.lag",
     "Dashboard": "aws_cloudwatch_dashboard.this",
     "AlarmTopicAccess": "aws_sns_topic_policy.alarms",
 }
@@ -223,19 +224,29 @@ def _deployment_alarms(alarms: Properties) -> Properties:
 
 def _scaling_policy(at: str, p: Properties) -> Iterator[tuple[str, Properties]]:
     target = p.pop("ScalingTargetId").strip("<>")
-    tracking = p.pop("TargetTrackingScalingPolicyConfiguration")
-    metrics = [
-        _scaling_metric(metric) for metric in tracking.pop("CustomizedMetricSpecification").pop("Metrics")
-    ]
     identity = ("service_namespace", "scalable_dimension", "resource_id")
+    if "StepScalingPolicyConfiguration" in p:
+        step = p.pop("StepScalingPolicyConfiguration")
+        adjustments = [_snaked(adjustment) for adjustment in step.pop("StepAdjustments")]
+        configuration = {
+            "step_scaling_policy_configuration": [{"step_adjustment": adjustments, **_snaked(step)}]
+        }
+    else:
+        tracking = p.pop("TargetTrackingScalingPolicyConfiguration")
+        metrics = [
+            _scaling_metric(metric) for metric in tracking.pop("CustomizedMetricSpecification").pop("Metrics")
+        ]
+        configuration = {
+            "target_tracking_scaling_policy_configuration": [
+                {"customized_metric_specification": [{"metrics": metrics}], **_snaked(tracking)}
+            ]
+        }
     yield (
         at,
         {
             "name": p.pop("PolicyName"),
             **{name: f"<{ADDRESSES[target]}.{name}>" for name in identity},
-            "target_tracking_scaling_policy_configuration": [
-                {"customized_metric_specification": [{"metrics": metrics}], **_snaked(tracking)}
-            ],
+            **configuration,
             **_snaked(p),
         },
     )
@@ -254,7 +265,7 @@ def _scaling_metric(metric: Properties) -> Properties:
 
 
 def _alarm(at: str, p: Properties) -> Iterator[tuple[str, Properties]]:
-    arguments: Properties = {"ok_actions": p.pop("OKActions")}
+    arguments: Properties = {"ok_actions": p.pop("OKActions")} if "OKActions" in p else {}
     if "Dimensions" in p:
         arguments["dimensions"] = _dimensions(p.pop("Dimensions"))
     if "Metrics" in p:

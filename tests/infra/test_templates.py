@@ -279,7 +279,7 @@ class TestService:
         assert load("service.yaml")["Parameters"]["StreamsEndpoint"]["Default"] == "false"
 
     def test_scaling_divides_the_backlog_of_the_event_queue_by_the_running_tasks(self) -> None:
-        (scaling,) = of_type("service.yaml", "AWS::ApplicationAutoScaling::ScalingPolicy").values()
+        scaling = of_type("service.yaml", "AWS::ApplicationAutoScaling::ScalingPolicy")["BacklogScaling"]
         tracking = scaling["TargetTrackingScalingPolicyConfiguration"]
         visible, tasks, backlog = tracking["CustomizedMetricSpecification"]["Metrics"]
         assert visible["MetricStat"]["Metric"] == {

@@ -36,6 +36,7 @@ CLOUDFORMATION_SPELLING = {
     "<StreamsEndpointSecurityGroup.GroupId>": "<StreamsEndpointSecurityGroup>",
     "<Service.Name>": "<Service>",
     "<TaskDefinition>": "<TaskDefinition.Arn>",
+    "<LagScaling>": "<LagScaling.Arn>",
     "<LogGroup.Arn>": "<LogGroup.Arn>:*",
     # The entries read "zone:name"; the first is the endpoint's own.
     "{'Fn::Select': [1, {'Fn::Split': [':', {'Fn::Select': [0, "

@@ -7,6 +7,7 @@ import pytest
 
 from handlers.export import DEFAULT_TTL_SECONDS
 from handlers.transitions import Outcome
+from processor.audit.reconciliation import TOLERATED_ENTRIES, TOLERATED_SHARE
 from processor.observability.metrics import NAMESPACE, SERVICE, Metric
 from tests.infra.cloudformation import of_type, resources
 from tests.infra.terraform import Module
@@ -48,6 +49,8 @@ ALARMS: dict[str, tuple[str, str, dict[str, str], str, str, Any, str]] = {
     ),
     "StreamLagAlarm": (NAMESPACE, "StreamLag", OWN, "Maximum", ">=", 3600, "3 of 3 x 300"),
     "NearTrimAlarm": (NAMESPACE, "HoursToTrim", OWN, "Minimum", "<=", 12, "1 of 1 x 300"),
+    "UnheldShardsAlarm": (NAMESPACE, "UnheldShards", OWN, "Maximum", ">=", 1, "3 of 3 x 300"),
+    "DiscoveryAgeAlarm": (NAMESPACE, "DiscoveryAge", OWN, "Maximum", ">=", 900, "1 of 1 x 300"),
     "AuditGapsAlarm": (NAMESPACE, "AuditGaps", OWN, "Sum", ">=", 1, "1 of 1 x 300"),
     "UnfinishedExpiriesAlarm": (
         NAMESPACE,
@@ -88,7 +91,7 @@ COMPARISONS = {
     "LessThanThreshold": "<",
     "LessThanOrEqualToThreshold": "<=",
 }
-OF_SUMS = {"TablesThrottledAlarm", "NotificationsFailedAlarm"}
+OF_SUMS = {"TablesThrottledAlarm", "NotificationsFailedAlarm", "MissingEntriesAlarm"}
 SILENCE_IS_TROUBLE = {"RunningTasksAlarm", "StreamLagAlarm"}
 
 
@@ -106,7 +109,7 @@ def times(alarm: dict[str, Any], period: int) -> str:
 
 class TestAlarms:
     def test_there_are_these_and_no_others(self) -> None:
-        assert alarms().keys() == {*ALARMS, *OF_SUMS}
+        assert alarms().keys() == {*ALARMS, *OF_SUMS, "LagScalingAlarm"}
 
     @pytest.mark.parametrize("name", ALARMS)
     def test_an_alarm_looks_at_what_it_is_about(self, name: str) -> None:
@@ -170,6 +173,39 @@ class TestAlarms:
         for name in ("running_tasks", "stream_lag"):
             alarm = Module("service").resources[f"aws_cloudwatch_metric_alarm.{name}"]
             assert alarm["depends_on"] == ["<aws_ecs_service.this>"]
+
+    def test_a_late_audit_starts_another_task_and_pages_later(self) -> None:
+        alarm = alarms()["LagScalingAlarm"]
+        assert (alarm["MetricName"], alarm["AlarmActions"]) == ("StreamLag", ["<LagScaling>"])
+        assert alarm["Threshold"] < alarms()["StreamLagAlarm"]["Threshold"]
+        policy = of_type("service.yaml", "AWS::ApplicationAutoScaling::ScalingPolicy")["LagScaling"]
+        (step,) = policy["StepScalingPolicyConfiguration"]["StepAdjustments"]
+        assert step == {"MetricIntervalLowerBound": 0, "ScalingAdjustment": 1}, "outwards only"
+
+    def test_the_alarm_of_missing_entries_compares_a_day_with_dynamodbs_count(self) -> None:
+        alarm = alarms()["MissingEntriesAlarm"]
+        expressions = {part["Id"]: part["Expression"] for part in alarm["Metrics"] if "Expression" in part}
+        tolerated = f"missing > {TOLERATED_ENTRIES:g} AND missing > {TOLERATED_SHARE:g} * FILL(deleted, 0)"
+        assert expressions == {
+            "suspicious": f"IF(FILL(lag, 0) < 3600 AND {tolerated}, missing, 0)",
+            "missing": "FILL(deleted, 0) - FILL(expired, 0) - FILL(quarantined, 0)",
+        }
+        figures = {
+            part["Id"]: (
+                part["MetricStat"]["Metric"]["Namespace"],
+                part["MetricStat"]["Metric"]["MetricName"],
+                part["MetricStat"]["Stat"],
+                part["MetricStat"]["Period"],
+            )
+            for part in alarm["Metrics"]
+            if "MetricStat" in part
+        }
+        assert figures == {
+            "deleted": ("AWS/DynamoDB", "TimeToLiveDeletedItemCount", "Sum", 86_400),
+            "expired": (NAMESPACE, "AuditExpired", "Sum", 86_400),
+            "quarantined": (NAMESPACE, "Quarantined", "Sum", 86_400),
+            "lag": (NAMESPACE, "StreamLag", "Maximum", 86_400),
+        }
 
     def test_missing_data_breaches_where_figures_always_arrive(self) -> None:
         treated = {name: alarm["TreatMissingData"] for name, alarm in alarms().items()}

@@ -104,6 +104,130 @@ resource "aws_cloudwatch_metric_alarm" "near_trim" {
   ok_actions          = local.alarm_actions
 }
 
+resource "aws_cloudwatch_metric_alarm" "unheld_shards" {
+  alarm_name        = "${var.service_name}-unheld-shards"
+  alarm_description = "For 15 minutes no task has read a shard of the table's stream. Runbook in docs/runbook.md."
+  namespace         = "ExportStatus"
+  metric_name       = "UnheldShards"
+  dimensions = {
+    Service = "export-status"
+  }
+  statistic           = "Maximum"
+  period              = 300
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  threshold           = 1
+  evaluation_periods  = 3
+  datapoints_to_alarm = 3
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = local.alarm_actions
+  ok_actions          = local.alarm_actions
+}
+
+resource "aws_cloudwatch_metric_alarm" "discovery_age" {
+  alarm_name        = "${var.service_name}-discovery-age"
+  alarm_description = "For 15 minutes and longer no listing of the stream's shards was complete. Runbook in docs/runbook.md."
+  namespace         = "ExportStatus"
+  metric_name       = "DiscoveryAge"
+  dimensions = {
+    Service = "export-status"
+  }
+  statistic           = "Maximum"
+  period              = 300
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  threshold           = 900
+  evaluation_periods  = 1
+  datapoints_to_alarm = 1
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = local.alarm_actions
+  ok_actions          = local.alarm_actions
+}
+
+resource "aws_cloudwatch_metric_alarm" "missing_entries" {
+  alarm_name          = "${var.service_name}-missing-entries"
+  alarm_description   = "DynamoDB deleted more items in a day than the audit has entries. Runbook in docs/runbook.md."
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  threshold           = 1
+  evaluation_periods  = 1
+  datapoints_to_alarm = 1
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = local.alarm_actions
+  ok_actions          = local.alarm_actions
+
+  metric_query {
+    id          = "suspicious"
+    label       = "Items deleted by TTL without an audit entry, where they are many and the audit is not late"
+    expression  = "IF(FILL(lag, 0) < 3600 AND missing > 20 AND missing > 0.05 * FILL(deleted, 0), missing, 0)"
+    return_data = true
+  }
+
+  metric_query {
+    id          = "missing"
+    label       = "Items deleted by TTL without an audit entry"
+    expression  = "FILL(deleted, 0) - FILL(expired, 0) - FILL(quarantined, 0)"
+    return_data = false
+  }
+
+  metric_query {
+    id          = "deleted"
+    return_data = false
+
+    metric {
+      namespace   = "AWS/DynamoDB"
+      metric_name = "TimeToLiveDeletedItemCount"
+      dimensions = {
+        TableName = var.table_name
+      }
+      stat   = "Sum"
+      period = 86400
+    }
+  }
+
+  metric_query {
+    id          = "expired"
+    return_data = false
+
+    metric {
+      namespace   = "ExportStatus"
+      metric_name = "AuditExpired"
+      dimensions = {
+        Service = "export-status"
+      }
+      stat   = "Sum"
+      period = 86400
+    }
+  }
+
+  metric_query {
+    id          = "quarantined"
+    return_data = false
+
+    metric {
+      namespace   = "ExportStatus"
+      metric_name = "Quarantined"
+      dimensions = {
+        Service = "export-status"
+      }
+      stat   = "Sum"
+      period = 86400
+    }
+  }
+
+  metric_query {
+    id          = "lag"
+    return_data = false
+
+    metric {
+      namespace   = "ExportStatus"
+      metric_name = "StreamLag"
+      dimensions = {
+        Service = "export-status"
+      }
+      stat   = "Maximum"
+      period = 86400
+    }
+  }
+}
+
 resource "aws_cloudwatch_metric_alarm" "audit_gaps" {
   alarm_name        = "${var.service_name}-audit-gaps"
   alarm_description = "Stream records were trimmed before the audit read them. Runbook in docs/runbook.md."

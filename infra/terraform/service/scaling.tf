@@ -73,3 +73,40 @@ resource "aws_appautoscaling_policy" "backlog" {
     }
   }
 }
+
+resource "aws_appautoscaling_policy" "lag" {
+  name               = "${var.service_name}-lag"
+  policy_type        = "StepScaling"
+  service_namespace  = aws_appautoscaling_target.this.service_namespace
+  scalable_dimension = aws_appautoscaling_target.this.scalable_dimension
+  resource_id        = aws_appautoscaling_target.this.resource_id
+
+  step_scaling_policy_configuration { # outwards only: scaling in follows the backlog
+    adjustment_type         = "ChangeInCapacity"
+    cooldown                = 300
+    metric_aggregation_type = "Maximum"
+
+    step_adjustment {
+      metric_interval_lower_bound = 0
+      scaling_adjustment          = 1
+    }
+  }
+}
+
+resource "aws_cloudwatch_metric_alarm" "lag_scaling" {
+  alarm_name        = "${var.service_name}-lag-scaling"
+  alarm_description = "The audit is ten minutes late. Application Auto Scaling starts another task."
+  namespace         = "ExportStatus"
+  metric_name       = "StreamLag"
+  dimensions = {
+    Service = "export-status"
+  }
+  statistic           = "Maximum"
+  period              = 60
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  threshold           = 600
+  evaluation_periods  = 5
+  datapoints_to_alarm = 5
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_appautoscaling_policy.lag.arn]
+}
