@@ -155,7 +155,7 @@ class TestQueues:
         policies = of_type("data.yaml", "AWS::SQS::QueuePolicy").values()
         assert sorted(each["Queues"][0] for each in policies) == ["<DeadLetterQueue>", "<EventsQueue>"]
         for each in policies:
-            (statement,) = each["PolicyDocument"]["Statement"]
+            statement = each["PolicyDocument"]["Statement"][0]
             assert f"<{statement['Resource'].strip('<>').removesuffix('.Arn')}>" == each["Queues"][0]
             assert (statement["Effect"], statement["Principal"], statement["Action"]) == (
                 "Deny",
@@ -163,6 +163,29 @@ class TestQueues:
                 "sqs:*",
             )
             assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+    def test_only_named_producers_may_send(self) -> None:
+        _, sources, principals = of_type("data.yaml", "AWS::SQS::QueuePolicy")["EventsQueuePolicy"][
+            "PolicyDocument"
+        ]["Statement"]
+        common = {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "<EventsQueue.Arn>"}
+        assert (sources["if"], sources["else"]) == ("HasProducerSources", "<NoValue>")
+        assert sources["then"] == common | {
+            "Sid": "SendFromServices",
+            "Principal": {"Service": ["events.amazonaws.com", "sns.amazonaws.com"]},
+            "Condition": {"ArnEquals": {"aws:SourceArn": "<ProducerSourceArns>"}},
+        }
+        assert (principals["if"], principals["else"]) == ("HasProducerPrincipals", "<NoValue>")
+        assert principals["then"] == common | {
+            "Sid": "SendFromPrincipals",
+            "Principal": {"AWS": "<ProducerPrincipalArns>"},
+        }
+
+    def test_a_queue_that_outlives_the_stack_keeps_its_policy(self) -> None:
+        for name in ("EventsQueuePolicy", "DeadLetterQueuePolicy"):
+            policy_of_queue = resources("data.yaml")[name]
+            assert policy_of_queue["DeletionPolicy"] == "RetainExceptOnCreate"
+            assert policy_of_queue["UpdateReplacePolicy"] == "Retain"
 
 
 class TestService:

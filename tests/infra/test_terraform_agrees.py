@@ -119,10 +119,17 @@ def test_an_apply_waits_for_a_stable_service_and_leaves_the_count_to_the_scaling
     assert service["lifecycle"] == [{"ignore_changes": ["desired_count"]}]
 
 
+def default_of(parameter: dict[str, Any]) -> Any:
+    """The default of a parameter as Terraform writes it."""
+    if parameter["Type"] == "CommaDelimitedList":
+        return parameter["Default"].split(",") if parameter["Default"] else []
+    return BOOLEANS.get(parameter["Default"], parameter["Default"])
+
+
 @pytest.mark.parametrize("template", MODULES)
 def test_variables_are_the_template_s_parameters_with_the_same_defaults(template: str) -> None:
     parameters = {
-        name: BOOLEANS.get(value["Default"], value["Default"]) if "Default" in value else None
+        name: default_of(value) if "Default" in value else None
         for name, value in load(template)["Parameters"].items()
     }
     variables = {pascal(name): value.get("default") for name, value in module(template).variables.items()}

@@ -88,15 +88,34 @@ resource "aws_sqs_queue_policy" "events" {
 
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [{
+    Statement = concat([{
       Sid       = "DenyInsecureTransport"
       Effect    = "Deny"
       Principal = "*"
       Action    = "sqs:*"
       Resource  = aws_sqs_queue.events.arn
       Condition = { Bool = { "aws:SecureTransport" = "false" } }
-    }]
+    }], local.producer_sources, local.producer_principals)
   })
+}
+
+locals {
+  producer_sources = length(var.producer_source_arns) > 0 ? [{
+    Sid       = "SendFromServices"
+    Effect    = "Allow"
+    Principal = { Service = ["events.amazonaws.com", "sns.amazonaws.com"] }
+    Action    = "sqs:SendMessage"
+    Resource  = aws_sqs_queue.events.arn
+    Condition = { ArnEquals = { "aws:SourceArn" = var.producer_source_arns } }
+  }] : []
+
+  producer_principals = length(var.producer_principal_arns) > 0 ? [{
+    Sid       = "SendFromPrincipals"
+    Effect    = "Allow"
+    Principal = { AWS = var.producer_principal_arns }
+    Action    = "sqs:SendMessage"
+    Resource  = aws_sqs_queue.events.arn
+  }] : []
 }
 
 resource "aws_sqs_queue_policy" "dead_letter" {

@@ -27,3 +27,15 @@ variable "audit_stream_name" {
   type        = string
   default     = "export-audit"
 }
+
+variable "producer_source_arns" {
+  description = "SNS topics and EventBridge rules that may send events, by ARN; no others of the account may."
+  type        = list(string)
+  default     = []
+}
+
+variable "producer_principal_arns" {
+  description = "Roles or accounts that may send events, by ARN; for roles of other accounts, or of this one without a policy of its own."
+  type        = list(string)
+  default     = []
+}
