@@ -43,10 +43,10 @@ def unwrap(body: str) -> dict[str, Any]:
         The object that has `requestId`. A CloudEvents `id` stands in for a missing `eventId`.
 
     Raises:
-        InvalidEvent: if the body is none of these, or a field that is read is not strict JSON.
+        InvalidEvent: if the body is not one of these, or a field that is read is not strict JSON.
     """
     what = "the body"
-    outer = read_object(body, what)
+    outer = read_object(body)
     if "requestId" not in outer and is_sns(outer):
         what = "the SNS Message"
         outer = read_object(outer["Message"], what)
@@ -69,7 +69,7 @@ def is_sns(outer: Mapping[str, Any]) -> bool:
     return outer.get("Type") == "Notification" and isinstance(outer.get("Message"), str)
 
 
-def read_object(text: str, what: str) -> dict[str, Any]:
+def read_object(text: str, what: str = "the body") -> dict[str, Any]:
     """Reads JSON that is an object.
 
     Args:
@@ -101,7 +101,7 @@ def _is_cloud_event(outer: Mapping[str, Any]) -> bool:
     return (
         isinstance(version, str)
         and version.startswith("1.")
-        and {"id", "source", "type"} <= outer.keys()
+        and all(name in outer for name in ("id", "source", "type"))
         and isinstance(outer.get("data"), dict)
     )
 

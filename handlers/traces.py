@@ -8,8 +8,8 @@ from handlers.envelopes import InvalidEvent, is_sns, read_object
 
 TRACEPARENT = "traceparent"
 
-# "Trace Context" (W3C): version, trace id, parent id, flags. Later versions may add fields; ff is no version,
-# and an id of zeros is none.
+# "Trace Context" (W3C): version, trace id, parent id, flags. Later versions may add fields; ff is not a
+# version, and zeros are not an id.
 _TRACEPARENT = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"
 )
@@ -42,7 +42,7 @@ def _of_sns(body: str) -> str | None:
     if f'"{TRACEPARENT}"' not in body:
         return None
     try:
-        outer = read_object(body, "the body")
+        outer = read_object(body)
     except InvalidEvent:
         return None
     attributes = outer.get("MessageAttributes")
