@@ -170,7 +170,6 @@ def changing(monkeypatch: pytest.MonkeyPatch, *changes: Callable[[], None]) -> I
         return found
 
     monkeypatch.setattr(get_module, "read_export", read_then_change)
-    monkeypatch.setattr(get_module, "WATCH_SECONDS", 0.01)
     yield
     assert not left
 

@@ -26,7 +26,6 @@ TESTED_ELSEWHERE = {
     "processor/cli/check/unread.py": "cli/check/test_command.py",
     "processor/cli/demo/display.py": "cli/demo/test_command.py",
     "processor/cli/demo/report.py": "cli/demo/test_command.py",
-    "processor/cli/dlq/browser.py": "cli/dlq/test_list.py",
     "processor/cli/dlq/dead_letter.py": "cli/dlq/test_list.py",
     "processor/cli/dlq/queue.py": "cli/dlq/test_redrive.py",
     "processor/cli/dlq/saved_file.py": "cli/dlq/test_save.py",

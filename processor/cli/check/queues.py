@@ -104,8 +104,16 @@ def judge_queues(settings: Settings, state: DeployedState, target: Target) -> It
         return
     yield _visibility(events, settings, target)
     letters = _seen(state.dlq) if isinstance(state.dlq, QueueState) else state.dlq
-    yield _redrive(events, letters if isinstance(letters, Queue) else None, settings, target)
-    if isinstance(letters, Queue):
+    # By its ARN: a queue has several URLs.
+    same = isinstance(letters, Queue) and letters.arn == events.arn
+    yield _redrive(events, letters if isinstance(letters, Queue) and not same else None, settings, target)
+    if isinstance(letters, Queue) and same:
+        yield wrong(
+            f"queue {letters.name}",
+            "SQS_EXPORT_EVENTS_DLQ_URL leads to the event queue itself, so that rejected events circle",
+            "set SQS_EXPORT_EVENTS_DLQ_URL to the URL of another queue",
+        )
+    elif isinstance(letters, Queue):
         yield _retention(events, letters, target)
         yield _room(events, letters, target)
         yield _permission(events, letters, target)

@@ -29,6 +29,8 @@ class SavedFile:
 
     def __init__(self, path: str) -> None:
         self.saved = 0
+        if path == "-":
+            raise usage_error("FILE must be a file, because bodies hold signed URLs")
         self._path = path
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

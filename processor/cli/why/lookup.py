@@ -80,12 +80,13 @@ class Lookup:
         return sorted(letters, key=lambda letter: letter.rejected_at or datetime.min.replace(tzinfo=UTC))
 
     def _is_of_export(self, letter: DeadLetter) -> bool:
-        """Whether a letter names the export; one that cannot be decoded may still hold its id."""
+        """Whether a letter names the export; a body that cannot be decoded may still hold its id, quoted."""
         body = letter.message.body
         try:
             return decode(body, now=self.now, sent_at=letter.message.sent_at).request_id == self.request_id
         except InvalidEvent:
-            return self.request_id in body or json.dumps(self.request_id)[1:-1] in body
+            quoted = (json.dumps(self.request_id), json.dumps(self.request_id, ensure_ascii=False))
+            return any(text in body or json.dumps(text)[1:-1] in body for text in quoted)
 
     def _entries(self) -> Sequence[Mapping[str, Any]]:
         """Of one shard: the one that takes the export's bucket."""

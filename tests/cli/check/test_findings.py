@@ -127,6 +127,12 @@ class TestQueues:
             found["queue export-events-dlq"].remedy or ""
         )
 
+    def test_the_event_queue_under_another_url_is_no_dead_letter_queue(self, settings: Settings) -> None:
+        alias = QueueState(f"https://eu-west-1.queue.amazonaws.com/{ACCOUNT}/export-events", EVENTS)
+        found = list(judge_queues(settings, replace(state(), dlq=alias), AWS))
+        (wrong,) = [finding for finding in found if finding.verdict is Verdict.WRONG]
+        assert wrong.text.startswith("SQS_EXPORT_EVENTS_DLQ_URL leads to the event queue itself")
+
     def test_a_missing_dead_letter_queue_of_a_fifo_queue_becomes_fifo(self, settings: Settings) -> None:
         events = without(EVENTS, "RedrivePolicy") | {"QueueArn": f"{ARN}.fifo"}
         found = by_subject(judge_queues(settings, state(events, None, f"{URL}.fifo"), AWS))

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from processor.cli.dlq import browser
 from tests.cli.conftest import Command
 from tests.cli.dlq.dead_letters import SECRET, Queues, event, records
 from tests.cli.processes import start
@@ -88,16 +87,6 @@ def test_a_queue_whose_letters_others_hold_is_not_called_empty(queues: Queues, c
     assert (ran.status, ran.out, ran.err) == (0, "", expected)
     ran = command("dlq", "redrive", environment=queues.environment)
     assert (ran.status, ran.out, ran.err) == (0, "sent back 0 messages\n", expected)
-
-
-def test_messages_that_come_again_are_shown_once_and_end_it(
-    queues: Queues, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(browser, "MIN_HIDDEN_SECONDS", 0)  # visible again at once
-    for number in range(3):
-        queues.reject(f"body {number}")
-    ran = command("dlq", "list", "--json", environment=queues.environment)
-    assert sorted(record["body"] for record in records(ran.lines)) == ["body 0", "body 1", "body 2"]
 
 
 def test_no_body_can_play_with_the_terminal(queues: Queues, command: Command) -> None:

@@ -74,6 +74,12 @@ def test_a_path_that_cannot_be_written_is_exit_2(queues: Queues, command: Comman
     )
 
 
+def test_standard_output_is_no_place_for_signed_urls(queues: Queues, command: Command) -> None:
+    ran = command("dlq", "save", "-", environment=queues.environment)
+    assert (ran.status, ran.out) == (2, "")
+    assert not Path("-").exists()
+
+
 def test_an_empty_queue_leaves_no_file(queues: Queues, command: Command) -> None:
     ran = command("dlq", "save", FILE, environment=queues.environment)
     assert (ran.status, ran.out) == (0, f"saved 0 messages to {FILE}\n")

@@ -95,6 +95,15 @@ def test_people_get_a_paragraph_for_each_source(case: Case, command: Command) ->
     assert all(line.isprintable() for line in ran.lines)
 
 
+def test_a_letter_that_cannot_be_decoded_is_found_by_its_quoted_id(case: Case, command: Command) -> None:
+    inner = json.dumps({"requestId": "ü1", "status": "done"}, ensure_ascii=False)
+    case.queues.reject(json.dumps({"Type": "Notification", "Message": inner}), "invalid")
+    case.queues.reject(json.dumps({"requestId": "ü12", "status": "done"}), "invalid")
+    case.queues.reject("export ü1 is done", "invalid")
+    (letter,) = answer(case, command, "ü1")["deadLetters"]
+    assert letter["body"].startswith('{"Type"')
+
+
 def test_nothing_is_known_of_an_export_that_was_never_requested(case: Case, command: Command) -> None:
     found = answer(case, command, "nonsense \"'")
     assert found["record"] is None
