@@ -50,6 +50,7 @@ check: lint types imports test ## Everything that must pass: ruff, format, mypy,
 lint: $(READY)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/python -m tests.words
 	@$(BIN)/cfn-lint -- infra/data.yaml infra/service.yaml
 	@$(BIN)/hadolint Dockerfile
 	@$(BIN)/python -m tests.docs.generate --check

@@ -192,13 +192,13 @@ class Keys:
 @pytest.fixture
 def keys(monkeypatch: pytest.MonkeyPatch) -> Iterator[Keys]:
     """The only credentials that there are."""
-    told = Keys()
+    keys = Keys()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
             self.end_headers()
-            self.wfile.write(told.json())
+            self.wfile.write(keys.json())
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
             """Says nothing."""
@@ -209,7 +209,7 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> Iterator[Keys]:
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
     with serving(Handler) as url:
         monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{url}/keys")
-        yield told
+        yield keys
 
 
 def test_credentials_that_change_are_used_by_the_next_call_and_stale_ones_end_nothing(keys: Keys) -> None:

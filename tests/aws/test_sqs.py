@@ -30,7 +30,7 @@ def send(sqs: Any, bodies: Sequence[str], **changes: Any) -> BatchResult:
 
 
 def texts(sqs: LimitedSqs) -> list[str]:
-    return [entry["MessageBody"] for entry in sqs.taken]
+    return [entry["MessageBody"] for entry in sqs.accepted]
 
 
 @given(st.lists(st.integers(0, 300_000), max_size=40))

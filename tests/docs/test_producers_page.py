@@ -1,4 +1,4 @@
-"""What docs/producers.md tells producers to do works, and what it says of rejections is what happens."""
+"""The examples of docs/producers.md work, and events are rejected as it states."""
 
 import json
 import re
@@ -27,7 +27,7 @@ EVENT = {
 }
 
 
-def test_the_events_of_the_page_are_taken() -> None:
+def test_the_events_of_the_page_are_accepted() -> None:
     blocks = re.findall(r"<!-- accepted -->\n```json\n(.*?)```", PAGE, re.DOTALL)
     assert [decode(block, now=NOW).status.value for block in blocks] == ["completed", "processing"]
     assert decode(blocks[1], now=NOW).event_id == "9f0c"

@@ -241,8 +241,8 @@ def test_what_producers_add_is_ignored_whatever_it_holds(wrap: Any, unread: str)
     in_the_event = unwrap(wrap(f"{event[:-1]}, {unread}}}"))
     assert {name: in_the_event[name] for name in EVENT} == EVENT
     for envelope in (event_bridge(EVENT), cloud_event(EVENT)):
-        beside_it = unwrap(wrap(f"{envelope[:-1]}, {unread}}}"))
-        assert {name: beside_it[name] for name in EVENT} == EVENT
+        with_it = unwrap(wrap(f"{envelope[:-1]}, {unread}}}"))
+        assert {name: with_it[name] for name in EVENT} == EVENT
 
 
 def test_the_fields_that_are_judged_are_those_of_the_event() -> None:

@@ -141,7 +141,7 @@ def test_a_required_field_that_is_null_is_refused(name: str) -> None:
 def test_whatever_the_fields_hold_a_reason_is_printable_short_and_quotes_nothing(
     changes: dict[str, Any],
 ) -> None:
-    reason = "taken"
+    reason = "accepted"
     try:
         decode(json.dumps({**fields(), **changes}), now=NOW)
     except InvalidEvent as refused:

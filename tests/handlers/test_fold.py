@@ -145,8 +145,8 @@ def test_a_fold_invents_nothing_and_loses_nothing(events: list[ExportEvent]) -> 
         (change.created_at, {each.created for each in events}),
         (change.file_name, {each.file_name for each in events}),
     ]
-    for taken, offered in known:
-        assert taken in offered
-        assert (taken is None) == (offered == {None})
+    for accepted, offered in known:
+        assert accepted in offered
+        assert (accepted is None) == (offered == {None})
     if leader.file_name is not None:
         assert change.file_name == leader.file_name

@@ -53,8 +53,8 @@ class Bindings:
         for key, computed, optional, required, body in ATTRIBUTE.findall(self._classes[name or self._main]):
             flags = {
                 flag: True
-                for flag, said in (("computed", computed), ("optional", optional), ("required", required))
-                if said == "true"
+                for flag, stated in (("computed", computed), ("optional", optional), ("required", required))
+                if stated == "true"
             }
             nested = NESTED.search(body)
             if nested is None:

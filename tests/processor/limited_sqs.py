@@ -34,11 +34,11 @@ class LimitedSqs:
         self._fifo = fifo
         self._refuses_call = refuses_call  # an oversized message fails the call, not only its entry
         self.faults: list[Exception | dict[str, str]] = []
-        self.taken: list[dict[str, Any]] = []
+        self.accepted: list[dict[str, Any]] = []
         self.calls: list[list[str]] = []
 
     def send_message_batch(self, *, QueueUrl: str, Entries: list[dict[str, Any]]) -> Any:  # noqa: N803 - SQS's
-        """One call; what it took is in `taken`."""
+        """One call; what it took is in `accepted`."""
         assert QueueUrl
         self.calls.append([entry["Id"] for entry in Entries])
         fault = self.faults.pop(0) if self.faults else {}
@@ -62,8 +62,8 @@ class LimitedSqs:
                 failed = {"Id": entry["Id"], "Code": code or theirs, "SenderFault": bool(code)}
                 answer["Failed"].append(failed)
             else:
-                self.taken.append(entry)
-                answer["Successful"].append({"Id": entry["Id"], "MessageId": f"copy-{len(self.taken)}"})
+                self.accepted.append(entry)
+                answer["Successful"].append({"Id": entry["Id"], "MessageId": f"copy-{len(self.accepted)}"})
         return answer
 
     def received(self) -> list[dict[str, Any]]:
@@ -87,7 +87,7 @@ class LimitedSqs:
                     if value is not None
                 },
             }
-            for number, entry in enumerate(self.taken, 1)
+            for number, entry in enumerate(self.accepted, 1)
         ]
 
     def _wrong_with(self, entry: dict[str, Any]) -> str | None:

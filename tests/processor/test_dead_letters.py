@@ -39,13 +39,13 @@ def outcome(sent: BatchResult) -> tuple[set[int], set[int]]:
 
 
 def bodies(sqs: LimitedSqs) -> list[str]:
-    return [entry["MessageBody"] for entry in sqs.taken]
+    return [entry["MessageBody"] for entry in sqs.accepted]
 
 
 def test_a_copy_carries_the_contract_s_attributes_and_nothing_else() -> None:
     sqs = LimitedSqs()
     assert outcome(queue_on(sqs).send([letter("{body}")])) == ({0}, set())
-    assert sqs.taken == [
+    assert sqs.accepted == [
         {
             "Id": "0",
             "MessageBody": "{body}",
@@ -67,7 +67,7 @@ def test_on_fifo_a_copy_keeps_its_group_and_is_recognised_by_the_message_s_id() 
     sqs = LimitedSqs(fifo=True)
     queue = queue_on(sqs, URL + ".fifo")
     assert queue.send([letter(group_id="g"), letter(group_id=None)]).done.keys() == {0, 1}
-    assert [(entry["MessageGroupId"], entry["MessageDeduplicationId"]) for entry in sqs.taken] == [
+    assert [(entry["MessageGroupId"], entry["MessageDeduplicationId"]) for entry in sqs.accepted] == [
         ("g", "0d2c1c9e-7a9a-4a42-8d05-3d1d6a4f7d7e"),
         ("0d2c1c9e-7a9a-4a42-8d05-3d1d6a4f7d7e", "0d2c1c9e-7a9a-4a42-8d05-3d1d6a4f7d7e"),
     ]
@@ -76,8 +76,8 @@ def test_on_fifo_a_copy_keeps_its_group_and_is_recognised_by_the_message_s_id() 
 def test_a_standard_queue_s_group_id_is_copied_for_fair_queues() -> None:
     sqs = LimitedSqs()
     assert queue_on(sqs).send([letter(group_id="tenant-7"), letter()]).done.keys() == {0, 1}
-    assert [entry.get("MessageGroupId") for entry in sqs.taken] == ["tenant-7", None]
-    assert all("MessageDeduplicationId" not in entry for entry in sqs.taken)
+    assert [entry.get("MessageGroupId") for entry in sqs.accepted] == ["tenant-7", None]
+    assert all("MessageDeduplicationId" not in entry for entry in sqs.accepted)
 
 
 ATTRIBUTES: Attributes = {
@@ -95,7 +95,7 @@ def test_the_producer_s_attributes_travel_as_json_and_its_trace_header_as_what_i
     sqs = LimitedSqs()
     header = "Root=1-5759e988-bd862e3fe1be46a994272793"
     assert queue_on(sqs).send([letter(attributes=ATTRIBUTES, trace_header=header)]).done.keys() == {0}
-    [entry] = sqs.taken
+    [entry] = sqs.accepted
     assert json.loads(entry["MessageAttributes"]["sourceAttributes"]["StringValue"]) == {
         **ATTRIBUTES,
         "key": {"DataType": "Binary", "BinaryValue": "AP8="},
@@ -108,7 +108,7 @@ def test_the_producer_s_attributes_travel_as_json_and_its_trace_header_as_what_i
 def test_the_attributes_of_a_letter_that_sqs_moved_back_are_the_producer_s() -> None:
     sqs = LimitedSqs()
     queue_on(sqs).send([letter(attributes=ATTRIBUTES)])
-    own = sqs.taken[0]["MessageAttributes"]
+    own = sqs.accepted[0]["MessageAttributes"]
     assert producer_attributes(own) == ATTRIBUTES
     added = {"operator": {"DataType": "String", "StringValue": "kim"}}
     assert producer_attributes({**own, **added}) == {**ATTRIBUTES, **added}
@@ -149,7 +149,7 @@ VALUES = st.one_of(
 def test_whatever_attributes_sqs_takes_come_back_out_of_a_letter(attributes: Attributes) -> None:
     sqs = LimitedSqs()
     assert queue_on(sqs).send([letter(attributes=attributes)]).done.keys() == {0}
-    assert producer_attributes(sqs.taken[0]["MessageAttributes"]) == attributes
+    assert producer_attributes(sqs.accepted[0]["MessageAttributes"]) == attributes
 
 
 def test_nothing_to_send_is_no_call() -> None:
@@ -177,7 +177,7 @@ def test_the_largest_event_with_its_attributes_goes_alone_into_the_larger_queue(
     largest = letter("x" * 256 * KIB)
     assert queue_on(sqs).send([letter(), largest, letter()]).done.keys() == {0, 1, 2}
     assert [len(call) for call in sqs.calls] == [1, 1, 1]
-    assert size_of(sqs.taken[1]) > 256 * KIB
+    assert size_of(sqs.accepted[1]) > 256 * KIB
 
 
 @pytest.mark.parametrize("refuses_call", [False, True], ids=["its entry fails", "the call fails"])
@@ -303,4 +303,4 @@ def test_every_copy_is_either_accepted_once_or_not_counted_as_accepted(
     good = {index for index, each in enumerate(letters) if each.body[0] == "x" and len(each.body) < 289_000}
     assert sent.done.keys() == good
     assert sent.refused.keys() == set(range(len(letters))) - good
-    assert len(sqs.taken) == len(good)
+    assert len(sqs.accepted) == len(good)

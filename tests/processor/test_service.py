@@ -220,9 +220,9 @@ def test_a_signal_with_messages_received_strands_none(place: Place, tmp_path: Pa
 
 
 def test_a_signal_during_the_start_ends_it_with_exit_0_at_once(tmp_path: Path, place: Place) -> None:
-    with socket.socket() as taken:  # bound, not listening: connections are refused
-        taken.bind(("127.0.0.1", 0))
-        endpoint = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    with socket.socket() as bound:  # bound, not listening: connections are refused
+        bound.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{bound.getsockname()[1]}"
         with ServiceProcess(place.settings(AWS_ENDPOINT_URL=endpoint), tmp_path / "run") as service:
             service.wait_for("service_starting")
             status, seconds = service.stop()
@@ -320,9 +320,9 @@ def test_a_poll_that_hangs_ends_the_drain_at_its_budget_with_exit_1(place: Place
     assert status == 1
     assert DRAIN_SECONDS - 2 < seconds < DRAIN_SECONDS + 5
     assert service.errors.read_text() == (f"export-status: the drain went over its {DRAIN_SECONDS} seconds\n")
-    told = service.lines()
-    assert [line["event"] for line in told[-2:]] == ["drain_over_budget", "service_stopped"]
-    assert (told[-1]["exit_status"], told[-1]["drained"]) == (1, False)
+    lines = service.lines()
+    assert [line["event"] for line in lines[-2:]] == ["drain_over_budget", "service_stopped"]
+    assert (lines[-1]["exit_status"], lines[-1]["drained"]) == (1, False)
 
 
 # What it prints

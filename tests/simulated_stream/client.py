@@ -28,13 +28,13 @@ class Faults:
     hidden_ends: bool = False
     """Closed shards are listed without an ending sequence number."""
     child_delay_seconds: float = 0.0
-    """Children are listed only so long after their parent was closed."""
+    """How long after the end of a parent its children are listed."""
     repeats_cursor: bool = False
     """DescribeStream's cursor does not move on."""
     null_iterator: bool = True
     """At a shard's end, NextShardIterator is null; otherwise the key is missing."""
     end_apart: bool = False
-    """A closed shard's end comes in an empty answer of its own, not with the last records."""
+    """A closed shard's end comes in a separate empty answer, not with the last records."""
     unreadable: set[str] = field(default_factory=set)
     """Shards that are listed, and that reads do not find."""
     ignores_filter: bool = False
