@@ -29,7 +29,15 @@ from processor.transitions.results import (
     rejected,
     retry,
 )
-from processor.transitions.status_table import Answer, Failed, Late, NotTried, Refused, StatusTable
+from processor.transitions.status_table import (
+    Answer,
+    Failed,
+    Late,
+    NotTried,
+    Refused,
+    StatusTable,
+    Unexplained,
+)
 from processor.transitions.writers import Writer, of_one_item
 
 
@@ -80,15 +88,22 @@ class Applier:
         writer: for the changes.
         now: our clock.
         ttl_seconds: EXPORT_STATUS_TTL_SECONDS.
+        explain: tells whether a refusal is the item's own; see `Refusals.explain`.
     """
 
     def __init__(
-        self, table: StatusTable, writer: Writer, now: Callable[[], datetime], ttl_seconds: int
+        self,
+        table: StatusTable,
+        writer: Writer,
+        now: Callable[[], datetime],
+        ttl_seconds: int,
+        explain: Callable[[AwsError], AwsError] = lambda error: error,
     ) -> None:
         self._table = table
         self._writer = writer
         self._now = now
         self._ttl_seconds = ttl_seconds
+        self._explain = explain
 
     def look_up(self, *, late_too: bool) -> LookUp:
         """The look-up of one batch; see `LookUp`."""
@@ -134,6 +149,8 @@ class Applier:
         folds = [fold([event for _, event in group], self._ttl_seconds) for group in groups]
         answers = self._writer.write([change for _, change in folds], deadline, look_up)
         for group, (lead, _), answer in zip(groups, folds, answers, strict=True):
+            if isinstance(answer, Failed):
+                answer = Failed(self._explain(answer.error))  # noqa: PLW2901 - the same answer, explained
             self._judge(work, group, lead, answer, deadline)
 
     def _judge(
@@ -198,7 +215,8 @@ class Applier:
         if fields:
             request_id = next(result.event.request_id for result in results if result.event)
             if self._table.has_time(deadline):
-                error = self._table.fill_in(request_id, fields, deadline)
+                failed = self._table.fill_in(request_id, fields, deadline)
+                error = self._explain(failed) if failed else None
             else:
                 error = NotTried("UpdateItem", "OutOfTime")
         if error:
@@ -249,4 +267,4 @@ def _outage(work: _Work) -> AwsError | None:
 
 
 def _tried(work: _Work) -> list[AwsError]:
-    return [error for error in work.failures if not isinstance(error, NotTried)]
+    return [error for error in work.failures if not isinstance(error, NotTried | Unexplained)]

@@ -24,6 +24,7 @@ from processor.transitions.handling import BatchHandler
 from processor.transitions.intake import Intake
 from processor.transitions.outcome_log import OutcomeLog
 from processor.transitions.receiver import Receiver
+from processor.transitions.refusals import Refusals
 from processor.transitions.settlement import Settlement
 from processor.transitions.status_table import StatusTable
 from processor.transitions.timing import Clocks, Timing
@@ -133,11 +134,17 @@ def compose(
         monotonic=clocks.monotonic,
         back_off=lambda: BackOff(timing.queue_retry_seconds, factor=4, jitter=clocks.jitter),
     )
-    breaker = CircuitBreaker(table.probe, metrics, health, clocks, timing)
+    refusals = Refusals(table, clocks)
+
+    def probe() -> None:
+        table.probe()
+        refusals.check()  # an index refuses real writes, not the probe
+
+    breaker = CircuitBreaker(probe, metrics, health, clocks, timing)
     writer = choose_writer(settings.write_mode, table, clocks, metrics, health)
     outcome_log = OutcomeLog(clocks.monotonic)
     handler = BatchHandler(
-        applier=Applier(table, writer, clocks.now, settings.ttl_seconds),
+        applier=Applier(table, writer, clocks.now, settings.ttl_seconds, refusals.explain),
         settlement=Settlement(
             queue=queue,
             dead_letters=dead_letters,

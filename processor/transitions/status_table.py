@@ -25,6 +25,10 @@ class NotTried(Transient):
     """There was no time left to try the write: no sign of the table's state."""
 
 
+class Unexplained(Transient):
+    """DynamoDB refused a write, and it is not known whether the item is at fault."""
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
     """The write took effect."""

@@ -1,0 +1,102 @@
+"""Why DynamoDB refuses an item: for its content alone, or because an index wants another type.
+
+An index whose key has another type than we write refuses every event that has the attribute, whether or not
+the table takes others (docs/invariants.md, law 9). Such events are good: they wait until the index is gone.
+"""
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from processor.aws.calls import call
+from processor.aws.errors import AwsError, Misconfigured, Rejected
+from processor.transitions.status_table import StatusTable, Unexplained
+from processor.transitions.timing import Clocks
+
+DESCRIBE_EVERY_SECONDS = 5.0
+VALID_SECONDS = 1.0  # an index is made in minutes: so long a description explains refusals that follow it
+_TYPES = {"ttl": "N"}  # all others are S (docs/contract.md, section 1)
+_ATTRIBUTES = ("requestId", "status", "createdAt", "updatedAt", "ttl", "signedUrl", "fileName", "error")
+
+
+class Refusals:
+    """Explains refusals by DescribeTable, at a limited rate; safe for many threads.
+
+    Args:
+        table: the status table.
+        clocks: for the rate.
+    """
+
+    def __init__(self, table: StatusTable, clocks: Clocks) -> None:
+        self._table = table
+        self._clocks = clocks
+        self._lock = threading.Lock()
+        self._asked_at = float("-inf")
+        self._mismatch: str | None = None
+        self._answered = False
+
+    def explain(self, error: AwsError) -> AwsError:
+        """The error that an event's result follows from.
+
+        Args:
+            error: why a write failed.
+
+        Returns:
+            The error itself where it is no refusal, or the item's own. `Misconfigured` with the index's name
+            where an index wants another type. `Unexplained` where that is not known: the event comes back.
+        """
+        if not isinstance(error, Rejected):
+            return error
+        with self._lock:
+            age = self._clocks.monotonic() - self._asked_at
+            if age >= DESCRIBE_EVERY_SECONDS:
+                self._describe()
+                age = 0.0
+            if self._mismatch:
+                return Misconfigured(error.operation, self._mismatch)
+            if self._answered and age <= VALID_SECONDS:
+                return error
+        return Unexplained(error.operation, "RefusalNotExplained")
+
+    def check(self) -> None:
+        """Looks again whether an index that refused writes is gone.
+
+        Raises:
+            Misconfigured: if it is still there.
+        """
+        with self._lock:
+            if not self._mismatch:
+                return
+            self._describe()
+            if self._mismatch:
+                raise Misconfigured("UpdateItem", self._mismatch)
+
+    def _describe(self) -> None:
+        self._asked_at = self._clocks.monotonic()
+        try:
+            description = call(self._table.client.describe_table, TableName=self._table.name)["Table"]
+        except AwsError:
+            self._answered = False  # what was known of an index stands
+            return
+        self._answered = True
+        self._mismatch = wrong_index(description)
+
+
+def wrong_index(description: Mapping[str, Any]) -> str | None:
+    """The first index whose key wants another type than we write; None if there is none.
+
+    Args:
+        description: the table's, as DescribeTable gives it.
+    """
+    types = {each["AttributeName"]: each["AttributeType"] for each in description["AttributeDefinitions"]}
+    indexes = [
+        *(description.get("GlobalSecondaryIndexes") or []),
+        *(description.get("LocalSecondaryIndexes") or []),
+    ]
+    for index in indexes:
+        for key in index["KeySchema"]:
+            name = key["AttributeName"]
+            written = _TYPES.get(name, "S")
+            if name in _ATTRIBUTES and types.get(name, written) != written:
+                return f"the index {index['IndexName']} wants {name} of type {types[name]}, not {written}"
+    return None

@@ -1,0 +1,98 @@
+"""Why DynamoDB refuses an item: the item's own fault, or an index that wants another type."""
+
+from typing import Any
+
+import pytest
+
+from processor.aws.errors import Misconfigured, Rejected, Transient
+from processor.transitions.refusals import DESCRIBE_EVERY_SECONDS, Refusals, wrong_index
+from processor.transitions.timing import Clocks
+from tests.transitions.rig import Clock, service_error, status_table_on
+
+REFUSED = Rejected("UpdateItem", "ValidationException")
+NAMED = "the index by-x wants fileName of type N, not S"
+
+
+def described(name: str | None = None, kind: str = "N") -> dict[str, Any]:
+    types = {"requestId": "S"} | ({name: kind} if name else {})
+    return {
+        "AttributeDefinitions": [{"AttributeName": key, "AttributeType": of} for key, of in types.items()],
+        "GlobalSecondaryIndexes": [
+            {"IndexName": "by-x", "KeySchema": [{"AttributeName": name, "KeyType": "HASH"}]}
+            for _ in types
+            if name
+        ],
+    }
+
+
+class Describing:
+    """A client whose DescribeTable gives answers in turn."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.now = 0.0
+
+    def describe_table(self, **_: Any) -> Any:
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return {"Table": answer}
+
+    def refusals(self) -> Refusals:
+        table = status_table_on(self, "t", Clock())
+        return Refusals(table, Clocks(monotonic=lambda: self.now))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "wrong"),
+    [
+        ("fileName", "N", NAMED),
+        ("status", "B", "the index by-x wants status of type B, not S"),
+        ("ttl", "S", "the index by-x wants ttl of type S, not N"),
+        ("ttl", "N", None),
+        ("status", "S", None),
+        ("tenant", "N", None),
+        (None, "N", None),
+    ],
+)
+def test_an_index_is_wrong_if_it_wants_another_type_than_we_write(
+    name: str | None, kind: str, wrong: str | None
+) -> None:
+    assert wrong_index(described(name, kind)) == wrong
+
+
+def test_without_a_wrong_index_the_refusal_is_the_item_s_own() -> None:
+    assert Describing(described()).refusals().explain(REFUSED) is REFUSED
+
+
+def test_an_index_that_wants_another_type_is_named_until_it_is_gone() -> None:
+    client = Describing(described("fileName"), described("fileName"), described())
+    refusals = client.refusals()
+    error = refusals.explain(REFUSED)
+    assert isinstance(error, Misconfigured)
+    assert str(error) == f"UpdateItem: {NAMED}"
+    with pytest.raises(Misconfigured, match="by-x"):
+        refusals.check()
+    refusals.check()
+    refusals.check()  # nothing to look for any more
+    assert client.answers == []
+
+
+def test_the_table_is_described_at_a_limited_rate_and_what_is_not_explained_is_tried_again() -> None:
+    client = Describing(described(), described("fileName"))
+    refusals = client.refusals()
+    assert refusals.explain(REFUSED) is REFUSED
+    client.now = DESCRIBE_EVERY_SECONDS - 0.1  # an index may have come: not enough to throw an event away
+    assert isinstance(refusals.explain(REFUSED), Transient)
+    client.now = DESCRIBE_EVERY_SECONDS
+    assert isinstance(refusals.explain(REFUSED), Misconfigured)
+
+
+def test_where_the_table_may_not_be_described_a_refused_event_is_tried_again() -> None:
+    refusals = Describing(service_error("AccessDeniedException")).refusals()
+    assert isinstance(refusals.explain(REFUSED), Transient)
+
+
+def test_errors_that_are_no_refusal_need_no_explanation() -> None:
+    error = Transient("UpdateItem", "InternalServerError")
+    assert Describing().refusals().explain(error) is error
