@@ -14,7 +14,7 @@ from processor.audit.sinks.base import SinkInterrupted, SinkUnavailable
 from processor.observability.health import Health
 from processor.observability.metrics import Metrics
 from tests.audit.entries import LetterBox, Shelf, always, expired
-from tests.audit.sinks.test_kinesis import Clock
+from tests.audit.throttled_readers import Clock
 from tests.streams.test_shard_reader import assert_all_taken_once, expire
 from tests.streams.world import World, values_of
 

@@ -12,7 +12,7 @@ from processor.observability.metrics import Metrics
 from processor.streams.record_processor import Interrupted, RecordProcessor, Unavailable
 from processor.streams.shards import ShardName
 from tests.audit.entries import Shelf, always
-from tests.audit.sinks.test_kinesis import Clock
+from tests.audit.throttled_readers import Clock
 from tests.handlers.test_expiry import image, record
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)

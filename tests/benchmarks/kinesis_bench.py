@@ -22,6 +22,7 @@ from processor.aws.calls import call
 from processor.aws.clients import Aws
 from processor.settings import AwsSettings
 from tests.audit.entries import put_all
+from tests.audit.throttled_readers import simulate_throttled_readers
 from tests.benchmarks.measuring import StandIn
 from tests.benchmarks.standin_table import REGION
 
@@ -35,6 +36,9 @@ MAX_CALLS_A_PAGE = 1.0
 MAX_RECORDS_OF_PLAIN = 0.02
 MAX_CPU_OF_ORDERED = 0.5
 MIN_RATE_OF_ORDERED = 2.0
+THROTTLED_READERS = 12
+THROTTLED_SECONDS = 15.0
+MIN_NEW_OF_ACCEPTED = 0.9
 
 Put = Callable[[Sequence[AuditEntry]], None]
 
@@ -88,6 +92,7 @@ def main(arguments: Sequence[str]) -> int:
     records = aggregated.records / aggregated.entries
     cpu = aggregated.cpu_micros_per_entry / ordered.cpu_micros_per_entry
     rate = aggregated.entries_per_second / ordered.entries_per_second
+    new = simulate_throttled_readers(readers=THROTTLED_READERS, seconds=THROTTLED_SECONDS).new_share
     judged = [
         ("calls a page", calls, "at most", MAX_CALLS_A_PAGE, calls <= MAX_CALLS_A_PAGE),
         (
@@ -105,6 +110,13 @@ def main(arguments: Sequence[str]) -> int:
             cpu <= MAX_CPU_OF_ORDERED,
         ),
         ("entries a second, in order", rate, "at least", MIN_RATE_OF_ORDERED, rate >= MIN_RATE_OF_ORDERED),
+        (
+            f"new entries of what a shard accepts from {THROTTLED_READERS} readers",
+            new,
+            "at least",
+            MIN_NEW_OF_ACCEPTED,
+            new >= MIN_NEW_OF_ACCEPTED,
+        ),
     ]
     print()
     for what, value, bound, limit, met in judged:

@@ -135,7 +135,7 @@ def test_an_idle_table_is_not_late_for_any_of_its_tasks(new_world: Callable[[int
     world.run(120)
     for worker in workers:
         values_of(worker.metrics)
-    world.run(600)
+    world.run(240)
     for worker in workers:
         values = values_of(worker.metrics)
         assert (values["StreamLag"], values["UnheldShards"]) == (0, 0)

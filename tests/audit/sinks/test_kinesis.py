@@ -1,7 +1,5 @@
 """Entries reach Kinesis at least once, in order per export, with the same ids, whatever PutRecords does."""
 
-import heapq
-import itertools
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -26,19 +24,9 @@ from tests.audit.kinesis_standin import (
     TIMEOUT_AFTER,
     Fault,
     Kinesis,
-    ShardLimits,
     client_error,
 )
-
-
-class Clock:
-    """Simulated seconds."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def __call__(self) -> float:
-        return self.seconds
+from tests.audit.throttled_readers import Clock, simulate_throttled_readers
 
 
 def sink_of(
@@ -247,29 +235,9 @@ def test_one_blocked_bucket_does_not_delay_the_others_and_repeats_nothing() -> N
 
 
 def test_readers_of_a_throttled_shard_fill_it_with_new_entries() -> None:
-    clock = Clock()
-    kinesis = Kinesis(limits=ShardLimits(clock))
-    sink = sink_of(kinesis, clock=clock)
-    pages = itertools.count()
-
-    def next_put() -> KinesisPut:
-        number = next(pages)
-        return sink.begin([entry(f"{number}-{n}", f"req-{number}-{n}", error="x" * 400) for n in range(500)])
-
-    readers = [(0.0, reader, next_put()) for reader in range(12)]
-    while clock.seconds < 60:
-        due, reader, put = heapq.heappop(readers)
-        clock.seconds = max(clock.seconds, due)
-        try:
-            put.go_on(always)
-        except SinkUnavailable as unavailable:
-            heapq.heappush(readers, (clock.seconds + (unavailable.retry_seconds or 30.0), reader, put))
-        else:
-            heapq.heappush(readers, (clock.seconds + 0.25, reader, next_put()))
-    arrived = [each.audit_id for each in kinesis.entries()]
-    assert len(set(arrived)) >= 0.9 * len(arrived)
-    stored = sum(len(record["Data"]) for record in kinesis.records)
-    assert stored >= 0.9 * 60 * MIB, "the shard's room is used"
+    found = simulate_throttled_readers(readers=12, seconds=20)
+    assert found.new_share >= 0.9
+    assert found.used_share >= 0.9, "the shard's room is used"
 
 
 @pytest.mark.parametrize(
