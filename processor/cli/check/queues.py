@@ -33,8 +33,9 @@ DEAD_LETTER_QUEUE: Mapping[str, str] = {
 }
 """The attributes of the queues in `infra/data.yaml`; a test compares them."""
 
-COPY_OVERHEAD_BYTES = 1_024
-"""How much longer a dead-letter copy is than its message: five attributes, the longest of 256 characters."""
+COPY_OVERHEAD_BYTES = 2_048
+"""How much longer a dead-letter copy is than its message: six attributes, the longest of 256 characters, and
+the JSON around ten attributes of the producer. Quotes and binary values in these may take more."""
 
 _REGION_OF_URL = re.compile(r"https://(?:sqs|queue)\.([a-z]{2}-[a-z0-9-]+-\d)\.amazonaws\.")
 

@@ -123,12 +123,12 @@ MENDABLE: dict[str, tuple[Breaking, str, str]] = {
     "no room": (
         lambda w: w.set_queue(w.dlq_url, MaximumMessageSize="262144"),
         "queue {dlq} message size",
-        "must be 1024 bytes more than the event queue's 262144, is 262144",
+        "must be 2048 bytes more than the event queue's 262144, is 262144",
     ),
     "no room to grow": (
         lambda w: w.set_queue(w.queue_url, MaximumMessageSize="1048576"),
         "queue {dlq} message size",
-        "must be 1024 bytes more than the event queue's 1048576, is 1048576",
+        "must be 2048 bytes more than the event queue's 1048576, is 1048576",
     ),
     "audit stream missing": (
         delete_audit_stream,
