@@ -90,28 +90,17 @@ class StreamApi:
             cursor = {"ExclusiveStartStreamArn": last}
         return frozenset(arns), False
 
+    def listing(self, stream_arn: str) -> "ListingRequest":
+        """A listing of a stream's shards, to be asked for page by page."""
+        return ListingRequest(self._description, stream_arn, self._clock())
+
     def describe(self, stream_arn: str) -> Listing:
-        """Every shard of a stream. A cursor that comes back ends the paging, its listing not complete."""
-        started_at = self._clock()
-        shards: dict[str, Shard] = {}
-        cursor: dict[str, str] = {}
-        cursors: set[str] = set()
-        status, view_type, complete = StreamStatus.ENABLED, None, False
-        for _ in range(MAX_PAGES):
-            description = self._description(StreamArn=stream_arn, **cursor)
-            shards.update((shard["ShardId"], _shard(shard)) for shard in description.get("Shards", ()))
-            if description.get("StreamStatus") == StreamStatus.DISABLED.value:
-                status = StreamStatus.DISABLED
-            view_type = description.get("StreamViewType", view_type)
-            last = description.get("LastEvaluatedShardId")
-            if not last:
-                complete = True
-                break
-            if last in cursors:
-                break
-            cursors.add(last)
-            cursor = {"ExclusiveStartShardId": last}
-        return Listing(stream_arn, shards, started_at, status, view_type, complete)
+        """Every shard of a stream, all pages at once."""
+        request = self.listing(stream_arn)
+        while True:
+            listing = request.next_page()
+            if listing is not None:
+                return listing
 
     def children(self, stream_arn: str, shard_id: str) -> tuple[Shard, ...]:
         """The children of a shard, as far as they are listed already.
@@ -158,6 +147,50 @@ class StreamApi:
         except (KeyError, TypeError):
             raise MalformedPage from None
         return Page(records, answer.get("NextShardIterator") or None)
+
+
+class ListingRequest:
+    """A listing on its way. A cursor that comes back ends the paging, its listing not complete.
+
+    Args:
+        describe: calls DescribeStream.
+        stream_arn: the stream.
+        started_at: when the listing began (monotonic seconds).
+    """
+
+    def __init__(
+        self, describe: Callable[..., Mapping[str, Any]], stream_arn: str, started_at: float
+    ) -> None:
+        self._describe = describe
+        self._stream_arn = stream_arn
+        self._started_at = started_at
+        self._shards: dict[str, Shard] = {}
+        self._cursors: list[str] = []
+        self._status = StreamStatus.ENABLED
+        self._view_type: str | None = None
+
+    def next_page(self) -> Listing | None:
+        """Asks for one page; a page that fails may be asked for again.
+
+        Returns:
+            The listing after the last page, else None.
+        """
+        cursor = {"ExclusiveStartShardId": self._cursors[-1]} if self._cursors else {}
+        page = self._describe(StreamArn=self._stream_arn, **cursor)
+        self._shards.update((shard["ShardId"], _shard(shard)) for shard in page.get("Shards", ()))
+        if page.get("StreamStatus") == StreamStatus.DISABLED.value:
+            self._status = StreamStatus.DISABLED
+        self._view_type = page.get("StreamViewType", self._view_type)
+        last = page.get("LastEvaluatedShardId")
+        if not last or last in self._cursors or len(self._cursors) + 1 >= MAX_PAGES:
+            return self._listing(complete=not last)
+        self._cursors.append(last)
+        return None
+
+    def _listing(self, *, complete: bool) -> Listing:
+        return Listing(
+            self._stream_arn, self._shards, self._started_at, self._status, self._view_type, complete
+        )
 
 
 def _shard(answer: Mapping[str, Any]) -> Shard:

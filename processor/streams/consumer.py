@@ -217,6 +217,11 @@ class StreamConsumer:
         with self._lock:
             return tuple(reader for reader, _ in self._readers.values())
 
+    @property
+    def discovery_age(self) -> float:
+        """How long ago the last complete listing of all streams began, or this worker started (seconds)."""
+        return self._discovery.age_seconds
+
     def start(self) -> None:
         """Starts the threads; reading begins as soon as a shard is found and its lease taken."""
         self._was_started = True
@@ -304,7 +309,7 @@ class StreamConsumer:
         wait = self._taker.scan()
         self._metrics.gauge(Metric.LEASES_HELD, len(self._renewer.held))
         self._metrics.gauge(Metric.UNHELD_SHARDS, self._taker.unheld)
-        self._metrics.gauge(Metric.DISCOVERY_AGE, self._discovery.age_seconds)
+        self._metrics.gauge(Metric.DISCOVERY_AGE, self.discovery_age)
         now = self._clocks.unix()
         behind = {reader.lease.row.key: reader.behind_since() for reader in self.readers}
         self._lag.update(

@@ -7,9 +7,9 @@ its listings, less than one a second.
 
 import random
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 
-from processor.aws.errors import AwsError, NotFound
+from processor.aws.errors import AwsError, NotFound, Transient
 from processor.backoff import BackOff
 from processor.observability.health import Health
 from processor.observability.log import get_logger
@@ -21,11 +21,15 @@ from processor.streams.leases.lease import Lease, new_lease
 from processor.streams.leases.table import LeaseTable
 from processor.streams.lineage import parents_first, removable, streams_that_wait
 from processor.streams.rate_limiter import RateLimiter
-from processor.streams.shards import StreamName, Streams, StreamState, StreamStatus, by_age
+from processor.streams.shards import Listing, StreamName, Streams, StreamState, StreamStatus, by_age
 
 LISTING_SECONDS = 1.0
 """The shortest time between two turns: DescribeStream may be called ten times a second, by everybody."""
 
+CALLS_PER_SECOND = 5.0
+"""DescribeStream calls of all workers together, for which each worker waits its share longer."""
+
+PAGE_TRIES = 5
 INTERVAL_SECONDS = 30.0
 HURRY_SECONDS = 2.0
 """The interval while a shard has ended whose children are not listed yet."""
@@ -75,6 +79,8 @@ class Discovery:
         self._lock = threading.Lock()
         self._childless: dict[tuple[str, str], float] = {}
         self._listed_at = self._clock()
+        self._has_turn = False
+        self._running: Generator[float, None, None] | None = None
         self.wake = threading.Event()
         """Set when the next look should not wait any longer."""
 
@@ -95,13 +101,23 @@ class Discovery:
         self.wake.set()
 
     def step(self) -> float:
-        """Looks once, if it is its turn; returns how long to wait before the next look (seconds)."""
-        wait = self._listings.take()
-        if wait > 0:
-            return wait
+        """Goes on with a look until its next call must wait for a turn.
+
+        Returns:
+            How long to wait before the next step (seconds).
+        """
         try:
-            self._look()
+            if self._running is None:
+                wait = self._listings.take()
+                if wait > 0:
+                    return wait
+                self._running = self._look()
+            wait = next(self._running, -1.0)
+            if wait >= 0:
+                return wait
+            self._running = None
         except AwsError as error:
+            self._running = None
             if self._back_off.failures == 0:
                 get_logger().warning("discovery_failed", error=str(error))
             self._health.report(_COMPONENT, f"the table's streams cannot be listed ({error})")
@@ -112,11 +128,17 @@ class Discovery:
         seconds = HURRY_SECONDS if self._still_childless() else INTERVAL_SECONDS
         return seconds * random.uniform(0.75, 1.25)
 
-    def _look(self) -> None:
+    def _look(self) -> Generator[float, None, None]:
+        """One look at all streams; yields how long to wait before it goes on."""
         started = self._clock()
         leases = [lease for lease in self._table.scan() if belongs_to(lease, self._status_table)]
         listed, complete = self._api.list_streams(self._status_table)
+        # The account may call DescribeStream ten times a second; all workers together take half of that.
+        workers = len({lease.owner for lease in leases if lease.owner is not None and not lease.finished})
+        self._listings.seconds = max(LISTING_SECONDS, workers / CALLS_PER_SECOND)
         states: dict[str, StreamState] = {}
+        failure: AwsError | None = None
+        self._has_turn = True
         ordered = by_age(listed | {lease.stream_arn for lease in leases})
         newest = by_age(listed)[-1] if listed else None
         for arn in ordered:
@@ -125,10 +147,18 @@ class Discovery:
                 complete and newest is not None and arn not in listed
                 and ordered.index(arn) < ordered.index(newest)
             )  # fmt: skip
-            states[arn] = self._replaced(arn, rows) if is_replaced else self._present(arn)
+            try:
+                states[arn] = yield from self._replaced(arn, rows) if is_replaced else self._present(arn)
+            except AwsError as error:
+                failure = failure or error
+                states[arn] = self._streams.get(arn) or StreamState(arn)
         self._streams = states
         listings = [state.listing for state in states.values() if not state.gone]
-        if complete and all(listing is not None and listing.complete for listing in listings):
+        if (
+            complete
+            and failure is None
+            and all(listing is not None and listing.complete for listing in listings)
+        ):
             self._listed_at = started
         self._tell_replaced(newest, {lease.stream_arn for lease in leases})
         self._report(states, newest)
@@ -138,11 +168,34 @@ class Discovery:
             if self._table.delete_finished(lease):
                 get_logger().info("lease_removed", lease_key=lease.key)
         self._on_shards()
+        if failure is not None:
+            raise failure
 
-    def _present(self, arn: str) -> StreamState:
+    def _describe(self, arn: str) -> Generator[float, None, Listing]:
+        """Lists a stream page by page, each in a turn; a page that fails is asked for again."""
+        request = self._api.listing(arn)
+        back_off = BackOff(1.0, INTERVAL_SECONDS)
+        while True:
+            if not self._has_turn and (wait := self._listings.take()) > 0:
+                yield wait
+                continue
+            self._has_turn = False
+            try:
+                listing = request.next_page()
+            except Transient:
+                delay = back_off.failed()
+                if back_off.failures >= PAGE_TRIES:
+                    raise
+                yield delay
+                continue
+            back_off.worked()
+            if listing is not None:
+                return listing
+
+    def _present(self, arn: str) -> Generator[float, None, StreamState]:
         """A stream that should be there. If not, what is known of it stays (docs/invariants.md, law 6)."""
         try:
-            listing = self._api.describe(arn)
+            listing = yield from self._describe(arn)
         except NotFound:
             self._missing_since.setdefault(arn, self._clock())
             known = self._streams.get(arn)
@@ -150,7 +203,7 @@ class Discovery:
         self._missing_since.pop(arn, None)
         return StreamState(arn, listing)
 
-    def _replaced(self, arn: str, rows: Iterable[Lease]) -> StreamState:
+    def _replaced(self, arn: str, rows: Iterable[Lease]) -> Generator[float, None, StreamState]:
         """An earlier stream that the table does not list any more: read it while AWS still has it.
 
         It is gone once it was missing at two looks, a failover time apart; what was unread of it is told.
@@ -158,7 +211,7 @@ class Discovery:
         known = self._streams.get(arn)
         unread = [lease for lease in rows if not lease.finished and not lease.gap_reported]
         if unread and not (known and known.gone):
-            state = self._present(arn)
+            state = yield from self._present(arn)
             since = self._missing_since.get(arn)
             if since is None or self._clock() - since < self._failover_seconds:
                 return state

@@ -107,9 +107,9 @@ def is_drained(state: StreamState | None, leases: Iterable[Lease], now: float) -
 
 
 def _is_readable(lease: Lease, streams: Streams) -> bool:
-    """Before a stream is known, an earlier one may be unknown as well."""
+    """Rows name shards before this worker knows their stream; those of earlier streams come first."""
     state = streams.get(lease.stream_arn)
-    return state is not None and not state.gone
+    return state is None or not state.gone
 
 
 def parents_first(listing: Listing) -> list[Shard]:

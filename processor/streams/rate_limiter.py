@@ -11,7 +11,7 @@ class RateLimiter:
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         """Takes the shortest time between two turns; the longest is half as much again."""
-        self._seconds = seconds
+        self.seconds = seconds
         self._clock = clock
         self._lock = threading.Lock()
         self._next = float("-inf")
@@ -26,5 +26,5 @@ class RateLimiter:
             now = self._clock()
             if now < self._next:
                 return self._next - now
-            self._next = now + random.uniform(self._seconds, 1.5 * self._seconds)
+            self._next = now + random.uniform(self.seconds, 1.5 * self.seconds)
             return 0.0

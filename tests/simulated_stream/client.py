@@ -35,6 +35,8 @@ class Faults:
     """At a shard's end, NextShardIterator is null; otherwise the key is missing."""
     end_apart: bool = False
     """A closed shard's end comes in a separate empty answer, not with the last records."""
+    refused_streams: set[str] = field(default_factory=set)
+    """Streams whose description is denied."""
     unreadable: set[str] = field(default_factory=set)
     """Shards that are listed, and that reads do not find."""
     ignores_filter: bool = False
@@ -82,6 +84,8 @@ class SimulatedStreamsClient:
         self._begin("DescribeStream")
         with self._table.lock:
             stream = self._stream(arguments["StreamArn"], "DescribeStream")
+            if stream.arn in self.faults.refused_streams:
+                raise error("AccessDeniedException", "DescribeStream")
             shards = [shard for shard in stream.shards.values() if self._is_listed(shard, stream)]
             wanted = arguments.get("ShardFilter")
             if wanted and not self.faults.ignores_filter:

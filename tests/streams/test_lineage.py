@@ -103,9 +103,9 @@ def test_a_listing_from_after_the_child_was_known_does_even_if_the_child_is_trim
     assert ready(child, streams=(younger,), first_seen={child.key: 101.0}) == {"b"}
 
 
-def test_nothing_is_ready_before_its_stream_is_known() -> None:
-    assert ready(row("a"), streams=()) == set()
-    assert ready(row("a"), row("z", stream=OLD), streams=(listed(("a", None)),)) == set()
+def test_what_a_row_names_is_ready_before_its_stream_is_known() -> None:
+    assert ready(row("a"), streams=()) == {"a"}
+    assert ready(row("a"), row("z", stream=OLD), streams=(listed(("a", None)),)) == {"z"}
 
 
 def test_a_later_stream_waits_until_the_earlier_one_is_read_to_its_end() -> None:
