@@ -151,7 +151,7 @@ class TestAlarms:
         }
         assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanOrEqualToThreshold", 1)
 
-    @pytest.mark.parametrize("name", [*ALARMS, *OF_SUMS])
+    @pytest.mark.parametrize("name", sorted([*ALARMS, *OF_SUMS]))
     def test_an_alarm_names_its_topic_and_the_runbook(self, name: str) -> None:
         topic = {"if": "HasAlarmTopic", "then": ["<AlarmTopicArn>"], "else": "<NoValue>"}
         assert (alarms()[name]["AlarmActions"], alarms()[name]["OKActions"]) == (topic, topic)
