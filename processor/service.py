@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
@@ -18,20 +18,22 @@ from typing import Protocol
 from handlers.masking import mask_urls
 from processor.audit.pipeline import AuditPart
 from processor.aws.clients import Aws
+from processor.backoff import BackOff
 from processor.loops import StopReport
 from processor.observability.health import Health, Heartbeat
 from processor.observability.log import get_logger, stdout_lines
-from processor.observability.metrics import Metrics, MetricsWriter, Part
+from processor.observability.metrics import Metric, Metrics, MetricsWriter, Part
 from processor.settings import Settings, load_aws_settings
-from processor.startup_checks import PATIENCE_SECONDS, StartError
+from processor.startup_checks import PATIENCE_SECONDS, StartError, Unreachable
 from processor.transitions.pipeline import TransitionsPipeline
-from processor.transitions.receiver import QueueUnusable
 
 EXIT_FINE = 0
 EXIT_FAILED = 1
 _STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 _START_LIMIT_SECONDS = 6 * PATIENCE_SECONDS  # queue, dead-letter queue, tables and stream, each waited for
 _START_ENDS_SECONDS = 0.5  # how long a start may take to notice the stop
+MISSING_SECONDS = 60.0  # so long something may be missing or refused before a process without a half ends
+_WAITING_LINE_SECONDS = 60.0
 _CLOSING_SECONDS = 1.0  # of the drain budget, kept for the last metrics line and the health file
 
 
@@ -61,6 +63,113 @@ class ServiceEnd:
     status: int
     failure: str
     hung: bool
+
+
+class Starts:
+    """Starts each half by itself, and as often as it takes (docs/invariants.md, law 12).
+
+    What does not answer is waited for without limit. What is missing or refused keeps its half waiting, and
+    fails the start only if after a minute no half could start because of it.
+
+    Args:
+        halves: the pipelines by their part's name.
+        cancelled: set when the service has to stop.
+        metrics, health: show which half waits, and for what.
+        on_failure: called with the error that ends the service.
+        on_started: called once every half has started.
+        missing_seconds: how long something may be missing.
+    """
+
+    def __init__(
+        self,
+        halves: Mapping[str, Pipeline],
+        cancelled: threading.Event,
+        metrics: Metrics,
+        health: Health,
+        *,
+        on_failure: Callable[[BaseException], None],
+        on_started: Callable[[], None],
+        missing_seconds: float = MISSING_SECONDS,
+    ) -> None:
+        self._halves = halves
+        self._cancelled = cancelled
+        self._metrics = metrics
+        self._health = health
+        self._on_failure = on_failure
+        self._on_started = on_started
+        self._missing_seconds = missing_seconds
+        self._lock = threading.Lock()
+        self._waiting: dict[str, StartError] = {}
+        self._started: set[str] = set()
+        self._begun = time.monotonic()
+        self._threads: list[threading.Thread] = []
+
+    def begin(self) -> None:
+        """Starts a thread for each half, and returns at once."""
+        # One that waits for a throttled AWS is not stuck.
+        self._threads = [
+            threading.Thread(
+                target=self._start,
+                args=(part, half, self._health.loop(f"start of {part}", _START_LIMIT_SECONDS)),
+                name=f"start-{part}",
+                daemon=True,
+            )
+            for part, half in self._halves.items()
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def end(self, seconds: float) -> bool:
+        """Waits for these threads; whether one is left in a call."""
+        deadline = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return any(thread.is_alive() for thread in self._threads)
+
+    def _start(self, part: str, half: Pipeline, heartbeat: Heartbeat) -> None:
+        back_off = BackOff(1.0, 10.0)
+        line_at = float("-inf")
+        try:
+            while not self._cancelled.is_set():
+                heartbeat.beat()
+                try:
+                    half.start(self._cancelled)
+                except StartError as error:
+                    if self._cancelled.is_set():
+                        return
+                    if time.monotonic() - line_at >= _WAITING_LINE_SECONDS:
+                        line_at = time.monotonic()
+                        get_logger().error("part_waiting", part=part, problem=str(error))
+                    self._waits(part, error)
+                    heartbeat.wait(self._cancelled, back_off.failed())
+                else:
+                    self._has_started(part)
+                    return
+        except BaseException as error:  # noqa: BLE001 - it is raised again where the service runs
+            self._on_failure(error)
+        finally:
+            heartbeat.close()
+
+    def _waits(self, part: str, error: StartError) -> None:
+        self._health.report(part, str(error))
+        with self._lock:
+            self._waiting[part] = error
+            self._metrics.gauge(Metric.PART_WAITING, len(self._waiting))
+            missing = not any(isinstance(each, Unreachable) for each in self._waiting.values())
+            nothing_runs = self._waiting.keys() == self._halves.keys()
+        if missing and nothing_runs and time.monotonic() - self._begun >= self._missing_seconds:
+            raise error
+
+    def _has_started(self, part: str) -> None:
+        self._health.report(part, None)
+        self._health.answered(part)
+        with self._lock:
+            self._waiting.pop(part, None)
+            self._started.add(part)
+            self._metrics.gauge(Metric.PART_WAITING, len(self._waiting))
+            everything = self._started == self._halves.keys()
+        if everything and not self._cancelled.is_set():
+            self._on_started()
 
 
 class Service:
@@ -105,62 +214,53 @@ class Service:
         )
         writer = MetricsWriter(metrics, stdout_lines(), settings.metrics_seconds, lambda: datetime.now(UTC))
         pipelines = self._compose(aws, metrics, health)
+        health.expect("transitions" if "transitions" in self._parts else "audit")
         self._take_signals()
-        started: list[Pipeline] = []
-        # Its calls may take long, and a signal must not wait for them.
-        # No other loop runs yet, and one that waits for a throttled AWS is not stuck.
-        heartbeat = health.loop("start", _START_LIMIT_SECONDS)
-        starter = threading.Thread(
-            target=self._start, args=(pipelines, started, heartbeat), name="start", daemon=True
+        # Their calls may take long, and a signal must not wait for them.
+        starts = Starts(
+            pipelines,
+            self._wake,
+            metrics,
+            health,
+            on_failure=self._on_start_failure,
+            on_started=self._on_started,
         )
+        starting = False
         try:
+            starts.begin()
             health.start()
             writer.start()
-            starter.start()
             self._wake.wait()
-            starter.join(_START_ENDS_SECONDS)
+            starting = starts.end(_START_ENDS_SECONDS)
         finally:
-            stopped = self._drain(list(started))
+            stopped = self._drain([*pipelines.values()])
             writer.stop(_CLOSING_SECONDS)
             health.stop()
         if self._start_error and self._stopping_since is None:
             raise self._start_error
         status = EXIT_FINE if stopped.clean and not self._deaths else EXIT_FAILED
         log.info("service_stopped", exit_status=status, drained=stopped.clean)
-        return ServiceEnd(status, self._failure, stopped.hung or starter.is_alive())
+        return ServiceEnd(status, self._failure, stopped.hung or starting)
 
-    def _start(self, pipelines: list[Pipeline], started: list[Pipeline], heartbeat: Heartbeat) -> None:
-        try:
-            for pipeline in pipelines:
-                started.append(pipeline)  # before its start: a drain must reach it while that still runs
-                pipeline.start(self._wake)
-                if self._wake.is_set():
-                    return
-            # What exists now stays: the collector would look at all of it with every page of records.
-            gc.freeze()
-            get_logger().info("service_started", parts=self._parts)
-            heartbeat.close()
-        except BaseException as error:  # noqa: BLE001 - it is raised again where the service runs
-            self._start_error = error
-            self._wake.set()
+    def _on_start_failure(self, error: BaseException) -> None:
+        self._start_error = error
+        self._wake.set()
 
-    def _compose(self, aws: Aws, metrics: Metrics, health: Health) -> list[Pipeline]:
-        pipelines: list[Pipeline] = []
+    def _on_started(self) -> None:
+        # What exists now stays: the collector would look at all of it with every page of records.
+        gc.freeze()
+        get_logger().info("service_started", parts=self._parts)
+
+    def _compose(self, aws: Aws, metrics: Metrics, health: Health) -> dict[str, Pipeline]:
+        settings, on_death = self._settings, self._on_death
+        pipelines: dict[str, Pipeline] = {}
         if "audit" in self._parts:
-            pipelines.append(
-                AuditPart(
-                    settings=self._settings,
-                    aws=aws,
-                    metrics=metrics,
-                    health=health,
-                    on_death=self._on_death,
-                )
+            pipelines["audit"] = AuditPart(
+                settings=settings, aws=aws, metrics=metrics, health=health, on_death=on_death
             )
         if "transitions" in self._parts:
-            pipelines.append(
-                TransitionsPipeline(
-                    settings=self._settings, aws=aws, metrics=metrics, health=health, on_death=self._on_death
-                )
+            pipelines["transitions"] = TransitionsPipeline(
+                settings=settings, aws=aws, metrics=metrics, health=health, on_death=on_death
             )
         return pipelines
 
@@ -186,7 +286,7 @@ class Service:
 
     def _on_death(self, name: str, error: BaseException) -> None:
         self._deaths.append(name)
-        known = isinstance(error, QueueUnusable | StartError)
+        known = isinstance(error, StartError)
         reason = mask_urls(str(error)) if known else "see error_type"
         self._failure = f"the thread {name} died ({reason if known else type(error).__name__})"
         get_logger().critical("thread_died", thread=name, reason=reason, exc_info=error)

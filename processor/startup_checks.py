@@ -37,6 +37,10 @@ class StartError(Exception):
     """The service cannot start: a queue or table is missing or wrong. One clear line; exit status 1."""
 
 
+class Unreachable(StartError):
+    """AWS did not answer; the start can be tried again."""
+
+
 @dataclass(frozen=True, slots=True)
 class QueueState:
     """The event queue's attributes that the service works by."""
@@ -207,14 +211,15 @@ def retry_at_start(
         monotonic: the clock (seconds).
 
     Raises:
-        StartError: if the resource is missing, AWS does not answer or refuses the call's content, or the
-            service must stop.
+        Unreachable: if AWS does not answer.
+        StartError: if the resource is missing, AWS refuses the call's content, or the service must stop.
         SettingsError: at once, if there are no credentials.
         Misconfigured: at once, if AWS refuses the call itself.
     """
     give_up_at = monotonic() + PATIENCE_SECONDS
     back_off = BackOff(_FIRST_WAIT_SECONDS, _MAX_WAIT_SECONDS)
     missing = 0
+    waited = False
     while True:
         wait = back_off.failed()
         try:
@@ -234,4 +239,7 @@ def retry_at_start(
             raise StartError(f"{what} {rejected} ({error})") from None
         except AwsError as error:
             if monotonic() + wait > give_up_at or stop.wait(wait):
-                raise StartError(f"{what} cannot be reached ({error})") from None
+                raise Unreachable(f"{what} cannot be reached ({error})") from None
+            if not waited:
+                get_logger().warning("start_waits", resource=what, error=str(error))
+            waited = True

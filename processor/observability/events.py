@@ -56,6 +56,18 @@ _SERVICE = (
         "A thread died; the process ends with status 1.",
         ("thread", "reason", *_EXCEPTION),
     ),
+    LogEvent(
+        "start_waits",
+        _W,
+        "AWS does not answer a start-up check; it is repeated.",
+        ("resource", "error"),
+    ),
+    LogEvent(
+        "part_waiting",
+        _E,
+        "One half of the service cannot start; it tries on, and this line comes once a minute.",
+        ("part", "problem"),
+    ),
     LogEvent("health_degraded", _W, "The health file cannot be written.", ("problem",)),
     LogEvent(
         "queue_attributes_unknown",
@@ -134,8 +146,8 @@ _TRANSITIONS = (
     ),
     LogEvent(
         "receive_failed",
-        _W,
-        "A receive failed; the next one waits.",
+        _E + _W,
+        "A receive failed; the next one waits. At ERROR where the queue is missing or refused.",
         ("error", "next_try_seconds"),
     ),
     LogEvent(

@@ -72,6 +72,7 @@ class Health:
         self._lock = threading.Lock()
         self._loops: list[Heartbeat] = []
         self._degraded: dict[str, str] = {}
+        self._unanswered: set[str] = set()
         self._writing = threading.Lock()
         self._writable = True
         self._stopping = threading.Event()
@@ -98,6 +99,16 @@ class Health:
             else:
                 self._degraded[component] = problem
 
+    def expect(self, part: str) -> None:
+        """Makes the service unhealthy until AWS has answered a part's start (see `answered`)."""
+        with self._lock:
+            self._unanswered.add(part)
+
+    def answered(self, part: str) -> None:
+        """AWS has answered the part's start: from now on outages are degraded, not unhealthy."""
+        with self._lock:
+            self._unanswered.discard(part)
+
     def write(self) -> None:
         """Puts the file as things are now. Where that fails, it warns once and the service goes on."""
         with self._lock:
@@ -106,7 +117,12 @@ class Health:
                 {"name": heartbeat.name, "beat": heartbeat.last, "limitSeconds": heartbeat.limit_seconds}
                 for heartbeat in self._loops
             ]
-            state = {"written": self._clock(), "loops": loops, "degraded": dict(self._degraded)}
+            state = {
+                "written": self._clock(),
+                "loops": loops,
+                "degraded": dict(self._degraded),
+                "unanswered": sorted(self._unanswered),
+            }
         with self._writing:
             try:
                 _replace(self._path, json.dumps(state))
@@ -161,7 +177,8 @@ def check(path: Path, clock: Callable[[], float] = time.monotonic) -> Diagnosis:
         loops = [
             (loop["name"], state["written"] - loop["beat"], loop["limitSeconds"]) for loop in state["loops"]
         ]
-        problems = [
+        problems = [f"AWS has not answered the start of {part} yet" for part in state["unanswered"]]
+        problems += [
             f"{name} has made no progress for {silence:.0f} s (limit {limit:.0f} s)"
             for name, silence, limit in loops
             if silence > limit

@@ -112,6 +112,13 @@ class Metric(Enum):
         AUDIT,
         "exports that expired with neither completed nor failed recorded, but for those of `probe`",
     )
+    PART_WAITING = (
+        "PartWaiting",
+        "Count",
+        STATE,
+        Part.SERVICE,
+        "halves of the service that wait for something missing, refused or silent since their start",
+    )
     STREAM_LAG = (
         "StreamLag",
         "Seconds",

@@ -21,12 +21,6 @@ from processor.transitions.intake import MAX_BATCH, WAITED_SECONDS, Intake
 from processor.transitions.messages import Message, newest_handles
 from processor.transitions.timing import Clocks, Timing
 
-MAX_REFUSED_AT_START = 5
-
-
-class QueueUnusable(Exception):
-    """The queue has refused every receive since the start; the message is one clear line."""
-
 
 class Receiver:
     """One receiving thread's work.
@@ -70,8 +64,6 @@ class Receiver:
         self._poll_seconds = poll_seconds
         self._visibility_seconds = visibility_seconds
         self._batch_limit = MAX_BATCH
-        self._ever_received = False
-        self._refused = 0
         self._reported = False
         self._back_off = BackOff(
             timing.receive_back_off_seconds, timing.receive_back_off_most_seconds, jitter=clocks.jitter
@@ -90,9 +82,6 @@ class Receiver:
         Returns:
             How many seconds to wait before the next step; None after the last one, when `stop` is set and
             every received message is settled.
-
-        Raises:
-            QueueUnusable: if the queue refuses every receive from the start on.
         """
         if self._batch:
             return self._handle(self._batch)
@@ -108,7 +97,6 @@ class Receiver:
             page = self._queue.receive(self._poll_seconds)
         except AwsError as error:
             return self._after_failed_receive(error)
-        self._ever_received = True
         self._back_off.worked()
         if self._reported:
             self._reported = False
@@ -166,15 +154,12 @@ class Receiver:
     def _after_failed_receive(self, error: AwsError) -> float:
         pause = self._back_off.failed()
         self._metrics.count(Metric.RECEIVE_ERRORS)
-        get_logger().warning("receive_failed", error=str(error), next_try_seconds=round(pause, 1))
+        log = get_logger()
+        # What only an operator can change is an error.
+        write = log.error if isinstance(error, Misconfigured) else log.warning
+        write("receive_failed", error=str(error), next_try_seconds=round(pause, 1))
         self._reported = True
         self._report(str(error))
-        if isinstance(error, Misconfigured) and not self._ever_received:
-            self._refused += 1
-            if self._refused == MAX_REFUSED_AT_START:
-                raise QueueUnusable(
-                    f"the event queue refuses to be read ({error}): check its URL and permissions"
-                )
         return pause
 
     def _adapt(self, seconds: float) -> None:

@@ -159,10 +159,15 @@ def test_without_a_dead_letter_queue_the_start_ends_with_exit_2(
     )
 
 
-def test_a_missing_table_ends_the_start_with_one_line_and_exit_1(place: Place, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_missing_table_ends_the_start_after_a_minute_with_one_line_and_exit_1(
+    place: Place, tmp_path: Path
+) -> None:
     settings = place.settings(DYNAMODB_EXPORT_STATUS_TABLE="no-such-table")
-    with ServiceProcess(settings, tmp_path / "run", *ONLY_TRANSITIONS) as service:
-        assert service.process.wait(60) == 1
+    with ServiceProcess(settings, tmp_path / "run") as service:
+        assert service.process.wait(150) == 1
+        waiting = {line["part"] for line in service.lines("part_waiting")}
+        assert waiting == {"transitions", "audit"}
     assert service.errors.read_text() == (
         "export-status: the table no-such-table does not exist in this region and account"
         " (DescribeTable: ResourceNotFoundException)\n"
@@ -170,7 +175,7 @@ def test_a_missing_table_ends_the_start_with_one_line_and_exit_1(place: Place, t
     assert not service.health_file.exists()
 
 
-def test_a_queue_that_may_not_be_read_ends_the_service_with_exit_1(place: Place, tmp_path: Path) -> None:
+def test_a_queue_that_may_not_be_read_is_an_error_line_and_degraded(place: Place, tmp_path: Path) -> None:
     with (
         refusing_proxy(place.aws.endpoint_url, "AmazonSQS.ReceiveMessage", code="AccessDenied") as endpoint,
         ServiceProcess(
@@ -179,13 +184,43 @@ def test_a_queue_that_may_not_be_read_ends_the_service_with_exit_1(place: Place,
             *ONLY_TRANSITIONS,
         ) as service,
     ):
-        assert service.process.wait(60) == 1
-        [death] = service.lines("thread_died")
-        assert (death["level"], death["error_type"]) == ("critical", "QueueUnusable")
-        assert death["reason"] == (
-            "the event queue refuses to be read (ReceiveMessage: AccessDenied): check its URL and permissions"
-        )
-        assert service.lines("service_stopped")[0]["exit_status"] == 1
+        line = service.wait_for("receive_failed")
+        assert (line["level"], line["error"]) == ("error", "ReceiveMessage: AccessDenied")
+        degraded = Diagnosis((), ("event queue: ReceiveMessage: AccessDenied",))
+        eventually(lambda: check(service.health_file) == degraded)
+        status, _ = service.stop()
+    assert status == 0
+
+
+@pytest.mark.parametrize("away", ["AWS_ENDPOINT_URL_KINESIS", "AWS_ENDPOINT_URL_DYNAMODB_STREAMS"])
+def test_transitions_work_while_what_the_audit_needs_is_away(place: Place, tmp_path: Path, away: str) -> None:
+    with socket.socket() as bound:  # bound, not listening: connections are refused
+        bound.bind(("127.0.0.1", 0))
+        changes = {away: f"http://127.0.0.1:{bound.getsockname()[1]}"}
+        changes |= {"EXPORT_AUDIT_SINKS": "kinesis", "KINESIS_EXPORT_AUDIT_STREAM": "audit"}
+        if away != "AWS_ENDPOINT_URL_KINESIS":
+            changes = {away: changes[away]}
+        place.send(fresh())
+        with ServiceProcess(place.settings(**changes), tmp_path / "run") as service:
+            eventually(lambda: place.item("req-1"), 30)
+            if away == "AWS_ENDPOINT_URL_KINESIS":
+                service.wait_for("start_waits")
+            status, _ = service.stop()
+    assert status == 0
+
+
+def test_a_missing_leases_table_keeps_only_the_audit_waiting(place: Place, tmp_path: Path) -> None:
+    place.send(fresh())
+    settings = place.settings(DYNAMODB_EXPORT_LEASES_TABLE="no-such-table")
+    with ServiceProcess(settings, tmp_path / "run") as service:
+        eventually(lambda: place.item("req-1"), 30)
+        line = service.wait_for("part_waiting")
+        assert (line["level"], line["part"]) == ("error", "audit")
+        eventually(lambda: any("audit" in each for each in check(service.health_file).degraded))
+        assert check(service.health_file).problems == ()
+        assert service.process.poll() is None
+        status, _ = service.stop()
+    assert status == 0
 
 
 # Signals
@@ -279,14 +314,15 @@ def test_a_signal_while_the_start_hangs_in_a_call_ends_it_with_exit_0_at_once(
     assert service.lines()[-1]["event"] == "service_stopped"
 
 
-def test_a_start_that_waits_for_aws_is_healthy(place: Place, tmp_path: Path) -> None:
+def test_a_start_that_reaches_nothing_is_not_healthy(place: Place, tmp_path: Path) -> None:
     with (
         silent_server() as endpoint,
         ServiceProcess(place.settings(AWS_ENDPOINT_URL=endpoint), tmp_path / "run") as service,
     ):
         service.wait_for("service_starting")
         eventually(service.health_file.exists)
-        assert check(service.health_file) == Diagnosis(())
+        problems = ("AWS has not answered the start of transitions yet",)
+        assert check(service.health_file) == Diagnosis(problems)
 
 
 def test_two_signals_end_it_even_while_the_start_hangs_in_a_call(place: Place, tmp_path: Path) -> None:

@@ -10,29 +10,16 @@ from tests.transitions.world.world import Plan, World
 SEEDS = 200
 _A_TEST = 20
 pytestmark = pytest.mark.slow
-REFUSED_FROM_THE_START = (46, 56, 82, 142, 164, 187)
-
-
-def not_yet(plan: Plan, why: str) -> object:
-    return pytest.param(plan, marks=pytest.mark.xfail(reason=why, strict=True))
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, _A_TEST))
 def test_whatever_is_drawn_the_laws_hold(first: int) -> None:
     for seed in range(first, first + _A_TEST):
-        if seed in REFUSED_FROM_THE_START:
-            continue
         try:
             World(seed, plan_of(seed), SimulatedTask).run()
         except Exception as error:
             error.add_note(f"make worlds SEEDS={seed}:{seed + 1}")
             raise
-
-
-@pytest.mark.xfail(reason="the receivers end", strict=True)
-@pytest.mark.parametrize("seed", REFUSED_FROM_THE_START)
-def test_a_queue_that_is_refused_from_the_start_is_waited_for(seed: int) -> None:
-    World(seed, plan_of(seed), SimulatedTask).run()
 
 
 @pytest.mark.parametrize(
@@ -42,7 +29,7 @@ def test_a_queue_that_is_refused_from_the_start_is_waited_for(seed: int) -> None
         named.FOUR_HOURS_WITHOUT_THE_QUEUE,
         named.AN_INDEX_THAT_REFUSES_EVERY_WRITE,
         named.AN_INDEX_THAT_REFUSES_FILE_NAMES,
-        not_yet(named.A_QUEUE_THAT_IS_REFUSED_AT_THE_START, "the receivers end"),
+        named.A_QUEUE_THAT_IS_REFUSED_AT_THE_START,
         named.A_TABLE_THAT_IS_REFUSED_FOR_AN_HOUR,
     ],
     ids=[
