@@ -45,7 +45,7 @@ def parameter_defaults(name: str) -> dict[str, str]:
 
 
 def resolve(value: Any) -> Any:
-    """Replaces Ref, Fn::GetAtt, Fn::Sub and Fn::If by tokens; anything else stays unchanged."""
+    """Replaces Ref, Fn::Split, Fn::GetAtt, Fn::Sub and Fn::If by tokens; anything else stays unchanged."""
     if isinstance(value, list):
         return [resolved for item in value if (resolved := resolve(item)) != NO_VALUE]
     if not isinstance(value, dict):
@@ -54,6 +54,8 @@ def resolve(value: Any) -> Any:
         (function, argument), *_ = value.items()
         if function == "Ref":
             return f"<{argument.removeprefix('AWS::')}>"
+        if function == "Fn::Split" and argument[0] == ",":  # a parameter that holds a list
+            return resolve(argument[1])
         if function == "Fn::GetAtt":
             return f"<{'.'.join(argument)}>"
         if function == "Fn::Sub":

@@ -174,12 +174,12 @@ class TestQueues:
         assert sources["then"] == common | {
             "Sid": "SendFromServices",
             "Principal": {"Service": ["events.amazonaws.com", "sns.amazonaws.com"]},
-            "Condition": {"ArnEquals": {"aws:SourceArn": {"Fn::Split": [",", "<ProducerSourceArns>"]}}},
+            "Condition": {"ArnEquals": {"aws:SourceArn": "<ProducerSourceArns>"}},
         }
         assert (principals["if"], principals["else"]) == ("HasProducerPrincipals", "<NoValue>")
         assert principals["then"] == common | {
             "Sid": "SendFromPrincipals",
-            "Principal": {"AWS": {"Fn::Split": [",", "<ProducerPrincipalArns>"]}},
+            "Principal": {"AWS": "<ProducerPrincipalArns>"},
         }
 
     def test_a_queue_that_outlives_the_stack_keeps_its_policy(self) -> None:

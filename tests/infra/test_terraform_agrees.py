@@ -121,7 +121,7 @@ def test_an_apply_waits_for_a_stable_service_and_leaves_the_count_to_the_scaling
 
 def default_of(parameter: dict[str, Any]) -> Any:
     """The default of a parameter as Terraform writes it."""
-    if parameter["Type"] == "CommaDelimitedList":
+    if parameter["Type"] == "CommaDelimitedList" or "separated by commas" in parameter["Description"]:
         return parameter["Default"].split(",") if parameter["Default"] else []
     return BOOLEANS.get(parameter["Default"], parameter["Default"])
 
