@@ -8,6 +8,7 @@ import math
 import threading
 import time
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 from handlers.audit import AuditEntry
@@ -56,7 +57,27 @@ class Delivery:
 
     def batch(self, entries: Sequence[AuditEntry]) -> "Batch":
         """Begins to deliver a page's entries."""
+        self._forget()
         return Batch(self, entries)
+
+    def _forget(self) -> None:
+        """Shows no sink as down for batches alone that are not tried any more: their shards were released."""
+        if not self._down:
+            return
+        with self._lock:
+            up = [place for place, waiting in self._down.items() if not self._is_wanted(waiting)]
+            for place in up:
+                del self._down[place]
+            self.metrics.gauge(Metric.SINKS_DOWN, len(self._down))
+        for place in up:
+            self._show_up(place)
+
+    def _is_wanted(self, waiting: "weakref.WeakKeyDictionary[_Errand, float]") -> bool:
+        return any(self.clock() - failed_at < FORGOTTEN_SECONDS for failed_at in [*waiting.values()])
+
+    def _show_up(self, place: str) -> None:
+        self._health.report(f"audit {place}", None)
+        get_logger().info("audit_sink_up", sink=place)
 
     def worked(self, errand: "_Errand") -> None:
         """Notes that a sink or the quarantine works for a batch; the line follows when it does for all."""
@@ -68,13 +89,11 @@ class Delivery:
             if waiting is None:
                 return
             waiting.pop(errand, None)
-            # A batch whose shard was released is not tried again.
-            if any(self.clock() - failed_at < FORGOTTEN_SECONDS for failed_at in waiting.values()):
+            if self._is_wanted(waiting):
                 return
             del self._down[place]
             self.metrics.gauge(Metric.SINKS_DOWN, len(self._down))
-        self._health.report(f"audit {place}", None)
-        get_logger().info("audit_sink_up", sink=place)
+        self._show_up(place)
 
     def failed(self, errand: "_Errand", problem: str) -> None:
         """Notes that a sink or the quarantine is down for a batch; an outage gets one line."""
@@ -169,7 +188,7 @@ class Batch:
         metrics.count(Metric.UNFINISHED_EXPIRIES, len(unfinished))
 
 
-class _Errand:
+class _Errand(ABC):
     """Brings entries to one place, a sink or the quarantine, and backs off by itself."""
 
     def __init__(self, place: str, delivery: Delivery) -> None:
@@ -204,8 +223,9 @@ class _Errand:
         self._delivery.worked(self)
         return None
 
+    @abstractmethod
     def _step(self, may_continue: Callable[[], bool]) -> None:
-        raise NotImplementedError
+        """Makes one try; returns when everything is durable."""
 
 
 class _SinkErrand(_Errand):

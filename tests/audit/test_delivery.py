@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import structlog
 
-from processor.audit.delivery import Batch, Delivery
+from processor.audit.delivery import FORGOTTEN_SECONDS, Batch, Delivery
 from processor.audit.quarantine import Quarantine
 from processor.audit.sinks.base import SinkInterrupted, SinkUnavailable
-from processor.observability.health import Health
+from processor.observability.health import Health, check
 from processor.observability.metrics import Metrics
 from tests.audit.entries import LetterBox, Shelf, always, expired
 from tests.audit.throttled_readers import Clock
@@ -102,6 +102,18 @@ def test_an_outage_ends_when_no_page_waits_for_the_sink(bench: Bench) -> None:
     bench.second.down_for = set()
     held.deliver(always)
     assert degraded(bench) == {}
+
+
+def test_a_sink_is_not_down_for_a_batch_alone_that_is_not_tried_any_more(bench: Bench) -> None:
+    released = bench.delivery.batch(expired("a"))
+    bench.second.is_down = True
+    bench.fails(released)
+    bench.second.is_down = False
+    bench.clock.seconds += FORGOTTEN_SECONDS
+    bench.delivery.batch([]).deliver(always)
+    bench.health.write()
+    assert check(bench.health_file).degraded == ()
+    assert released.durable == 0, "it is still referred to, so that no collector decides"
 
 
 def test_a_refused_entry_is_quarantined_once_and_its_neighbours_are_delivered(bench: Bench) -> None:
