@@ -78,6 +78,8 @@ class Table:
         names_file = 'SET "fileName"' in text or "'fileName':" in text
         stored = self._items.get(key, {}).get("fileName", {}).get("S")
         kept = names_file and stored is not None and stored not in texts  # a SET would overwrite it
+        if inserts and not key:
+            return {"TableName": TABLE, "Error": {"Code": "ValidationError", "Message": "empty key"}}
         if inserts and key in self._items:
             error = {"Code": "DuplicateItem", "Message": "Duplicate primary key exists in table"}
         elif kept or not self._move(key, status, creates=inserts, names_file=names_file):

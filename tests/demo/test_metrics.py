@@ -26,6 +26,9 @@ ONLY_IN_TROUBLE = {
     Metric.RETRY,
     Metric.DELETES_RETRIED,
     Metric.STORE_PAUSED,
+    Metric.PART_WAITING,
+    Metric.BATCH_WRITES,  # the embedded AWS does not do batches right
+    Metric.WRITES_FELL_BACK,
     Metric.RECEIVE_ERRORS,
     Metric.AUDIT_DELETED,
     Metric.GAPS,

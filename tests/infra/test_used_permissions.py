@@ -172,6 +172,7 @@ def used_by_operators(tmp_path_factory: pytest.TempPathFactory) -> set[Permissio
             ("dlq", "redrive"),
             ("audit", "replay", "--since", "1h"),
             ("audit", "tail"),
+            ("audit", "status"),
         ):
             done = subprocess.run(
                 [sys.executable, "-m", "processor", *arguments],
