@@ -11,11 +11,13 @@ from typing import Any
 from tests.support.proxy import Answer, Request, Upstream, proxy
 
 KINESIS = "Kinesis_20131202"
+CLOUDWATCH = "GraniteServiceVersion20100801"
 PREFIXES = {
     "AmazonSQS": "sqs",
     "DynamoDB_20120810": "dynamodb",
     "DynamoDBStreams_20120810": "dynamodb",
     KINESIS: "kinesis",
+    CLOUDWATCH: "cloudwatch",
 }
 # The batch calls come under the single actions ("Amazon SQS API permissions").
 SQS_BATCHES = {
@@ -83,6 +85,8 @@ def _actions(api: str, operation: str, body: Mapping[str, Any], read_stream: str
             name = body.get("QueueName") or str(body["QueueUrl"]).rpartition("/")[2]
             yield SQS_BATCHES.get(operation, operation), name
         case "DynamoDBStreams_20120810" if operation == "ListStreams":
+            yield operation, "*"
+        case _ if api == CLOUDWATCH:
             yield operation, "*"
         case "DynamoDBStreams_20120810":
             yield operation, "the table's stream"  # GetRecords names nothing but an iterator
