@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from processor.streams.record_processor import Record
 
 RECORD_BYTES = 4_096
-"""Memory of a removal and its entry beyond its content (measured: a full page takes about 7 MB)."""
+"""Memory of a removal and its entry beyond its content (an estimate: a full page takes about 7 MB)."""
 
 CONTENT_FACTOR = 4
 PAGE_BYTES = 1_000 * RECORD_BYTES + CONTENT_FACTOR * 1_000_000
