@@ -4,9 +4,10 @@ The comparison is a signal and no proof. Repeats may hide a loss, because CloudW
 different ids; metrics lines that got lost may look like one.
 """
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Protocol
 
 from processor.aws.calls import call
@@ -14,6 +15,8 @@ from processor.observability.metrics import NAMESPACE, SERVICE, Metric
 
 DAY = timedelta(days=1)
 PERIOD_SECONDS = 300
+HOUR_SECONDS = 3_600
+"""The period that CloudWatch keeps longest ("Metrics retention", Amazon CloudWatch User Guide)."""
 TOLERATED_ENTRIES = 20.0
 TOLERATED_SHARE = 0.05
 
@@ -60,27 +63,61 @@ def last_day(client: CloudWatchClient, table: str, now: datetime) -> Reconciliat
     sources = {
         "expired": (NAMESPACE, Metric.AUDIT_EXPIRED.value, own),
         "quarantined": (NAMESPACE, Metric.QUARANTINED.value, own),
-        "deleted": ("AWS/DynamoDB", "TimeToLiveDeletedItemCount", [{"Name": "TableName", "Value": table}]),
+        "deleted": _deleted_items(table),
     }
+    sums = dict.fromkeys(sources, 0.0)
+    for name, _, value in _values(client, sources, PERIOD_SECONDS, now - DAY, now):
+        sums[name] += value
+    return Reconciliation(sums["expired"], sums["quarantined"], sums["deleted"])
+
+
+def deleted_by_day(client: CloudWatchClient, table: str, first: date, end: datetime) -> Mapping[date, int]:
+    """How many items DynamoDB says it deleted by TTL, by day in UTC. CloudWatch knows 455 days.
+
+    Args:
+        client: CloudWatch.
+        table: the status table.
+        first: the first day.
+        end: aware; nothing after it is counted.
+
+    Raises:
+        AwsError: if CloudWatch does not answer.
+    """
+    days: Counter[date] = Counter()
+    start = datetime.combine(first, time(), UTC)
+    for _, at, value in _values(client, {"deleted": _deleted_items(table)}, HOUR_SECONDS, start, end):
+        days[at.astimezone(UTC).date()] += round(value)
+    return days
+
+
+_Source = tuple[str, str, list[dict[str, str]]]
+
+
+def _deleted_items(table: str) -> _Source:
+    return "AWS/DynamoDB", "TimeToLiveDeletedItemCount", [{"Name": "TableName", "Value": table}]
+
+
+def _values(
+    client: CloudWatchClient, sources: Mapping[str, _Source], period: int, start: datetime, end: datetime
+) -> Iterator[tuple[str, datetime, float]]:
+    """The sums of each period, with the name of their source."""
     queries = [
         {
             "Id": name,
             "MetricStat": {
                 "Metric": {"Namespace": namespace, "MetricName": metric, "Dimensions": dimensions},
-                "Period": PERIOD_SECONDS,
+                "Period": period,
                 "Stat": "Sum",
             },
         }
         for name, (namespace, metric, dimensions) in sources.items()
     ]
-    sums = dict.fromkeys(sources, 0.0)
     page: dict[str, str] = {}
     while True:
-        answer = call(
-            client.get_metric_data, MetricDataQueries=queries, StartTime=now - DAY, EndTime=now, **page
-        )
+        answer = call(client.get_metric_data, MetricDataQueries=queries, StartTime=start, EndTime=end, **page)
         for result in answer["MetricDataResults"]:
-            sums[result["Id"]] += sum(result["Values"])
+            for at, value in zip(result["Timestamps"], result["Values"], strict=True):
+                yield result["Id"], at, value
         if not answer.get("NextToken"):
-            return Reconciliation(sums["expired"], sums["quarantined"], sums["deleted"])
+            return
         page = {"NextToken": answer["NextToken"]}

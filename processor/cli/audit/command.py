@@ -1,4 +1,4 @@
-"""The command group `audit`: prints the audit trail, replays it, and shows how far the stream is read."""
+"""The command group `audit`: prints, replays and verifies the trail, and shows how far the stream is read."""
 
 import sys
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from processor.audit.tail import KinesisReader
 from processor.aws.errors import AwsError
 from processor.cli.audit.output import EntryOutput
 from processor.cli.audit.status import status
+from processor.cli.audit.verify import verify
 from processor.cli.durations import moment
 from processor.cli.errors import EXIT_FAILED, CommandFailed, complain
 from processor.cli.output import json_line, progress
@@ -26,11 +27,12 @@ audit_app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_excep
 
 
 audit_app.command()(status)
+audit_app.command()(verify)
 
 
 @audit_app.callback()
 def audit() -> None:
-    """Look at the audit trail and its readers, and replay it."""
+    """Look at the audit trail, its readers and its archive, and replay it."""
 
 
 @audit_app.command()
