@@ -4,18 +4,23 @@
 """
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from handlers import writes
+from processor.audit.removals import Removals
 from processor.cli.app import main
 from processor.streams import taker
-from processor.streams.api import Page
+from processor.streams.api import position_of
 from processor.streams.leases.lease import Lease
 from processor.streams.lineage import ready_leases
+from processor.streams.record_processor import Record, Work
 from processor.streams.shard_reader import ShardReader
+from processor.streams.shards import ShardName
+from processor.transitions import status_table, writers
 from processor.transitions.event_queue import EventQueue
 from processor.transitions.messages import Message
 
@@ -34,25 +39,31 @@ def delete_before_write() -> None:
 
 def checkpoint_before_sink() -> None:
     """The checkpoint is written when a page is read, not when the sinks have its entries."""
-    take_in_hand = ShardReader._take_in_hand
+    step, begin = ShardReader.step, Removals.begin
+    thread = threading.local()
 
-    def take_and_checkpoint(reader: ShardReader, page: Page, started: float, started_at: float) -> float:
-        wait = take_in_hand(reader, page, started, started_at)
-        if page.records:
-            reader.lease.advance(page.last_position())
-            reader.lease.renew()
-        return wait
+    def step_of_reader(reader: ShardReader) -> float | None:
+        thread.lease = reader.lease
+        return step(reader)
 
-    _patch(ShardReader, "_take_in_hand", take_and_checkpoint)
+    def checkpoint_and_begin(
+        removals: Removals, shard: ShardName, records: Sequence[Record], read_at: datetime
+    ) -> Work:
+        if records:
+            thread.lease.advance(position_of(records[-1]))
+            thread.lease.renew()
+        return begin(removals, shard, records, read_at)
+
+    _patch(ShardReader, "step", step_of_reader)
+    _patch(Removals, "begin", checkpoint_and_begin)
 
 
 def no_ttl_condition() -> None:
     """Writes do not ask whether the item has expired."""
-
-    def long_ago(_now: datetime) -> Mapping[str, str]:
-        return {"N": "0"}
-
-    _patch(writes, "_now", long_ago)
+    long_ago = datetime.fromtimestamp(0, UTC)
+    update_arguments, statement = writes.update_arguments, writes.statement
+    _patch(status_table, "update_arguments", lambda change, _now: update_arguments(change, long_ago))
+    _patch(writers, "statement", lambda change, table, _now: statement(change, table, long_ago))
 
 
 def child_before_parent() -> None:

@@ -48,7 +48,7 @@ USUAL_RATES: Mapping[Fault, float] = {
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """From `begin` to `end` (seconds after the plan's start) every call of some operations fails so."""
+    """From `begin` to `end` (seconds after the plan's start) calls of some operations fail so."""
 
     operations: str
     """The beginning of their names: `Status.`, `Leases.UpdateItem`, or nothing for all. Reads of the shards
@@ -56,6 +56,8 @@ class Episode:
     fault: Fault
     begin: float
     end: float
+    chance: float = 1.0
+    """Of each call to fail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,8 @@ class FaultPlan:
         dice = random.Random(f"{self.seed}/{operation}/{number}")
         roll = dice.random()
         for episode in self.episodes:
-            if episode.begin <= elapsed < episode.end and operation.startswith(episode.operations):
+            is_hit = episode.begin <= elapsed < episode.end and operation.startswith(episode.operations)
+            if is_hit and dice.random() < episode.chance:
                 return episode.fault, dice
         for fault, rate in self.rates.items():
             roll -= rate
@@ -99,8 +102,5 @@ class FaultPlan:
         return cls(
             seed=plan["seed"],
             rates={Fault(name): rate for name, rate in plan["rates"].items()},
-            episodes=tuple(
-                Episode(each["operations"], Fault(each["fault"]), each["begin"], each["end"])
-                for each in plan["episodes"]
-            ),
+            episodes=tuple(Episode(**each | {"fault": Fault(each["fault"])}) for each in plan["episodes"]),
         )

@@ -13,22 +13,24 @@ from typing import Any
 from tests.faults.backends import Backends
 from tests.faults.checker import Delivered, Item, Observed, Report, check
 from tests.faults.expected import DeletedByHand, Sent
+from tests.faults.fault_plan import FaultPlan
 from tests.faults.fleet import Fleet
-from tests.faults.schedule import Action, Move, Schedule
-from tests.faults.traffic import ENDS_WITHIN_SECONDS, LATE_WITHIN_SECONDS, TTL_SECONDS, Message, traffic
+from tests.faults.schedule import (
+    EARLIEST_END_SECONDS,
+    LATE_AFTER_SECONDS,
+    Action,
+    Move,
+    Once,
+    Schedule,
+)
+from tests.faults.traffic import LATE_WITHIN_SECONDS, TTL_SECONDS, Message, traffic
 from tests.faults.world import Reaper, World
 
 SINKS = ("kinesis", "log")
-EARLIEST_END_SECONDS = ENDS_WITHIN_SECONDS + 1.0
-"""So long before the planned end the first export counts as gone: its ttl is in whole seconds."""
-
-LATE_AFTER_SECONDS = 3.0
-"""From the end of the last export to the first late message."""
-
-REAPED_AFTER_SECONDS = EARLIEST_END_SECONDS + LATE_AFTER_SECONDS + LATE_WITHIN_SECONDS
-"""So late that half of the late messages find an item that has expired and is still there."""
-
 TICK_SECONDS = 0.2
+PATIENCE_SECONDS = 120.0
+"""How long a move waits for what it needs; then it comes without."""
+
 SQS_MAX_BATCH = 10
 
 
@@ -149,7 +151,7 @@ class _Run:
     def _end(self, late: Sequence[Message]) -> None:
         """The exports expire, are reported too late, are deleted and audited."""
         self._say("the exports end")
-        reaper = Reaper(self._world, late_seconds=REAPED_AFTER_SECONDS)
+        reaper = Reaper(self._world, late_seconds=self._schedule.reaped_after_seconds)
         reaper.start()
         wanted = len(self._items)
         self._world.proxy.set_plan(self._schedule.ending_plan)
@@ -164,10 +166,12 @@ class _Run:
         reaper.stop()
 
     def _is_over(self, wanted: int) -> bool:
+        return self._has_audited(wanted) and self._world.messages_in_queue() == 0
+
+    def _has_audited(self, wanted: int) -> bool:
         self._collect()
         found = {sink: {each.entry["auditId"] for each in self._audit if each.sink == sink} for sink in SINKS}
-        is_audited = all(len(entries) >= wanted for entries in found.values())
-        return is_audited and self._world.messages_in_queue() == 0
+        return all(len(entries) >= wanted for entries in found.values())
 
     def _settle(self, what: str) -> None:
         """Returns when the queue is empty: every message had its effect."""
@@ -183,13 +187,27 @@ class _Run:
         begin, pause = time.time(), threading.Event()
         left = deque(actions)
         while left or time.time() < until:
-            while left and begin + left[0].at <= time.time():
+            while left and self._is_due(left[0], begin):
                 self._do(left.popleft().move)
             self.fleet.tend()
             pause.wait(TICK_SECONDS)
 
+    def _is_due(self, action: Action, begin: float) -> bool:
+        late = time.time() - begin - action.at
+        if late < 0 or late > PATIENCE_SECONDS:
+            return late > 0
+        match action.once:
+            case Once.NOTHING:
+                return True
+            case Once.SINK_FAILED:
+                return "error" in self._world.proxy.control({})["faults"].get("Kinesis.PutRecords", {})
+            case Once.AUDITED:
+                return self._has_audited(len(self._items) - len(self._deletions))
+
     def _do(self, move: Move) -> None:
         match move:
+            case Move.HEAL:
+                self._world.proxy.set_plan(FaultPlan())
             case Move.RESHARD:
                 self._world.proxy.control({"reshard": self._schedule.seed})
             case Move.ROLL_ALL:

@@ -6,6 +6,16 @@ from dataclasses import dataclass
 from enum import Enum
 
 from tests.faults.fault_plan import USUAL_RATES, Episode, Fault, FaultPlan
+from tests.faults.traffic import ENDS_WITHIN_SECONDS, LATE_WITHIN_SECONDS
+
+EARLIEST_END_SECONDS = ENDS_WITHIN_SECONDS + 1.0
+"""So long before the planned end the first export counts as gone: its ttl is in whole seconds."""
+
+LATE_AFTER_SECONDS = 3.0
+"""From the end of the last export to the first late message."""
+
+REAPED_AFTER_SECONDS = EARLIEST_END_SECONDS + LATE_AFTER_SECONDS + LATE_WITHIN_SECONDS
+"""So late that half of the late messages find an item that has expired and is still there."""
 
 
 class Move(Enum):
@@ -16,6 +26,15 @@ class Move(Enum):
     TERMINATE = "SIGTERM"
     RESHARD = "a shard splits or rolls over"
     ROLL_ALL = "all shards roll over"
+    HEAL = "no more faults"
+
+
+class Once(Enum):
+    """What a move waits for, besides its time."""
+
+    NOTHING = "nothing"
+    SINK_FAILED = "the audit stream has refused entries"
+    AUDITED = "all exports that expired are audited"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +43,8 @@ class Action:
 
     at: float
     move: Move
+    once: Once = Once.NOTHING
+    """Waited for at most `run.PATIENCE_SECONDS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +88,8 @@ class Schedule:
     while_ending: tuple[Action, ...]
     audited_within_seconds: float = 120.0
     """From the last late message on."""
+    reaped_after_seconds: float = REAPED_AFTER_SECONDS
+    """How late half of the expired items are deleted."""
     broken_law: str | None = None
     """Which law the service breaks, in tests of the checker (`broken_service`)."""
 

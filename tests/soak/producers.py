@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tests.faults.expected import Sent
-from tests.faults.run import LATE_AFTER_SECONDS, REAPED_AFTER_SECONDS, SQS_MAX_BATCH
+from tests.faults.run import SQS_MAX_BATCH
+from tests.faults.schedule import LATE_AFTER_SECONDS, REAPED_AFTER_SECONDS
 from tests.faults.traffic import Message
 from tests.faults.world import World
 from tests.soak.course import Course

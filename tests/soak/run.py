@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.faults.backends import Backends
 from tests.faults.fleet import Fleet, logged_entries
-from tests.faults.run import REAPED_AFTER_SECONDS
+from tests.faults.schedule import REAPED_AFTER_SECONDS
 from tests.faults.world import Reaper, World
 from tests.soak.course import Course
 from tests.soak.judgement import Finding, judge_events, judge_growth, judge_tasks
