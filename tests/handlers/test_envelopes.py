@@ -1,6 +1,7 @@
 """Envelopes: bare, SNS, EventBridge, CloudEvents, the last two inside SNS; strict JSON where it is read."""
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -292,3 +293,47 @@ JSON_VALUES = st.recursive(
 def test_json_objects_are_read_as_they_are(value: dict[str, Any]) -> None:
     assert read_object(json.dumps(value), "the body") == value
     assert read_object(json.dumps(value, ensure_ascii=False), "the body") == value
+
+
+OTHERS_NAMES = {"requestId", "Type", "Message", "detail-type", "data"}
+
+
+@given(
+    event=st.dictionaries(
+        st.sampled_from(sorted(EVENT_FIELDS)) | st.text(max_size=9), JSON_VALUES, max_size=8
+    ),
+    request_id=st.text(max_size=9),
+    envelope=st.dictionaries(st.text(max_size=9), JSON_VALUES, max_size=4),
+    id=st.text(max_size=9),
+    minor=st.integers(0, 99),
+    wrap=st.sampled_from([str, sns]),
+)
+def test_every_structured_cloud_event_carries_its_event_unchanged(
+    *,
+    event: dict[str, Any],
+    request_id: str,
+    envelope: dict[str, Any],
+    id: str,  # noqa: A002 - the attribute's name
+    minor: int,
+    wrap: Callable[[str], str],
+) -> None:
+    data = event | {"requestId": request_id}
+    extensions = {name: value for name, value in envelope.items() if name not in OTHERS_NAMES}
+    found = unwrap(wrap(cloud_event(data, **{**extensions, "specversion": f"1.{minor}", "id": id})))
+    expected = data if data.get("eventId") is not None else data | {"eventId": id}
+    assert found == expected
+
+
+NO_OBJECT = JSON_VALUES.filter(lambda value: not isinstance(value, dict))
+NO_TEXT = JSON_VALUES.filter(lambda value: not isinstance(value, str))
+WRONG_ATTRIBUTES = (
+    st.tuples(st.just("data"), NO_OBJECT)
+    | st.tuples(st.sampled_from(["specversion", "id"]), NO_TEXT)
+    | st.tuples(st.just("specversion"), st.text().filter(lambda text: not text.startswith("1.")))
+)
+
+
+@given(wrong=WRONG_ATTRIBUTES)
+def test_a_cloud_event_with_a_wrong_attribute_is_never_read(wrong: tuple[str, Any]) -> None:
+    with pytest.raises(InvalidEvent, match="CloudEvents envelope"):
+        unwrap(cloud_event(EVENT, **dict([wrong])))
