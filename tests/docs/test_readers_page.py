@@ -5,6 +5,7 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 import yaml
 
 from handlers.export import Export, Status
@@ -17,6 +18,7 @@ TEMPLATE = fenced(PAGE, "linted by tests/docs")
 PIPE = yaml.safe_load(re.sub(r"!\w+", "", TEMPLATE))["Resources"]["FinalStatuses"]["Properties"]
 
 
+@pytest.mark.slow
 def test_the_pipe_s_template_is_clean(tmp_path: Path) -> None:
     assert linted(TEMPLATE, tmp_path) == ""
 
