@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tests.faults.backends import Backends
@@ -61,55 +62,86 @@ def run(schedule: Schedule, at: Backends, say: Callable[[str], None] = lambda _:
         tempfile.TemporaryDirectory(prefix="faults-") as home,
         World(at, shards=schedule.shards, visibility_seconds=schedule.size.visibility_seconds) as world,
     ):
-        course = _Run(schedule, world, Path(home), say)
+        tasks = fleet(schedule, world, Path(home))
         try:
-            report = course.run()
+            tasks.start()
+            course = Course(schedule, world, tasks, say)
+            course.run()
+            tasks.stop()
+            report = course.report()
+            report.wrong += ended_wrongly(tasks, world)
         finally:
-            course.fleet.kill()
-        report_of_proxy = world.proxy.control({})
-    faults = sum(
-        count
-        for kinds in report_of_proxy["faults"].values()
-        for kind, count in kinds.items()
-        if kind != "none"
-    )
-    return Result(
-        schedule,
-        report,
-        time.monotonic() - began,
-        sum(report_of_proxy["calls"].values()),
-        faults,
-        course.fleet.started,
+            tasks.kill()
+        seen = world.proxy.control({})
+    calls = sum(seen["calls"].values())
+    return Result(schedule, report, time.monotonic() - began, calls, count_faults(seen), tasks.started)
+
+
+def fleet(
+    schedule: Schedule, world: World, home: Path, settings: Mapping[str, str] = MappingProxyType({})
+) -> Fleet:
+    """The tasks of a schedule, not started.
+
+    Args:
+        schedule: says how many there are, and how they are set.
+        world: where they work.
+        home: an empty folder.
+        settings: more of them.
+    """
+    law = schedule.broken_law
+    return Fleet(
+        size=schedule.tasks,
+        command=["processor", "run"] if law is None else ["tests.faults.broken_service", law],
+        environment=world.environment()
+        | {
+            "EXPORT_RECEIVERS": str(schedule.receivers),
+            "EXPORT_WRITE_MODE": schedule.write_mode,
+            "EXPORT_LEASE_FAILOVER_SECONDS": str(schedule.failover_seconds),
+        }
+        | dict(settings),
+        home=home,
+        seed=schedule.seed,
     )
 
 
-class _Run:
-    def __init__(self, schedule: Schedule, world: World, home: Path, say: Callable[[str], None]) -> None:
+def ended_wrongly(tasks: Fleet, world: World) -> list[str]:
+    """What is wrong with the ends of tasks that were stopped, each thing as a sentence."""
+    return tasks.problems + [
+        f"the lease {key} was not released by {owner}"
+        for key, owner in world.lease_owners().items()
+        if tasks.should_have_released(key, owner)
+    ]
+
+
+def count_faults(seen: Mapping[str, Any]) -> int:
+    """How many calls the proxy let fail, by its own report."""
+    return sum(count for kinds in seen["faults"].values() for kind, count in kinds.items() if kind != "none")
+
+
+class Course:
+    """A schedule's traffic and moves, from the first message to the last audit entry.
+
+    Args:
+        schedule: what happens.
+        world: where. The courses of several seeds may follow one another in it.
+        tasks: they run already.
+        say: called with each phase.
+    """
+
+    def __init__(self, schedule: Schedule, world: World, tasks: Fleet, say: Callable[[str], None]) -> None:
         self._schedule = schedule
         self._world = world
+        self._fleet = tasks
         self._say = say
         self._sent: list[Sent] = []
         self._deletions: list[DeletedByHand] = []
         self._audit: list[Delivered] = []
         self._items: dict[tuple[str, int], Item] = {}
         self._notes: list[str] = []
-        law = schedule.broken_law
-        self.fleet = Fleet(
-            size=schedule.tasks,
-            command=["processor", "run"] if law is None else ["tests.faults.broken_service", law],
-            environment=world.environment()
-            | {
-                "EXPORT_RECEIVERS": str(schedule.receivers),
-                "EXPORT_WRITE_MODE": schedule.write_mode,
-                "EXPORT_LEASE_FAILOVER_SECONDS": str(schedule.failover_seconds),
-            },
-            home=home,
-            seed=schedule.seed,
-        )
 
-    def run(self) -> Report:
+    def run(self) -> None:
+        """Sends, waits for the exports' end, and returns when all of them are audited."""
         schedule, size = self._schedule, self._schedule.size
-        self.fleet.start()
         self._world.proxy.set_plan(schedule.plan)
         begins = time.time()
         self._ends = begins + size.lead_seconds
@@ -131,9 +163,6 @@ class _Run:
         self._say("waiting for the exports' end")
         self._go_on((), until=self._ends + LATE_AFTER_SECONDS)
         self._end(planned.late)
-        self.fleet.stop()
-        self._collect()
-        return self._check()
 
     def _retell(self, retold: Mapping[str, Message]) -> None:
         """An operator deletes items, and producers report their exports again."""
@@ -178,7 +207,7 @@ class _Run:
         self._say(f"settling {what}")
         while left := self._world.messages_in_queue():
             if time.time() > self._ends - EARLIEST_END_SECONDS:
-                starts = "".join(f"\n  did not start: {each}" for each in self.fleet.failed_starts)
+                starts = "".join(f"\n  did not start: {each}" for each in self._fleet.failed_starts)
                 raise TooSlow(f"{left} of {what} were not settled when the exports ended{starts}")
             self._go_on((), until=time.time() + 2 * TICK_SECONDS)
 
@@ -189,7 +218,7 @@ class _Run:
         while left or time.time() < until:
             while left and self._is_due(left[0], begin):
                 self._do(left.popleft().move)
-            self.fleet.tend()
+            self._fleet.tend()
             pause.wait(TICK_SECONDS)
 
     def _is_due(self, action: Action, begin: float) -> bool:
@@ -213,12 +242,19 @@ class _Run:
             case Move.ROLL_ALL:
                 self._world.proxy.control({"roll_all": True})
             case _:
-                self.fleet.do(move, pause_seconds=self._schedule.pause_seconds)
+                self._fleet.do(move, pause_seconds=self._schedule.pause_seconds)
 
     def _collect(self) -> None:
-        self._audit += self._world.new_entries() + self.fleet.new_entries()
+        mine = f"export-{self._schedule.seed}-"
+        for each in [*self._world.new_entries(), *self._fleet.new_entries()]:
+            request_id = str(each.entry["requestId"])
+            # Entries of the courses before this one may be delivered again.
+            if request_id.startswith(mine) or not request_id.startswith("export-"):
+                self._audit.append(each)
 
-    def _check(self) -> Report:
+    def report(self) -> Report:
+        """Compares what is there with what must be there."""
+        self._collect()
         observed = Observed(
             items=self._items,
             dead_letters=self._world.dead_letters(),
@@ -228,12 +264,7 @@ class _Run:
             left_in_table=sorted(self._world.items()),
         )
         report = check(self._sent, self._deletions, observed, TTL_SECONDS)
-        report.wrong += [*self._notes, *self.fleet.problems]
-        report.wrong += [
-            f"the lease {key} was not released by {owner}"
-            for key, owner in self._world.lease_owners().items()
-            if self.fleet.should_have_released(key, owner)
-        ]
+        report.wrong += self._notes
         return report
 
 

@@ -1,197 +1,169 @@
-"""Runs a soak: the same tasks from the first message to the last audit entry, and a sample every few seconds.
+"""Runs a soak: the same tasks through one course of faults after the other, and what they take after each.
 
 No task is killed here, that is for `tests.faults`: what memory, files and threads do over time shows only in
 processes that stay.
 """
 
+import math
+import os
 import tempfile
-import threading
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+from processor.observability.metrics import Metric
+from tests.benchmarks.measuring import cpu_seconds, resident_mib
 from tests.faults.backends import Backends
-from tests.faults.fleet import Fleet, logged_entries
-from tests.faults.schedule import REAPED_AFTER_SECONDS
-from tests.faults.world import Reaper, World
-from tests.soak.course import Course
-from tests.soak.judgement import Finding, judge_events, judge_growth, judge_tasks
-from tests.soak.ledger import Ledger
-from tests.soak.producers import Producers
-from tests.soak.sampling import Sample, Sampler
+from tests.faults.fleet import Fleet
+from tests.faults.run import Course, TooSlow, count_faults, ended_wrongly, fleet
+from tests.faults.schedule import Action, Move, Schedule, Size, draw
+from tests.faults.world import World
+from tests.soak.growth import growing
 
+SENDING_SECONDS = 20.0
+MESSAGES_PER_EXPORT = 4
+LEAST_EXPORTS = 20
 SHARDS = 4
 """Of the table's stream, so that tasks share them."""
 
 VISIBILITY_SECONDS = 8
-"""What is received and never answered comes back soon, so that it can be settled before its export's end."""
-
-RECEIVERS = 4
 FAILOVER_SECONDS = 10
-METRICS_SECONDS = 1
-"""A task gives at most 100 latencies a line: each second, they are all there are at the usual rates."""
-
-TICK_SECONDS = 0.2
 KEPT_SECONDS = 180.0
 """How long the stream keeps its records; tasks read them within seconds."""
 
-EMPTY_WITHIN_SECONDS = 30.0
-"""After the last wave was compared: repeats of late messages may still wait out their back-off."""
+UNWANTED = (Metric.GAPS, Metric.QUARANTINED, Metric.LOG_LINES_LOST, Metric.METRICS_REFUSED)
+"""Counters that nothing in a soak may raise."""
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """What was asked for."""
+
+    seconds: float
+    """No round begins after them."""
+    rate: float
+    """Events a second while a round sends."""
+    tasks: int
+    seed: int
+    lead_seconds: float
+    """From a round's last message to the end of its exports: back-offs and redeliveries must fit in."""
+
+    def schedule(self, number: int) -> Schedule:
+        """A round: the usual faults, and all shards roll over."""
+        sending = min(SENDING_SECONDS, self.seconds)
+        messages = round(self.rate * sending)
+        exports = max(LEAST_EXPORTS, messages // MESSAGES_PER_EXPORT)
+        size = Size(exports, messages, sending, sending + self.lead_seconds, VISIBILITY_SECONDS)
+        return replace(
+            draw(self.seed * 1_000_000 + number, size),
+            tasks=self.tasks,
+            receivers=4,
+            write_mode="auto",
+            shards=SHARDS,
+            failover_seconds=FAILOVER_SECONDS,
+            while_sending=(Action(sending / 2, Move.ROLL_ALL),),
+            while_ending=(),
+        )
+
+
+@dataclass(slots=True)
 class Result:
     """What came of a soak."""
 
-    samples: Sequence[Sample]
-    findings: Sequence[Finding]
-    is_whole: bool
-    """Whether it went to its end, and was not interrupted."""
+    rounds: int = 0
+    messages: int = 0
+    wrong: list[str] = field(default_factory=list)
+    uses: list[Mapping[str, float]] = field(default_factory=list)
+    """After each round: MiB and open files of the task with most of them, threads of all."""
 
-    @property
-    def is_good(self) -> bool:
-        """Whether nothing that was judged failed."""
-        return all(finding.ok is not False for finding in self.findings)
+    def verdict(self) -> tuple[bool, str]:
+        """Whether all is as it must be, and one line about it."""
+        grown = growing(self.uses)
+        if self.wrong or grown:
+            return False, "verdict: not as it must be"
+        flat = "too few rounds to tell growth" if grown is None else "memory, files and threads are flat"
+        return True, f"verdict: nothing lost of {self.messages:,} messages; {flat}"
 
 
-def soak(course: Course, at: Backends, say: Callable[[str], None]) -> Result:
-    """Runs a course on its own emulators. Ctrl-C (KeyboardInterrupt) ends it early, with a result.
+def soak(asked: Asked, at: Backends, say: Callable[[str], None]) -> Result:
+    """Runs rounds until the time is over. Ctrl-C (KeyboardInterrupt) ends it early, with a result.
 
     Args:
-        course: what to do.
+        asked: what to do.
         at: the emulators.
-        say: called with the progress, as text.
+        say: called with a line for each round, and each thing that is wrong.
     """
-    with ExitStack() as stack:
-        home = stack.enter_context(tempfile.TemporaryDirectory(prefix="soak-"))
-        world = stack.enter_context(World(at, shards=SHARDS, visibility_seconds=VISIBILITY_SECONDS))
-        course_of_events = _Soak(course, world, Path(home), say)
-        stack.callback(course_of_events.kill)
-        return course_of_events.run()
-
-
-class _Soak:
-    def __init__(self, course: Course, world: World, home: Path, say: Callable[[str], None]) -> None:
-        self._course = course
-        self._world = world
-        self._say = say
-        self._ledger = Ledger()
-        self._samples: list[Sample] = []
-        self._rolls = deque(course.rolls())
-        self._pause = threading.Event()
-        self._fleet = Fleet(
-            size=course.tasks,
-            command=["processor", "run"],
-            environment=world.environment()
-            | {
-                "EXPORT_RECEIVERS": str(RECEIVERS),
-                "EXPORT_LEASE_FAILOVER_SECONDS": str(FAILOVER_SECONDS),
-                "EXPORT_METRICS_SECONDS": str(METRICS_SECONDS),
-            },
-            home=home,
-            seed=course.seed,
-        )
-
-    def run(self) -> Result:
-        """From the start of the tasks to the verdict."""
-        self._say("the tasks start")
-        self._fleet.start()
-        self._world.proxy.set_plan(self._course.plan())
-        self._begin = time.monotonic()
-        self._sampler = Sampler()
-        self._producers = Producers(self._course, self._world, self._ledger, time.time())
-        reaper = Reaper(self._world, late_seconds=REAPED_AFTER_SECONDS, taking=self._ledger.note_ended)
-        reaper.start()
-        self._producers.start()
+    result = Result()
+    first = asked.schedule(0)
+    with (
+        tempfile.TemporaryDirectory(prefix="soak-") as home,
+        World(at, shards=SHARDS, visibility_seconds=VISIBILITY_SECONDS) as world,
+    ):
+        tasks = fleet(first, world, Path(home), {"EXPORT_METRICS_SECONDS": "1"})
         try:
-            self._go_on_to_the_end()
-            is_whole = True
-            self._say("the tasks stop")
-            self._fleet.stop()
+            tasks.start()
+            _run_rounds(asked, world, tasks, result, say)
+            tasks.stop()
+            result.wrong += ended_wrongly(tasks, world)
+        except TooSlow as slow:
+            result.wrong.append(f"the rate is too high for this machine: {slow}")
         except KeyboardInterrupt:
-            is_whole = False
-        self._producers.stop()
-        reaper.stop()
-        self._take_sample(is_sending=False)
-        return Result(self._samples, self._findings(is_whole), is_whole)
+            say("interrupted: the last round is in no verdict")
+        finally:
+            tasks.kill()
+    for each in [*result.wrong, *(growing(result.uses) or [])]:
+        say(f"FAIL {each}")
+    return result
 
-    def kill(self) -> None:
-        """Leaves no process behind, whatever happened."""
-        self._fleet.kill()
 
-    def _go_on_to_the_end(self) -> None:
-        next_sample = self._course.sample_seconds
-        empty_by = float("inf")
-        while True:
-            self._pause.wait(TICK_SECONDS)
-            self._fleet.tend()
-            elapsed = time.monotonic() - self._begin
-            if self._rolls and self._rolls[0] <= elapsed:
-                self._rolls.popleft()
-                self._world.proxy.control({"roll_all": True})
-            if elapsed < next_sample:
-                continue
-            next_sample += self._course.sample_seconds
-            self._take_sample(is_sending=elapsed <= self._course.seconds + TICK_SECONDS)
-            self._ledger.close_waves(time.time())
-            if not self._producers.are_done() or self._ledger.open_waves:
-                continue
-            empty_by = min(empty_by, elapsed + EMPTY_WITHIN_SECONDS)
-            if self._samples[-1].queue == 0 or elapsed >= empty_by:
-                return
-
-    def _take_sample(self, *, is_sending: bool) -> None:
-        report = self._world.proxy.control({"forget_seconds": KEPT_SECONDS})
-        lines = self._fleet.new_lines()
-        sample = self._sampler.take(
-            lines,
-            self._fleet.tasks,
-            queue=self._world.messages_in_queue(),
-            faults=sum(
-                count
-                for kinds in report["faults"].values()
-                for kind, count in kinds.items()
-                if kind != "none"
-            ),
-            is_sending=is_sending,
-        )
-        self._samples.append(sample)
-        self._ledger.note_entries(logged_entries(lines))
-        self._ledger.note_entries(self._world.new_entries())
-        self._ledger.note_letters(self._world.dead_letters())
-        self._ledger.note_expired(line["message_id"] for line in lines if line.get("outcome") == "expired")
-        phase = "sending" if is_sending else "until every export is over"
-        self._say(
-            f"{sample.end:.0f} s, {phase}: {sample.rate(sample.settled):.0f} settled a second,"
-            f" {sample.queue:.0f} in the queue, {self._ledger.open_waves} waves open"
-        )
-
-    def _findings(self, is_whole: bool) -> list[Finding]:
-        ledger = self._ledger
-        if is_whole:
-            ledger.close()
-            if left := self._world.messages_in_queue():
-                ledger.report.lost.append(f"{left} messages are still in the queue")
-            ledger.report.wrong += [f"{key} is still in the table" for key in sorted(self._world.items())]
-            ledger.report.wrong += [
-                f"the lease {key} was not released by {owner}"
-                for key, owner in self._world.lease_owners().items()
-                if self._fleet.should_have_released(key, owner)
-            ]
-        sending = [sample for sample in self._samples if sample.is_sending]
-        is_long_enough = self._course.can_show_growth and (
-            is_whole or bool(sending and sending[-1].end / 4 >= self._course.life_seconds)
-        )
-        return [
-            *judge_events(
-                ledger.report,
-                messages=ledger.messages,
-                exports=ledger.exports,
-                too_late=ledger.too_late,
-            ),
-            *judge_tasks(self._fleet.problems, self._sampler.unwanted),
-            *judge_growth(sending, self._course.rate, is_long_enough=is_long_enough),
+def _run_rounds(asked: Asked, world: World, tasks: Fleet, result: Result, say: Callable[[str], None]) -> None:
+    began = time.monotonic()
+    lines_seen: Counter[str] = Counter()
+    say("round messages p50 ms p99 ms faults  CPU s    MiB files threads")
+    while not result.rounds or time.monotonic() - began < asked.seconds:
+        schedule = asked.schedule(result.rounds)
+        course = Course(schedule, world, tasks, lambda _: None)
+        course.run()
+        report = course.report()
+        seen = world.proxy.control({"forget_seconds": KEPT_SECONDS})
+        lines: list[dict[str, Any]] = []
+        for task in tasks.tasks:
+            written = task.lines("metrics")
+            lines += written[lines_seen[task.name] :]
+            lines_seen[task.name] = len(written)
+        pids = [task.process.pid for task in tasks.tasks]
+        use = used_by(pids)
+        result.rounds += 1
+        result.messages += schedule.size.messages
+        result.uses.append(use)
+        result.wrong += [f"round {result.rounds}: {each}" for each in report.details()]
+        result.wrong += [
+            f"round {result.rounds}: {metric.value} is {count:.0f}"
+            for metric in UNWANTED
+            if (count := math.fsum(line.get(metric.value, 0) for line in lines))
         ]
+        latencies = [each for line in lines for each in line.get(Metric.RECEIVE_TO_APPLIED.value, ())]
+        say(
+            f"{result.rounds:5} {schedule.size.messages:8} {percentile(latencies, 50):6.0f}"
+            f" {percentile(latencies, 99):6.0f} {count_faults(seen):6}"
+            f" {math.fsum(map(cpu_seconds, pids)):6.1f} {use['MiB']:6.1f} {use['files']:5.0f}"
+            f" {use['threads']:7.0f}  {report.line()}"
+        )
+
+
+def used_by(pids: Sequence[int]) -> dict[str, float]:
+    """What tasks take at this moment, by the kernel's account (proc(5))."""
+    return {
+        "MiB": max(resident_mib(pid) for pid in pids),
+        "files": max(len(os.listdir(f"/proc/{pid}/fd")) for pid in pids),
+        "threads": sum(len(os.listdir(f"/proc/{pid}/task")) for pid in pids),
+    }
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """By nearest rank; not a number where there are no values."""
+    ordered = sorted(values)
+    return ordered[math.ceil(percent / 100 * len(ordered)) - 1] if ordered else math.nan
