@@ -1,6 +1,6 @@
 """Metrics of the running service, written as CloudWatch embedded metric format (EMF).
 
-One JSON line for each interval holds everything that happened in it. The names, units and meanings are
+One JSON line for each interval holds everything that happened in it. The names and units are
 the members of `Metric`. The limits come from "Specification: Embedded metric format" (CloudWatch User
 Guide): at most 100 metrics in a directive; a metric is a number or an array of at most 100 numbers.
 """
@@ -51,104 +51,55 @@ TRANSITIONS, AUDIT, ALL = Part
 
 
 class Metric(Enum):
-    """Every metric: its EMF name (the member's value), unit, kind, part and meaning."""
+    """Every metric: its EMF name (the member's value), unit, kind and part; docs/metrics.md explains it."""
 
     _value_: str
     unit: str
     kind: Kind
     part: Part
-    meaning: str
 
     # One for each outcome of docs/contract.md, section 3, under the outcome's own name.
-    APPLIED = "Applied", "Count", COUNTER, TRANSITIONS, "events that moved their export forward"
-    DUPLICATE = "Duplicate", "Count", COUNTER, TRANSITIONS, "events whose status was there already"
-    STALE = "Stale", "Count", COUNTER, TRANSITIONS, "events whose export was further on"
-    CONFLICT = "Conflict", "Count", COUNTER, TRANSITIONS, "second terminal statuses; events of broken items"
-    INVALID = "Invalid", "Count", COUNTER, TRANSITIONS, "events that break the contract"
-    EXPIRED = "Expired", "Count", COUNTER, TRANSITIONS, "events that came after the end of their export"
-    EARLY = "Early", "Count", COUNTER, TRANSITIONS, "receives of events that wait for their first one"
-    RETRY = (
-        "Retry",
-        "Count",
-        COUNTER,
-        TRANSITIONS,
-        "receives that AWS's throttling or failure sent back",
-    )
+    APPLIED = "Applied", "Count", COUNTER, TRANSITIONS
+    DUPLICATE = "Duplicate", "Count", COUNTER, TRANSITIONS
+    STALE = "Stale", "Count", COUNTER, TRANSITIONS
+    CONFLICT = "Conflict", "Count", COUNTER, TRANSITIONS
+    INVALID = "Invalid", "Count", COUNTER, TRANSITIONS
+    EXPIRED = "Expired", "Count", COUNTER, TRANSITIONS
+    EARLY = "Early", "Count", COUNTER, TRANSITIONS
+    RETRY = "Retry", "Count", COUNTER, TRANSITIONS
 
-    RECEIVE_TO_APPLIED = (
-        "ReceiveToApplied",
-        "Milliseconds",
-        DISTRIBUTION,
-        TRANSITIONS,
-        "from the receive of an event to the answer of its write",
-    )
-    OLDEST_MESSAGE_AGE = (
-        "OldestMessageAge",
-        "Seconds",
-        PEAK,
-        TRANSITIONS,
-        "since the oldest received message was sent; 0 without one",
-    )
-    BATCH_FILL = "BatchFill", "Count", DISTRIBUTION, TRANSITIONS, "messages handled together, of at most 50"
-    DELETES_RETRIED = "DeletesRetried", "Count", COUNTER, TRANSITIONS, "messages whose delete was retried"
-    BATCH_WRITES = "BatchWrites", "None", STATE, TRANSITIONS, "1 while changes are written in batches, else 0"
-    WRITES_FELL_BACK = (
-        "WritesFellBack",
-        "Count",
-        COUNTER,
-        TRANSITIONS,
-        "changes that a batch did not settle, so that each took an UpdateItem",
-    )
-    STORE_PAUSED = "StorePaused", "None", STATE, TRANSITIONS, "1 while polling pauses for the table, else 0"
-    RECEIVE_ERRORS = "ReceiveErrors", "Count", COUNTER, TRANSITIONS, "receives that failed"
-    DEAD_LETTERED = "DeadLettered", "Count", COUNTER, TRANSITIONS, "copies that the dead-letter queue took"
+    RECEIVE_TO_APPLIED = "ReceiveToApplied", "Milliseconds", DISTRIBUTION, TRANSITIONS
+    OLDEST_MESSAGE_AGE = "OldestMessageAge", "Seconds", PEAK, TRANSITIONS
+    BATCH_FILL = "BatchFill", "Count", DISTRIBUTION, TRANSITIONS
+    DELETES_RETRIED = "DeletesRetried", "Count", COUNTER, TRANSITIONS
+    BATCH_WRITES = "BatchWrites", "None", STATE, TRANSITIONS
+    WRITES_FELL_BACK = "WritesFellBack", "Count", COUNTER, TRANSITIONS
+    STORE_PAUSED = "StorePaused", "None", STATE, TRANSITIONS
+    RECEIVE_ERRORS = "ReceiveErrors", "Count", COUNTER, TRANSITIONS
+    DEAD_LETTERED = "DeadLettered", "Count", COUNTER, TRANSITIONS
 
-    AUDIT_EXPIRED = "AuditExpired", "Count", COUNTER, AUDIT, "export.expired entries that every sink took"
-    AUDIT_DELETED = "AuditDeleted", "Count", COUNTER, AUDIT, "export.deleted entries that every sink took"
-    UNFINISHED_EXPIRIES = (
-        "UnfinishedExpiries",
-        "Count",
-        COUNTER,
-        AUDIT,
-        "exports that expired with neither completed nor failed recorded, but for those of `probe`",
-    )
-    PART_WAITING = (
-        "PartWaiting",
-        "Count",
-        STATE,
-        Part.SERVICE,
-        "halves of the service that wait for something missing, refused or silent since their start",
-    )
-    STREAM_LAG = (
-        "StreamLag",
-        "Seconds",
-        HIGHEST,
-        AUDIT,
-        "how late the slowest shard is, read or not",
-    )
-    HOURS_TO_TRIM = "HoursToTrim", "None", LOWEST, AUDIT, "hours left before unread records are trimmed"
-    UNHELD_SHARDS = (
-        "UnheldShards",
-        "Count",
-        HIGHEST,
-        AUDIT,
-        "readable shards that no task reads",
-    )
-    DISCOVERY_AGE = "DiscoveryAge", "Seconds", HIGHEST, AUDIT, "since the last complete listing of the shards"
-    GAPS = "AuditGaps", "Count", COUNTER, AUDIT, "stretches of the stream that were trimmed unread"
-    QUARANTINED = "Quarantined", "Count", COUNTER, AUDIT, "entries that a sink refused for their content"
-    LEASES_HELD = "LeasesHeld", "Count", STATE, AUDIT, "shards that this task reads"
-    SINK_ERRORS = "SinkErrors", "Count", COUNTER, AUDIT, "puts that a sink could not take"
-    SINKS_DOWN = "SinksDown", "Count", STATE, AUDIT, "sinks that take nothing now"
+    AUDIT_EXPIRED = "AuditExpired", "Count", COUNTER, AUDIT
+    AUDIT_DELETED = "AuditDeleted", "Count", COUNTER, AUDIT
+    UNFINISHED_EXPIRIES = "UnfinishedExpiries", "Count", COUNTER, AUDIT
+    PART_WAITING = "PartWaiting", "Count", STATE, ALL
+    STREAM_LAG = "StreamLag", "Seconds", HIGHEST, AUDIT
+    HOURS_TO_TRIM = "HoursToTrim", "None", LOWEST, AUDIT
+    UNHELD_SHARDS = "UnheldShards", "Count", HIGHEST, AUDIT
+    DISCOVERY_AGE = "DiscoveryAge", "Seconds", HIGHEST, AUDIT
+    GAPS = "AuditGaps", "Count", COUNTER, AUDIT
+    QUARANTINED = "Quarantined", "Count", COUNTER, AUDIT
+    LEASES_HELD = "LeasesHeld", "Count", STATE, AUDIT
+    SINK_ERRORS = "SinkErrors", "Count", COUNTER, AUDIT
+    SINKS_DOWN = "SinksDown", "Count", STATE, AUDIT
 
-    LOG_LINES_LOST = "LogLinesLost", "Count", COUNTER, ALL, "lines that standard output did not take"
-    METRICS_REFUSED = "MetricsRefused", "Count", COUNTER, ALL, "values that cannot be sent: a bug"
+    LOG_LINES_LOST = "LogLinesLost", "Count", COUNTER, ALL
+    METRICS_REFUSED = "MetricsRefused", "Count", COUNTER, ALL
 
-    def __new__(cls, name: str, unit: str, kind: Kind, part: Part, meaning: str) -> Self:
+    def __new__(cls, name: str, unit: str, kind: Kind, part: Part) -> Self:
         """A member whose value is the EMF name alone."""
         member = object.__new__(cls)
         member._value_ = name
-        member.unit, member.kind, member.part, member.meaning = unit, kind, part, meaning
+        member.unit, member.kind, member.part = unit, kind, part
         return member
 
 

@@ -34,3 +34,10 @@ def table(text: str, header: str) -> list[list[str]]:
 def codes(cell: str) -> list[str]:
     """What a cell has in backquotes."""
     return re.findall(r"`([^`]+)`", cell)
+
+
+def log_events() -> dict[str, list[str]]:
+    """By name the levels, the meaning and the fields of every log event (docs/logs.md)."""
+    page = read("docs/logs.md")
+    rows = [row for part in page.split("\n## ")[1:] for row in table(part, "| event |")]
+    return {codes(row[0])[0]: row[1:] for row in rows}

@@ -20,12 +20,12 @@ def test_a_stale_page_is_found_and_written(
 ) -> None:
     monkeypatch.setattr(generate, "ROOT", tmp_path)
     (tmp_path / "docs").mkdir()
-    (tmp_path / "docs" / "logs.md").write_text("old")
+    (tmp_path / "docs" / "settings.md").write_text("old")
     assert generate.main(["--check"]) == 1
-    assert "docs/logs.md is not what the code makes" in capsys.readouterr().err
+    assert "docs/settings.md is not what the code makes" in capsys.readouterr().err
     assert generate.main([]) == 0
     assert generate.main(["--check"]) == 0
-    assert (tmp_path / "docs" / "logs.md").read_text() == generate.logs_page()
+    assert (tmp_path / "docs" / "settings.md").read_text() == generate.settings_page()
 
 
 def test_every_setting_has_a_description_and_stands_on_the_page() -> None:

@@ -12,8 +12,7 @@ from typing import Any
 import boto3
 import pytest
 
-from processor.observability.events import LOG_EVENTS
-from tests.docs.markdown import read
+from tests.docs.markdown import log_events, read
 from tests.engines.ministack import ROOT_KEY
 from tests.infra.cloudformation import INFRA, of_type
 from tests.infra.tool_venvs import commands_of
@@ -55,7 +54,7 @@ def test_every_part_has_the_same_steps_in_order(title: str) -> None:
 def test_every_line_that_is_searched_for_is_a_log_event() -> None:
     searched = set(re.findall(r"\blines ([a-z]+(?:_[a-z]+)+)", PAGE))
     assert searched
-    assert searched <= LOG_EVENTS.keys()
+    assert searched <= log_events().keys()
 
 
 def deploy(client: Callable[[str], Any]) -> str:

@@ -13,6 +13,7 @@ from botocore.model import StringShape
 
 from handlers.transitions import Outcome
 from processor.observability.metrics import EMF_MAX_VALUES, Kind, Metric, Metrics, MetricsWriter, Part
+from tests.docs.markdown import codes, read, table
 from tests.emf import UNITS, validated
 
 NOW = datetime(2026, 11, 22, 10, 0, 7, 250_000, tzinfo=UTC)
@@ -73,7 +74,19 @@ def test_the_units_of_these_tests_are_those_of_cloudwatch() -> None:
 
 def test_every_unit_and_name_fits_cloudwatch_and_is_explained() -> None:
     assert {metric.unit for metric in Metric} <= set(UNITS)
-    assert all(metric.value.isalnum() and metric.value.isascii() and metric.meaning for metric in Metric)
+    assert all(metric.value.isalnum() and metric.value.isascii() for metric in Metric)
+
+
+def test_the_page_of_metrics_lists_every_metric_with_its_unit_kind_part_and_meaning() -> None:
+    page = read("docs/metrics.md")
+    listed = [
+        (part, codes(name)[0], unit, kind, bool(meaning))
+        for part in Part
+        for name, unit, kind, meaning in table(page.split(f"## {part.value.capitalize()}\n")[1], "| metric |")
+    ]
+    assert sorted(listed, key=str) == sorted(
+        ((each.part, each.value, each.unit, each.kind.value, True) for each in Metric), key=str
+    )
     assert len(Metric) <= 100
 
 
