@@ -9,7 +9,7 @@ Found = TypeVar("Found")
 
 
 def eventually(
-    condition: Callable[[], Found], deadline_seconds: float = 10.0, *, every_seconds: float = 0.05
+    condition: Callable[[], Found], deadline_seconds: float = 60.0, *, every_seconds: float = 0.05
 ) -> Found:
     """Calls the condition until its answer is true, and returns that answer.
 

@@ -247,7 +247,7 @@ def test_a_full_disk_is_one_line_and_exit_1(
         open("/dev/full", "wb") as full,
         start(*arguments, environment=environment, cwd=tmp_path, stdout=full.fileno()) as process,
     ):
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert err == b"export-status: input or output failed: No space left on device\n"
 
@@ -279,7 +279,7 @@ def test_ctrl_c_ends_a_watch_without_a_traceback(
         assert process.stdout is not None
         process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, b"")
 
 

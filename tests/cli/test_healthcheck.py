@@ -16,7 +16,7 @@ from processor.observability.health import Health
 from tests.waiting import eventually
 
 LIMIT_SECONDS = 0.3
-TIMEOUT_SECONDS = 30
+TIMEOUT_SECONDS = 60
 
 
 @pytest.fixture

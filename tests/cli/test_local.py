@@ -66,7 +66,7 @@ def test_a_signal_ends_it_with_exit_0_and_nothing_listens_any_more(ending: signa
         endpoint_url = variables(lines_until_ready(process))["AWS_ENDPOINT_URL"]
         assert listens(endpoint_url)
         process.send_signal(ending)
-        out, err = process.communicate(timeout=15)
+        out, err = process.communicate(timeout=60)
         assert (process.returncode, out, err) == (0, "", "")
     eventually(lambda: not listens(endpoint_url))
 
@@ -77,7 +77,7 @@ def test_as_a_background_job_of_a_script_it_still_ends_by_ctrl_c() -> None:
         with local() as process:
             lines_until_ready(process)
             process.send_signal(signal.SIGINT)
-            assert process.wait(15) == 0
+            assert process.wait(60) == 0
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -101,7 +101,7 @@ def test_a_signal_during_the_start_ends_it_with_exit_0() -> None:
     with local() as process:
         eventually(lambda: children(process.pid))
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=15)
+        out, err = process.communicate(timeout=60)
         assert (process.returncode, out, err) == (0, "", "")
 
 

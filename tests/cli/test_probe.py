@@ -114,9 +114,9 @@ def test_interrupted_it_ends_its_export(
         return int(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"][names[0]])
 
     with start("probe", "--within", "10m", environment=environment, cwd=tmp_path) as process:
-        eventually(waiting, 30)
+        eventually(waiting)
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
     assert process.returncode == 130
     assert [event["status"] for event in sent(embedded_aws, environment)] == ["pending", "failed"]
 

@@ -41,7 +41,7 @@ def test_a_trace_id_given_to_publish_is_found_in_every_line_in_the_dead_letter_a
         for number, status in enumerate(("completed", "failed"), 1):
             published = command("publish", "-", environment=environment, stdin=traced(status))
             assert published.status == 0, published.err
-            eventually(lambda number=number: len(outcomes()) >= number, 60)  # type: ignore[misc]
+            eventually(lambda number=number: len(outcomes()) >= number)  # type: ignore[misc]
         assert [line["outcome"] for line in outcomes()] == ["applied", "conflict"]
         assert {line["trace_id"] for line in outcomes()} == {TRACE}
         assert "sender_id" in outcomes()[1]

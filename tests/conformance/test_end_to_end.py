@@ -19,7 +19,7 @@ from tests.resources import ClientFactory, audit_stream, leases_table, queue_pai
 from tests.support.service import ServiceProcess
 from tests.waiting import eventually
 
-TTL_SECONDS = 20
+TTL_SECONDS = 40
 EXPORTS = 12
 SINKS = ("kinesis", "log")
 URL = "https://exports.example.com/a.csv?X-Amz-Signature=5e0f00c0ffee"
@@ -133,7 +133,7 @@ def test_every_export_that_dynamodb_expires_is_audited_in_both_sinks(
     before = items()
     assert len(before) == EXPORTS, "the machine was too slow for the time to live of this test"
     # Every ten seconds DynamoDB Local deletes some twenty of the items that have expired.
-    eventually(lambda: not items(), 90)
+    eventually(lambda: not items(), 180)
     log: list[Delivered] = []
 
     def audited() -> bool:
@@ -148,7 +148,7 @@ def test_every_export_that_dynamodb_expires_is_audited_in_both_sinks(
         )
         return len(log) >= EXPORTS
 
-    eventually(audited, 30)
+    eventually(audited)
     assert task.stop()[0] == 0
     audit = log + audit_of_kinesis(settings, tmp_path)
     report = check(sent, [], Observed(before, [], audit, SINKS), TTL_SECONDS)

@@ -15,7 +15,7 @@ from tests.resources import status_table
 from tests.waiting import eventually
 
 # DynamoDB Local looks for expired items every ten seconds and deletes some twenty of them.
-WITHIN_SECONDS = 60.0
+WITHIN_SECONDS = 180.0
 
 
 @pytest.mark.slow

@@ -109,7 +109,7 @@ def test_the_commands_of_the_readme_work(tmp_path: Path) -> None:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=240,
             check=False,
         )
     assert done.returncode == 0, done.stdout + done.stderr

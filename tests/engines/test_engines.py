@@ -90,7 +90,7 @@ def test_an_engine_ends_when_its_owner_is_killed(engine: Engine, tmp_path: Path)
         process = PROCESSES / str(int(owner.stdout.readline()))
         assert _runs(process)
         owner.kill()
-        eventually(lambda: not _runs(process), 15)
+        eventually(lambda: not _runs(process))
 
 
 def test_a_missing_engine_names_its_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

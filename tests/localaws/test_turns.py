@@ -41,7 +41,7 @@ def test_others_wait_while_the_turn_is_held() -> None:
         request = threading.Thread(target=turns.wrap(application), args=({}, None))
         request.start()
         assert not entered.wait(0.1)
-    request.join(5)
+    request.join(60)
     assert entered.is_set()
 
 
@@ -56,7 +56,7 @@ def test_a_send_wakes_the_one_that_stands_aside() -> None:
 
     receive = threading.Thread(target=turns.wrap(application), args=(RECEIVE, None))
     receive.start()
-    assert aside.wait(5)
+    assert aside.wait(60)
     turns.wrap(application)(SEND, None)
-    receive.join(5)
+    receive.join(60)
     assert not receive.is_alive()

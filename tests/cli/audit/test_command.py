@@ -29,7 +29,7 @@ def environment(embedded_aws: EmbeddedAws) -> dict[str, str]:
     def removed() -> int:
         return sum(record["eventName"] == "REMOVE" for record in stream_records(embedded_aws.client, table))
 
-    eventually(lambda: removed() == 3, 30)
+    eventually(lambda: removed() == 3)
     return embedded_aws.environment() | {"DYNAMODB_EXPORT_STATUS_TABLE": table}
 
 
@@ -81,5 +81,5 @@ def test_an_aws_that_does_not_answer_is_reported_once_and_ctrl_c_ends_the_wait(
             f" ({call}: EndpointConnectionError); trying again for a minute or two\n"
         )
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err.decode()) == (130, b"", last)

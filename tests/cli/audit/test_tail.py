@@ -23,7 +23,7 @@ from tests.audit.entries import entry, put_all
 from tests.resources import ClientFactory, audit_stream
 from tests.waiting import eventually
 
-LIMIT_SECONDS = 30
+LIMIT_SECONDS = 60
 HALF = str(2**127)
 STYLES = re.compile(r"\x1b\[[0-9;]*m")
 

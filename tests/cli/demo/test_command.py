@@ -21,7 +21,10 @@ from tests.docs.markdown import fenced, read
 from tests.waiting import eventually
 
 COMMAND = [sys.executable, "-m", "processor", "demo", "--fast"]
-LIMIT_SECONDS = 120
+LIMIT_SECONDS = 240
+TTLS_SECONDS = (8, 24, 72)
+"""A machine that does not keep up with the events gets a longer time to live, as the demo advises."""
+
 COLUMNS, LINES = 80, 24
 PROCESSES = Path("/proc")
 
@@ -85,15 +88,18 @@ def read_until(process: "subprocess.Popen[str]", wanted: str) -> None:
 
 def test_without_a_terminal_it_prints_plain_lines_and_checks_itself(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("AWS_ENDPOINT_URL_SQS=http://127.0.0.1:9\nLOG_LEVEL=NONSENSE\n")
-    ran = subprocess.run(
-        COMMAND,
-        env=environment(tmp_path),
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_SECONDS,
-        cwd=tmp_path,
-        check=False,
-    )
+    for ttl_seconds in TTLS_SECONDS:
+        ran = subprocess.run(
+            [*COMMAND, "--ttl-seconds", str(ttl_seconds)],
+            env=environment(tmp_path),
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_SECONDS,
+            cwd=tmp_path,
+            check=False,
+        )
+        if "did not keep up" not in ran.stdout:
+            break
     assert (ran.returncode, ran.stderr) == (0, ""), ran.stdout
     assert ran.stdout.endswith("\nThe demo passed.\n")
     assert "\x1b" not in ran.stdout
@@ -115,7 +121,10 @@ def checks_and_labels(output: str) -> list[str]:
 
 
 def test_on_a_terminal_it_fits_80_columns_and_24_lines(tmp_path: Path) -> None:
-    shown, status = on_a_terminal(tmp_path, "--exports", "40")
+    for ttl_seconds in TTLS_SECONDS:
+        shown, status = on_a_terminal(tmp_path, "--exports", "40", "--ttl-seconds", str(ttl_seconds))
+        if "did not keep up" not in shown:
+            break
     assert status == 0, shown[-3_000:]
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
     for name in (
@@ -160,7 +169,7 @@ def test_killed_it_leaves_no_process_behind(tmp_path: Path) -> None:
         read_until(process, "pending")
         assert len(descendants(tmp_path)) == 3  # itself, the embedded AWS, the service
         process.kill()
-    eventually(lambda: not descendants(tmp_path), 15)
+    eventually(lambda: not descendants(tmp_path))
 
 
 def test_a_service_that_dies_fails_the_demo_with_its_last_lines(tmp_path: Path) -> None:

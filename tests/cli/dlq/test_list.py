@@ -146,7 +146,7 @@ def test_interrupted_it_gives_everything_back(queues: Queues, tmp_path: Path, en
         process.stdout.read(1)
         assert queues.waiting(queues.dlq_url)[1] > 0
         process.send_signal(ending)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, b"")
     assert queues.waiting(queues.dlq_url) == (12, 0)
 

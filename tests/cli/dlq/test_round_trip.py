@@ -113,10 +113,10 @@ def test_body_attributes_group_and_trace_header_come_back_each_time(
     with ServiceProcess(rig.environment, tmp_path / "service", "--only", "transitions") as service:
         for way in ("ours", "SQS's own, then ours"):
             rig.send(message)
-            eventually(rig.is_rejected, 60)
+            eventually(rig.is_rejected)
             if way != "ours":  # SQS moves a letter as it is
                 rig.send(rig.take(rig.dlq_url))
-                eventually(rig.is_rejected, 60)
+                eventually(rig.is_rejected)
             redriven = command("dlq", "redrive", "--outcome", "invalid", environment=environment)
             assert redriven.status == 0, redriven.err
             message = rig.take(rig.seen_url)
