@@ -51,7 +51,7 @@ lint: $(READY)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/python -m tests.words
-	@$(BIN)/cfn-lint -- infra/data.yaml infra/service.yaml
+	@$(BIN)/cfn-lint -- infra/data.yaml infra/service.yaml infra/watch.yaml
 	@$(BIN)/hadolint Dockerfile
 	@$(BIN)/python -m tests.docs.generate --check
 	@if command -v terraform >/dev/null; then terraform fmt -check -recursive infra/terraform; \

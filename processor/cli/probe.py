@@ -26,6 +26,7 @@ from processor.observability.metrics import NAMESPACE, PROBE_PREFIX, SERVICE
 from processor.settings import Settings
 
 STEPS = (Status.PENDING, Status.PROCESSING, Status.COMPLETED)
+PROBE_METRICS = frozenset({"ProbeFailed", "ProbeSeconds"})
 READ_SECONDS = 0.1  # between two reads of the item
 _WITHIN = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)(ms|s|m)", re.ASCII)
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0}

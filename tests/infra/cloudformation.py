@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 INFRA = Path(__file__).resolve().parents[2] / "infra"
-TEMPLATES = ("data.yaml", "service.yaml")
+TEMPLATES = ("data.yaml", "service.yaml", "watch.yaml")
 NO_VALUE = "<NoValue>"
 
 
@@ -35,6 +35,12 @@ def of_type(name: str, resource_type: str) -> dict[str, dict[str, Any]]:
     return {
         key: value["Properties"] for key, value in resources(name).items() if value["Type"] == resource_type
     }
+
+
+def alarms() -> dict[str, dict[str, Any]]:
+    """The alarms of all templates, by logical id."""
+    kind = "AWS::CloudWatch::Alarm"
+    return of_type("service.yaml", kind) | of_type("watch.yaml", kind)
 
 
 def parameter_defaults(name: str) -> dict[str, str]:

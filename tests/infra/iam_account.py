@@ -1,6 +1,7 @@
 """An AWS account on ministack that enforces IAM: the data plane, and people, each with their policies."""
 
 import json
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests.engines.ministack import ROOT_KEY, Ministack
 from tests.infra.cloudformation import INFRA, parameter_defaults
-from tests.infra.policies import Policy
+from tests.infra.policies import Policy, policy
 from tests.waiting import eventually
 
 REGION = "us-east-1"
@@ -24,7 +26,25 @@ NAMES = {
     "Partition": "aws",
     "Region": REGION,
     "AccountId": ACCOUNT_ID,
-    **parameter_defaults("data.yaml"),
+    **parameter_defaults("watch.yaml"),
+}
+STREAM_ACTIONS = ("dynamodb:DescribeStream", "dynamodb:GetShardIterator", "dynamodb:GetRecords")
+# What the emulator asks for beyond AWS (see test_least_privilege.py); in no template.
+EMULATOR_ONLY = {
+    "task": (
+        "sqs:DeleteMessageBatch",
+        "sqs:ChangeMessageVisibilityBatch",
+        "sqs:SendMessageBatch",
+        "dynamodb:BatchExecuteStatement",
+        *STREAM_ACTIONS,
+    ),
+    "probe": ("sqs:SendMessageBatch",),
+    "look": (
+        *("sqs:ChangeMessageVisibilityBatch", "kinesis:GetRecords", "dynamodb:DescribeStream"),
+        *("logs:FilterLogEvents", "ecs:DescribeServices", "ecs:DescribeTasks"),
+    ),
+    "redrive": ("sqs:SendMessageBatch", "sqs:DeleteMessageBatch"),
+    "replay": ("sqs:DeleteMessageBatch", *STREAM_ACTIONS),
 }
 REFUSALS = {"AccessDenied", "AccessDeniedException"}
 
@@ -60,6 +80,12 @@ class Person:
         return True
 
 
+def emulator_only(*actions: str) -> Policy:
+    """What the emulator asks for beyond AWS."""
+    statement = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
 class Account:
     """The account, reached as its root user; makes people."""
 
@@ -68,6 +94,11 @@ class Account:
         self._certificate = certificate
         self.root = self._clients(ROOT_KEY, ROOT_KEY)
         self.outputs = self._deployed()
+
+    def bearer(self, *names: str) -> Person:
+        """A user with these policies of `infra/iam`, and what the emulator asks for beyond AWS."""
+        own = [policy(name, NAMES) for name in names]
+        return self.person("-".join(names), *own, *(emulator_only(*EMULATOR_ONLY[name]) for name in names))
 
     def person(self, name: str, *policies: Policy) -> Person:
         """A user with exactly these policies."""
@@ -120,6 +151,7 @@ class Account:
 @contextmanager
 def iam_account(folder: Path) -> Iterator[Account]:
     """An account for as long as the context lasts. It speaks HTTPS, since our queues refuse plain HTTP."""
+    require_ministack()
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
     files = ["-keyout", str(key), "-out", str(certificate)]
@@ -131,3 +163,12 @@ def iam_account(folder: Path) -> Iterator[Account]:
     )
     with Ministack(auth=True, certificate=certificate, key=key) as server:
         yield Account(server.endpoint_url, certificate)
+
+
+def require_ministack() -> None:
+    """Skips on a laptop without ministack, fails in CI."""
+    reason = Ministack().missing()
+    if reason is not None:
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)

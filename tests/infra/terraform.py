@@ -7,6 +7,7 @@ raises, so that nothing is compared by accident.
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import hcl2
@@ -14,7 +15,8 @@ from hcl2.utils import SerializationOptions
 
 from tests.infra.cloudformation import INFRA
 
-MODULES = {"data.yaml": "data", "service.yaml": "service"}
+MODULES = {"data": ("data.yaml",), "service": ("service.yaml", "watch.yaml")}
+"""Each module, and the templates that describe the same."""
 DATA_TOKENS = {
     "data.aws_caller_identity.this.account_id": "<AccountId>",
     "data.aws_partition.this.partition": "<Partition>",
@@ -25,7 +27,7 @@ _OPTIONS = SerializationOptions(
     with_comments=False, explicit_blocks=False, strip_string_quotes=True, preserve_heredocs=False
 )
 _CALL = re.compile(r"(\w+)\((.*)\)", re.DOTALL)
-_REFERENCE = re.compile(r"[a-z_][\w-]*(\.[\w-]+|\[\d+\])+")
+_REFERENCE = re.compile(r"[a-z_][\w-]*(\.[\w-]+|\[(\d+|\"[\w-]+\"|each\.key)\])+")
 _CONDITIONAL = re.compile(r"(.+?) \? (.+) : (.+)", re.DOTALL)
 
 
@@ -41,17 +43,41 @@ class Module:
         self._locals = {
             key: value for file in parsed for block in file.get("locals", []) for key, value in block.items()
         }
+        self._scope: dict[str, Any] = {}
         self.variables = self._named(parsed, "variable")
         self.outputs = {
             key: self.evaluate(value["value"]) for key, value in self._named(parsed, "output").items()
         }
         self.resources = {
-            f"{kind}.{name}": self.evaluate(arguments)
+            at: evaluated
             for file in parsed
             for block in file.get("resource", [])
             for kind, named in block.items()
             for name, arguments in named.items()
+            for at, evaluated in self._instances(f"{kind}.{name}", arguments)
         }
+
+    def _instances(self, at: str, arguments: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """A resource, or one for each key of its `for_each`."""
+        arguments = dict(arguments)
+        if "for_each" not in arguments:
+            yield at, self._with_dynamic_blocks(arguments)
+            return
+        for key, value in self.evaluate(arguments.pop("for_each")).items():
+            self._scope["each"] = {"key": key, "value": value}
+            yield f'{at}["{key}"]', self._with_dynamic_blocks(arguments)
+
+    def _with_dynamic_blocks(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        dynamic = arguments.get("dynamic", [])
+        plain = self.evaluate({key: value for key, value in arguments.items() if key != "dynamic"})
+        for block in dynamic:
+            for kind, generated in block.items():
+                (content,) = generated["content"]
+                for key, value in self.evaluate(generated["for_each"]).items():
+                    self._scope[kind] = {"key": key, "value": value}
+                    plain.setdefault(kind, []).append(self.evaluate(content))
+        evaluated: dict[str, Any] = plain
+        return evaluated
 
     @staticmethod
     def _named(parsed: list[dict[str, Any]], kind: str) -> dict[str, Any]:
@@ -85,6 +111,13 @@ class Module:
             return f"<{pascal(name)}>"
         if kind == "local":
             return self.evaluate(self._locals[name])
+        if kind in self._scope:
+            found = self._scope[kind]
+            for part in name.split("."):
+                found = found[part]
+            return found
+        if "[each.key]" in text:
+            text = text.replace("each.key", f'"{self._scope["each"]["key"]}"')
         return DATA_TOKENS.get(text, f"<{text}>")
 
     def _call(self, function: str, arguments: list[Any]) -> Any:
@@ -92,6 +125,12 @@ class Module:
             return arguments[0]
         if function == "concat":
             return [item for part in arguments for item in (part if isinstance(part, list) else [part])]
+        if function == "keys":
+            return list(arguments[0])
+        if function == "toset":  # of a conditional value, the value that it has where it has one
+            return {key: key for key in arguments[0]["then"] or arguments[0]["else"]}
+        if function == "merge":
+            return {key: value for part in arguments for key, value in part.items()}
         if function == "templatefile":
             path, names = arguments
             text = (self._folder / path.removeprefix("<path.module>/")).read_text()

@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from tests.infra.cloudformation import alarms, resources
+
 Properties = dict[str, Any]
 Resources = dict[str, Properties]
 
@@ -27,6 +29,15 @@ ADDRESSES = {
     "StreamsEndpointSecurityGroup": "aws_security_group.streams_endpoint",
     "DynamoDBStreamsEndpoint": "aws_vpc_endpoint.streams",
     "TaskDefinition": "aws_ecs_task_definition.this",
+    "ProbeRole": "aws_iam_role.probe",
+    "ProbeTaskDefinition": "aws_ecs_task_definition.probe",
+    "ProbeScheduleRole": "aws_iam_role.probe_schedule",
+    "ProbeRule": "aws_cloudwatch_event_rule.probe",
+    **{
+        f"Operator{each.capitalize()}Policy": f'aws_iam_policy.operator["{each}"]'
+        for each in ("look", "redrive", "replay")
+    },
+    "LagScalingAlarm": "aws_cloudwatch_metric_alarm.lag_scaling",
     "Service": "aws_ecs_service.this",
     "ScalableTarget": "aws_appautoscaling_target.this",
     "BacklogScaling": "aws_appautoscaling_policy.backlog",
@@ -38,11 +49,20 @@ ADDRESSES = {
 
 def address(logical_id: str) -> str:
     """The Terraform address that stands for a CloudFormation resource."""
+    if logical_id in ADDRESSES:
+        return ADDRESSES[logical_id]
     if logical_id.endswith("Alarm"):
-        return f"aws_cloudwatch_metric_alarm.{snake(logical_id.removesuffix('Alarm'))}"
-    if logical_id.endswith("Rule"):
-        return f"aws_cloudwatch_event_rule.{snake(logical_id.removesuffix('Rule'))}"
-    return ADDRESSES[logical_id]
+        group = "deployment" if logical_id in resources("service.yaml") else "this"
+        if "Metrics" in alarms()[logical_id]:
+            group = "deployment_math" if group == "deployment" else "math"
+        return f'aws_cloudwatch_metric_alarm.{group}["{kebab(logical_id.removesuffix("Alarm"))}"]'
+    assert logical_id.endswith("Rule")
+    return f'aws_cloudwatch_event_rule.reports["{kebab(logical_id.removesuffix("Rule"))}"]'
+
+
+def kebab(name: str) -> str:
+    """`TableName` as names of alarms and rules spell it: `table-name`."""
+    return snake(name).replace("_", "-")
 
 
 def snake(name: str) -> str:
@@ -293,12 +313,22 @@ def _dashboard(at: str, p: Properties) -> Iterator[tuple[str, Properties]]:
 
 
 def _rule(at: str, p: Properties) -> Iterator[tuple[str, Properties]]:
-    (target,) = p.pop("Targets")
+    targets = p.pop("Targets")
+    (target,) = targets["then"] if "if" in targets else targets
+    arguments: Properties = {"rule": f"<{at}.name>", "target_id": target.pop("Id"), "arn": target.pop("Arn")}
+    if "EcsParameters" in target:
+        ecs = target.pop("EcsParameters")
+        network = ecs.pop("NetworkConfiguration")["AwsVpcConfiguration"]
+        arguments["ecs_target"] = [{"network_configuration": [_snaked(network)], **_snaked(ecs)}]
     yield (
         at.replace("aws_cloudwatch_event_rule", "aws_cloudwatch_event_target"),
-        {"rule": f"<{at}[0].name>", **_renamed(target, {"Id": "target_id", "Arn": "arn"})},
+        arguments | _snaked(target),
     )
     yield at, _snaked(p)
+
+
+def _managed_policy(at: str, p: Properties) -> Iterator[tuple[str, Properties]]:
+    yield at, _renamed(p, {"Description": "description", "PolicyDocument": "policy"})
 
 
 def _topic_policy(at: str, p: Properties) -> Iterator[tuple[str, Properties]]:
@@ -314,6 +344,7 @@ _CONVERSIONS: dict[str, Callable[[str, Properties], Iterator[tuple[str, Properti
     "AWS::ECS::Cluster": _cluster,
     "AWS::Logs::LogGroup": _log_group,
     "AWS::IAM::Role": _role,
+    "AWS::IAM::ManagedPolicy": _managed_policy,
     "AWS::EC2::SecurityGroup": _security_group,
     "AWS::EC2::VPCEndpoint": _endpoint,
     "AWS::ECS::TaskDefinition": _task_definition,

@@ -42,6 +42,7 @@ NAMES = {
     "EventsQueueName": "export-events",
     "DeadLetterQueueName": "export-events-dlq",
     "AuditStreamName": "export-audit",
+    "ServiceName": "export-status",
 }
 
 
@@ -96,9 +97,10 @@ def test_tables_come_out_as_the_template_describes_them(endpoint_url: str, print
 def test_permissions_come_out_as_infra_iam_has_them(endpoint_url: str, printed: list[str]) -> None:
     iam = emulator_client("iam", endpoint_url)
     task = iam.get_role_policy(RoleName="export-status-task", PolicyName="export-status-task")
-    operator = iam.get_group_policy(GroupName="export-status-operators", PolicyName="export-status-operator")
     assert task["PolicyDocument"] == policy("task", NAMES)
-    assert operator["PolicyDocument"] == policy("operator", NAMES)
+    for may in ("look", "redrive", "replay"):
+        made = iam.get_group_policy(GroupName=f"export-status-{may}", PolicyName="export-status-operator")
+        assert made["PolicyDocument"] == policy(may, NAMES)
 
 
 def test_everything_can_be_run_again(endpoint_url: str, printed: list[str]) -> None:

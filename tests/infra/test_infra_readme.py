@@ -7,7 +7,7 @@ import pytest
 
 from processor.observability.metrics import Metric
 from processor.settings import Settings, load_settings
-from tests.infra.cloudformation import INFRA, load, of_type
+from tests.infra.cloudformation import INFRA, alarms, load
 from tests.infra.pages import blocks, run
 
 PAGE = INFRA / "README.md"
@@ -19,7 +19,7 @@ def test_every_setting_and_parameter_that_is_named_exists() -> None:
     named = set(re.findall(r"`((?:EXPORT|AWS_ENDPOINT|SQS|KINESIS|DYNAMODB|LOG)_[A-Z_]+)`", TEXT))
     assert named
     assert named <= settings
-    parameters = load("service.yaml")["Parameters"].keys()
+    parameters = load("service.yaml")["Parameters"].keys() | load("watch.yaml")["Parameters"].keys()
     overrides = re.findall(r"--parameter-overrides (.+)", TEXT)
     given = {word.partition("=")[0] for line in overrides for word in line.split()}
     assert given
@@ -68,9 +68,9 @@ def test_the_month_counts_the_metrics_and_alarms_that_there_are() -> None:
     (month,) = [lines for head, lines in worked_sums().items() if head.startswith("a month")]
     counted = {what: quantity for what, quantity, _, _ in month}
     assert counted["CloudWatch, metrics of the service"] == len(Metric)
-    alarms = of_type("service.yaml", "AWS::CloudWatch::Alarm").values()
     looked_at = [
-        sum("MetricStat" in each for each in alarm.get("Metrics", [{"MetricStat": {}}])) for alarm in alarms
+        sum("MetricStat" in each for each in alarm.get("Metrics", [{"MetricStat": {}}]))
+        for alarm in alarms().values()
     ]
     assert counted["CloudWatch, metrics that alarms look at"] == sum(looked_at)
 
@@ -78,12 +78,13 @@ def test_the_month_counts_the_metrics_and_alarms_that_there_are() -> None:
 def test_taking_everything_down_deletes_what_the_pages_make_outside_the_stacks() -> None:
     down = TEXT.partition("\n### Taking everything down\n")[2]
     by_hand = (INFRA / "aws-cli.md").read_text(encoding="utf-8")
+    by_hand_filled = by_hand.replace("$SERVICE", "export-status").replace('"', "")
     for kind in ("role", "group"):
-        made = set(re.findall(rf"aws iam create-{kind} --{kind}-name (\S+)", by_hand))
+        made = set(re.findall(rf"aws iam create-{kind} --{kind}-name (\S+)", by_hand_filled))
         assert made
         assert made == set(re.findall(rf"aws iam delete-{kind} --{kind}-name (\S+)", down))
         named = rf"{kind}-policy --{kind}-name (\S+) --policy-name (\S+)"
-        assert set(re.findall(f"aws iam put-{named}", by_hand)) == set(
+        assert set(re.findall(f"aws iam put-{named}", by_hand_filled)) == set(
             re.findall(f"aws iam delete-{named}", down)
         )
     (topic,) = re.findall(r"aws sns create-topic --name (\S+)", TEXT)

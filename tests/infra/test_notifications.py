@@ -4,14 +4,15 @@ from typing import Any
 
 import pytest
 
-from tests.infra.cloudformation import load, of_type, resources
+from tests.infra.cloudformation import alarms, load, of_type
 
 CLUSTER, SERVICE = "<Cluster.Arn>", "service:<ServiceName>"
 SERVICE_ARN = "arn:<Partition>:ecs:<Region>:<AccountId>:service/<ServiceName>/<ServiceName>"
 
 
 def rules() -> dict[str, dict[str, Any]]:
-    return of_type("service.yaml", "AWS::Events::Rule")
+    found = of_type("service.yaml", "AWS::Events::Rule")
+    return {name: rule for name, rule in found.items() if "EventPattern" in rule}
 
 
 def matches(pattern: Any, event: Any) -> bool:
@@ -75,23 +76,20 @@ def test_trouble_of_this_service_is_reported_and_nothing_else(
 
 
 def test_every_rule_publishes_to_the_alarm_topic_when_there_is_one() -> None:
-    for name, rule in rules().items():
-        assert rule["Targets"] == [{"Id": "alarms", "Arn": "<AlarmTopicArn>"}]
-        assert resources("service.yaml")[name]["Condition"] == "HasAlarmTopic"
-
-
-def test_a_notification_that_cannot_be_published_raises_an_alarm() -> None:
-    total, *parts = of_type("service.yaml", "AWS::CloudWatch::Alarm")["NotificationsFailedAlarm"]["Metrics"]
-    assert (
-        total["Expression"]
-        == "SUM([FILL(taskFailedToStart, 0), FILL(taskExited, 0), FILL(deploymentFailed, 0)])"
-    )
-    metrics = [part["MetricStat"]["Metric"] for part in parts]
-    assert {(metric["Namespace"], metric["MetricName"]) for metric in metrics} == {
-        ("AWS/Events", "FailedInvocations")
+    to_topic = {
+        "if": "HasAlarmTopic",
+        "then": [{"Id": "alarms", "Arn": "<AlarmTopicArn>"}],
+        "else": "<NoValue>",
     }
-    watched = [[each["Value"] for each in metric["Dimensions"]] for metric in metrics]
-    assert watched == [[rule["Name"]] for rule in rules().values()]
+    assert [rule["Targets"] for rule in rules().values()] == [to_topic] * 3
+
+
+def test_the_alarms_that_count_by_rules_name_rules_that_there_are() -> None:
+    named = {rule["Name"] for rule in rules().values()}
+    for name in ("NotificationsFailedAlarm", "FailedTasksAlarm"):
+        _, *parts = alarms()[name]["Metrics"]
+        counted = {part["MetricStat"]["Metric"]["Dimensions"][0]["Value"] for part in parts}
+        assert counted <= named
 
 
 def test_the_topic_s_policy_lets_alarms_and_rules_of_this_account_publish() -> None:

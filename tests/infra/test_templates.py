@@ -17,6 +17,7 @@ from tests.infra.cloudformation import INFRA, TEMPLATES, load, of_type, paramete
 from tests.infra.policies import actions, policy
 from tests.infra.terraform import Module
 
+MAX_TEMPLATE_BYTES = 51_200  # "CloudFormation quotas": a template in a request body
 FARGATE_MAX_STOP_SECONDS = 120  # "Task definition parameters for Fargate", stopTimeout
 STORES = ("AWS::DynamoDB::Table", "AWS::SQS::Queue", "AWS::Kinesis::Stream", "AWS::Logs::LogGroup")
 SETTINGS_BY_PARAMETER = {
@@ -38,10 +39,9 @@ SETTINGS_LEFT_TO_THEIR_DEFAULTS = {
 }
 
 
-def container() -> dict[str, Any]:
-    """The one container of the task definition."""
-    (definition,) = of_type("service.yaml", "AWS::ECS::TaskDefinition").values()
-    (only,) = definition["ContainerDefinitions"]
+def container(of: str = "TaskDefinition") -> dict[str, Any]:
+    """The one container of a task definition."""
+    (only,) = of_type("service.yaml", "AWS::ECS::TaskDefinition")[of]["ContainerDefinitions"]
     found: dict[str, Any] = only
     return found
 
@@ -69,6 +69,11 @@ def test_cfn_lint_finds_nothing() -> None:
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_template_can_be_deployed_without_a_bucket(name: str) -> None:
+    assert (INFRA / name).stat().st_size < MAX_TEMPLATE_BYTES
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
@@ -208,15 +213,28 @@ class TestService:
         assert environment()["EXPORT_AUDIT_SINKS"] == "kinesis,log"
 
     def test_the_task_runs_on_fargate_for_arm64_in_a_separate_network(self) -> None:
-        (definition,) = of_type("service.yaml", "AWS::ECS::TaskDefinition").values()
+        definition = of_type("service.yaml", "AWS::ECS::TaskDefinition")["TaskDefinition"]
         assert definition["RuntimePlatform"] == {"CpuArchitecture": "ARM64", "OperatingSystemFamily": "LINUX"}
         assert definition["RequiresCompatibilities"] == ["FARGATE"]
         assert definition["NetworkMode"] == "awsvpc"
         (service,) = of_type("service.yaml", "AWS::ECS::Service").values()
         assert service["LaunchType"] == "FARGATE"
 
+    def test_the_probe_runs_the_same_image_as_strictly_and_as_the_same_deployment(self) -> None:
+        probe, service = container("ProbeTaskDefinition"), container()
+        same = ("Image", "User", "ReadonlyRootFilesystem", "MountPoints", "LinuxParameters")
+        assert {name: probe[name] for name in same} == {name: service[name] for name in same}
+        assert probe["Command"] == ["probe", "--json"]
+        assert {each["Name"]: each["Value"] for each in probe["Environment"]}.items() <= environment().items()
+        rule = of_type("service.yaml", "AWS::Events::Rule")["ProbeRule"]
+        assert rule["ScheduleExpression"] == "rate(5 minutes)"
+        (target,) = rule["Targets"]
+        assert target["EcsParameters"]["TaskDefinitionArn"] == "<ProbeTaskDefinition>"
+        assert resources("service.yaml")["ProbeRule"]["DependsOn"] == "Service"
+
     def test_the_environment_is_made_of_settings_that_the_code_reads(self) -> None:
         known = {str(info.validation_alias) for info in Settings.model_fields.values()}
+        known |= {"EXPORT_SERVICE_NAME"}
         assert environment().keys() <= known
         assert known - environment().keys() == SETTINGS_LEFT_TO_THEIR_DEFAULTS
 
@@ -260,7 +278,14 @@ class TestService:
             "Alarms": {
                 "Enable": True,
                 "Rollback": True,
-                "AlarmNames": ["<OldestMessageAlarm>", "<StorePausedAlarm>", "<ReceiveErrorsAlarm>"],
+                "AlarmNames": [
+                    "<OldestMessageAlarm>",
+                    "<StorePausedAlarm>",
+                    "<ReceiveErrorsAlarm>",
+                    "<PartWaitingAlarm>",
+                    "<FailedTasksAlarm>",
+                    "<RejectionsAlarm>",
+                ],
             },
         }
         assert service["AvailabilityZoneRebalancing"] == "ENABLED"
@@ -273,7 +298,7 @@ class TestService:
             alarm = resources("service.yaml")[name.strip("<>")]
             assert "DependsOn" not in alarm
             assert alarm["Properties"]["TreatMissingData"] == "notBreaching"
-            assert alarm["Properties"]["MetricName"] != "ApproximateNumberOfMessagesVisible"
+            assert alarm["Properties"].get("MetricName") != "ApproximateNumberOfMessagesVisible"
 
     def test_tasks_reach_out_on_443_only_and_nothing_reaches_in(self) -> None:
         tasks = of_type("service.yaml", "AWS::EC2::SecurityGroup")["TaskSecurityGroup"]
@@ -338,18 +363,24 @@ class TestRoles:
     def role(self, name: str) -> dict[str, Any]:
         return of_type("service.yaml", "AWS::IAM::Role")[name]
 
-    def test_the_task_s_policy_is_the_one_of_infra_iam(self) -> None:
-        (inline,) = self.role("TaskRole")["Policies"]
-        assert inline["PolicyDocument"] == policy("task")
+    def test_the_policies_are_those_of_infra_iam(self) -> None:
+        for role, name in (("TaskRole", "task"), ("ProbeRole", "probe")):
+            (inline,) = self.role(role)["Policies"]
+            assert inline["PolicyDocument"] == policy(name)
+        of_operators = of_type("watch.yaml", "AWS::IAM::ManagedPolicy")
+        assert {name: each["PolicyDocument"] for name, each in of_operators.items()} == {
+            f"Operator{name.capitalize()}Policy": policy(name) for name in ("look", "redrive", "replay")
+        }
 
-    @pytest.mark.parametrize("name", ["task", "operator"])
+    @pytest.mark.parametrize("name", ["task", "probe", "look", "redrive", "replay"])
     def test_a_policy_has_one_statement_a_resource_and_names_it(self, name: str) -> None:
         statements = policy(name)["Statement"]
         assert len(actions(policy(name))) == len(statements)
-        assert actions(policy(name))["*"] <= {"dynamodb:ListStreams", "cloudwatch:GetMetricData"}
+        anywhere = {"dynamodb:ListStreams", "cloudwatch:GetMetricData", "ecs:ListTasks"}
+        assert actions(policy(name)).get("*", set()) <= anywhere
         assert not [action for each in statements for action in each["Action"] if "*" in action]
 
-    @pytest.mark.parametrize("name", ["TaskRole", "ExecutionRole"])
+    @pytest.mark.parametrize("name", ["TaskRole", "ExecutionRole", "ProbeRole"])
     def test_only_tasks_of_this_account_may_take_a_role(self, name: str) -> None:
         (statement,) = self.role(name)["AssumeRolePolicyDocument"]["Statement"]
         assert statement["Principal"] == {"Service": "ecs-tasks.amazonaws.com"}
@@ -376,6 +407,6 @@ class TestRoles:
         assert terraform == allowed | log_group
 
     def test_starting_the_task_and_running_it_are_apart(self) -> None:
-        (definition,) = of_type("service.yaml", "AWS::ECS::TaskDefinition").values()
+        definition = of_type("service.yaml", "AWS::ECS::TaskDefinition")["TaskDefinition"]
         assert definition["TaskRoleArn"] == "<TaskRole.Arn>"
         assert definition["ExecutionRoleArn"] == "<ExecutionRole.Arn>"

@@ -15,20 +15,17 @@ from tests.infra.terraform_expected import ADDRESSES, expected
 # Arguments of Terraform that stand for what CloudFormation does by itself, or for Terraform's own order.
 TERRAFORM_ONLY = {
     "aws_ecs_service.this": {"desired_count", "wait_for_steady_state", "lifecycle", "depends_on"},
-    "aws_iam_role.task": {"name_prefix"},
-    "aws_iam_role.execution": {"name_prefix"},
-    "aws_security_group.tasks": {"name_prefix"},
-    "aws_security_group.streams_endpoint": {"name_prefix", "count"},
     "aws_vpc_security_group_ingress_rule.streams_endpoint_https": {"count"},
     "aws_vpc_endpoint.streams": {"count"},
     "aws_sns_topic_policy.alarms": {"count"},
-    **{
-        f"aws_cloudwatch_event_{kind}.{name}": {"count"}
-        for kind in ("rule", "target")
-        for name in ("task_failed_to_start", "task_exited", "deployment_failed")
-    },
-    "aws_cloudwatch_metric_alarm.running_tasks": {"depends_on"},
-    "aws_cloudwatch_metric_alarm.stream_lag": {"depends_on"},
+    "aws_cloudwatch_event_rule.probe": {"depends_on"},
+    "aws_security_group.streams_endpoint": {"name_prefix", "count"},
+    "aws_security_group": {"name_prefix"},
+    "aws_iam_role": {"name_prefix"},
+    "aws_iam_policy": {"name_prefix"},
+    # In the templates they are in a stack that is deployed after the service.
+    "aws_cloudwatch_metric_alarm.this": {"depends_on"},
+    "aws_cloudwatch_metric_alarm.math": {"depends_on"},
 }
 # One spelling for what Ref and Fn::GetAtt give: `<X>` for the id or name of X, `<X.Arn>` for its ARN.
 CLOUDFORMATION_SPELLING = {
@@ -36,7 +33,9 @@ CLOUDFORMATION_SPELLING = {
     "<StreamsEndpointSecurityGroup.GroupId>": "<StreamsEndpointSecurityGroup>",
     "<Service.Name>": "<Service>",
     "<TaskDefinition>": "<TaskDefinition.Arn>",
+    "<ProbeTaskDefinition>": "<ProbeTaskDefinition.Arn>",
     "<LagScaling>": "<LagScaling.Arn>",
+    **{f"<Operator{each}Policy>": f"<Operator{each}Policy.Arn>" for each in ("Look", "Redrive", "Replay")},
     "<LogGroup.Arn>": "<LogGroup.Arn>:*",
     # The entries read "zone:name"; the first is the endpoint's own.
     "{'Fn::Select': [1, {'Fn::Split': [':', {'Fn::Select': [0, "
@@ -49,23 +48,22 @@ TERRAFORM_SPELLING = {
 BOOLEANS = {"true": True, "false": False, "ENABLED": True, "DISABLED": False}
 
 
-@cache
-def module(template: str) -> Module:
-    return Module(MODULES[template])
+module = cache(Module)
 
 
 @cache
-def wanted(template: str) -> dict[str, dict[str, Any]]:
-    """Every Terraform resource that the template asks for, by address."""
+def wanted(name: str) -> dict[str, dict[str, Any]]:
+    """Every Terraform resource that the module's templates ask for, by address."""
     return {
         at: arguments
+        for template in MODULES[name]
         for logical_id, resource in resources(template).items()
         for at, arguments in expected(logical_id, resource["Type"], resource["Properties"])
     }
 
 
 def cases() -> list[Any]:
-    return [pytest.param(template, at, id=at) for template in MODULES for at in wanted(template)]
+    return [pytest.param(name, at, id=at) for name in MODULES for at in wanted(name)]
 
 
 def spelled(value: Any, spelling: dict[str, str]) -> Any:
@@ -92,17 +90,18 @@ def terraform_spelling() -> dict[str, str]:
     return spelling
 
 
-@pytest.mark.parametrize("template", MODULES)
-def test_neither_side_describes_a_resource_that_the_other_lacks(template: str) -> None:
-    assert module(template).resources.keys() == wanted(template).keys()
+@pytest.mark.parametrize("name", MODULES)
+def test_neither_side_describes_a_resource_that_the_other_lacks(name: str) -> None:
+    assert module(name).resources.keys() == wanted(name).keys()
 
 
-@pytest.mark.parametrize(("template", "at"), cases())
-def test_terraform_agrees_with_the_template(template: str, at: str) -> None:
-    found = dict(module(template).resources[at])
-    for argument in TERRAFORM_ONLY.get(at, set()):
+@pytest.mark.parametrize(("name", "at"), cases())
+def test_terraform_agrees_with_the_template(name: str, at: str) -> None:
+    found = dict(module(name).resources[at])
+    kinds = (at, at.partition("[")[0], at.partition(".")[0])
+    for argument in next((TERRAFORM_ONLY[kind] for kind in kinds if kind in TERRAFORM_ONLY), set()):
         del found[argument]
-    meant = spelled(wanted(template)[at], CLOUDFORMATION_SPELLING)
+    meant = spelled(wanted(name)[at], CLOUDFORMATION_SPELLING)
     if at == "aws_cloudwatch_dashboard.this":
         meant["dashboard_body"] = json.loads(meant["dashboard_body"])
     if at == "aws_sqs_queue_redrive_allow_policy.dead_letter":
@@ -114,7 +113,7 @@ def test_terraform_agrees_with_the_template(template: str, at: str) -> None:
 
 
 def test_an_apply_waits_for_a_stable_service_and_leaves_the_count_to_the_scaling() -> None:
-    service = module("service.yaml").resources["aws_ecs_service.this"]
+    service = module("service").resources["aws_ecs_service.this"]
     assert service["wait_for_steady_state"] is True
     assert service["lifecycle"] == [{"ignore_changes": ["desired_count"]}]
 
@@ -126,20 +125,31 @@ def default_of(parameter: dict[str, Any]) -> Any:
     return BOOLEANS.get(parameter["Default"], parameter["Default"])
 
 
-@pytest.mark.parametrize("template", MODULES)
-def test_variables_are_the_template_s_parameters_with_the_same_defaults(template: str) -> None:
+@pytest.mark.parametrize("name", MODULES)
+def test_variables_are_the_templates_parameters_with_the_same_defaults(name: str) -> None:
     parameters = {
-        name: default_of(value) if "Default" in value else None
-        for name, value in load(template)["Parameters"].items()
+        parameter: default_of(value) if "Default" in value else None
+        for template in MODULES[name]
+        for parameter, value in load(template)["Parameters"].items()
     }
-    variables = {pascal(name): value.get("default") for name, value in module(template).variables.items()}
+    variables = {pascal(each): value.get("default") for each, value in module(name).variables.items()}
     assert variables == parameters
 
 
-@pytest.mark.parametrize("template", MODULES)
-def test_outputs_are_the_template_s_outputs(template: str) -> None:
-    outputs = {name: resolve(output["Value"]) for name, output in load(template)["Outputs"].items()}
-    found = {pascal(name): value for name, value in module(template).outputs.items()}
+def test_a_parameter_of_both_templates_is_the_same_in_both() -> None:
+    of_service, of_watch = (load(name)["Parameters"] for name in MODULES["service"])
+    both = of_service.keys() & of_watch.keys()
+    assert {name: of_service[name] for name in both} == {name: of_watch[name] for name in both}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_outputs_are_the_templates_outputs(name: str) -> None:
+    outputs = {
+        output: resolve(value["Value"])
+        for template in MODULES[name]
+        for output, value in load(template)["Outputs"].items()
+    }
+    found = {pascal(output): value for output, value in module(name).outputs.items()}
     stream_arn = {"<aws_dynamodb_table.status.stream_arn>": "<StatusTable.StreamArn>"}
     assert spelled(found, terraform_spelling() | stream_arn) == spelled(outputs, CLOUDFORMATION_SPELLING)
 
@@ -159,4 +169,4 @@ def test_terraform_files_are_formatted() -> None:
 
 def test_a_reference_that_the_comparison_does_not_understand_is_an_error() -> None:
     with pytest.raises(ValueError, match="not understood"):
-        module("data.yaml").evaluate("${sort(var.names)}")
+        module("data").evaluate("${sort(var.names)}")

@@ -73,6 +73,7 @@ resource "aws_ecs_task_definition" "this" {
       { name = "KINESIS_EXPORT_AUDIT_STREAM", value = var.audit_stream_name },
       { name = "EXPORT_DRAIN_SECONDS", value = "25" },
       { name = "EXPORT_METRICS_SECONDS", value = "60" },
+      { name = "EXPORT_SERVICE_NAME", value = var.service_name },
       { name = "EXPORT_RECEIVERS", value = var.receivers },
       { name = "EXPORT_STATUS_TTL_SECONDS", value = var.status_ttl_seconds },
       { name = "EXPORT_WRITE_MODE", value = var.write_mode },
@@ -111,13 +112,16 @@ resource "aws_ecs_service" "this" {
     rollback = true
   }
 
-  alarms { # short rates of the service's own failures; ECS ignores one that is on before the deployment
+  alarms { # the service's own failures; a producer's bad events roll nothing back. ECS ignores one that is on already
     enable   = true
     rollback = true
     alarm_names = [
-      aws_cloudwatch_metric_alarm.oldest_message.alarm_name,
-      aws_cloudwatch_metric_alarm.store_paused.alarm_name,
-      aws_cloudwatch_metric_alarm.receive_errors.alarm_name,
+      aws_cloudwatch_metric_alarm.deployment["oldest-message"].alarm_name,
+      aws_cloudwatch_metric_alarm.deployment["store-paused"].alarm_name,
+      aws_cloudwatch_metric_alarm.deployment["receive-errors"].alarm_name,
+      aws_cloudwatch_metric_alarm.deployment["part-waiting"].alarm_name,
+      aws_cloudwatch_metric_alarm.deployment_math["failed-tasks"].alarm_name,
+      aws_cloudwatch_metric_alarm.deployment_math["rejections"].alarm_name,
     ]
   }
 

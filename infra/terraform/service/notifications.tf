@@ -43,71 +43,58 @@ resource "aws_sns_topic_policy" "alarms" {
   })
 }
 
-resource "aws_cloudwatch_event_rule" "task_failed_to_start" {
-  count       = var.alarm_topic_arn == "" ? 0 : 1
-  name        = "${var.service_name}-task-failed-to-start"
-  description = "A task of the service did not start"
+locals {
+  stopped_task = {
+    clusterArn = [aws_ecs_cluster.this.arn]
+    group      = ["service:${var.service_name}"]
+    lastStatus = ["STOPPED"]
+  }
 
-  event_pattern = jsonencode({
-    source      = ["aws.ecs"]
-    detail-type = ["ECS Task State Change"]
-    detail = {
-      clusterArn = [aws_ecs_cluster.this.arn]
-      group      = ["service:${var.service_name}"]
-      lastStatus = ["STOPPED"]
-      stopCode   = ["TaskFailedToStart"]
+  reports = {
+    task-failed-to-start = {
+      description = "A task of the service did not start"
+      pattern = {
+        source      = ["aws.ecs"]
+        detail-type = ["ECS Task State Change"]
+        detail      = merge(local.stopped_task, { stopCode = ["TaskFailedToStart"] })
+      }
     }
-  })
-}
 
-resource "aws_cloudwatch_event_target" "task_failed_to_start" {
-  count     = var.alarm_topic_arn == "" ? 0 : 1
-  rule      = aws_cloudwatch_event_rule.task_failed_to_start[0].name
-  target_id = "alarms"
-  arn       = var.alarm_topic_arn
-}
-
-resource "aws_cloudwatch_event_rule" "task_exited" {
-  count       = var.alarm_topic_arn == "" ? 0 : 1
-  name        = "${var.service_name}-task-exited"
-  description = "A task of the service ended by itself with another exit code than 0"
-
-  event_pattern = jsonencode({
-    source      = ["aws.ecs"]
-    detail-type = ["ECS Task State Change"]
-    detail = {
-      clusterArn = [aws_ecs_cluster.this.arn]
-      group      = ["service:${var.service_name}"]
-      lastStatus = ["STOPPED"]
-      stopCode   = ["EssentialContainerExited"]
-      containers = { exitCode = [{ anything-but = [0] }] }
+    task-exited = {
+      description = "A task of the service ended by itself with another exit code than 0"
+      pattern = {
+        source      = ["aws.ecs"]
+        detail-type = ["ECS Task State Change"]
+        detail = merge(local.stopped_task, {
+          stopCode   = ["EssentialContainerExited"]
+          containers = { exitCode = [{ anything-but = [0] }] }
+        })
+      }
     }
-  })
+
+    deployment-failed = {
+      description = "A deployment of the service failed"
+      pattern = {
+        source      = ["aws.ecs"]
+        detail-type = ["ECS Deployment State Change"]
+        resources   = ["arn:${local.partition}:ecs:${local.region}:${local.account}:service/${var.service_name}/${var.service_name}"]
+        detail      = { eventName = ["SERVICE_DEPLOYMENT_FAILED"] }
+      }
+    }
+  }
 }
 
-resource "aws_cloudwatch_event_target" "task_exited" {
-  count     = var.alarm_topic_arn == "" ? 0 : 1
-  rule      = aws_cloudwatch_event_rule.task_exited[0].name
-  target_id = "alarms"
-  arn       = var.alarm_topic_arn
+# They exist without a topic too: an alarm counts the tasks that failed by them.
+resource "aws_cloudwatch_event_rule" "reports" {
+  for_each      = local.reports
+  name          = "${var.service_name}-${each.key}"
+  description   = each.value.description
+  event_pattern = jsonencode(each.value.pattern)
 }
 
-resource "aws_cloudwatch_event_rule" "deployment_failed" {
-  count       = var.alarm_topic_arn == "" ? 0 : 1
-  name        = "${var.service_name}-deployment-failed"
-  description = "A deployment of the service failed"
-
-  event_pattern = jsonencode({
-    source      = ["aws.ecs"]
-    detail-type = ["ECS Deployment State Change"]
-    resources   = ["arn:${local.partition}:ecs:${local.region}:${local.account}:service/${var.service_name}/${var.service_name}"]
-    detail      = { eventName = ["SERVICE_DEPLOYMENT_FAILED"] }
-  })
-}
-
-resource "aws_cloudwatch_event_target" "deployment_failed" {
-  count     = var.alarm_topic_arn == "" ? 0 : 1
-  rule      = aws_cloudwatch_event_rule.deployment_failed[0].name
+resource "aws_cloudwatch_event_target" "reports" {
+  for_each  = toset(var.alarm_topic_arn == "" ? [] : keys(local.reports))
+  rule      = aws_cloudwatch_event_rule.reports[each.key].name
   target_id = "alarms"
   arn       = var.alarm_topic_arn
 }

@@ -99,7 +99,7 @@ resource "aws_cloudwatch_metric_alarm" "lag_scaling" {
   namespace         = "ExportStatus"
   metric_name       = "StreamLag"
   dimensions = {
-    Service = "export-status"
+    Service = var.service_name
   }
   statistic           = "Maximum"
   period              = 60

@@ -40,7 +40,7 @@ def check(
 
     ✓ is right; ✗ is wrong, and a remedy follows; a dash is unknown. Exit status 1 if anything is wrong.
 
-    It tries the caller's permissions. With infra/iam/operator-policy.json use --only resources; with
+    It tries the caller's permissions. With infra/iam/look-policy.json use --only resources; with
     the task's role, --only permissions.
 
     Example: export-status check --json | jq -r 'select(.verdict == "wrong") | .remedy'

@@ -1,27 +1,18 @@
 """`check` where IAM is enforced: as the task, as an operator, and as a person without permissions."""
 
 import json
-import os
 from collections.abc import Iterator
 
 import pytest
 
 from tests.cli.conftest import Command, Ran
-from tests.engines.ministack import Ministack
-from tests.infra.iam_account import NAMES, Account, Person, iam_account
-from tests.infra.policies import policy
-from tests.infra.test_least_privilege import FOR_AN_OPERATOR, FOR_THE_TASK, emulator_only
+from tests.infra.iam_account import NAMES, Account, Person, emulator_only, iam_account
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
-    reason = Ministack().missing()
-    if reason is not None:
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
     with iam_account(tmp_path_factory.mktemp("iam")) as running:
         yield running
 
@@ -47,13 +38,13 @@ def remedies(ran: Ran) -> dict[str, str]:
 
 
 def test_the_task_s_policy_is_enough_for_what_is_tried(account: Account, command: Command) -> None:
-    task = account.person("task", policy("task", NAMES), FOR_THE_TASK)
+    task = account.bearer("task")
     ran = check(command, task, "permissions")
     assert (ran.status, remedies(ran)) == (0, {})
 
 
 def test_an_operator_s_policy_is_enough_to_look_at_everything(account: Account, command: Command) -> None:
-    operator = account.person("operator", policy("operator", NAMES), FOR_AN_OPERATOR)
+    operator = account.bearer("look")
     assert remedies(check(command, operator, "resources")) == {}
 
 

@@ -60,7 +60,7 @@ run "without_a_topic_alarms_tell_nobody_and_no_endpoint_is_made" {
   command = apply
 
   assert {
-    condition     = length(aws_cloudwatch_metric_alarm.dead_letters.alarm_actions) == 0
+    condition     = length(aws_cloudwatch_metric_alarm.this["dead-letters"].alarm_actions) == 0
     error_message = "An alarm has an action although there is no topic."
   }
 
@@ -84,7 +84,7 @@ run "with_a_topic_and_the_endpoint_both_are_used" {
   }
 
   assert {
-    condition     = aws_cloudwatch_metric_alarm.dead_letters.alarm_actions == toset([var.alarm_topic_arn])
+    condition     = aws_cloudwatch_metric_alarm.this["dead-letters"].alarm_actions == toset([var.alarm_topic_arn])
     error_message = "The alarm does not tell the topic."
   }
 
