@@ -1,23 +1,27 @@
 """How many receivers poll, and how long one pauses so that events gather and calls fill up.
 
 One receiver polls while it is quiet. A lone event is received at once by the open long poll. Where the recent
-rate promises company within the linger time, a receiver pauses before its next poll. Events gather in the
-queue, and one write and one delete take many of them. Pausing needs as few calls as holding a page until a
-deadline, an event waits for less long, and the order of FIFO queues keeps by itself.
+rate promises company within the linger time, polls follow each other at a distance, whichever receiver makes
+them. Events gather in the queue, and one write and one delete take many of them.
 """
 
 import math
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 
+from processor.aws.sqs import SQS_MAX_BATCH
 from processor.transitions.messages import Message
 from processor.transitions.timing import Clocks
 
 MAX_BATCH = 50
 RATE_SECONDS = 2.0  # the time over which arrivals are averaged
-LATE_SECONDS = 0.15  # a message that waited longer, without a pause of ours, shows that receivers are missing
-WAITED_SECONDS = 0.1  # a receive that took longer had to wait for a message
+LINGER_SHARE = 0.8  # of the linger time between polls where several receives have to follow each
+LATE_SECONDS = 0.05  # a message that is older than the time since the last receive was left over by it
+WAITED_SECONDS = 0.1  # a receive that took longer, and is not full, had to wait for a message
+CLOCK_SAMPLES = 5  # lone messages from which the error of our clock is taken
 CALM_BATCHES = 20  # in a row, before one of several receivers stops polling
+CALM_SHARE = 0.8  # of its time that a receiver may be busy after another has stopped
 PARKED_SECONDS = 20.0  # between two looks of a receiver that is not needed; it is woken when it is
 
 
@@ -39,7 +43,9 @@ class Intake:
         self._lock = threading.Lock()
         self._rate = 0.0  # messages a second, as of `_rated_at`
         self._rated_at = clocks.monotonic()
-        self._clock_error = 0.0  # how much younger or older messages look than they are
+        self._lone_ages: deque[float] = deque(maxlen=CLOCK_SAMPLES)  # how old new messages look
+        self._received_at = self._next_poll_at = self._rated_at
+        self._rushed = 0
         self._calm = 0
         self._polling = 1
 
@@ -57,53 +63,95 @@ class Intake:
         with self._lock:
             return self._rate_at(self._clocks.monotonic())
 
-    def first_page(self, page: Sequence[Message], waited_seconds: float, paused_seconds: float) -> None:
+    def expected(self, waited_seconds: float) -> float:
+        """How many messages should wait, once a receive has found the first ones.
+
+        Args:
+            waited_seconds: how long that receive took. Where it had to wait, nothing had gathered.
+        """
+        with self._lock:
+            now = self._clocks.monotonic()
+            gathered = now - waited_seconds - self._received_at
+            return self._rate_at(now) * gathered if waited_seconds < WAITED_SECONDS else 0.0
+
+    def first_page(self, page: Sequence[Message], waited_seconds: float) -> bool:
         """Learns from a receive that was willing to wait.
 
         Args:
             page: what it received.
             waited_seconds: how long it took.
-            paused_seconds: how long the receiver had paused before it.
+
+        Returns:
+            Whether messages are left over from earlier receives.
         """
         new = self._new(page)
         age = self._age(new)
         with self._lock:
+            now = self._clocks.monotonic()
             self._count(len(new))
-            if waited_seconds > WAITED_SECONDS:
-                if age is not None:
-                    self._clock_error = age  # it came while we waited, so it was new
-                self._calm = 0
-                self._polling = max(1, self._polling - 1)
-                return
-        if age is not None and age - self._clock_error > paused_seconds + LATE_SECONDS:
-            self.behind()
+            if waited_seconds > WAITED_SECONDS and len(page) < SQS_MAX_BATCH:
+                if age is not None and len(new) == len(page) == 1:
+                    self._lone_ages.append(age)  # it came while we waited
+                self._stop_one()
+                self._next_poll_at = now + self._gap(now)
+                return False
+            return (
+                age is not None
+                and age - min(self._lone_ages, default=0.0) > self._linger_seconds + LATE_SECONDS
+            )
 
     def further_page(self, page: Sequence[Message]) -> None:
         """Counts a page that followed at once."""
         with self._lock:
             self._count(len(self._new(page)))
 
-    def behind(self) -> None:
-        """Adds a receiver: messages wait for longer than they have to."""
-        with self._lock:
-            self._calm = 0
-            if self._polling == self._most:
-                return
-            self._polling += 1
-            added = self._polling - 1
-        self._wake(added)
+    def pause_seconds(self, busy_seconds: float, *, more: bool) -> float:
+        """How long a receiver has to pause before its next poll. Polls of a task follow each other at a
+        distance in which a batch gathers, whichever receiver is free.
 
-    def pause_seconds(self) -> float:
-        """How long to pause before the next poll, after a batch that took all there was."""
+        Args:
+            busy_seconds: how long its last batch took, from the first receive on.
+            more: whether messages are sure to be left in the queue.
+        """
+        added = None
         with self._lock:
-            self._calm += 1
-            if self._calm >= CALM_BATCHES:
+            now = self._clocks.monotonic()
+            gap = self._gap(now)
+            due = now if more or not gap else self._next_poll_at
+            self._next_poll_at = max(now, due) + gap
+            pause = max(0.0, due - now)
+            self._rushed = self._rushed + 1 if more or now - due > LATE_SECONDS else 0
+            if self._rushed > 1:
+                added = self._add_one()
+            elif busy_seconds * self._polling <= (busy_seconds + pause) * CALM_SHARE * (self._polling - 1):
+                self._calm += 1
+                if self._calm >= CALM_BATCHES:
+                    self._stop_one()
+            else:
                 self._calm = 0
-                self._polling = max(1, self._polling - 1)
-            rate = self._rate_at(self._clocks.monotonic())
-        if rate * self._linger_seconds < 1:
+        if added is not None:
+            self._wake(added)
+        return pause
+
+    def _gap(self, now: float) -> float:
+        """How far apart polls are: until a batch has gathered, or as long as an event may wait for others."""
+        rate = self._rate_at(now)
+        company = rate * self._linger_seconds
+        if company < 1:
             return 0.0
-        return min(self._linger_seconds, MAX_BATCH / rate)
+        share = 1.0 if company <= SQS_MAX_BATCH else LINGER_SHARE
+        return min(share * self._linger_seconds, MAX_BATCH / rate)
+
+    def _add_one(self) -> int | None:
+        self._calm = 0
+        if self._polling == self._most:
+            return None
+        self._polling += 1
+        return self._polling - 1
+
+    def _stop_one(self) -> None:
+        self._calm = 0
+        self._polling = max(1, self._polling - 1)
 
     def _new(self, page: Sequence[Message]) -> list[Message]:
         return [message for message in page if message.receive_count == 1]
@@ -116,7 +164,7 @@ class Intake:
     def _count(self, messages: int) -> None:
         now = self._clocks.monotonic()
         self._rate = self._rate_at(now) + messages / RATE_SECONDS
-        self._rated_at = max(now, self._rated_at)
+        self._rated_at = self._received_at = max(now, self._rated_at)
 
     def _rate_at(self, now: float) -> float:
         return self._rate * math.exp(-max(0.0, now - self._rated_at) / RATE_SECONDS)

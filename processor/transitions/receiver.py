@@ -21,6 +21,8 @@ from processor.transitions.intake import MAX_BATCH, WAITED_SECONDS, Intake
 from processor.transitions.messages import Message, newest_handles
 from processor.transitions.timing import Clocks, Timing
 
+MANY_MISSING = 5.0  # messages for which an empty page is followed by another receive
+
 
 class Receiver:
     """One receiving thread's work.
@@ -68,11 +70,10 @@ class Receiver:
         self._back_off = BackOff(
             timing.receive_back_off_seconds, timing.receive_back_off_most_seconds, jitter=clocks.jitter
         )
-        self._received = 0.0
-        self._cycle_began = clocks.monotonic()
+        self._began = self._received = clocks.monotonic()
         self._expected = 0.0
-        self._paused = 0.0
-        self._full_batches = 0
+        self._may_miss = 0
+        self._is_more = False
         self._messages: list[Message] = []
         self._batch: Batch | None = None
 
@@ -102,11 +103,11 @@ class Receiver:
             self._reported = False
             self._report(None)
         now = self._clocks.monotonic()
-        # What gathered since the last cycle; where the receive had to wait, nothing had.
-        gathering = began - self._cycle_began if now - began < WAITED_SECONDS else 0.0
-        self._expected = self._intake.rate() * gathering / self._intake.polling
-        self._intake.first_page(page, now - began, self._paused)
-        self._paused, self._cycle_began, self._received = 0.0, now, now
+        self._expected = self._intake.expected(now - began)
+        self._is_more = self._intake.first_page(page, now - began)
+        self._began = began if now - began < WAITED_SECONDS else now
+        self._may_miss = 2
+        self._received = now
         return self._take(page)
 
     def _receive_more(self) -> float:
@@ -126,12 +127,12 @@ class Receiver:
         room = self._batch_limit - len(self._messages)
         more = (
             room > 0
-            and (len(page) == SQS_MAX_BATCH or (len(page) > 0 and len(self._messages) < self._expected))
+            and (len(page) == SQS_MAX_BATCH or self._expects_more(page))
             and not self._breaker.is_tripped
             and not self._stop.is_set()
         )
         if self._messages and not more:
-            self._full_batches = 0 if room > 0 else self._full_batches + 1
+            self._is_more |= room <= 0
             messages, self._messages = newest_handles(self._messages), []
             self._batch = Batch(self._handler, messages, self._received, self._visibility_seconds)
         return 0.0
@@ -143,13 +144,18 @@ class Receiver:
             return self._after_batch()
         return 0.0
 
+    def _expects_more(self, page: list[Message]) -> bool:
+        missing = self._expected - len(self._messages)
+        if page or not self._may_miss:
+            return len(page) > 0 and missing > 0
+        self._may_miss -= 1  # SQS asks only some of its servers
+        return missing > MANY_MISSING
+
     def _after_batch(self) -> float:
-        """Pauses so that events gather. After full batches it does not, and asks for help."""
-        if self._full_batches > 1:
-            self._intake.behind()
-        if self._full_batches == 0 and not self._stop.is_set():
-            self._paused = self._intake.pause_seconds()
-        return self._paused
+        """Pauses so that events gather."""
+        if self._stop.is_set():
+            return 0.0
+        return self._intake.pause_seconds(self._clocks.monotonic() - self._began, more=self._is_more)
 
     def _after_failed_receive(self, error: AwsError) -> float:
         pause = self._back_off.failed()

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from processor.transitions.intake import CALM_BATCHES, MAX_BATCH, PARKED_SECONDS, Intake
+from processor.transitions.intake import CALM_BATCHES, CLOCK_SAMPLES, PARKED_SECONDS, Intake
 from processor.transitions.messages import Message
 from processor.transitions.timing import Clocks
 from tests.handlers.making import at
@@ -28,86 +28,129 @@ class Rig:
         """Events at an even rate, each received as it comes."""
         for _ in range(int(a_second * seconds)):
             self.now += 1 / a_second
-            self.intake.first_page(self.page(1), 1 / a_second, 0.0)
+            self.intake.first_page(self.page(1), 1 / a_second)
+
+    def pause(self, *, more: bool = False, busy: float = 0.0) -> float:
+        return self.intake.pause_seconds(busy, more=more)
 
 
 @pytest.mark.parametrize("a_second", [0.1, 1, 2])
 def test_a_lone_event_is_not_waited_for(a_second: float) -> None:
     rig = Rig()
     rig.arrive(a_second, 20)
-    assert rig.intake.pause_seconds() == 0.0
+    assert rig.pause() == 0.0
 
 
-@pytest.mark.parametrize(("a_second", "pause"), [(20, 0.2), (100, 0.2), (400, 0.125), (1_000, 0.05)])
-def test_where_company_is_to_be_expected_a_receiver_pauses_until_a_batch_is_full(
-    a_second: float, pause: float
+@pytest.mark.parametrize(("a_second", "gap"), [(20, 0.2), (100, 0.16), (400, 0.125), (1_000, 0.05)])
+def test_where_company_is_to_be_expected_polls_are_as_far_apart_as_a_batch_needs(
+    a_second: float, gap: float
 ) -> None:
     rig = Rig()
     rig.arrive(a_second)
     assert rig.intake.rate() == pytest.approx(a_second, rel=0.1)
-    assert rig.intake.pause_seconds() == pytest.approx(min(0.2, MAX_BATCH / a_second), rel=0.1)
-    assert pause == min(0.2, MAX_BATCH / a_second)
+    first, second = rig.pause(), rig.pause()
+    assert second - first == pytest.approx(gap, rel=0.1), "the polls of two receivers"
+    assert first <= gap * 1.1
+
+
+def test_a_receiver_that_was_busy_for_that_long_does_not_pause() -> None:
+    rig = Rig()
+    rig.arrive(100)
+    rig.pause()
+    rig.now += 0.2
+    assert rig.pause() == 0.0
 
 
 def test_after_a_quiet_while_nothing_is_waited_for() -> None:
     rig = Rig()
     rig.arrive(100)
     rig.now += 20
-    assert rig.intake.pause_seconds() == 0.0
+    assert rig.pause() == 0.0
 
 
 def test_with_a_linger_time_of_zero_there_is_no_pause() -> None:
     rig = Rig(linger_seconds=0)
     rig.arrive(100)
-    assert rig.intake.pause_seconds() == 0.0
+    assert rig.pause() == 0.0
 
 
-def test_one_receiver_polls_until_messages_wait_for_longer_than_it_paused() -> None:
+def test_what_has_gathered_since_the_last_receive_is_expected() -> None:
     rig = Rig()
-    rig.intake.first_page(rig.page(3, age=0.3), 0.005, 0.2)
-    assert (rig.intake.polling, rig.woken) == (1, [])
+    rig.arrive(100)
+    rig.now += 0.2
+    assert rig.intake.expected(0.01) == pytest.approx(100 * 0.19, rel=0.2)
+    assert rig.intake.expected(0.19) == 0.0, "the receive waited, so nothing had gathered"
+
+
+def test_one_receiver_polls_until_messages_wait_for_longer_than_the_linger_time() -> None:
+    rig = Rig()
+    assert not rig.intake.first_page(rig.page(3, age=0.2), 0.005)
+    assert rig.intake.first_page(rig.page(3, age=0.3), 0.005)
     assert [rig.intake.parked_seconds(number) for number in range(3)] == [0.0, PARKED_SECONDS, PARKED_SECONDS]
-    rig.intake.first_page(rig.page(3, age=0.4), 0.005, 0.2)
-    assert (rig.intake.polling, rig.woken) == (2, [1])
-    assert rig.intake.parked_seconds(1) == 0.0
 
 
-def test_no_more_receivers_poll_than_there_are() -> None:
+def test_messages_that_are_left_twice_in_a_row_add_a_receiver_but_no_more_than_there_are() -> None:
     rig = Rig(most=3)
+    assert (rig.pause(more=True), rig.intake.polling) == (0.0, 1)
+    assert (rig.pause(more=True), rig.intake.polling, rig.woken) == (0.0, 2, [1])
+    assert rig.intake.parked_seconds(1) == 0.0
     for _ in range(9):
-        rig.intake.first_page(rig.page(10, age=60), 0.005, 0.0)
+        rig.pause(more=True)
     assert (rig.intake.polling, rig.woken) == (3, [1, 2])
+
+
+def test_polls_that_begin_late_add_a_receiver() -> None:
+    rig = Rig()
+    rig.arrive(400)
+    for _ in range(3):
+        rig.now += 0.25
+        rig.intake.further_page(rig.page(50))
+        rig.pause(busy=0.25)
+    assert rig.intake.polling > 1
 
 
 def test_messages_that_were_received_before_tell_nothing_of_the_backlog() -> None:
     rig = Rig()
-    rig.intake.first_page(rig.page(10, age=60, receive_count=3), 0.005, 0.0)
-    assert (rig.intake.polling, rig.intake.rate()) == (1, 0.0)
+    assert not rig.intake.first_page(rig.page(10, age=60, receive_count=3), 0.005)
+    assert rig.intake.rate() == 0.0
 
 
 def test_a_receiver_stops_polling_when_a_receive_had_to_wait() -> None:
     rig = Rig()
-    for _ in range(4):
-        rig.intake.behind()
-    rig.intake.first_page(rig.page(1), 3.0, 0.0)
-    rig.intake.first_page([], 20.0, 0.0)
+    for _ in range(5):
+        rig.pause(more=True)
+    assert rig.intake.polling == 5
+    rig.intake.first_page(rig.page(1), 3.0)
+    rig.intake.first_page([], 20.0)
     assert rig.intake.polling == 3
 
 
-def test_a_receiver_stops_polling_after_many_calm_batches() -> None:
+def test_a_slow_full_receive_is_not_one_that_had_to_wait() -> None:
     rig = Rig()
-    rig.intake.behind()
-    for _ in range(CALM_BATCHES):
-        assert rig.intake.polling == 2
-        rig.intake.pause_seconds()
-    assert rig.intake.polling == 1
+    rig.pause(more=True)
+    rig.pause(more=True)
+    assert rig.intake.first_page(rig.page(10, age=2.0), 0.5)
+    assert rig.intake.polling == 2
+
+
+@pytest.mark.parametrize(("busy", "polling"), [(0.05, 1), (0.19, 2)])
+def test_a_receiver_stops_polling_after_many_batches_that_others_could_have_taken(
+    busy: float, polling: int
+) -> None:
+    rig = Rig()
+    rig.arrive(100)
+    rig.pause(more=True)
+    rig.pause(more=True)
+    for _ in range(CALM_BATCHES + 1):
+        rig.intake.further_page(rig.page(16))
+        rig.now += rig.pause(busy=busy)
+    assert rig.intake.polling == polling
 
 
 @pytest.mark.parametrize("clock_error", [-300.0, 300.0])
 def test_a_wrong_clock_neither_adds_receivers_nor_keeps_them_away(clock_error: float) -> None:
     rig = Rig(clock_error=clock_error)
-    rig.intake.first_page(rig.page(1), 5.0, 0.0)  # it came while the receive waited: this is how new looks
-    rig.intake.first_page(rig.page(10, age=0.1), 0.005, 0.0)
-    assert rig.intake.polling == 1
-    rig.intake.first_page(rig.page(10, age=0.5), 0.005, 0.0)
-    assert rig.intake.polling == 2
+    for _ in range(CLOCK_SAMPLES):  # they came while the receive waited: this is how new looks
+        rig.intake.first_page(rig.page(1), 5.0)
+    assert not rig.intake.first_page(rig.page(10, age=0.1), 0.005)
+    assert rig.intake.first_page(rig.page(10, age=0.5), 0.005)

@@ -201,6 +201,15 @@ def test_a_page_that_is_not_full_is_handled_at_once() -> None:
     assert [len(batch) for batch in world.applied] == [9, 10]
 
 
+def test_an_empty_page_is_followed_by_another_where_many_more_are_expected() -> None:
+    """A receive that does not wait asks only some of SQS's servers."""
+    world = World(*[page() for _ in range(6)], [], page(9), linger_seconds=0.2)
+    world.apply_takes = 2.0
+    world.run()
+    assert world.asked == [20, 0, 0, 0, 0, 20, 0, 0, 20]
+    assert [len(batch) for batch in world.applied] == [50, 19]
+
+
 def test_an_error_while_filling_up_keeps_what_is_in_hand() -> None:
     world = World(page(), unreachable(), page(1))
     world.run()

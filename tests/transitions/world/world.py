@@ -64,7 +64,7 @@ class Plan:
     tells_items: bool = True
     latency_seconds: float = 0.01
     index: IndexOfAnotherType | None = None
-    drains_within: float = 180.0
+    drains_within: float = 120.0
     """So many seconds after the last arrival and the last fault the queue must be empty."""
     settings: Mapping[str, object] = field(default_factory=dict)
 
