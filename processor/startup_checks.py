@@ -7,7 +7,7 @@ at itself takes.
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 MIN_VISIBILITY_SECONDS = 30  # a write's tries (15 s at worst), deletes and dead letters have to fit in
 DEFAULT_VISIBILITY_SECONDS = 30  # SQS's own, where the queue's cannot be read
 PATIENCE_SECONDS = 60.0  # with throttling, time-outs and 5xx: a rolling deployment may meet them
+ANOTHER_QUEUE = "SQS_EXPORT_EVENTS_DLQ_URL must name another queue than the event queue"
 _TRIES = 5  # of what does not exist
 _FIRST_WAIT_SECONDS = 0.5
 _MAX_WAIT_SECONDS = 8.0
@@ -43,60 +44,79 @@ class Unreachable(StartError):
 
 @dataclass(frozen=True, slots=True)
 class QueueState:
-    """The event queue's attributes that the service works by."""
+    """The event queue's attributes that the service works by.
+
+    Attributes:
+        visibility_seconds: its visibility timeout.
+        redrive: its redrive policy.
+        arn: its ARN; None if unknown.
+    """
 
     visibility_seconds: int
     redrive: RedrivePolicy
+    arn: str | None = None
+
+
+def ask_queue(client: "SQSClient", url: str) -> QueueState:
+    """Reads the event queue's attributes with one call.
+
+    Raises:
+        AwsError: if they cannot be read.
+    """
+    names: Sequence[Any] = ("QueueArn", "VisibilityTimeout", "RedrivePolicy")
+    return _queue_state(call(client.get_queue_attributes, QueueUrl=url, AttributeNames=names))
+
+
+def _queue_state(answer: Mapping[str, Any]) -> QueueState:
+    attributes = answer.get("Attributes", {})
+    visibility = int(attributes.get("VisibilityTimeout", DEFAULT_VISIBILITY_SECONDS))
+    return QueueState(visibility, redrive_policy(attributes), attributes.get("QueueArn"))
 
 
 def read_queue(client: "SQSClient", url: str, stop: threading.Event) -> QueueState:
-    """Reads the event queue's attributes.
+    """Reads the event queue's attributes at the start.
 
     Raises:
         StartError: if the queue is missing or SQS does not answer.
-        SettingsError: if its visibility timeout is too short for a batch.
     """
-    attributes: Mapping[Any, str] = {}
     try:
-        answer = retry_at_start(
-            "the event queue",
-            stop,
-            lambda: call(
-                client.get_queue_attributes,
-                QueueUrl=url,
-                AttributeNames=["VisibilityTimeout", "RedrivePolicy"],
-            ),
-        )
-        attributes = answer.get("Attributes", {})
+        return retry_at_start("the event queue", stop, lambda: ask_queue(client, url))
     except Misconfigured as refused:
         get_logger().warning(
             "queue_attributes_unknown", error=str(refused), consequence="defaults are assumed"
         )
-    visibility = int(attributes.get("VisibilityTimeout", DEFAULT_VISIBILITY_SECONDS))
-    if visibility < MIN_VISIBILITY_SECONDS:
-        raise SettingsError(
-            f"SQS_EXPORT_EVENTS_QUEUE_URL must name a queue whose VisibilityTimeout is at least"
-            f" {MIN_VISIBILITY_SECONDS} seconds (it is {visibility})"
-        )
-    return QueueState(visibility, redrive_policy(attributes))
+        return _queue_state({})
 
 
 def dead_letter_url(
-    client: "SQSClient", configured: str | None, arn: str | None, stop: threading.Event
+    client: "SQSClient",
+    configured: str | None,
+    arn: str | None,
+    stop: threading.Event,
+    events_arn: str | None = None,
 ) -> str:
     """The dead-letter queue's URL: the setting, else the queue of the redrive policy.
 
+    Args:
+        client: SQS.
+        configured: SQS_EXPORT_EVENTS_DLQ_URL.
+        arn: of the redrive policy.
+        stop: ends the waits.
+        events_arn: the event queue's. A queue has several URLs, and copies must not go back into it.
+
     Raises:
-        SettingsError: if there is neither.
+        SettingsError: if there is neither, or it is the event queue.
         StartError: if that queue does not exist.
     """
     if configured:
         try:
-            retry_at_start(
+            answer = retry_at_start(
                 "the dead-letter queue",
                 stop,
                 lambda: call(client.get_queue_attributes, QueueUrl=configured, AttributeNames=["QueueArn"]),
             )
+            if events_arn is not None and answer.get("Attributes", {}).get("QueueArn") == events_arn:
+                raise SettingsError(ANOTHER_QUEUE)
         except Misconfigured as refused:
             get_logger().warning(
                 "dead_letter_queue_not_read", error=str(refused), consequence="it is not checked"

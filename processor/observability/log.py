@@ -17,6 +17,15 @@ from handlers.masking import mask_urls
 
 _NOISY_LOGGERS = ("boto3", "botocore", "urllib3", "s3transfer")  # their DEBUG lines hold headers and bodies
 MAX_FIELD_CHARS = 2_000
+_CONTROLS = (
+    *range(0x20),
+    *range(0x7F, 0xA0),
+    *range(0x200E, 0x2010),
+    *range(0x2028, 0x202F),
+    *range(0x2066, 0x206A),
+)
+_ESCAPES = {code: ascii(chr(code))[1:-1] for code in _CONTROLS}
+"""C0 and C1 controls, line separators, and what changes the direction of text."""
 
 LogEvent = MutableMapping[str, Any]
 
@@ -106,15 +115,16 @@ def configure_logging(
         name_exception,
         mask_event,
     ]
-    renderer: structlog.typing.Processor = (
+    renderers: list[structlog.typing.Processor] = [
         structlog.processors.JSONRenderer(
             ensure_ascii=False, default=lambda value: mask_urls(type(value).__name__)
         )
-        if log_format == "json"
-        else structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-    )
+    ]
+    if log_format == "console":
+        console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        renderers = [escape_controls, console]
     structlog.configure(
-        processors=[*shared, renderer],
+        processors=[*shared, *renderers],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level)),
         logger_factory=lambda *_: _LineLogger(lines),
         cache_logger_on_first_use=False,
@@ -158,6 +168,14 @@ def mask_event(_logger: object, _method: str, event: LogEvent) -> LogEvent:
     """Masks every string of a log line, bounds its length, and puts the fields that all lines have first."""
     leading = {name: event.pop(name) for name in ("timestamp", "level", "event") if name in event}
     return {name: _masked(value) for name, value in {**leading, **event}.items()}
+
+
+def escape_controls(_logger: object, _method: str, event: LogEvent) -> LogEvent:
+    """Escapes control characters, which a terminal would act on. Values within lists are shown as `repr`."""
+    return {
+        name.translate(_ESCAPES): value.translate(_ESCAPES) if isinstance(value, str) else value
+        for name, value in event.items()
+    }
 
 
 def _masked(value: object) -> object:

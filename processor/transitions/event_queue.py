@@ -2,12 +2,13 @@
 
 import math
 import threading
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from processor.aws.calls import call
-from processor.aws.errors import Transient
+from processor.aws.errors import AwsError, Transient
 from processor.aws.sqs import SQS_MAX_BATCH, BatchResult, batch_call
 from processor.backoff import BackOff, full_delay_seconds, jittered
 from processor.observability.metrics import Metric, Metrics
@@ -43,6 +44,26 @@ class GivenBack:
     answered: bool
 
 
+class ReceiveAttempt:
+    """The ReceiveRequestAttemptId of one receiver's next receive on a FIFO queue.
+
+    SQS gives the same messages again to a receive with the same id. So an answer that was lost does not hold
+    its message groups until the visibility timeout ends ("ReceiveMessage", Amazon SQS API Reference).
+    """
+
+    def __init__(self) -> None:
+        self.id = str(uuid.uuid4())
+
+    def failed(self, error: AwsError) -> None:
+        """Keeps the id after an error that may have lost an answer."""
+        if not isinstance(error, Transient) or error.throttled:
+            self.answered()
+
+    def answered(self) -> None:
+        """Takes a new id."""
+        self.id = str(uuid.uuid4())
+
+
 class EventQueue:
     """The calls on the event queue that receivers make; safe for many threads.
 
@@ -70,26 +91,40 @@ class EventQueue:
         self._receiving = receiving
         self._settling = settling
         self._url = url
+        self._fifo = url.endswith(".fifo")
         self._abandon = abandon
         self._metrics = metrics
         self._clocks = clocks
         self._retry_seconds = timing.queue_retry_seconds
 
-    def receive(self, wait_seconds: int) -> list[Message]:
+    def receive(self, wait_seconds: int, attempt: ReceiveAttempt | None = None) -> list[Message]:
         """Receives up to ten messages.
+
+        Args:
+            wait_seconds: how long SQS waits for the first one.
+            attempt: the receiver's; without one a lost answer is not asked for again.
 
         Raises:
             AwsError: if SQS does not answer with messages or none.
         """
         client = self._receiving if wait_seconds else self._settling
-        answer = call(
-            client.receive_message,
-            QueueUrl=self._url,
-            MaxNumberOfMessages=SQS_MAX_BATCH,
-            WaitTimeSeconds=wait_seconds,
-            MessageAttributeNames=["All"],
-            MessageSystemAttributeNames=_SYSTEM_ATTRIBUTES,
-        )
+        repeatable: Any = {"ReceiveRequestAttemptId": attempt.id} if attempt and self._fifo else {}
+        try:
+            answer = call(
+                client.receive_message,
+                QueueUrl=self._url,
+                MaxNumberOfMessages=SQS_MAX_BATCH,
+                WaitTimeSeconds=wait_seconds,
+                MessageAttributeNames=["All"],
+                MessageSystemAttributeNames=_SYSTEM_ATTRIBUTES,
+                **repeatable,
+            )
+        except AwsError as error:
+            if attempt:
+                attempt.failed(error)
+            raise
+        if attempt:
+            attempt.answered()
         try:
             return [Message.from_sqs(message) for message in answer.get("Messages", [])]
         except (LookupError, TypeError, ValueError, AttributeError):

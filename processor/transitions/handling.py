@@ -122,16 +122,16 @@ class Batch:
         handler: does the work.
         messages: in the order received, each once.
         received: when the first of them was received, on `time.monotonic()`.
-        visibility_seconds: the queue's visibility timeout.
+        handling_seconds: how long it may take.
     """
 
     def __init__(
-        self, handler: BatchHandler, messages: Sequence[Message], received: float, visibility_seconds: int
+        self, handler: BatchHandler, messages: Sequence[Message], received: float, handling_seconds: int
     ) -> None:
         self._handler = handler
         self._received = received
-        self._deadline = received + visibility_seconds - SETTLE_SECONDS
-        self._settle_deadline = received + visibility_seconds - SETTLE_CALL_SECONDS
+        self._deadline = received + handling_seconds - SETTLE_SECONDS
+        self._settle_deadline = received + handling_seconds - SETTLE_CALL_SECONDS
         self._events: dict[str, ExportEvent] = {}
         self._invalid: dict[str, EventResult] = {}
         for message in messages:

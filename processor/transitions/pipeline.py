@@ -16,13 +16,14 @@ from processor.observability.health import Health
 from processor.observability.log import get_logger
 from processor.observability.metrics import Metrics
 from processor.settings import Settings, SettingsError
-from processor.startup_checks import QueueState, check_table, dead_letter_url, read_queue
+from processor.startup_checks import ANOTHER_QUEUE, QueueState, check_table, dead_letter_url, read_queue
 from processor.transitions.applier import Applier
 from processor.transitions.circuit_breaker import CircuitBreaker
 from processor.transitions.event_queue import EventQueue
 from processor.transitions.handling import BatchHandler
 from processor.transitions.intake import Intake
 from processor.transitions.outcome_log import OutcomeLog
+from processor.transitions.queue_monitor import QueueMonitor
 from processor.transitions.receiver import Receiver
 from processor.transitions.refusals import Refusals
 from processor.transitions.settlement import Settlement
@@ -35,9 +36,9 @@ if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
 
 RELEASE_SECONDS = 6.0  # of the drain budget: for a call that does not answer, and for releases
+LONGEST_CALL_SECONDS = 15
 HOUSEKEEPING_LIMIT_SECONDS = 60.0  # of a step: a look at the queue with its retries
 HOUSEKEEPING_END_SECONDS = 1.0
-_ANOTHER_QUEUE = "SQS_EXPORT_EVENTS_DLQ_URL must name another queue than the event queue"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +76,17 @@ class Transitions:
     Attributes:
         receivers: their `step` receives, applies and settles.
         outcome_log: has to be flushed every second, and closed at the end.
+        monitor: reads the queue's attributes again.
     """
 
     receivers: Sequence[Receiver]
     outcome_log: OutcomeLog
+    monitor: QueueMonitor
 
     def keep_house(self) -> float:
         """Does what is due every second; a step that says how long to wait (seconds)."""
         self.outcome_log.flush()
+        self.monitor.step()
         return 1.0
 
 
@@ -143,6 +147,9 @@ def compose(
     breaker = CircuitBreaker(probe, metrics, health, clocks, timing)
     writer = choose_writer(settings.write_mode, table, clocks, metrics, health)
     outcome_log = OutcomeLog(clocks.monotonic)
+    monitor = QueueMonitor(
+        clients.settling, url, queue_state, ttl_seconds=settings.ttl_seconds, health=health, clocks=clocks
+    )
     handler = BatchHandler(
         applier=Applier(table, writer, clocks.now, settings.ttl_seconds, refusals.explain),
         settlement=Settlement(
@@ -150,7 +157,7 @@ def compose(
             dead_letters=dead_letters,
             log=outcome_log,
             metrics=metrics,
-            max_receive_count=queue_state.redrive.max_receive_count,
+            monitor=monitor,
             jitter=clocks.jitter,
         ),
         breaker=breaker,
@@ -173,11 +180,11 @@ def compose(
             timing=timing,
             stop=flags.stop,
             poll_seconds=settings.poll_seconds,
-            visibility_seconds=queue_state.visibility_seconds,
+            monitor=monitor,
         )
         for number in range(settings.receivers)
     ]
-    return Transitions(receivers, outcome_log)
+    return Transitions(receivers, outcome_log, monitor)
 
 
 class TransitionsPipeline:
@@ -229,11 +236,12 @@ class TransitionsPipeline:
         settings, url = self._settings, self._settings.required_queue_url()
         sqs = self._aws.settling()
         if settings.dlq_url == url:
-            raise SettingsError(_ANOTHER_QUEUE)
+            raise SettingsError(ANOTHER_QUEUE)
         queue_state = read_queue(sqs, url, cancelled)
-        dlq_url = dead_letter_url(sqs, settings.dlq_url, queue_state.redrive.dead_letter_arn, cancelled)
+        dlq_arn = queue_state.redrive.dead_letter_arn
+        dlq_url = dead_letter_url(sqs, settings.dlq_url, dlq_arn, cancelled, queue_state.arn)
         if dlq_url == url:
-            raise SettingsError(_ANOTHER_QUEUE)
+            raise SettingsError(ANOTHER_QUEUE)
         check_table(self._aws.dynamodb(), settings.table, cancelled)
         parts = compose(
             TransitionsClients(self._aws.receiving(), sqs, self._aws.dynamodb()),
@@ -247,14 +255,16 @@ class TransitionsPipeline:
             timing=self._timing,
             wake=lambda number: self._loops[number].wake(),
         )
-        longest_call = settings.poll_seconds + 15
+        parts.monitor.judge_start()
         for number, receiver in enumerate(parts.receivers):
             self._loops.append(
                 Loop(
                     f"receiver-{number}",
                     receiver.step,
                     health=self._health,
-                    limit_seconds=longest_call + queue_state.visibility_seconds,
+                    limit_seconds=settings.poll_seconds
+                    + LONGEST_CALL_SECONDS
+                    + parts.monitor.handling_seconds,
                     on_death=self._on_death,
                 )
             )

@@ -15,10 +15,11 @@ from processor.backoff import BackOff
 from processor.observability.log import get_logger
 from processor.observability.metrics import Metric, Metrics
 from processor.transitions.circuit_breaker import CircuitBreaker
-from processor.transitions.event_queue import EventQueue
+from processor.transitions.event_queue import EventQueue, ReceiveAttempt
 from processor.transitions.handling import Batch, BatchHandler
 from processor.transitions.intake import MAX_BATCH, WAITED_SECONDS, Intake
 from processor.transitions.messages import Message, newest_handles
+from processor.transitions.queue_monitor import QueueMonitor
 from processor.transitions.timing import Clocks, Timing
 
 MANY_MISSING = 5.0  # messages for which an empty page is followed by another receive
@@ -35,7 +36,7 @@ class Receiver:
         timing: how long it waits after failed receives.
         stop: no message is received any more once it is set.
         poll_seconds: how long one receive waits.
-        visibility_seconds: the queue's visibility timeout.
+        monitor: knows how long a batch may take.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Receiver:
         timing: Timing,
         stop: threading.Event,
         poll_seconds: int,
-        visibility_seconds: int,
+        monitor: QueueMonitor,
     ) -> None:
         self._number = number
         self._queue = queue
@@ -64,8 +65,9 @@ class Receiver:
         self._clocks = clocks
         self._stop = stop
         self._poll_seconds = poll_seconds
-        self._visibility_seconds = visibility_seconds
+        self._monitor = monitor
         self._batch_limit = MAX_BATCH
+        self._attempt = ReceiveAttempt()
         self._reported = False
         self._back_off = BackOff(
             timing.receive_back_off_seconds, timing.receive_back_off_most_seconds, jitter=clocks.jitter
@@ -95,7 +97,7 @@ class Receiver:
     def _poll(self) -> float:
         began = self._clocks.monotonic()
         try:
-            page = self._queue.receive(self._poll_seconds)
+            page = self._queue.receive(self._poll_seconds, self._attempt)
         except AwsError as error:
             return self._after_failed_receive(error)
         self._back_off.worked()
@@ -112,7 +114,7 @@ class Receiver:
 
     def _receive_more(self) -> float:
         try:
-            page = self._queue.receive(0)
+            page = self._queue.receive(0, self._attempt)
         except AwsError as error:
             self._metrics.count(Metric.RECEIVE_ERRORS)
             get_logger().warning("receive_failed", error=str(error), next_try_seconds=0)
@@ -134,7 +136,7 @@ class Receiver:
         if self._messages and not more:
             self._is_more |= room <= 0
             messages, self._messages = newest_handles(self._messages), []
-            self._batch = Batch(self._handler, messages, self._received, self._visibility_seconds)
+            self._batch = Batch(self._handler, messages, self._received, self._monitor.handling_seconds)
         return 0.0
 
     def _handle(self, batch: Batch) -> float:
@@ -169,8 +171,8 @@ class Receiver:
         return pause
 
     def _adapt(self, seconds: float) -> None:
-        """Limits a batch to what can be handled in a visibility timeout, with a wide margin."""
-        if seconds > self._visibility_seconds / 4:
+        """Limits a batch to what can be handled in its time, with a wide margin."""
+        if seconds > self._monitor.handling_seconds / 4:
             self._batch_limit = max(SQS_MAX_BATCH, self._batch_limit // 2)
         elif self._batch_limit < MAX_BATCH:
             self._batch_limit = min(MAX_BATCH, self._batch_limit * 2)

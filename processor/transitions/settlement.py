@@ -12,6 +12,7 @@ from processor.observability.metrics import Metric, Metrics
 from processor.transitions.event_queue import EventQueue, back_off_seconds
 from processor.transitions.messages import Message
 from processor.transitions.outcome_log import OutcomeLog
+from processor.transitions.queue_monitor import QueueMonitor
 from processor.transitions.results import EventResult
 
 
@@ -44,7 +45,7 @@ class Settlement:
         dead_letters: the dead-letter queue.
         log: takes the outcomes' lines.
         metrics: counts outcomes.
-        max_receive_count: from the queue's redrive policy; None where the queue has none.
+        monitor: knows the queue's maxReceiveCount.
         jitter: shortens a pause by up to half.
     """
 
@@ -55,14 +56,14 @@ class Settlement:
         dead_letters: DeadLetterQueue,
         log: OutcomeLog,
         metrics: Metrics,
-        max_receive_count: int | None,
+        monitor: QueueMonitor,
         jitter: Callable[[float], float],
     ) -> None:
         self._queue = queue
         self._dead_letters = dead_letters
         self._log = log
         self._metrics = metrics
-        self._max_receive_count = max_receive_count
+        self._monitor = monitor
         self._jitter = jitter
 
     def plan(self, results: Sequence[EventResult], deadline: float) -> SettlementPlan:
@@ -152,7 +153,8 @@ class Settlement:
         self._metrics.count(Metric.DEAD_LETTERED, len(sent.done))
 
     def _is_last_receive(self, message: Message) -> bool:
-        return self._max_receive_count is not None and message.receive_count >= self._max_receive_count
+        most = self._monitor.max_receive_count
+        return most is not None and message.receive_count >= most
 
 
 def _letter(result: EventResult) -> DeadLetter:

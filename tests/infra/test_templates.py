@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from handlers.export import DEFAULT_TTL_SECONDS, Export, Status, stored_ttl, ttl_of
-from processor.cli.check.queues import receives_needed
 from processor.settings import MAX_POLL_SECONDS, Settings
 from processor.startup_checks import MIN_VISIBILITY_SECONDS
+from processor.transitions.queue_monitor import receives_needed
 from tests.infra.cloudformation import INFRA, TEMPLATES, load, of_type, parameter_defaults, resources
 from tests.infra.policies import actions, policy
 from tests.infra.terraform import Module

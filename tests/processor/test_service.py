@@ -138,8 +138,8 @@ def test_settings_that_cannot_work_with_the_queue_are_one_line_and_exit_2(
     with ServiceProcess(place.settings(), tmp_path / "run", *ONLY_TRANSITIONS) as service:
         assert service.process.wait(60) == 2
     assert service.errors.read_text() == (
-        "export-status: SQS_EXPORT_EVENTS_QUEUE_URL must name a queue whose VisibilityTimeout is at least"
-        " 30 seconds (it is 5)\n"
+        "export-status: SQS_EXPORT_EVENTS_QUEUE_URL must name a queue that fits:"
+        " VisibilityTimeout must be at least 30 s for a batch to be settled in, is 5 s\n"
     )
 
 

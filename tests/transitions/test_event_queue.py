@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from processor.aws.errors import Transient
 from processor.observability.metrics import Metric, Metrics
-from processor.transitions.event_queue import EventQueue, GivenBack, back_off_seconds
+from processor.transitions.event_queue import EventQueue, GivenBack, ReceiveAttempt, back_off_seconds
 from processor.transitions.messages import Message, newest_handles
 from processor.transitions.timing import Clocks, Timing
 from tests.handlers.making import at
@@ -69,11 +70,12 @@ def queue_on(
     *,
     receiving: Any = None,
     abandon: threading.Event | None = None,
+    url: str = URL,
 ) -> EventQueue:
     return EventQueue(
         receiving=receiving or client,
         settling=client,
-        url=URL,
+        url=url,
         abandon=abandon or NoWaiting(),
         metrics=metrics or Metrics(),
         clocks=Clocks(monotonic=monotonic),
@@ -321,6 +323,42 @@ def test_a_receive_that_does_not_wait_uses_the_client_with_the_short_time_out() 
     assert (waiting.arguments, short.arguments["WaitTimeSeconds"]) == ({}, 0)
     queue.receive(20)
     assert waiting.arguments["WaitTimeSeconds"] == 20
+
+
+class LostAnswers:
+    """SQS whose answers are lost or refused by plan; keeps the id of each attempt."""
+
+    def __init__(self, *errors: Exception | None) -> None:
+        self._errors = [*errors]
+        self.ids: list[str | None] = []
+
+    def receive_message(self, **arguments: Any) -> Any:
+        self.ids.append(arguments.get("ReceiveRequestAttemptId"))
+        if error := self._errors.pop(0):
+            raise error
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("error", "is_repeated"),
+    [(timeout(), True), (service_error("InternalError", 500), True), (service_error("OverLimit"), False)],
+    ids=["no answer", "500", "throttled"],
+)
+def test_on_fifo_an_attempt_whose_answer_may_be_lost_is_repeated(error: Exception, is_repeated: bool) -> None:
+    client, attempt = LostAnswers(None, error, None, None), ReceiveAttempt()
+    queue = queue_on(client, url=f"{URL}.fifo")
+    for _ in range(4):
+        with suppress(Transient):
+            queue.receive(20, attempt)
+    first, lost, again, next_one = client.ids
+    assert len({first, lost, next_one}) == 3
+    assert (again == lost) is is_repeated
+
+
+def test_a_standard_queue_knows_no_attempts() -> None:
+    client = LostAnswers(None)
+    queue_on(client).receive(20, ReceiveAttempt())
+    assert client.ids == [None]
 
 
 @pytest.mark.parametrize("code", ["OverLimit", "RequestThrottled", "KmsThrottled", "ThrottlingException"])

@@ -57,7 +57,7 @@ def letter_of(received: Message) -> dict[str, Any]:
         dead_letters=letters,
         log=OutcomeLog(time.monotonic),
         metrics=Metrics(),
-        max_receive_count=None,
+        monitor=queue,
         jitter=lambda seconds: seconds,
     )
     settlement.plan([EventResult(received, Outcome.INVALID, reason="requestId is required")], 1e12)

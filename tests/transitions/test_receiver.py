@@ -73,7 +73,7 @@ class World:
             timing=Timing(),
             stop=self.stop,
             poll_seconds=20,
-            visibility_seconds=VISIBILITY_SECONDS,
+            monitor=parts,
         )
 
     def run(self) -> None:
@@ -84,7 +84,7 @@ class World:
 
     # the queue
 
-    def receive(self, wait_seconds: int) -> list[Message]:
+    def receive(self, wait_seconds: int, attempt: Any) -> list[Message]:
         self.asked.append(wait_seconds)
         self.now += 0 if wait_seconds else self.receive_takes
         if not self.answers:
@@ -128,6 +128,10 @@ class World:
         self.released += plan.release
         self.settle_deadlines.append(deadline)
         self.release_first.append(release_first)
+
+    # the monitor
+
+    handling_seconds = VISIBILITY_SECONDS
 
     # the breaker
 
@@ -259,9 +263,9 @@ def test_what_the_polls_that_were_open_bring_while_the_table_is_down_is_backed_o
     world = World(page())
     original = world.receive
 
-    def close_meanwhile(wait_seconds: int) -> list[Message]:
+    def close_meanwhile(wait_seconds: int, attempt: Any) -> list[Message]:
         world.is_tripped = True  # another thread's write has failed
-        return original(wait_seconds)
+        return original(wait_seconds, attempt)
 
     world.receive = close_meanwhile  # type: ignore[method-assign] # the table fails while the poll is open
     world.run()
@@ -321,9 +325,9 @@ def test_what_a_poll_returns_after_the_stop_is_still_handled() -> None:
     world = World(page())
     original = world.receive
 
-    def stop_meanwhile(wait_seconds: int) -> list[Message]:
+    def stop_meanwhile(wait_seconds: int, attempt: Any) -> list[Message]:
         world.stop.set()
-        return original(wait_seconds)
+        return original(wait_seconds, attempt)
 
     world.receive = stop_meanwhile  # type: ignore[method-assign] # the signal comes while the poll is open
     world.run()

@@ -31,6 +31,7 @@ class World:
     """Both queues; SQS answers unless it is silent, and may refuse to take messages back."""
 
     def __init__(self) -> None:
+        self.max_receive_count = LAST_RECEIVE
         self.silent = False
         self.refuses = False
         self.accepts_letters = True
@@ -42,7 +43,7 @@ class World:
             dead_letters=collaborators,
             log=OutcomeLog(time.monotonic),
             metrics=Metrics(),
-            max_receive_count=LAST_RECEIVE,
+            monitor=collaborators,
             jitter=lambda seconds: seconds,
         )
 

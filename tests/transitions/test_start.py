@@ -91,6 +91,18 @@ def test_the_event_queue_as_its_own_dead_letter_queue_is_refused_before_any_call
     assert made.aws.calls == []
 
 
+def test_the_event_queue_under_another_url_is_no_dead_letter_queue(
+    embedded_aws: EmbeddedAws, tmp_path: Path
+) -> None:
+    def resolve(method: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        return method(**{**arguments, "QueueUrl": made.queue_url})
+
+    settings = {"SQS_EXPORT_EVENTS_DLQ_URL": "http://localhost/123456789012/alias"}
+    made = Running(embedded_aws, tmp_path, {"get_queue_attributes": resolve}, settings, {})
+    with pytest.raises(SettingsError, match=r"^SQS_EXPORT_EVENTS_DLQ_URL must name another queue"):
+        made.pipeline.start(threading.Event())
+
+
 def test_what_comes_up_late_is_waited_for(embedded_aws: EmbeddedAws, tmp_path: Path, few_tries: None) -> None:
     errors = [service_error("ResourceNotFoundException")] * 3
 

@@ -8,15 +8,14 @@ from typing import Any
 
 from handlers.events import CLOCK_TOLERANCE
 from processor.aws.errors import AwsError, NotFound
-from processor.aws.sqs import SQS_MAX_RECEIVES, redrive_policy
-from processor.backoff import shortest
+from processor.aws.sqs import redrive_policy
 from processor.cli.check.deployed_state import DeployedState, QueueState
 from processor.cli.check.finding import Finding, fine, wrong
 from processor.cli.check.target import Target
 from processor.cli.check.unread import unread
 from processor.settings import Settings
 from processor.startup_checks import MIN_VISIBILITY_SECONDS
-from processor.transitions.event_queue import back_off_seconds
+from processor.transitions.queue_monitor import receives_needed, shortest_wait_seconds, visibility_problems
 
 USUAL_RECEIVES = 60  # docs/contract.md, section 3
 EVENT_QUEUE: Mapping[str, str] = {
@@ -38,35 +37,6 @@ COPY_OVERHEAD_BYTES = 2_048
 the JSON around ten attributes of the producer. Quotes and binary values in these may take more."""
 
 _REGION_OF_URL = re.compile(r"https://(?:sqs|queue)\.([a-z]{2}-[a-z0-9-]+-\d)\.amazonaws\.")
-
-
-def shortest_wait_seconds(receives: int) -> int:
-    """The least time from the first to the last receive of a message that is always `early`.
-
-    It is the sum of the back-offs of docs/contract.md, section 3, each with its shortest jitter.
-
-    Args:
-        receives: maxReceiveCount.
-    """
-    return sum(back_off_seconds(receive, jitter=shortest) for receive in range(1, receives))
-
-
-def receives_needed(ttl_seconds: int) -> int:
-    """The least maxReceiveCount with which an `early` event waits longer than its export lives.
-
-    A producer's clock may be ahead by the tolerance for future events.
-
-    Args:
-        ttl_seconds: the TTL.
-
-    Returns:
-        The count; SQS's maximum where no allowed count is enough.
-    """
-    must_wait = ttl_seconds + CLOCK_TOLERANCE.total_seconds()
-    return next(
-        (count for count in range(1, SQS_MAX_RECEIVES) if shortest_wait_seconds(count) > must_wait),
-        SQS_MAX_RECEIVES,
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +108,12 @@ def _not_there(name: str, error: AwsError, attributes: Mapping[str, str], target
 def _visibility(events: Queue, settings: Settings, target: Target) -> Finding:
     subject = f"queue {events.name} visibility timeout"
     seconds = events.number("VisibilityTimeout")
-    if seconds < MIN_VISIBILITY_SECONDS:
-        return wrong(
-            subject,
-            f"must be at least {MIN_VISIBILITY_SECONDS} s for a batch to be settled in, is {seconds} s",
-            _set(target, events.url, {"VisibilityTimeout": EVENT_QUEUE["VisibilityTimeout"]}),
-        )
+    for problem in visibility_problems(seconds, settings.ttl_seconds):
+        usual = int(EVENT_QUEUE["VisibilityTimeout"])
+        better = max(MIN_VISIBILITY_SECONDS, min(usual, settings.ttl_seconds // 3))
+        if better != seconds:
+            remedy = _set(target, events.url, {"VisibilityTimeout": str(better)})
+            return wrong(subject, problem.text, remedy)
     return fine(
         subject,
         f"{seconds} s; a poll waits {settings.poll_seconds} s of the {settings.drain_seconds} s of a drain",

@@ -12,7 +12,7 @@ from processor.cli.check import queues
 from processor.cli.check.deployed_state import Answer, DeployedState, QueueState, TableState
 from processor.cli.check.finding import Finding, Verdict
 from processor.cli.check.judgement import judge_target
-from processor.cli.check.queues import judge_queues, receives_needed, shortest_wait_seconds
+from processor.cli.check.queues import judge_queues
 from processor.cli.check.tables import judge_status_table
 from processor.cli.check.target import Target
 from processor.settings import Settings
@@ -79,24 +79,6 @@ def by_subject(findings: Any) -> dict[str, Finding]:
 
 def without(attributes: Mapping[str, str], name: str) -> dict[str, str]:
     return {key: value for key, value in attributes.items() if key != name}
-
-
-class TestWaiting:
-    def test_the_shortest_wait_is_the_sum_of_the_shortest_back_offs(self) -> None:
-        assert [shortest_wait_seconds(receives) for receives in (1, 2, 6, 7)] == [0, 1, 31, 61]
-        assert shortest_wait_seconds(60) == 31 + 54 * 30
-
-    def test_the_contract_s_60_receives_outlast_its_900_seconds(self) -> None:
-        assert receives_needed(900) < 60
-        assert shortest_wait_seconds(60) > 900 + 300
-
-    def test_a_count_below_what_is_needed_does_not_outlast_the_ttl(self) -> None:
-        for ttl_seconds in (1, 60, 900, 3_600, 20_000):
-            needed = receives_needed(ttl_seconds)
-            assert shortest_wait_seconds(needed) > ttl_seconds + 300 >= shortest_wait_seconds(needed - 1)
-
-    def test_no_more_is_asked_for_than_sqs_allows(self) -> None:
-        assert receives_needed(31_536_000) == 1_000
 
 
 class TestQueues:

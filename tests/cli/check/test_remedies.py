@@ -94,6 +94,16 @@ MENDABLE: dict[str, tuple[Breaking, str, str]] = {
         "queue {queue} visibility timeout",
         "must be at least 30 s for a batch to be settled in, is 29 s",
     ),
+    "visibility of the TTL": (
+        lambda w: w.set_queue(w.queue_url, VisibilityTimeout="900"),
+        "queue {queue} visibility timeout",
+        "must be below the TTL of 900 s, is 900 s: the messages of a killed task come back expired",
+    ),
+    "long visibility": (
+        lambda w: w.set_queue(w.queue_url, VisibilityTimeout="301"),
+        "queue {queue} visibility timeout",
+        "should be at most a third of the TTL of 900 s, is 301 s",
+    ),
     "no redrive": (
         lambda w: drop_redrive(w, with_setting=True),
         "queue {queue} redrive policy",
