@@ -3,7 +3,7 @@
 Pure decisions over lease rows and listings (docs/invariants.md, laws 5 and 6).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 from processor.streams.leases.lease import Lease
 from processor.streams.shards import RETENTION_HOURS, Listing, Shard, Streams, StreamState, began_at, by_age
@@ -23,7 +23,11 @@ SETTLE_SECONDS = 60.0
 
 
 def ready_leases(
-    leases: Iterable[Lease], streams: Streams, first_seen: Mapping[str, float], now: float
+    leases: Iterable[Lease],
+    streams: Streams,
+    first_seen: Mapping[str, float],
+    now: float,
+    expired: Container[str] = (),
 ) -> tuple[Lease, ...]:
     """The unfinished leases that may be read now.
 
@@ -32,9 +36,10 @@ def ready_leases(
         streams: what is known about each stream.
         first_seen: when this task first saw each row, on the clock of `Listing.started_at`.
         now: Unix seconds.
+        expired: the keys of leases that have expired: their owners put nothing more.
     """
     rows = {(lease.stream_arn, lease.shard_id): lease for lease in leases}
-    waiting = streams_that_wait(rows.values(), streams, now)
+    waiting = streams_that_wait(rows.values(), streams, now, expired)
     return tuple(
         lease
         for lease in rows.values()
@@ -67,32 +72,40 @@ def _parent_is_done(
     return child.shard_id in listing.shards or listing.started_at > first_seen.get(child.key, float("inf"))
 
 
-def streams_that_wait(leases: Iterable[Lease], streams: Streams, now: float) -> Mapping[str, str]:
+def streams_that_wait(
+    leases: Iterable[Lease], streams: Streams, now: float, expired: Container[str] = ()
+) -> Mapping[str, str]:
     """The streams behind one that is not read to its end yet, each with that one.
 
     Args:
         leases: every row.
         streams: what is known about each stream.
         now: Unix seconds.
+        expired: the keys of leases that have expired.
     """
     rows: dict[str, list[Lease]] = {arn: [] for arn in streams}
     for lease in leases:
         rows.setdefault(lease.stream_arn, []).append(lease)
     ordered = by_age(frozenset(rows))
     for index, arn in enumerate(ordered):
-        if not is_drained(streams.get(arn), rows[arn], now):
+        if not is_drained(streams.get(arn), rows[arn], now, expired):
             return dict.fromkeys(ordered[index + 1 :], arn)
     return {}
 
 
-def is_drained(state: StreamState | None, leases: Iterable[Lease], now: float) -> bool:
+def is_drained(
+    state: StreamState | None, leases: Iterable[Lease], now: float, expired: Container[str] = ()
+) -> bool:
     """Whether nothing more can come out of a stream at `now` (Unix seconds).
 
-    It is gone, or every shard of it is read to its end, the last one long enough ago. A finished row that
-    does not say since when was not finished by us: that was long enough ago.
+    It is gone, and no worker holds a lease of it: a holder may still put the page that it read before. Or
+    every shard of it is read to its end, the last one long enough ago. A finished row that does not say
+    since when was not finished by us: that was long enough ago.
     """
-    if state is None or state.gone:
-        return state is not None
+    if state is None:
+        return False
+    if state.gone:
+        return all(lease.finished or lease.owner is None or lease.key in expired for lease in leases)
     rows = {lease.shard_id: lease for lease in leases}
     listing = state.listing
     return (

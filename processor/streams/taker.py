@@ -143,7 +143,7 @@ class LeaseTaker:
                 lease for lease in leases if not lease.finished and lease.stream_arn not in gone
             )
             self._hand_over(leases)
-            ready = self._ready(leases)
+            ready = self._ready(leases, expired)
             self.unheld = sum(lease.owner is None or key in expired for key, lease in ready.items())
             if self._is_taking:
                 self._take_share(ready, expired)
@@ -174,12 +174,9 @@ class LeaseTaker:
             if lease.requested_by is not None or (state is not None and state.gone):
                 self._on_release(held, lease.requested_by)
 
-    def _ready(self, leases: list[Lease]) -> dict[str, Lease]:
-        first_seen = self._detector.first_seen()
-        return {
-            lease.key: lease
-            for lease in ready_leases(leases, self._streams(), first_seen, self._clocks.unix())
-        }
+    def _ready(self, leases: list[Lease], expired: frozenset[str]) -> dict[str, Lease]:
+        first_seen, now = self._detector.first_seen(), self._clocks.unix()
+        return {lease.key: lease for lease in ready_leases(leases, self._streams(), first_seen, now, expired)}
 
     def _take_share(self, ready: dict[str, Lease], expired: frozenset[str]) -> None:
         me = self._identity.worker

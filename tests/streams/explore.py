@@ -1,7 +1,8 @@
 """`python -m tests.streams.explore`: the state machine of `test_no_loss` with new seeds, for a long look.
 
 The gate runs a fixed set of histories; this runs as many others as the time allows and stops at the first
-that breaks a law, which it prints. `--seed` goes on from there.
+that breaks a law, which it prints. `--seed` goes on from there; `--shrink` looks for a shorter history that
+breaks the same law, for some minutes.
 """
 
 import argparse
@@ -21,6 +22,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.streams.explore", description=__doc__)
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--shrink", action="store_true")
     options = parser.parse_args()
     number, end = options.seed, time.monotonic() + options.seconds
     while time.monotonic() < end:
@@ -33,7 +35,8 @@ def main() -> int:
                 deadline=None,
                 derandomize=False,
                 database=None,
-                phases=[Phase.generate],
+                phases=[Phase.generate, *([Phase.shrink] if options.shrink else [])],
+                print_blob=True,
                 suppress_health_check=list(HealthCheck),
             ),
         )

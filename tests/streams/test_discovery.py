@@ -298,6 +298,27 @@ def test_a_shard_that_is_held_when_its_stream_goes_is_given_up(world: World) -> 
     assert world.missing() == []
 
 
+def test_the_next_stream_waits_for_a_page_that_was_read_before_its_stream_was_lost(world: World) -> None:
+    holder = world.start_worker()
+    world.run(5)
+    old = world.table.current.arn
+    world.blocked_shards.add(only_shard(world))
+    world.table.write("a")
+    world.run(2)
+    world.table.enable_stream()
+    world.table.write("a")
+    world.table.lose_stream(old)
+    other = world.start_worker()
+    is_known_as_gone = world.run(120, until=lambda: any(gap["reason"] == "stream_gone" for gap in world.gaps))
+    assert is_known_as_gone
+    world.run(5)
+    assert any(lease.row.stream_arn == old for lease in holder.readers), "the holder has not let go yet"
+    world.blocked_shards.clear()
+    assert world.run(60, until=lambda: len(world.emitted) == 2)
+    world.check_order()
+    assert not other.degraded()
+
+
 def test_an_old_stream_that_was_read_to_its_end_before_it_went_is_no_loss(world: World) -> None:
     expire(world, 3)
     world.start_worker()

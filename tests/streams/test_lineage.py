@@ -142,6 +142,13 @@ def test_an_earlier_stream_that_is_gone_holds_nothing_up_and_gives_nothing() -> 
     assert ready(row("o", stream=OLD), row("n"), streams=streams) == {"n"}
 
 
+def test_a_later_stream_waits_for_the_holders_of_an_earlier_one_that_is_gone() -> None:
+    streams = {state.stream_arn: state for state in (StreamState(OLD, gone=True), listed(("n", None)))}
+    held = replace(row("o", stream=OLD), owner="another")
+    assert streams_that_wait([held, row("n")], streams, NOW) == {NEW: OLD}
+    assert streams_that_wait([held, row("n")], streams, NOW, expired={held.key}) == {}
+
+
 def test_streams_sort_by_age() -> None:
     assert by_age(frozenset({NEW, OLD})) == [OLD, NEW]
     assert StreamName.of(NEW) == StreamName("us-east-1", "export-status", "2026-11-22T10:00:00.000")

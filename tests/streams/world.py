@@ -19,6 +19,7 @@ from handlers.timestamps import from_epoch_seconds
 from processor.audit.sinks.base import Sink
 from processor.observability.metrics import Metrics
 from processor.streams.leases.lease import Lease, from_attributes, lease_key
+from processor.streams.lineage import is_followed_for_long
 from processor.streams.page_budget import DEFAULT_BYTES
 from tests.simulated_stream.client import Faults
 from tests.simulated_stream.model import SimulatedShard, SimulatedTable, number_of
@@ -122,6 +123,18 @@ class World:
         self.table.trim_expired()
         if not self.rows.rows:
             self._never_missed |= before - {record["eventID"] for _, record in self._kept()}
+
+    def lose_shard(self, shard_id: str) -> None:
+        """A shard leaves its stream for good, as AWS's do a day after their end.
+
+        One that leaves minutes after the table was first followed, and was not read before, held only
+        records from before that: no worker misses them.
+        """
+        lease = self.leases()[shard_id]
+        if lease.position.sequence_number is None and not is_followed_for_long(lease, self.now()):
+            shard = self._find(lease.stream_arn, shard_id)
+            self._never_missed |= {record["eventID"] for record in shard.records}
+        self.table.drop_shard(shard_id)
 
     def _kept(self) -> Iterator[tuple[SimulatedShard, dict[str, Any]]]:
         for stream in self.table.streams.values():
