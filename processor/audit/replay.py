@@ -9,17 +9,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from typing import TypeVar
 
 from handlers.audit import AuditEntry
 from handlers.expiry import ShardSource, audit_entry
 from processor.audit.sinks.base import Refusal, Sink, SinkUnavailable
-from processor.aws.errors import IteratorExpired, NotFound, Transient, Trimmed
+from processor.aws.errors import NotFound, Transient, Trimmed
 from processor.backoff import BackOff
 from processor.streams.api import MalformedPage, Page, StreamApi, written_at
-from processor.streams.leases.lease import Position
-from processor.streams.shards import Listing, Shard, StreamName, began_at, by_age
+from processor.streams.cursor import Cursor
+from processor.streams.discovery import LISTING_SECONDS
+from processor.streams.missing_shard import MissingShardCheck
+from processor.streams.shards import Listing, Shard, ShardName, StreamName, began_at, by_age
 
 T = TypeVar("T")
 
@@ -32,6 +33,10 @@ a shard's last record is, and it also gives empty answers before that."""
 
 MAX_FAILURES = 8
 """Failures in a row, of a shard or of a sink, after which the replay ends: about two minutes."""
+
+
+MISSING_SECONDS = 10.0
+"""How long a shard is looked for; then its children are read, and its records are reported as trimmed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +53,16 @@ class Replayed:
 class _Reading:
     """The state of reading one shard, from its oldest record to its end."""
 
-    def __init__(self, listing: Listing, shard: Shard) -> None:
+    def __init__(self, api: StreamApi, listing: Listing, shard: Shard) -> None:
         name = StreamName.of(listing.stream_arn)
-        self.stream_arn = listing.stream_arn
+        self.name = ShardName(listing.stream_arn, shard.shard_id)
         self.shard = shard
         self.is_closed = shard.ending_sequence_number is not None or any(
             other.parent_id == shard.shard_id for other in listing.shards.values()
         )
         self.source = ShardSource(name.table, name.region, listing.stream_arn, shard.shard_id)
-        self.position = Position()
-        self.iterator: str | None = None
+        self.cursor = Cursor(api, self.name)
+        self.missing = MissingShardCheck(api, shard.shard_id, MISSING_SECONDS, MISSING_SECONDS)
         self.next_read = 0.0
         self.empty_reads = 0
         self.back_off = BackOff(0.5, 30.0)
@@ -114,10 +119,17 @@ class Replay:
             raise NotFound("ListStreams", "no stream")
         for arn in by_age(arns):
             try:
-                listing = self._patiently(partial(self._api.describe, arn))
+                listing = self._listing(arn)
             except NotFound:  # it was disabled a day ago
                 continue
             yield from self._stream(listing)
+
+    def _listing(self, stream_arn: str) -> Listing:
+        """Lists a stream page by page, less than one call a second: the service lists it too."""
+        request = self._api.listing(stream_arn)
+        while (listing := self._patiently(request.next_page)) is None:
+            self._wait(LISTING_SECONDS)
+        return listing
 
     def _patiently(self, ask: Callable[[], T]) -> T:
         back_off = BackOff(0.5, 30.0)
@@ -137,7 +149,7 @@ class Replay:
         return delay
 
     def _stream(self, listing: Listing) -> Iterator[Replayed]:
-        readings = {shard.shard_id: _Reading(listing, shard) for shard in listing.shards.values()}
+        readings = {shard.shard_id: _Reading(self._api, listing, shard) for shard in listing.shards.values()}
         for shard in listing.shards.values():
             if shard.parent_id in readings and (began_at(shard.shard_id) or self._since) < self._since:
                 readings[shard.parent_id].ended = True  # its last record is older than its child
@@ -157,29 +169,34 @@ class Replay:
     def _read(self, reading: _Reading) -> Replayed:
         reading.next_read = self._clock() + READ_SECONDS
         try:
-            if reading.iterator is None:
-                reading.iterator = self._api.iterator(
-                    reading.stream_arn, reading.shard.shard_id, reading.position
-                )
-            page = self._api.page(reading.iterator)
-        except IteratorExpired:
-            reading.iterator = None
-            return Replayed(0)
-        except Trimmed:
-            reading.iterator, reading.position = None, Position()
-            self._failed(reading, Trimmed("GetRecords", "TrimmedDataAccessException"))
+            page = reading.cursor.read()
+        except Trimmed as error:
+            self._failed(reading, error)
             return Replayed(0, trimmed=True)
+        except NotFound as error:
+            return self._not_found(reading, error)
         except (Transient, MalformedPage) as error:
             self._failed(reading, error)
             return Replayed(0)
-        except NotFound:
-            reading.ended = True  # trimmed as a whole
-            return Replayed(0, trimmed=True)
+        if page is None:
+            return Replayed(0)
+        reading.missing.found()
         reading.back_off.worked()
         entries = self._entries(reading, page)
         refused = self._put(entries)
         self._advance(reading, page)
         return Replayed(len(entries), refused)
+
+    def _not_found(self, reading: _Reading, error: NotFound) -> Replayed:
+        """Judges a new listing as the shard reader does, but waits seconds where that waits an hour."""
+        self._failed(reading, error)
+        try:
+            listing = self._listing(reading.name.stream_arn)
+        except NotFound:
+            reading.ended = True
+        else:
+            reading.ended = reading.missing.judge(listing, self._until) is not None
+        return Replayed(0, trimmed=reading.ended)
 
     def _failed(self, reading: _Reading, error: Exception) -> None:
         reading.next_read = self._clock() + self._delay(reading.back_off, error)
@@ -194,12 +211,11 @@ class Replay:
         ]
 
     def _advance(self, reading: _Reading, page: Page) -> None:
-        reading.iterator = page.next_iterator
-        reading.ended = page.next_iterator is None
+        reading.cursor.move_past(page)
+        reading.ended = reading.cursor.ended
         if page.records:
             reading.empty_reads = 0
-            reading.position = page.last_position()
-            if (reading.position.written_at or 0.0) > self._until:
+            if (reading.cursor.position.written_at or 0.0) > self._until:
                 reading.ended = True
             return
         reading.empty_reads += 1

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from processor.aws.calls import call
-from processor.aws.errors import Rejected, member
+from processor.aws.errors import member
 from processor.streams.leases.lease import Position
 from processor.streams.record_processor import Record
 from processor.streams.shards import Listing, Shard, StreamStatus
@@ -103,18 +103,11 @@ class StreamApi:
                 return listing
 
     def children(self, stream_arn: str, shard_id: str) -> tuple[Shard, ...]:
-        """The children of a shard, as far as they are listed already.
-
-        What the filter lets through is looked at again: emulators answer with every shard, or refuse it.
-        """
-        try:
-            description = self._description(
-                StreamArn=stream_arn, ShardFilter={"Type": "CHILD_SHARDS", "ShardId": shard_id}
-            )
-        except Rejected:
-            shards = list(self.describe(stream_arn).shards.values())
-        else:
-            shards = [_shard(shard) for shard in description.get("Shards", ())]
+        """The children of a shard, as far as one call shows them: emulators answer with every shard."""
+        description = self._description(
+            StreamArn=stream_arn, ShardFilter={"Type": "CHILD_SHARDS", "ShardId": shard_id}
+        )
+        shards = [_shard(shard) for shard in description.get("Shards", ())]
         return tuple(shard for shard in shards if shard.parent_id == shard_id)
 
     def _description(self, **arguments: Any) -> Mapping[str, Any]:

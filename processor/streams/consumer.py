@@ -195,19 +195,20 @@ class StreamConsumer:
             failover_seconds=settings.failover_seconds,
             listings=listings,
             stream_state=self._stream_state,
+            request_listing=self._discovery.wake.set,
             expect_children=self._discovery.expect_children,
             on_shard_end=self._wake_taker,
             clocks=clocks,
             child_look_seconds=settings.child_look_seconds,
             budget=PageBudget(settings.page_bytes),
         )
-        self._discovering = self._new_runner("audit-discovery", self._discovery.step, self._discovery.wake)
-        self._taking = self._new_runner("audit-leases", self._scan, self._taker.wake, self._taker.withdraw)
-        names = [f"audit-renewals-{number}" for number in range(settings.renewing_threads)]
+        self._discovering = self._new_runner("stream-discovery", self._discovery.step, self._discovery.wake)
+        self._taking = self._new_runner("stream-leases", self._scan, self._taker.wake, self._taker.withdraw)
+        names = [f"stream-renewals-{number}" for number in range(settings.renewing_threads)]
         self._renewers = [self._new_runner(name, self._renew) for name in names]
         self._pool = StepPool(lambda number: self._reading[number].wake(), clocks.monotonic, on_death)
         self._reading = [
-            self._new_runner(f"audit-readers-{number}", partial(self._pool.step, number))
+            self._new_runner(f"stream-readers-{number}", partial(self._pool.step, number))
             for number in range(settings.readers)
         ]
 
@@ -348,7 +349,7 @@ class StreamConsumer:
 
     def _start_reader(self, lease: HeldLease) -> None:
         reader = ShardReader(lease, self._context)
-        name = f"audit-{lease.row.shard_id}"
+        name = f"stream-{lease.row.shard_id}"
         task = Task(name, partial(self._read, reader), partial(self._reader_ended, lease))
         reader.beat = partial(self._beat, task)
         reader.wake = partial(self._pool.wake, task)

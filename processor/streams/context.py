@@ -16,7 +16,7 @@ from processor.streams.shards import StreamState
 
 @dataclass(frozen=True, slots=True)
 class ReaderContext:
-    """The API, the tables and the places to tell things to."""
+    """The API, the tables and where readers report."""
 
     api: StreamApi
     table: LeaseTable
@@ -27,10 +27,13 @@ class ReaderContext:
     listings: RateLimiter
     """Turns for DescribeStream, shared with the discovery."""
     stream_state: Callable[[str], StreamState | None]
+    """Returns what the discovery knows about a stream."""
+    request_listing: Callable[[], None]
+    """Called when a new listing of the streams is wanted soon."""
     expect_children: Callable[[str, str], None]
-    """Told the stream and the shard whose children are not found yet: a listing is wanted soon."""
+    """Called with the stream and the shard whose children are not found yet."""
     on_shard_end: Callable[[], None]
-    """Told when SHARD_END is written: other shards may start now."""
+    """Called when SHARD_END is written: other shards may start now."""
     clocks: Clocks = field(default_factory=Clocks)
     child_look_seconds: float = 3.0
     budget: PageBudget = field(default_factory=PageBudget)

@@ -38,8 +38,8 @@ WAIT_SHOWN_SECONDS = 300.0
 """An earlier stream is read to its end in less, unless something holds it up."""
 
 NEEDED_VIEW_TYPE = "NEW_AND_OLD_IMAGES"
-_COMPONENT = "audit streams"
-_WAITING = "audit stream order"
+_COMPONENT = "streams"
+_WAITING = "stream order"
 
 
 class Discovery:

@@ -13,7 +13,7 @@ from processor.streams.shards import RETENTION_HOURS
 ALARM_HOURS = 4.0
 """Time left before trimming below which it is told: enough for an operator to act."""
 REPEAT_ALARM_SECONDS = 3_600.0
-_COMPONENT = "audit lag"
+_COMPONENT = "stream lag"
 
 
 @dataclass(frozen=True, slots=True)

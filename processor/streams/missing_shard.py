@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from processor.aws.errors import NotFound
 from processor.streams.api import StreamApi
 from processor.streams.leases.lease import Position
-from processor.streams.shards import RETENTION_HOURS, Listing, Shard, ShardName, began_at
+from processor.streams.shards import RETENTION_HOURS, Listing, Shard, began_at
 
 PASS_SECONDS = 3_600.0
 """How long a listed shard must be missing before its children may start."""
@@ -35,23 +35,25 @@ class Missing:
     children: tuple[Shard, ...]
 
 
-class StreamMissing(Exception):
-    """The stream itself does not exist: nothing is concluded about its shards."""
-
-
 class MissingShardCheck:
-    """Collects the evidence about one shard.
+    """Collects the evidence about one shard, from listings that began after a read had not found it.
 
     Args:
-        api: asked for listings.
-        shard: the shard.
+        api: asked whether another shard of the stream can be read.
+        shard_id: the shard.
         failover_seconds: how far apart two observations must be.
+        pass_seconds: how long a listed shard must be missing before its children may start.
     """
 
-    def __init__(self, api: StreamApi, shard: ShardName, failover_seconds: float) -> None:
+    def __init__(
+        self, api: StreamApi, shard_id: str, failover_seconds: float, pass_seconds: float = PASS_SECONDS
+    ) -> None:
         self._api = api
-        self._shard = shard
+        self._shard_id = shard_id
         self._failover_seconds = failover_seconds
+        self._pass_seconds = pass_seconds
+        self._missing_since: float | None = None
+        self._newest: float | None = None
         self._absent_since: float | None = None
         self._listed_since: float | None = None
         self._passable_since: float | None = None
@@ -61,25 +63,46 @@ class MissingShardCheck:
         """Whether the newest complete listing lacks the shard, so that a second one decides."""
         return self._absent_since is not None
 
-    def look(self, now: float) -> Missing | None:
-        """Takes one listing, after a read that did not find the shard.
+    def missed(self, at: float) -> bool:
+        """Notes that a read did not find the shard.
 
         Args:
+            at: when, on the clock of `Listing.started_at`.
+
+        Returns:
+            Whether a new listing would tell more.
+        """
+        if self._missing_since is None:
+            self._missing_since = at
+        if self._newest is None:
+            return True
+        return self._absent_since is not None and at - self._absent_since >= self._failover_seconds
+
+    def found(self) -> None:
+        """Forgets the evidence: the shard was read."""
+        self._missing_since = self._newest = None
+        self._absent_since = self._listed_since = self._passable_since = None
+
+    def is_news(self, listing: Listing) -> bool:
+        """Whether a listing began after the shard was missed, and after the last one that was judged."""
+        since = self._missing_since if self._newest is None else self._newest
+        return since is not None and listing.started_at > since
+
+    def judge(self, listing: Listing, now: float) -> Missing | None:
+        """Takes a listing that `is_news` into account.
+
+        Args:
+            listing: of the shard's stream.
             now: Unix seconds.
 
         Returns:
             What follows, or None while nothing does.
 
         Raises:
-            StreamMissing: the stream does not exist.
-            AwsError: nothing was learnt.
+            AwsError: another shard could not be asked for.
         """
-        try:
-            listing = self._api.describe(self._shard.stream_arn)
-        except NotFound:
-            self.found()
-            raise StreamMissing from None
-        if self._shard.shard_id in listing.shards:
+        self._newest = listing.started_at
+        if self._shard_id in listing.shards:
             return self._listed(listing, now)
         if not listing.complete:
             return None
@@ -88,32 +111,28 @@ class MissingShardCheck:
             self._absent_since = listing.started_at
         if listing.started_at - self._absent_since < self._failover_seconds:
             return None
-        return Missing(gone=True, children=listing.children_of(self._shard.shard_id))
-
-    def found(self) -> None:
-        """Forgets the evidence: the shard was read, or its stream does not exist."""
-        self._absent_since = self._listed_since = self._passable_since = None
+        return Missing(gone=True, children=listing.children_of(self._shard_id))
 
     def _listed(self, listing: Listing, now: float) -> Missing | None:
         self._absent_since, started = None, listing.started_at
-        children = listing.children_of(self._shard.shard_id)
+        children = listing.children_of(self._shard_id)
         if self._listed_since is None:
             self._listed_since = started
         is_twice = started - self._listed_since >= self._failover_seconds
-        if is_twice and must_be_trimmed(self._shard.shard_id, listing, now):
+        if is_twice and must_be_trimmed(self._shard_id, listing, now):
             return Missing(gone=True, children=children)
         if not self._another_is_readable(listing):
             self._passable_since = None
             return None
         if self._passable_since is None:
             self._passable_since = started
-        if started - self._passable_since < PASS_SECONDS:
+        if started - self._passable_since < self._pass_seconds:
             return None
         return Missing(gone=False, children=children)
 
     def _another_is_readable(self, listing: Listing) -> bool:
         """Whether the stream can be read at all: the newest other shard gives an iterator."""
-        others = [shard_id for shard_id in listing.shards if shard_id != self._shard.shard_id]
+        others = [shard_id for shard_id in listing.shards if shard_id != self._shard_id]
         if not others:
             return False
         try:

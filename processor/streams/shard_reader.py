@@ -1,30 +1,23 @@
 """Reads one shard: pages of records, the processor's work on them, the checkpoint behind it.
 
-A reader is a sequence of short steps, each of which says how long to wait before the next one; nothing in
-it waits. One page is in hand at a time, and the next is read when every sink has taken it, so memory is
-bounded and the position is always the last record taken.
+A reader is a sequence of short steps, each of which returns how long to wait before the next one; nothing in
+it waits. It holds one page at a time. The next page is read once every sink has the entries of this one, so
+memory is bounded, and the position is always the last record that the sinks have.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import Enum
 
-from processor.aws.errors import (
-    AwsError,
-    IteratorExpired,
-    Misconfigured,
-    NotFound,
-    Rejected,
-    Transient,
-    Trimmed,
-)
+from processor.aws.errors import AwsError, Misconfigured, NotFound, Rejected, Transient, Trimmed
 from processor.backoff import BackOff
 from processor.observability.log import get_logger
 from processor.streams.api import MalformedPage, Page, position_of
 from processor.streams.context import ReaderContext
+from processor.streams.cursor import Cursor
 from processor.streams.leases.held import HeldLease, LeaseLost, LeaseNotTrusted, LeaseOver
-from processor.streams.leases.lease import Position
-from processor.streams.missing_shard import MissingShardCheck, StreamMissing
+from processor.streams.missing_shard import MissingShardCheck
 from processor.streams.page_budget import PAGE_BYTES, memory_of
 from processor.streams.progress import Progress
 from processor.streams.record_processor import Interrupted, Unavailable, Work
@@ -36,7 +29,7 @@ MIN_POLL_SECONDS = 0.25
 
 IDLE_POLL_SECONDS = 1.0
 CHECKPOINT_SECONDS = 3.0
-"""Taken entries are written into the row at most this often; other positions with the next renewal."""
+"""The position behind entries is written into the row at most this often, others with the next renewal."""
 
 BUDGET_POLL_SECONDS = 0.25
 """How often a reader asks for room for its next page."""
@@ -49,40 +42,77 @@ EXPECTED_FAILURES = 3
 """Failures in a row before a shard's trouble is shown: throttling and resets are everyday."""
 
 
+class Phase(Enum):
+    """What a shard reader is doing; a step makes at most one move. `docs/architecture.md` has the diagram."""
+
+    READING = "reading"  # the next page is to be read
+    DELIVERING = "delivering"  # a page's work is under way
+    ENDING = "ending"  # nothing more can be read: the children's rows and SHARD_END are to be written
+    RELEASING = "releasing"  # the lease is to be released
+    ENDED = "ended"  # the lease is released, finished or lost
+
+
+MOVES: Mapping[Phase, Mapping[Phase, str]] = {
+    Phase.READING: {
+        Phase.DELIVERING: "a page",
+        Phase.ENDING: "the shard is gone",
+        Phase.RELEASING: "a stop or a request",
+        Phase.ENDED: "the lease is lost",
+    },
+    Phase.DELIVERING: {
+        Phase.READING: "every sink has it",
+        Phase.ENDING: "every sink has the last page",
+        Phase.RELEASING: "a stop cannot wait longer",
+        Phase.ENDED: "the lease is lost",
+    },
+    Phase.ENDING: {
+        Phase.RELEASING: "a stop or a request",
+        Phase.ENDED: "SHARD_END is written, or the lease is lost",
+    },
+    Phase.RELEASING: {Phase.ENDED: "the lease is released or lost"},
+    Phase.ENDED: {},
+}
+"""The phases that may follow each phase, and when they do."""
+
+
 @dataclass(frozen=True, slots=True)
 class _StopRequest:
     give_up_at: float
-    """Until when a page in hand may still be brought to the sinks (monotonic seconds)."""
+    """Until when the work on a page may go on (monotonic seconds)."""
     to: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class _PageInHand:
+class _PageInWork:
     page: Page
     work: Work
 
 
 class ShardReader:
-    """Reads the shard of one held lease until its end, or until the lease is lost or given up.
+    """Reads the shard of one held lease until its end, or until the lease is released or lost.
 
     `step` is for one thread; `request_stop` and `behind_since` are for any.
+
+    Args:
+        lease: the lease.
+        context: what all readers share.
     """
 
     def __init__(self, lease: HeldLease, context: ReaderContext) -> None:
         row = lease.row
         self.lease = lease
-        self.wake: Callable[[], None] = _nothing
+        self.phase = Phase.READING
+        self.wake: Callable[[], None] = lambda: None
         """Called when the next step should not wait any longer."""
-        self.beat: Callable[[], None] = _nothing
-        """Called while a sink is at work, to show that it goes on."""
+        self.beat: Callable[[], None] = lambda: None
+        """Called while a sink is at work, to show progress."""
         self._context = context
         self._name = ShardName(row.stream_arn, row.shard_id)
-        self._missing = MissingShardCheck(context.api, self._name, context.failover_seconds)
-        self._iterator: str | None = None
-        self._hand: _PageInHand | None = None
-        self._end: ShardEnd | None = None
+        self._cursor = Cursor(context.api, self._name, lease.taken)
+        self._missing = MissingShardCheck(context.api, row.shard_id, context.failover_seconds)
+        self._page: _PageInWork | None = None
+        self._end = ShardEnd(lease, context)
         self._stop: _StopRequest | None = None
-        self._from_oldest = False
         self._progress = Progress(lease, context.metrics, context.clocks.unix)
         self._next_read_at = context.clocks.monotonic()
         self._idle_seconds = MIN_POLL_SECONDS
@@ -102,7 +132,7 @@ class ShardReader:
         return self._progress_at
 
     def request_stop(self, give_up_at: float, to: str | None = None) -> bool:
-        """Asks the reader to finish the page in hand, write its checkpoint and give the lease up.
+        """Asks the reader to finish its page, write its checkpoint and release the lease.
 
         Args:
             give_up_at: until when the sinks are waited for (monotonic seconds); then the page is left to
@@ -119,18 +149,19 @@ class ShardReader:
         return before is None
 
     def behind_since(self) -> float | None:
-        """Since when records may be unread (Unix seconds); None while the shard is read to its tip."""
+        """Since when records may be unread (Unix seconds); None while the reader is caught up."""
         return self._progress.behind_since
 
     def step(self) -> float | None:
         """Does the next thing.
 
         Returns:
-            How long to wait before the next step (seconds), or None once this reader is done.
+            How long to wait before the next step (seconds), or None once this reader has ended.
         """
         delay = self._next_step()
         if delay is None:
-            self._hand = None  # its work is dropped here, not when the collector comes
+            self.phase = Phase.ENDED
+            self._page = None  # its work is dropped here, not when the collector comes
             self._give_back(self._held_bytes)
             self._progress.over()
             self._context.health.report(self._trouble, None)
@@ -144,10 +175,10 @@ class ShardReader:
                 return self._step_to_stop(self._stop)
             if not self.lease.trusted():
                 return self._wait_for_trust()
-            if self._hand is not None:
-                return self._deliver(self._hand)
-            if self._end is not None:
-                return self._step_to_end(self._end)
+            if self._page is not None:
+                return self._deliver(self._page)
+            if self.phase is Phase.ENDING:
+                return self._step_to_end()
             return self._read()
         except LeaseNotTrusted:
             return self._wait_for_trust()
@@ -158,7 +189,7 @@ class ShardReader:
             return self._step_after_lease()
 
     def _wait_for_trust(self) -> float:
-        """Nothing is read meanwhile, so the shard gets later, also where it was at its tip."""
+        """Nothing is read until then, so the shard gets later, also where the reader was caught up."""
         self._progress.not_read()
         self._progress_at = self._context.clocks.monotonic()  # no other worker would do better
         return UNTRUSTED_POLL_SECONDS
@@ -175,7 +206,7 @@ class ShardReader:
         try:
             return self._read_page(started, started_at)
         finally:
-            if self._hand is None:
+            if self._page is None:
                 self._give_back(self._held_bytes)
 
     def _give_back(self, size: int) -> None:
@@ -184,35 +215,24 @@ class ShardReader:
 
     def _read_page(self, started: float, started_at: float) -> float:
         try:
-            if self._iterator is None:
-                self._iterator = self._open()
-            page = self._context.api.page(self._iterator)
-        except IteratorExpired:
-            self._iterator = None
-            return MIN_POLL_SECONDS
+            page = self._cursor.read()
         except Trimmed:
-            return self._restart_from_oldest()
+            self._progress.trimmed()
+            return self._reading.failed()
         except NotFound as error:
-            return self._look_for_shard(error)
+            return self._shard_not_found(error, started)
         except (AwsError, MalformedPage) as error:
             return self._failed(error)
+        if page is None:
+            return MIN_POLL_SECONDS
         self._reading.worked()
         self._missing.found()
         self._context.health.report(self._trouble, None)
-        self._iterator = page.next_iterator
-        return self._take_in_hand(page, started, started_at)
+        return self._begin_work(page, started, started_at)
 
-    def _open(self) -> str:
-        row = self.lease.row
-        return self._context.api.iterator(row.stream_arn, row.shard_id, self._position())
-
-    def _position(self) -> Position:
-        """Where an iterator made now begins."""
-        return Position() if self._from_oldest else self.lease.taken
-
-    def _take_in_hand(self, page: Page, started: float, started_at: float) -> float:
+    def _begin_work(self, page: Page, started: float, started_at: float) -> float:
         """Begins the work on a page; the next step goes on with it."""
-        from_oldest = self._position().sequence_number is None
+        from_oldest = self._cursor.from_oldest
         self._progress.page_read(page, from_oldest=from_oldest, started=started, started_at=started_at)
         if page.records:
             self._idle_seconds = MIN_POLL_SECONDS
@@ -220,43 +240,43 @@ class ShardReader:
             self._next_read_at = started + self._idle_pause()
         read_at = datetime.fromtimestamp(started_at, UTC)
         work = self._context.processor.begin(self._name, page.records, read_at)
-        self._hand = _PageInHand(page, work)
+        self._page, self.phase = _PageInWork(page, work), Phase.DELIVERING
         self._give_back(PAGE_BYTES - memory_of(page.records))
         return 0.0
 
     def _idle_pause(self) -> float:
         """Longer with each empty page, except in a closed shard, whose empty stretches come to an end."""
-        row = self.lease.row
-        state = self._context.stream_state(row.stream_arn)
-        shard = state.listing.shards.get(row.shard_id) if state and state.listing else None
+        state = self._context.stream_state(self._name.stream_arn)
+        shard = state.listing.shards.get(self._name.shard_id) if state and state.listing else None
         if shard is not None and shard.ending_sequence_number is not None:
             return MIN_POLL_SECONDS
         self._idle_seconds = min(IDLE_POLL_SECONDS, self._idle_seconds * 2)
         return self._idle_seconds
 
-    def _deliver(self, hand: _PageInHand) -> float:
+    def _deliver(self, current: _PageInWork) -> float:
         try:
-            hand.work.go_on(self._may_continue)
+            current.work.go_on(self._may_continue)
         except Interrupted:
             return UNTRUSTED_POLL_SECONDS
         except Unavailable as unavailable:
-            if hand.work.durable_records > self._durable_records:
-                self._durable_records = hand.work.durable_records
+            if current.work.durable_records > self._durable_records:
+                self._durable_records = current.work.durable_records
                 self._progress_at = self._context.clocks.monotonic()
             delay = unavailable.retry_seconds
             return self._sinking.failed() if delay is None else delay
         self._give_back(self._held_bytes)
         self._sinking.worked()
         self._progress_at, self._durable_records = self._context.clocks.monotonic(), 0
-        self._hand = None
-        if hand.page.records:
-            self.lease.advance(hand.page.last_position())
-            self._from_oldest = False
-            self._progress.page_taken(hand.page)
-        if hand.page.next_iterator is None:
-            self._end = ShardEnd(self.lease, self._context)
+        self._page = None
+        self._cursor.move_past(current.page)
+        if current.page.records:
+            self.lease.advance(self._cursor.position)
+            self._progress.page_taken(current.page)
+        if self._cursor.ended:
+            self.phase = Phase.ENDING
             return 0.0
-        self._has_unwritten_entries |= hand.work.has_effects
+        self.phase = Phase.READING
+        self._has_unwritten_entries |= current.work.has_effects
         if self._has_unwritten_entries:
             self._checkpoint()
         return max(0.0, self._next_read_at - self._context.clocks.monotonic())
@@ -279,51 +299,35 @@ class ShardReader:
         else:
             self._has_unwritten_entries = False
 
-    def _restart_from_oldest(self) -> float:
-        """What comes after the position is trimmed: the oldest record that is left is next, and told."""
-        self._iterator = None
-        self._progress.trimmed()
-        self._from_oldest = True
-        return self._reading.failed()
-
-    def _look_for_shard(self, error: NotFound) -> float:
-        """The shard was not found, from which alone nothing follows (docs/invariants.md, law 6)."""
-        self._iterator = None
-        if self._context.listings.take() > 0:
-            return self._wait_for_shard(error)
-        try:
-            missing = self._missing.look(self._context.clocks.unix())
-        except StreamMissing:
-            return self._failed(error)
-        except AwsError as unanswered:
-            return self._failed(unanswered)
-        self._progress_at = self._context.clocks.monotonic()
-        if missing is None:
-            return self._wait_for_shard(error)
-        if missing.gone:
-            self._progress.shard_gone()
-            self._end = ShardEnd(self.lease, self._context, missing.children)
-            return 0.0
-        if not self.lease.row.passed:
-            try:
-                self.lease.let_children_start()
-            except AwsError as unanswered:
-                return self._failed(unanswered)
-            get_logger().error("shard_passed", lease_key=self.lease.row.key)
-            self._context.on_shard_end()
-        return self._failed(error)
-
-    def _wait_for_shard(self, error: NotFound) -> float:
+    def _shard_not_found(self, error: NotFound, at: float) -> float:
+        """Judges the stream's listings: from one error nothing follows (docs/invariants.md, law 6)."""
         delay = self._failed(error)
+        if self._missing.missed(at):
+            self._context.request_listing()
+        state = self._context.stream_state(self._name.stream_arn)
+        listing = state.listing if state else None
+        if listing is not None and self._missing.is_news(listing):
+            try:
+                missing = self._missing.judge(listing, self._context.clocks.unix())
+                if missing is not None and missing.gone:
+                    self._progress.shard_gone()
+                    self._end = ShardEnd(self.lease, self._context, missing.children)
+                    self.phase = Phase.ENDING
+                    return 0.0
+                if missing is not None and not self.lease.row.passed:
+                    self.lease.let_children_start()
+                    get_logger().error("shard_passed", lease_key=self.lease.row.key)
+                    self._context.on_shard_end()
+            except AwsError:
+                return delay
+            self._progress_at = self._context.clocks.monotonic()
         return min(delay, self._context.failover_seconds / 2) if self._missing.is_absent else delay
 
     def _failed(self, error: AwsError | MalformedPage) -> float:
         """Backs off. What only an operator can mend is shown at once, the rest when it goes on."""
         row = self.lease.row
         self._progress.not_read()
-        if not isinstance(error, Transient):
-            self._iterator = None
-        elif error.throttled:
+        if isinstance(error, Transient) and error.throttled:
             self._progress_at = self._context.clocks.monotonic()  # AWS answers, and so it would others
         is_news = self._reading.failures == 0
         if isinstance(error, Misconfigured | Rejected) or self._reading.failures >= EXPECTED_FAILURES:
@@ -334,9 +338,9 @@ class ShardReader:
             )
         return self._reading.failed()
 
-    def _step_to_end(self, end: ShardEnd) -> float | None:
+    def _step_to_end(self) -> float | None:
         try:
-            wait = end.step(self._context.stream_state(self.lease.row.stream_arn))
+            wait = self._end.step(self._context.stream_state(self._name.stream_arn))
         except AwsError as error:
             if self._ending.failures == EXPECTED_FAILURES:
                 get_logger().warning("shard_end_failed", lease_key=self.lease.row.key, error=str(error))
@@ -348,25 +352,25 @@ class ShardReader:
         return None
 
     def _step_after_lease(self) -> float | None:
-        """The shard's end may be in the row although no answer said so; another write has seen it there."""
-        if self._end is not None and self.lease.row.finished:
-            return self._step_to_end(self._end)
-        return None
+        """The shard's end may be in the row although no answer showed it: another write has found it."""
+        return self._step_to_end() if self.lease.row.finished else None
 
     def _step_to_stop(self, stop: _StopRequest) -> float | None:
-        if self._hand is not None and self._may_continue():
-            wait = self._deliver(self._hand)
-            if self._hand is not None:
-                return min(wait, max(0.0, stop.give_up_at - self._context.clocks.monotonic()))
-        if self._hand is not None and (durable := self._hand.work.durable_records):
-            self.lease.advance(position_of(self._hand.page.records[durable - 1]))
+        if self.phase is Phase.RELEASING:
+            return self._release(stop)
+        if self._page is not None and self._may_continue():
+            wait = self._deliver(self._page)
+            left = stop.give_up_at - self._context.clocks.monotonic()
+            return 0.0 if self._page is None else min(wait, max(0.0, left))
+        self.phase = Phase.RELEASING
+        return 0.0
+
+    def _release(self, stop: _StopRequest) -> float | None:
+        if self._page is not None and (durable := self._page.work.durable_records):
+            self.lease.advance(position_of(self._page.page.records[durable - 1]))
         try:
             self.lease.release(stop.to)
         except AwsError as error:
             get_logger().warning("lease_release_failed", lease_key=self.lease.row.key, error=str(error))
             return min(self._ending.failed(), RELEASE_RETRY_SECONDS)
         return self._step_after_lease()
-
-
-def _nothing() -> None:
-    """A reader that nobody watches has nobody to show its progress to."""

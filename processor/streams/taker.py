@@ -28,8 +28,8 @@ NO_REQUEST_SECONDS = 600.0
 WITHDRAWAL_SECONDS = 4.0
 """After so long without an answer of the leases table no further request is withdrawn."""
 
-_COMPONENT = "audit leases"
-_ROWS = "audit lease rows"
+_COMPONENT = "leases"
+_ROWS = "lease rows"
 
 
 class LeaseTaker:

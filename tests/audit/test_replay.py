@@ -73,7 +73,7 @@ class World:
 
     def replay(self, since: datetime = START) -> list[Replayed]:
         run = Replay(
-            StreamApi(self.client),
+            StreamApi(self.client, self.clock.now),
             [self.sink],
             table="export-status",
             since=since,
@@ -215,15 +215,40 @@ def test_trimmed_records_are_reported_and_the_rest_is_put() -> None:
     assert world.put_ids() == world.expected_ids()
 
 
-def test_a_shard_that_is_gone_is_reported_and_its_children_are_read() -> None:
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_a_shard_that_is_gone_is_reported_and_its_children_are_read(*, is_listed: bool) -> None:
+    world = World()
+    world.table.write("req-1")
+    parent = world.table.open_shards()[0].shard_id
+    world.change("roll", 0)
+    world.table.write("req-1")
+    if is_listed:
+        world.client.faults.unreadable.add(parent)
+    else:
+        # It goes after the replay has listed it.
+        describe = world.client.describe_stream
+
+        def list_and_drop(**arguments: Any) -> dict[str, Any]:
+            answer = describe(**arguments)
+            if parent in world.table.current.shards:
+                world.table.drop_shard(parent)
+            return answer
+
+        world.client.describe_stream = list_and_drop  # type: ignore[method-assign]
+    replayed = world.replay()
+    assert any(page.trimmed for page in replayed)
+    assert len(world.sink.entries) == 1
+
+
+def test_a_shard_that_is_not_found_once_loses_nothing() -> None:
     world = World()
     world.table.write("req-1")
     world.change("roll", 0)
     world.table.write("req-1")
     world.client.fail("ResourceNotFoundException", operation="GetShardIterator")
     replayed = world.replay()
-    assert any(page.trimmed for page in replayed)
-    assert len(world.sink.entries) == 1
+    assert not any(page.trimmed for page in replayed)
+    assert world.put_ids() == world.expected_ids()
 
 
 def test_later_removals_do_not_keep_it_going() -> None:

@@ -336,9 +336,9 @@ def test_a_stuck_shard_reader_is_unhealthy_until_it_goes_on(
     trouble.hangs = True
     trouble.wait_until_met()
     (problem,) = first_problems(health, path, time.monotonic())
-    assert problem.startswith("audit-readers-")
+    assert problem.startswith("stream-readers-")
     status, shown = healthcheck(health, path)
-    assert (status, shown.startswith("unhealthy: audit-readers-")) == (1, True)
+    assert (status, shown.startswith("unhealthy: stream-readers-")) == (1, True)
     trouble.over.set()
     eventually(lambda: problems(health, path) == (), DEADLINE_SECONDS)
 
@@ -351,7 +351,7 @@ def test_a_stuck_lease_renewer_is_unhealthy(
     trouble.hangs = True
     trouble.wait_until_met()
     found = first_problems(health, path, time.monotonic())
-    assert any(problem.startswith("audit-renewals-") for problem in found)
+    assert any(problem.startswith("stream-renewals-") for problem in found)
 
 
 def test_a_dead_lease_renewer_is_reported_and_unhealthy_while_the_other_threads_go_on(
@@ -364,7 +364,7 @@ def test_a_dead_lease_renewer_is_reported_and_unhealthy_while_the_other_threads_
     (problem,) = first_problems(health, path, time.monotonic())
     (dead,) = parts.deaths
     parts.expected_deaths = [dead]
-    assert dead.startswith("audit-renewals-")
+    assert dead.startswith("stream-renewals-")
     assert problem.startswith(f"{dead} has made no progress for ")
     status, shown = healthcheck(health, path)
     assert (status, shown.startswith(f"unhealthy: {dead} has made no progress for ")) == (1, True)

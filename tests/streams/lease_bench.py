@@ -2,12 +2,10 @@
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NoReturn
 
 from botocore.exceptions import ReadTimeoutError
 
-from processor.observability.health import Health
 from processor.streams.clocks import Clocks
 from processor.streams.leases.held import HeldLease, WorkerIdentity
 from processor.streams.leases.lease import new_lease
@@ -16,6 +14,7 @@ from processor.streams.renewer import LeaseRenewer
 from processor.streams.shards import Listing, Shard, StreamState
 from processor.streams.taker import LeaseTaker
 from tests.simulated_stream.rows import SimulatedRows
+from tests.streams.worker import ShownHealth
 
 ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/export-status/stream/2026-11-22T10:00:00.000"
 FAILOVER_SECONDS = 10.0
@@ -40,7 +39,7 @@ class Bench:
             self.renewer,
             status_table="export-status",
             streams=lambda: {ARN: state},
-            health=Health(Path("unused"), warn=lambda _problem: None),
+            health=ShownHealth(),
             on_acquired=acquired.append,
             on_release=lambda _lease, _to: None,
             clocks=Clocks(self.clock, time.time, self.clock),

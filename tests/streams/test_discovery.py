@@ -175,7 +175,7 @@ def test_a_stream_that_is_disabled_is_read_to_its_end_and_its_rows_are_kept(worl
     world.run(60)
     assert_all_taken_once(world)
     assert [lease.finished for lease in world.leases().values()] == [True]
-    assert "disabled" in worker.degraded()["audit streams"]
+    assert "disabled" in worker.degraded()["streams"]
 
 
 def test_a_new_stream_is_read_after_the_old_one_is_read_to_its_end(world: World) -> None:
@@ -227,11 +227,9 @@ def test_a_new_stream_that_is_held_back_for_minutes_is_shown_with_what_it_waits_
     expire(world, 3, start=3)
     new = world.table.enable_stream().arn
     world.run(200)
-    assert "audit stream order" not in worker.degraded(), "for a while that is as it should be"
+    assert "stream order" not in worker.degraded(), "for a while that is as it should be"
     world.run(200)
-    assert worker.degraded()["audit stream order"] == (
-        f"stream {new} waits for stream {old} to be read to its end"
-    )
+    assert worker.degraded()["stream order"] == (f"stream {new} waits for stream {old} to be read to its end")
     world.sink_is_down = False
     world.run(200)
     assert worker.degraded() == {}
@@ -369,7 +367,7 @@ def test_a_row_that_cannot_be_read_is_shown_while_it_lasts(new_world: Callable[[
     key = min(world.rows.rows)
     checkpoint = world.rows.rows[key].pop("checkpoint")
     world.run(60)
-    assert key in worker.degraded()["audit lease rows"]
+    assert key in worker.degraded()["lease rows"]
     world.rows.rows[key]["checkpoint"] = checkpoint
     world.run(60)
     assert worker.degraded() == {}
@@ -383,7 +381,7 @@ def test_a_table_without_a_stream_is_shown_until_it_has_one(world: World) -> Non
     world.table.lose_stream(arn)
     worker = world.start_worker()
     world.run(10)
-    assert "no stream" in worker.degraded()["audit streams"]
+    assert "no stream" in worker.degraded()["streams"]
     world.table.restore_stream(arn)
     world.run(60)
     expire(world, 2)
@@ -398,7 +396,7 @@ def test_a_stream_without_old_images_is_shown_and_audited_by_its_keys(world: Wor
     world.run(5)
     expire(world, 2)
     world.run(5)
-    assert "NEW_AND_OLD_IMAGES" in worker.degraded()["audit streams"]
+    assert "NEW_AND_OLD_IMAGES" in worker.degraded()["streams"]
     assert [line["event"] for line in world.logs].count("stream_view_incomplete") == 1
     assert_all_taken_once(world)
 

@@ -2,18 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import structlog
 
-from processor.observability.health import Health
 from processor.observability.metrics import Metrics
 from processor.streams.lag import Lag, LagReport
 from processor.streams.lag import lag_of as lag_by_row
 from processor.streams.leases.lease import Position, new_lease
 from tests.streams.test_shard_reader import expire, only_shard
-from tests.streams.worker import EPOCH
+from tests.streams.worker import EPOCH, ShownHealth
 from tests.streams.world import World, values_of
 
 HOUR = 3_600.0
@@ -83,7 +81,7 @@ def test_a_backlog_is_as_late_as_its_last_record_read(world: World) -> None:
 
 def test_the_worst_shard_is_told_with_the_hours_that_are_left() -> None:
     metrics = Metrics()
-    report = LagReport(metrics, Health(Path("unused"), warn=lambda _problem: None))
+    report = LagReport(metrics, ShownHealth())
     report.update([Lag("a", None), Lag("b", EPOCH - 3 * HOUR), Lag("c", EPOCH - HOUR)], EPOCH)
     values = values_of(metrics)
     assert values["StreamLag"] == 3 * HOUR
@@ -91,7 +89,7 @@ def test_the_worst_shard_is_told_with_the_hours_that_are_left() -> None:
 
 
 def test_twenty_hours_late_is_an_alarm_with_the_time_left_once_an_hour() -> None:
-    health = Health(Path("unused"), warn=lambda _problem: None)
+    health = ShownHealth()
     report = LagReport(Metrics(), health)
     with structlog.testing.capture_logs() as logs:
         for seconds in range(0, 7_200, 60):
@@ -100,14 +98,14 @@ def test_twenty_hours_late_is_an_alarm_with_the_time_left_once_an_hour() -> None
         ("audit_trim_near", "error", "a")
     ] * 2
     assert logs[0]["hours_left"] == 3.5
-    assert "until unread records are trimmed" in health._degraded["audit lag"]
+    assert "until unread records are trimmed" in health.degraded["stream lag"]
     report.update([Lag("a", None)], EPOCH)
-    assert health._degraded == {}
+    assert health.degraded == {}
 
 
 def test_a_task_without_shards_says_nothing_about_lag() -> None:
     metrics = Metrics()
-    LagReport(metrics, Health(Path("unused"), warn=lambda _problem: None)).update([], EPOCH)
+    LagReport(metrics, ShownHealth()).update([], EPOCH)
     assert "StreamLag" not in values_of(metrics)
 
 

@@ -98,6 +98,7 @@ def test_a_shard_whose_children_are_listed_already_asks_for_no_listing_at_its_en
         failover_seconds=FAILOVER_SECONDS,
         listings=RateLimiter(60.0, world.clock),
         stream_state=lambda _arn: None,
+        request_listing=lambda: None,
         expect_children=lambda _arn, _shard: None,
         on_shard_end=lambda: None,
         clocks=Clocks(world.clock, world.now, world.clock),

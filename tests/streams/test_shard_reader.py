@@ -1,14 +1,19 @@
 """One shard is read without loss, without repeats and without haste, whatever the API answers."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from processor.streams.consumer import STALLED_SECONDS
-from tests.streams.worker import FAILOVER_SECONDS
+from processor.streams.shard_reader import MOVES, Phase
+from tests.docs.markdown import fenced, read
+from tests.docs.state_diagram import reader_diagram
+from tests.streams.worker import FAILOVER_SECONDS, Worker
 from tests.streams.world import World, values_of
 
 HOUR = 3_600.0
+Answer = dict[str, Any]
 
 
 def expire(world: World, count: int, start: int = 0) -> None:
@@ -32,6 +37,12 @@ def only_shard(world: World) -> str:
     """The id of the one open shard."""
     (shard,) = world.table.open_shards()
     return shard.shard_id
+
+
+def only_worker(world: World) -> Worker:
+    """The one task."""
+    (worker,) = world.workers.values()
+    return worker
 
 
 def test_a_page_without_a_removal_moves_the_checkpoint(world: World) -> None:
@@ -58,26 +69,6 @@ def test_the_last_page_of_a_closed_shard_is_taken_whether_its_end_comes_with_it_
     assert [lease.finished for lease in world.leases().values()] == [True, False]
 
 
-def test_five_hundred_empty_pages_are_neither_an_end_nor_a_loss_nor_a_flood(world: World) -> None:
-    expire(world, 3)
-    world.faults.empty_pages = 500
-    worker = world.start_worker()
-    world.run(480)
-    assert world.faults.empty_pages > 0
-    assert len(worker.client.reads[only_shard(world)]) < 500
-    world.run(60)
-    assert_all_taken_once(world)
-
-
-def test_the_empty_pages_of_a_closed_shard_are_passed_at_full_rate(world: World) -> None:
-    expire(world, 3)
-    world.table.roll(only_shard(world))
-    world.faults.empty_pages = 200
-    world.start_worker()
-    world.run(200 / 4 + 10)
-    assert_all_taken_once(world)
-
-
 def test_full_pages_are_read_four_times_a_second_and_an_idle_shard_once(world: World) -> None:
     worker = world.start_worker()
     world.run(10)
@@ -89,19 +80,6 @@ def test_full_pages_are_read_four_times_a_second_and_an_idle_shard_once(world: W
     assert idle <= 13
     assert 35 <= busy <= 41
     world.check_rate()
-
-
-@pytest.mark.parametrize("taken", [0, 4])
-def test_an_iterator_that_expires_before_the_next_record_begins_again_at_the_same_place(
-    world: World, taken: int
-) -> None:
-    expire(world, taken)
-    worker = world.start_worker()
-    world.run(5)
-    worker.client.expire_iterators()
-    expire(world, 4, start=taken)
-    world.run(5)
-    assert_all_taken_once(world)
 
 
 def test_an_iterator_that_expires_in_the_middle_of_a_shard_skips_and_repeats_nothing(world: World) -> None:
@@ -203,42 +181,6 @@ def test_throttling_backs_off_with_the_lease_kept(world: World) -> None:
     assert len(worker.client.reads[only_shard(world)]) < 900
 
 
-@pytest.mark.parametrize("code", ["InternalServerError", "RequestTimeout", "LimitExceededException"])
-def test_a_failed_read_is_tried_again_with_the_same_iterator(world: World, code: str) -> None:
-    worker = world.start_worker()
-    world.run(2)
-    iterators = worker.client.calls["GetShardIterator"]
-    world.faults.errors.extend([("GetRecords", code)] * 3)
-    expire(world, 3)
-    world.run(30)
-    assert_all_taken_once(world)
-    assert worker.client.calls["GetShardIterator"] == iterators
-
-
-def test_a_read_that_is_refused_begins_anew_and_is_shown_until_it_works(world: World) -> None:
-    worker = world.start_worker()
-    world.run(2)
-    world.faults.errors.extend([("GetRecords", "ValidationException")] * 6)
-    expire(world, 3)
-    world.run(5)
-    assert any(name.startswith("shard ") for name in worker.degraded())
-    world.run(120)
-    assert_all_taken_once(world)
-    assert worker.degraded() == {}
-
-
-def test_missing_access_is_shown_at_once_and_ends_when_it_is_given(world: World) -> None:
-    worker = world.start_worker()
-    world.run(2)
-    world.faults.errors.extend([("GetRecords", "AccessDeniedException")] * 4)
-    expire(world, 3)
-    world.run(1.5)
-    assert any(name.startswith("shard ") for name in worker.degraded())
-    world.run(120)
-    assert_all_taken_once(world)
-    assert worker.degraded() == {}
-
-
 def test_a_sink_that_is_down_for_longer_than_iterators_live_costs_nothing(world: World) -> None:
     worker = world.start_worker()
     expire(world, 20)
@@ -256,73 +198,170 @@ def test_a_sink_that_is_down_for_longer_than_iterators_live_costs_nothing(world:
     assert worker.degraded() == {}
 
 
-def test_numbers_of_different_length_keep_their_order(world: World) -> None:
-    world.faults.max_records = 50
-    expire(world, 500)
-    lengths = {len(record["dynamodb"]["SequenceNumber"]) for _, record in world.table.removals()}
-    assert lengths == {21, 22}
-    worker = world.start_worker()
-    for _ in range(10):
-        world.run(1)
-        worker.client.expire_iterators()
-    world.run(30)
-    assert_all_taken_once(world)
-
-
-def test_a_page_without_sequence_numbers_is_refused_and_shown(
-    world: World, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("is_closed", "pages", "seconds"), [(False, 500, 480 + 60), (True, 200, 200 / 4 + 10)]
+)
+def test_empty_pages_are_neither_an_end_nor_a_loss_and_those_of_a_closed_shard_are_passed_at_full_rate(
+    world: World, *, is_closed: bool, pages: int, seconds: float
 ) -> None:
-    expire(world, 2)
-    worker = world.start_worker()
-    good = worker.client.get_records
-
-    def get_records(**arguments: object) -> dict[str, object]:
-        answer = good(**arguments)
-        for record in answer["Records"]:
-            record["dynamodb"] = {}
-        return answer
-
-    monkeypatch.setattr(worker.client, "get_records", get_records)
-    world.run(20)
-    assert world.emitted == []
-    assert any(name.startswith("shard ") for name in worker.degraded())
-    monkeypatch.undo()
-    world.run(60)
+    expire(world, 3)
+    if is_closed:
+        world.table.roll(only_shard(world))
+    world.faults.empty_pages = pages
+    world.start_worker()
+    world.run(seconds)
     assert_all_taken_once(world)
 
 
-@pytest.mark.parametrize("method", ["get_records", "get_shard_iterator", "describe_stream"])
+@pytest.mark.parametrize(
+    ("code", "times", "is_shown"),
+    [
+        ("InternalServerError", 3, False),
+        ("RequestTimeout", 3, False),
+        ("ValidationException", 6, True),
+        ("AccessDeniedException", 4, True),
+    ],
+)
+def test_a_read_that_fails_is_repeated_and_what_operators_must_mend_is_shown_until_it_works(
+    world: World, code: str, times: int, *, is_shown: bool
+) -> None:
+    worker = world.start_worker()
+    world.run(2)
+    iterators = worker.client.calls["GetShardIterator"]
+    world.faults.errors.extend([("GetRecords", code)] * times)
+    expire(world, 3)
+    world.run(1.5)
+    assert any(name.startswith("shard ") for name in worker.degraded()) is is_shown
+    world.run(120)
+    assert_all_taken_once(world)
+    assert worker.degraded() == {}
+    assert (worker.client.calls["GetShardIterator"] == iterators) is not is_shown, "the same iterator"
+
+
+def without(part: str, answer: Answer) -> Answer:
+    """An answer that lacks something."""
+    if part == "everything":
+        return {}
+    for record in answer["Records"]:
+        record["dynamodb"] = {}
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("method", "part"),
+    [
+        ("get_records", "everything"),
+        ("get_records", "sequence numbers"),
+        ("get_shard_iterator", "everything"),
+        ("describe_stream", "everything"),
+    ],
+)
 def test_an_answer_without_what_it_must_hold_is_asked_for_again_and_nothing_is_concluded_from_it(
-    world: World, monkeypatch: pytest.MonkeyPatch, method: str
+    world: World, method: str, part: str
 ) -> None:
     worker = world.start_worker()
     if method == "get_records":
         world.run(5)
-    empty: list[dict[str, object]] = [{}, {}]
-    good = getattr(worker.client, method)
-    monkeypatch.setattr(
-        worker.client, method, lambda **arguments: empty.pop() if empty else good(**arguments)
-    )
+    good, left = getattr(worker.client, method), 2
+
+    def answer(**arguments: object) -> Answer:
+        nonlocal left
+        whole: Answer = good(**arguments)
+        if left == 0 or (part != "everything" and not whole["Records"]):
+            return whole
+        left -= 1
+        return without(part, whole)
+
+    setattr(worker.client, method, answer)
     expire(world, 3)
     world.run(90)
-    assert empty == []
+    assert left == 0
     assert [lease.finished for lease in world.leases().values()] == [False]
     assert_all_taken_once(world)
     assert worker.degraded() == {}
 
 
-def test_children_that_an_answer_does_not_hold_are_found_all_the_same(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    worker = world.start_worker()
+def read_on(world: World) -> None:
+    """A page is read and delivered."""
+    expire(world, 3)
     world.run(5)
-    world.table.split(only_shard(world))
-    expire(world, 5)
-    empty: list[dict[str, object]] = [{}, {}]
-    good = worker.client.describe_stream
-    monkeypatch.setattr(
-        worker.client, "describe_stream", lambda **arguments: empty.pop() if empty else good(**arguments)
-    )
-    world.run(60)
-    assert empty == []
-    assert_all_taken_once(world)
+
+
+def end_a_shard(world: World) -> None:
+    """A shard is read to its end."""
+    world.table.roll(only_shard(world))
+    world.run(20)
+
+
+def lose_the_shard(world: World) -> None:
+    """AWS has the shard no more."""
+    parent = only_shard(world)
+    world.table.roll(parent)
+    world.table.drop_shard(parent)
+    world.run(120)
+
+
+def stop(world: World) -> None:
+    """A stop while nothing is to be done."""
+    world.stop(only_worker(world))
+
+
+def stop_with_a_page(world: World) -> None:
+    """A stop while the sink is down."""
+    world.sink_is_down = True
+    read_on(world)
+    stop(world)
+
+
+def stop_at_the_end(world: World) -> None:
+    """A stop while the end of a shard looks for children."""
+    world.faults.child_delay_seconds = 100.0
+    world.table.roll(only_shard(world))
+    (reader,) = only_worker(world).consumer.readers
+    assert world.run(20, until=lambda: reader.phase is Phase.ENDING)
+    stop(world)
+
+
+def lose_the_lease(world: World) -> None:
+    """The row is removed by hand."""
+    world.rows.rows.clear()
+    world.run(20)
+
+
+def lose_the_lease_with_a_page(world: World) -> None:
+    """The row is removed by hand while the sink is down."""
+    world.sink_is_down = True
+    read_on(world)
+    lose_the_lease(world)
+
+
+HISTORIES = {
+    (Phase.READING, Phase.DELIVERING): read_on,
+    (Phase.DELIVERING, Phase.READING): read_on,
+    (Phase.DELIVERING, Phase.ENDING): end_a_shard,
+    (Phase.ENDING, Phase.ENDED): end_a_shard,
+    (Phase.READING, Phase.ENDING): lose_the_shard,
+    (Phase.READING, Phase.RELEASING): stop,
+    (Phase.DELIVERING, Phase.RELEASING): stop_with_a_page,
+    (Phase.ENDING, Phase.RELEASING): stop_at_the_end,
+    (Phase.RELEASING, Phase.ENDED): stop,
+    (Phase.READING, Phase.ENDED): lose_the_lease,
+    (Phase.DELIVERING, Phase.ENDED): lose_the_lease_with_a_page,
+}
+
+
+def test_the_diagram_in_the_architecture_page_is_the_table_of_moves() -> None:
+    page = read("docs/architecture.md")
+    assert fenced(page, "generated by: python -m tests.docs.state_diagram reader").strip() == reader_diagram()
+
+
+@pytest.mark.parametrize(
+    "move",
+    [(before, after) for before in MOVES for after in MOVES[before]],
+    ids=lambda move: f"{move[0].value}-{move[1].value}",
+)
+def test_a_reader_makes_each_move_of_the_table(world: World, move: tuple[Phase, Phase]) -> None:
+    world.start_worker()
+    world.run(5)
+    HISTORIES[move](world)  # the world refuses a move that is not in the table
+    assert move in world.moves

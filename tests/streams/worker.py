@@ -28,6 +28,21 @@ FAILOVER_SECONDS = 10.0
 EPOCH = 1_795_000_000.0
 
 
+class ShownHealth(Health):
+    """A health file's content without the file."""
+
+    def __init__(self) -> None:
+        super().__init__(Path("unused"), warn=lambda _problem: None)
+        self.degraded: dict[str, str] = {}
+
+    def report(self, component: str, problem: str | None) -> None:
+        """Keeps what is degraded."""
+        if problem is None:
+            self.degraded.pop(component, None)
+        else:
+            self.degraded[component] = problem
+
+
 class SimulatedQueue:
     """A dead-letter queue: keeps what it is sent."""
 
@@ -142,7 +157,7 @@ class Worker:
         self.is_stopping = False
         self.client = SimulatedStreamsClient(world.table, world.faults)
         self.metrics = Metrics()
-        self.health = Health(Path("unused"), warn=lambda _problem: None)
+        self.health = ShownHealth()
         self._runners: list[SimulatedRunner] = []
         queue_client: Any = world.dead_letters
         queue = DeadLetterQueue(
@@ -182,7 +197,7 @@ class Worker:
     @property
     def has_ended(self) -> bool:
         """Whether nothing is left before `StreamConsumer.join`, which ends the renewals and the readers."""
-        last = ("audit-renewals-", "audit-readers-")
+        last = ("stream-renewals-", "stream-readers-")
         is_running = any(runner.is_alive for runner in self._runners if not runner.name.startswith(last))
         return not is_running and not self.consumer.readers
 
@@ -198,7 +213,7 @@ class Worker:
 
     def degraded(self) -> dict[str, str]:
         """What the worker shows as not working."""
-        return dict(self.health._degraded)
+        return dict(self.health.degraded)
 
     def lease_events(self) -> list[str]:
         """What became of leases since the start, as the log tells."""

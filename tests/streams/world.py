@@ -21,6 +21,7 @@ from processor.observability.metrics import Metrics
 from processor.streams.leases.lease import Lease, from_attributes, lease_key
 from processor.streams.lineage import is_followed_for_long
 from processor.streams.page_budget import DEFAULT_BYTES
+from processor.streams.shard_reader import MOVES, Phase, ShardReader
 from tests.simulated_stream.client import Faults
 from tests.simulated_stream.model import SimulatedShard, SimulatedTable, number_of
 from tests.simulated_stream.rows import SimulatedRows
@@ -60,6 +61,8 @@ class World:
         self.on_lease_write: Callable[[], None] | None = None
         self.gap_limits: list[int] = []
         """For each gap, the youngest number at the time it was told: it says nothing of later ones."""
+        self.moves: set[tuple[Phase, Phase]] = set()
+        """The phases that readers went through."""
         self._taken: set[str] = set()
         self._ever_rows: set[str] = set()
         self._never_missed: set[str] = set()
@@ -111,11 +114,19 @@ class World:
                 self.time = max(self.time, end)
                 return until()
             self.time = max(self.time, at) + 0.001  # a step takes a millisecond
+            before = {reader: reader.phase for reader in worker.consumer.readers}
             try:
                 action()
             except Killed:
                 self.kill(worker)
+            self._note_moves(before)
         return True
+
+    def _note_moves(self, before: dict[ShardReader, Phase]) -> None:
+        for reader, phase in before.items():
+            if reader.phase is not phase:
+                assert reader.phase in MOVES[phase], f"no reader goes from {phase} to {reader.phase}"
+                self.moves.add((phase, reader.phase))
 
     def trim(self) -> None:
         """The stream forgets what is older than a day; before any row exists, nobody misses it."""

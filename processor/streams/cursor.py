@@ -1,0 +1,67 @@
+"""A cursor: where in a shard its reader is, and which call reads on from there."""
+
+from processor.aws.errors import AwsError, IteratorExpired, Transient, Trimmed
+from processor.streams.api import MalformedPage, Page, StreamApi
+from processor.streams.leases.lease import Position
+from processor.streams.shards import ShardName
+
+
+class Cursor:
+    """Reads one shard page by page, for the shard reader and for the replay.
+
+    Args:
+        api: the streams.
+        shard: the shard.
+        position: behind which the first read begins.
+    """
+
+    def __init__(self, api: StreamApi, shard: ShardName, position: Position | None = None) -> None:
+        self._api = api
+        self._shard = shard
+        self._iterator: str | None = None
+        self.position = position or Position()
+        """The last record of the pages that were moved past. A new iterator begins behind it."""
+        self.ended = False
+        """Whether the shard is closed and its last page was moved past."""
+
+    @property
+    def from_oldest(self) -> bool:
+        """Whether a new iterator begins at the oldest record that is left."""
+        return self.position.sequence_number is None
+
+    def read(self) -> Page | None:
+        """Reads the next page.
+
+        Returns:
+            The page; None where the iterator had expired, and the next call makes a new one.
+
+        Raises:
+            Trimmed: the records behind the position are gone; the next call begins at the oldest one left.
+            NotFound: from which alone nothing follows (docs/invariants.md, law 6).
+            AwsError, MalformedPage: the next call tries again.
+        """
+        try:
+            if self._iterator is None:
+                self._iterator = self._api.iterator(
+                    self._shard.stream_arn, self._shard.shard_id, self.position
+                )
+            page = self._api.page(self._iterator)
+        except Transient:
+            raise
+        except IteratorExpired:
+            self._iterator = None
+            return None
+        except Trimmed:
+            self._iterator, self.position = None, Position()
+            raise
+        except (AwsError, MalformedPage):
+            self._iterator = None
+            raise
+        self._iterator = page.next_iterator
+        return page
+
+    def move_past(self, page: Page) -> None:
+        """Moves behind a page's last record."""
+        if page.records:
+            self.position = page.last_position()
+        self.ended = page.next_iterator is None
