@@ -115,7 +115,7 @@ class Delivery:
         """
         if self._quarantine is None:
             problem = "an entry was refused and SQS_EXPORT_EVENTS_DLQ_URL names no queue for it"
-            raise SinkUnavailable(problem)
+            raise SinkUnavailable(problem, retry_seconds=math.inf)
         self._quarantine.send(refusal)
         self.metrics.count(Metric.QUARANTINED)
         get_logger().error(

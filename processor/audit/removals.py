@@ -1,12 +1,13 @@
 """The record processor of the audit: REMOVE records become audit entries, and those go to every sink."""
 
+import math
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from handlers.expiry import ShardSource, audit_entry
 from processor.audit.delivery import Batch, Delivery
 from processor.audit.sinks.base import SinkInterrupted, SinkUnavailable
-from processor.streams.record_processor import Interrupted, Record, Unavailable
+from processor.streams.record_processor import Blocked, Interrupted, Record, Unavailable
 from processor.streams.shards import ShardName, StreamName
 
 
@@ -60,6 +61,8 @@ class RemovalWork:
         try:
             self._batch.deliver(may_continue)
         except SinkUnavailable as error:
+            if error.retry_seconds == math.inf:
+                raise Blocked(str(error)) from error
             raise Unavailable(str(error), error.retry_seconds) from error
         except SinkInterrupted:
             raise Interrupted from None

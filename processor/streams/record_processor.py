@@ -28,6 +28,10 @@ class Unavailable(Exception):
         self.retry_seconds = retry_seconds
 
 
+class Blocked(Exception):
+    """This process cannot finish the work: the engine drops it and reads nothing more of the shard."""
+
+
 class Interrupted(Exception):
     """`may_continue` answered no, so the work stopped before its next call to the outside."""
 
@@ -52,6 +56,7 @@ class Work(Protocol):
 
         Raises:
             Unavailable: not now.
+            Blocked: not in this process.
             Interrupted: `may_continue` answered no.
         """
 

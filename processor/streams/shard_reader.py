@@ -20,7 +20,7 @@ from processor.streams.leases.held import HeldLease, LeaseLost, LeaseNotTrusted,
 from processor.streams.missing_shard import MissingShardCheck
 from processor.streams.page_budget import PAGE_BYTES, memory_of
 from processor.streams.progress import Progress
-from processor.streams.record_processor import Interrupted, Unavailable, Work
+from processor.streams.record_processor import Blocked, Interrupted, Unavailable, Work
 from processor.streams.shard_end import ShardEnd
 from processor.streams.shards import ShardName
 
@@ -47,6 +47,7 @@ class Phase(Enum):
 
     READING = "reading"  # the next page is to be read
     DELIVERING = "delivering"  # a page's work is under way
+    BLOCKED = "blocked"  # an entry can go nowhere: nothing more is read, and the page is dropped
     ENDING = "ending"  # nothing more can be read: the children's rows and SHARD_END are to be written
     RELEASING = "releasing"  # the lease is to be released
     ENDED = "ended"  # the lease is released, finished or lost
@@ -62,7 +63,12 @@ MOVES: Mapping[Phase, Mapping[Phase, str]] = {
     Phase.DELIVERING: {
         Phase.READING: "every sink has it",
         Phase.ENDING: "every sink has the last page",
+        Phase.BLOCKED: "an entry can go nowhere",
         Phase.RELEASING: "a stop cannot wait longer",
+        Phase.ENDED: "the lease is lost",
+    },
+    Phase.BLOCKED: {
+        Phase.RELEASING: "a stop, or minutes without progress",
         Phase.ENDED: "the lease is lost",
     },
     Phase.ENDING: {
@@ -179,6 +185,8 @@ class ShardReader:
                 return self._deliver(self._page)
             if self.phase is Phase.ENDING:
                 return self._step_to_end()
+            if self.phase is Phase.BLOCKED:
+                return IDLE_POLL_SECONDS
             return self._read()
         except LeaseNotTrusted:
             return self._wait_for_trust()
@@ -258,6 +266,8 @@ class ShardReader:
             current.work.go_on(self._may_continue)
         except Interrupted:
             return UNTRUSTED_POLL_SECONDS
+        except Blocked as blocked:
+            return self._drop(current, str(blocked))
         except Unavailable as unavailable:
             if current.work.durable_records > self._durable_records:
                 self._durable_records = current.work.durable_records
@@ -280,6 +290,19 @@ class ShardReader:
         if self._has_unwritten_entries:
             self._checkpoint()
         return max(0.0, self._next_read_at - self._context.clocks.monotonic())
+
+    def _drop(self, current: _PageInWork, problem: str) -> float:
+        """Drops a page that would hold memory which other readers need, and holds the shard."""
+        self._advance_in(current)
+        self._page, self.phase = None, Phase.BLOCKED
+        self._give_back(self._held_bytes)
+        self._context.health.report(self._trouble, problem)
+        return IDLE_POLL_SECONDS
+
+    def _advance_in(self, current: _PageInWork) -> None:
+        """Moves behind as much of a page as is durable."""
+        if durable := current.work.durable_records:
+            self.lease.advance(position_of(current.page.records[durable - 1]))
 
     def _may_continue(self) -> bool:
         self.beat()
@@ -366,8 +389,8 @@ class ShardReader:
         return 0.0
 
     def _release(self, stop: _StopRequest) -> float | None:
-        if self._page is not None and (durable := self._page.work.durable_records):
-            self.lease.advance(position_of(self._page.page.records[durable - 1]))
+        if self._page is not None:
+            self._advance_in(self._page)
         try:
             self.lease.release(stop.to)
         except AwsError as error:

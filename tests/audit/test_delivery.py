@@ -1,6 +1,7 @@
 """Entries reach every sink or the quarantine; a failing sink holds its page and nothing else."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -164,9 +165,16 @@ def test_a_quarantine_that_takes_nothing_holds_the_page_and_repeats_no_sink(benc
 
 def test_without_a_quarantine_a_refused_entry_holds_its_page_and_operators_see_it(tmp_path: Path) -> None:
     bench = Bench(tmp_path, with_quarantine=False)
-    batch = bench.delivery.batch(expired("bad", "a"))
+    batch = bench.delivery.batch(expired("a", "bad", "b"))
+    bench.second.is_down = True
+    bench.fails(batch)
+    bench.second.is_down = False
     for _ in range(2):
-        bench.fails(batch)
+        with pytest.raises(SinkUnavailable) as caught:
+            batch.deliver(always)
+        assert caught.value.retry_seconds == math.inf, "only the quarantine is missing"
+    assert bench.second.kept == ["id-0", "id-2"]
+    assert batch.durable == 1
     assert "SQS_EXPORT_EVENTS_DLQ_URL" in degraded(bench)["audit quarantine"]
 
 

@@ -2,6 +2,7 @@
 
 import heapq
 import itertools
+import random
 from dataclasses import dataclass
 
 from processor.audit.sinks.base import SinkUnavailable
@@ -36,6 +37,7 @@ class Throttled:
 
 def simulate_throttled_readers(*, readers: int, seconds: float) -> Throttled:
     """Lets each reader put page after page, as fast as it may read them."""
+    random.seed(1)  # the jitter of back-offs: the same at each run
     clock = Clock()
     kinesis = Kinesis(limits=ShardLimits(clock))
     sink = KinesisSink(kinesis, "export-audit", buckets=16, clock=clock)

@@ -56,7 +56,6 @@ TESTED_ELSEWHERE = {
     # Parts of the stream consumer: they are tested together, on the simulated stream.
     "processor/loops.py": "streams/test_consumer.py",
     "processor/streams/api.py": "conformance/test_streams.py",
-    "processor/streams/leases/expiry.py": "streams/test_hand_over.py",
     "processor/streams/missing_shard.py": "streams/test_shard_reader.py",
     "processor/streams/progress.py": "streams/test_lag.py",
     "processor/streams/rate_limiter.py": "streams/test_listing_rate.py",

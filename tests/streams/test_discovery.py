@@ -7,6 +7,7 @@ import pytest
 from processor.streams.api import StreamApi
 from tests.simulated_stream.client import SimulatedStreamsClient
 from tests.streams.test_shard_reader import assert_all_taken_once, expire, only_shard
+from tests.streams.worker import FAILOVER_SECONDS
 from tests.streams.world import World
 
 HOUR = 3_600.0
@@ -315,6 +316,24 @@ def test_the_next_stream_waits_for_a_page_that_was_read_before_its_stream_was_lo
     assert world.run(60, until=lambda: len(world.emitted) == 2)
     world.check_order()
     assert not other.degraded()
+
+
+def test_an_old_stream_that_is_not_found_for_a_moment_is_read_to_its_end(world: World) -> None:
+    expire(world, 3)
+    worker = world.start_worker()
+    world.run(5)
+    old = world.table.current.arn
+    world.kill(worker)
+    expire(world, 2, start=3)
+    world.table.enable_stream()
+    world.table.lose_stream(old)
+    expire(world, 2, start=5)
+    second = world.start_worker()
+    assert world.run(10, until=lambda: "does not exist" in second.degraded().get("streams", ""))
+    world.run(FAILOVER_SECONDS / 2)
+    world.table.restore_stream(old)
+    world.run(200)
+    assert_all_taken_once(world)
 
 
 def test_an_old_stream_that_was_read_to_its_end_before_it_went_is_no_loss(world: World) -> None:

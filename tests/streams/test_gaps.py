@@ -3,11 +3,26 @@
 from collections.abc import Callable
 
 import pytest
+import structlog
 
+from processor.observability.metrics import Metrics
+from processor.streams.gaps import Gap, GapReason, report_gap
+from processor.streams.leases.lease import Position, new_lease
 from tests.streams.test_shard_reader import assert_all_taken_once, expire, only_shard
 from tests.streams.world import World, values_of
 
 HOUR = 3_600.0
+
+
+@pytest.mark.parametrize(("first_at", "hours"), [(20 * HOUR, 18.0), (None, 23.0)])
+def test_the_hours_of_a_gap_end_at_the_first_record_behind_it_or_else_now(
+    first_at: float | None, hours: float
+) -> None:
+    lease = new_lease("arn", "shardId-1", frozenset(), now=0.0, tracked_since=0.0)
+    first = None if first_at is None else Position("9", first_at)
+    with structlog.testing.capture_logs() as logs:
+        report_gap(Gap(GapReason.TRIMMED, lease, Position("5", 2 * HOUR), first), Metrics(), 25 * HOUR)
+    assert [line["hours"] for line in logs] == [hours]
 
 
 def test_a_trimmed_position_is_told_with_both_ends_and_its_hours_and_reading_goes_on(world: World) -> None:
@@ -153,6 +168,21 @@ def test_what_is_lost_behind_a_gap_that_no_record_ended_is_told_by_a_gap_of_its_
     assert [gap["first_sequence_number"] for gap in world.gaps] == [None, None]
     assert world.missing() == []
     assert len(worker.readers) == 1
+
+
+@pytest.mark.parametrize(("minutes", "gaps"), [(1, []), (10, ["shard_gone"])])
+def test_a_shard_that_is_gone_minutes_after_the_first_start_held_nothing_that_is_missed(
+    world: World, minutes: int, gaps: list[str]
+) -> None:
+    parent = only_shard(world)
+    world.table.roll(parent)
+    world.faults.unreadable.add(parent)
+    world.start_worker()
+    world.run(60 * minutes)
+    world.table.drop_shard(parent)
+    world.run(120)
+    assert world.leases()[parent].finished
+    assert [gap["reason"] for gap in world.gaps] == gaps
 
 
 def test_a_first_start_on_a_table_with_an_old_stream_tells_no_gap(world: World) -> None:

@@ -302,6 +302,7 @@ def test_an_end_whose_answer_was_lost_and_that_a_renewal_finds_written_is_told(
     lease.renew()
     assert lease.over
     assert world.run(25, until=lambda: child in {lease.row.shard_id for lease in worker.readers})
+    world.run(1)
     finished = [line["lease_key"] for line in world.logs if line["event"] == "shard_finished"]
     assert finished == [lease.row.key]
 

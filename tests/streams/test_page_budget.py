@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from processor.streams.page_budget import PAGE_BYTES, RECORD_BYTES, PageBudget, memory_of
+from tests.simulated_stream.model import number_of
 from tests.streams.test_shard_reader import assert_all_taken_once, expire
 from tests.streams.world import World
 
@@ -23,6 +24,32 @@ def test_only_removals_take_memory() -> None:
     assert memory_of([change] * 1_000) == 0
     assert memory_of([removal, change]) == RECORD_BYTES + 2_000
     assert memory_of([{"eventName": "REMOVE", "dynamodb": {"SizeBytes": 10**9}}]) == PAGE_BYTES
+
+
+def test_an_entry_that_can_go_nowhere_holds_its_shard_and_takes_no_memory_from_others(
+    new_world: Callable[[int], World],
+) -> None:
+    world = new_world(4)
+    world.page_bytes, world.has_quarantine = PAGE_BYTES, False
+    world.poison.add("poison")
+    worker = world.start_worker()
+    world.run(10)
+    held = world.table.shard_of("poison")
+    expire(world, 20)
+    world.run(5)
+    world.table.write("poison")
+    world.run(5)
+    expire(world, 40, start=20)
+    world.run(20)
+    taken = {entry.audit_id for entry in world.emitted}
+    removals = world.table.removals()
+    others = {record["eventID"] for shard, record in removals if shard is not held}
+    assert others <= taken, "the other shards are read"
+    last = int(world.leases()[held.shard_id].position.sequence_number or 0)
+    unread = [record for shard, record in removals if shard is held and record["eventID"] not in taken]
+    before = [number_of(each) for each in held.written if number_of(each) < number_of(unread[0])]
+    assert last == max(before), "as far as it got"
+    assert "SQS_EXPORT_EVENTS_DLQ_URL" in worker.degraded()[f"shard {held.shard_id}"]
 
 
 def test_while_the_sink_is_down_few_shards_hold_a_page_and_then_all_are_read(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from processor.streams.consumer import STALLED_SECONDS
-from processor.streams.shard_reader import MOVES, Phase
+from processor.streams.shard_reader import CHECKPOINT_SECONDS, MOVES, Phase
 from tests.docs.markdown import fenced, read
 from tests.docs.state_diagram import reader_diagram
 from tests.streams.worker import FAILOVER_SECONDS, Worker
@@ -53,6 +53,28 @@ def test_a_page_without_a_removal_moves_the_checkpoint(world: World) -> None:
     (lease,) = world.leases().values()
     last = world.table.open_shards()[0].records[-1]["dynamodb"]["SequenceNumber"]
     assert lease.position.sequence_number == last
+
+
+def test_the_position_behind_entries_is_in_the_row_within_seconds_and_not_written_more_often(
+    world: World,
+) -> None:
+    world.start_worker(failover_seconds=60.0)  # renewals are rare
+    world.run(10)
+    written: list[float] = []
+    check = world.rows.after_write
+
+    def note(key: str, before: Any, after: Any) -> None:
+        check(key, before, after)
+        if before["checkpoint"] != after["checkpoint"]:
+            written.append(world.time)
+
+    world.rows.after_write = note
+    for number in range(60):
+        expire(world, 1, start=number)
+        world.run(0.5)
+    world.run(CHECKPOINT_SECONDS + 1)
+    assert 30 / (CHECKPOINT_SECONDS + 1) <= len(written) <= 30 / CHECKPOINT_SECONDS + 2
+    assert_all_taken_once(world)
 
 
 @pytest.mark.parametrize("null_iterator", [True, False])
@@ -335,7 +357,29 @@ def lose_the_lease_with_a_page(world: World) -> None:
     lose_the_lease(world)
 
 
+def block(world: World) -> None:
+    """An entry is refused, and there is no quarantine."""
+    world.poison.add("poison")
+    world.table.write("poison")
+    world.run(5)
+
+
+def block_and_stop(world: World) -> None:
+    """A stop of a shard that is blocked."""
+    block(world)
+    stop(world)
+
+
+def block_and_lose_the_lease(world: World) -> None:
+    """The row of a shard that is blocked is removed by hand."""
+    block(world)
+    lose_the_lease(world)
+
+
 HISTORIES = {
+    (Phase.DELIVERING, Phase.BLOCKED): block,
+    (Phase.BLOCKED, Phase.RELEASING): block_and_stop,
+    (Phase.BLOCKED, Phase.ENDED): block_and_lose_the_lease,
     (Phase.READING, Phase.DELIVERING): read_on,
     (Phase.DELIVERING, Phase.READING): read_on,
     (Phase.DELIVERING, Phase.ENDING): end_a_shard,
@@ -361,6 +405,7 @@ def test_the_diagram_in_the_architecture_page_is_the_table_of_moves() -> None:
     ids=lambda move: f"{move[0].value}-{move[1].value}",
 )
 def test_a_reader_makes_each_move_of_the_table(world: World, move: tuple[Phase, Phase]) -> None:
+    world.has_quarantine = False
     world.start_worker()
     world.run(5)
     HISTORIES[move](world)  # the world refuses a move that is not in the table

@@ -180,7 +180,7 @@ class Worker:
                 child_look_seconds=world.child_look_seconds,
             ),
             sinks=[world.sink or RecordingSink(world, self)],
-            quarantine=Quarantine(queue),
+            quarantine=Quarantine(queue) if world.has_quarantine else None,
             metrics=self.metrics,
             health=self.health,
             on_death=_no_death,

@@ -39,6 +39,7 @@ class World:
         self.time = 0.0
         self.child_look_seconds = 3.0
         self.page_bytes = DEFAULT_BYTES
+        self.has_quarantine = True
         self.faults = Faults()
         self.table = SimulatedTable(TABLE, self.now, shards=shards)
         self.rows = SimulatedRows()

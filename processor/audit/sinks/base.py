@@ -24,7 +24,7 @@ class SinkUnavailable(Exception):
 
     Args:
         problem: one sentence for operators.
-        retry_seconds: when to call again; None: after the caller's own back-off.
+        retry_seconds: when to call again; None: after the caller's back-off; infinite: not in this process.
         is_outage: whether operators should see it. A single throttled call is no outage.
     """
 

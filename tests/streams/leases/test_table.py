@@ -83,6 +83,14 @@ def test_an_update_of_something_else_than_was_seen_shows_the_row_as_it_is(
     assert table.scan() == (lease(),)
 
 
+def test_an_update_of_a_row_that_was_seen_free_is_refused_once_it_has_an_owner(table: LeaseTable) -> None:
+    table.create(lease())
+    owned = table.update(lease().key, counter=0, owner=None, sets={"leaseOwner": {"S": "a"}})
+    with pytest.raises(ConditionFailed):
+        table.update(lease().key, counter=0, owner=None, sets={"leaseOwner": {"S": "b"}})
+    assert table.scan() == (owned,)
+
+
 def test_a_row_that_is_gone_is_not_made_anew_by_an_update(table: LeaseTable) -> None:
     with pytest.raises(ConditionFailed) as refused:
         table.update(lease().key, counter=0, owner=None, sets={"leaseCounter": {"N": "1"}})
