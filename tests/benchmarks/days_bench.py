@@ -18,9 +18,18 @@ from pathlib import Path
 from subprocess import STDOUT, Popen
 from typing import Any, Self
 
-from tests.benchmarks.measuring import PATIENCE_SECONDS, StandIn, cpu_seconds, end, environment, stand_in
+from tests.benchmarks.measuring import (
+    PATIENCE_SECONDS,
+    StandIn,
+    Target,
+    cpu_seconds,
+    end,
+    environment,
+    stand_in,
+    verdict,
+)
 from tests.benchmarks.standin_day import DayPlan
-from tests.benchmarks.transitions_bench import CAREFUL, SERVICE, Target
+from tests.benchmarks.transitions_bench import CAREFUL, SERVICE
 
 LATENCY_MS = 5.0
 IDLE, RECOVERY = "idle", "recovery"
@@ -182,12 +191,7 @@ def main(arguments: Sequence[str]) -> int:
             targets += measure_days(Path(scratch), only, share)
         if RECOVERY in only:
             targets += recovery_targets(*recovery(Path(scratch)))
-    print()
-    for target in targets:
-        print(
-            f"{'ok  ' if target.met else 'MISS'} {target.name}: {target.value:.3g} (at most {target.limit:g})"
-        )
-    return 0 if all(target.met for target in targets) else 1
+    return verdict(targets)
 
 
 def measure_days(scratch: Path, only: Sequence[str], share: float) -> list[Target]:

@@ -93,6 +93,30 @@ class Measured:
         return self.late_mib - self.early_mib
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One figure that must hold."""
+
+    name: str
+    value: float
+    limit: float
+    at_least: bool = False
+
+    @property
+    def met(self) -> bool:
+        return self.value >= self.limit if self.at_least else self.value <= self.limit
+
+
+def verdict(targets: Sequence[Target]) -> int:
+    """Prints whether each target is met; the exit status."""
+    print()
+    for target in targets:
+        bound = "at least" if target.at_least else "at most"
+        mark = "ok  " if target.met else "MISS"
+        print(f"{mark} {target.name}: {target.value:.3g} ({bound} {target.limit:g})")
+    return 0 if all(target.met for target in targets) else 1
+
+
 class StandIn:
     """The stand-in's control endpoint."""
 

@@ -1,4 +1,4 @@
-"""Compares the service with two hand-written consumers on one stand-in (`make bench`).
+"""Compares the service with a careful hand-written consumer on one stand-in (`make bench`).
 
 Each is a separate process and stays up. They take turns, round after round, so that a machine that is
 busy for a while slows all of them. CPU and rate are those of the median round, the judged ratios the medians
@@ -12,13 +12,11 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from tests.benchmarks.measuring import Consumer, Measured
+from tests.benchmarks.measuring import Consumer, Measured, Target, verdict
 
-NAIVE = ("tests.benchmarks.naive_loop",)
 CAREFUL = ("tests.benchmarks.careful_loop",)
 SERVICE = ("processor", "run", "--only", "transitions")
 
@@ -30,20 +28,6 @@ MIN_RATE_OF_CAREFUL = 3.5
 MAX_PEAK_MIB = 150.0
 # From the first round to the last: caches fill and heaps breathe, a leak would not stop.
 MAX_GROWTH_MIB = 8.0
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """One figure that must hold."""
-
-    name: str
-    value: float
-    limit: float
-    at_least: bool = False
-
-    @property
-    def met(self) -> bool:
-        return self.value >= self.limit if self.at_least else self.value <= self.limit
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -58,19 +42,13 @@ def main(arguments: Sequence[str]) -> int:
         print(f"\nEvery answer takes {latency_ms:g} ms\n")
         print_table(measured)
         targets += targets_of(measured["service"], measured["careful loop"], latency_ms)
-    print()
-    for target in targets:
-        bound = "at least" if target.at_least else "at most"
-        print(
-            f"{'ok  ' if target.met else 'MISS'} {target.name}: {target.value:.3g} ({bound} {target.limit:g})"
-        )
-    return 0 if all(target.met for target in targets) else 1
+    return verdict(targets)
 
 
 def compare(events: int, latency_ms: float) -> dict[str, Measured]:
-    """Each consumer's figures. The slow ones get fewer events, so that each turn takes some seconds."""
-    a_round = {"naive loop": events // 1_000, "careful loop": events // 200, "service": events // ROUNDS}
-    modules = {"naive loop": NAIVE, "careful loop": CAREFUL, "service": SERVICE}
+    """Each consumer's figures. The slow one gets fewer events, so that each turn takes some seconds."""
+    a_round = {"careful loop": events // 200, "service": events // ROUNDS}
+    modules = {"careful loop": CAREFUL, "service": SERVICE}
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as running:
         consumers = {
             name: running.enter_context(Consumer(module, latency_ms, Path(scratch)))
