@@ -1,7 +1,6 @@
 """The command `publish`: every line or none, in batches."""
 
 import json
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,14 +8,12 @@ from typing import Any
 import pytest
 
 from handlers.timestamps import format_timestamp
-from processor.aws.sqs import BatchResult
-from processor.cli.sending import TRIES, Outgoing, batches, send_batch
+from processor.cli.sending import Outgoing, batches, send_batch
 from processor.localaws.embedded_aws import EmbeddedAws
 from tests.cli.conftest import Command
 from tests.cli.processes import run_in_terminal
 from tests.resources import drained_messages, queue_pair
 from tests.support.proxy import refusing_proxy
-from tests.transitions.rig import NoWaiting
 
 SEND = "AmazonSQS.SendMessageBatch"
 
@@ -246,58 +243,11 @@ def test_a_terminal_shows_a_progress_bar(environment: dict[str, str], tmp_path: 
     assert "published 30 events" in shown
 
 
-class ScriptedQueue:
-    """Answers SendMessageBatch with the given codes of the entries that fail, call by call."""
-
-    def __init__(self, *script: dict[str, tuple[str, bool]]) -> None:
-        self.script = list(script)
-        self.calls: list[list[str]] = []
-
-    def send_message_batch(self, *, QueueUrl: str, Entries: Sequence[dict[str, str]]) -> dict[str, Any]:  # noqa: N803
-        failing = self.script.pop(0) if self.script else {}
-        self.calls.append([entry["MessageBody"] for entry in Entries])
-        return {
-            "Successful": [
-                {"Id": entry["Id"], "MessageId": f"id of {entry['MessageBody']}"}
-                for entry in Entries
-                if entry["MessageBody"] not in failing
-            ],
-            "Failed": [
-                {"Id": entry["Id"], "Code": failing[entry["MessageBody"]][0], "SenderFault": fault}
-                for entry in Entries
-                if entry["MessageBody"] in failing
-                for fault in [failing[entry["MessageBody"]][1]]
-            ],
-        }
-
-
-class TestSending:
-    def send(self, queue: Any, *bodies: str) -> BatchResult:
-        return send_batch(queue, "url", [Outgoing(body) for body in bodies], NoWaiting())
-
-    def test_what_failed_for_sqs_s_reasons_is_sent_again_alone(self) -> None:
-        queue = ScriptedQueue({"b": ("InternalError", False)})
-        answers = self.send(queue, "a", "b", "c")
-        assert queue.calls == [["a", "b", "c"], ["b"]]
-        assert answers.done == {0: "id of a", 1: "id of b", 2: "id of c"}
-
-    def test_what_is_the_sender_s_fault_is_not_sent_again(self) -> None:
-        queue = ScriptedQueue({"b": ("InvalidMessageContents", True)})
-        answers = self.send(queue, "a", "b")
-        assert len(queue.calls) == 1
-        assert (dict(answers.done), answers.refused) == ({0: "id of a"}, {1: "InvalidMessageContents"})
-
-    def test_the_retries_of_a_failing_entry_end(self) -> None:
-        queue = ScriptedQueue(*[{"b": ("InternalError", False)}] * 9)
-        answers = self.send(queue, "a", "b")
-        assert len(queue.calls) == TRIES
-        assert (dict(answers.done), answers.refused) == ({0: "id of a"}, {})
-
-    def test_writers_keep_to_ten_entries_and_256_kib(self) -> None:
-        small = [Outgoing("x")] * 21
-        assert [len(batch) for batch in batches(small)] == [10, 10, 1]
-        big = [Outgoing("ü" * 65_536)] * 3  # 128 KiB each
-        assert [len(batch) for batch in batches(big)] == [2, 1]
-        huge = [Outgoing("x"), Outgoing("x" * 1_000_000), Outgoing("x")]
-        assert [len(batch) for batch in batches(huge)] == [1, 1, 1]
-        assert list(batches([])) == []
+def test_writers_keep_to_ten_entries_and_256_kib() -> None:
+    small = [Outgoing("x")] * 21
+    assert [len(batch) for batch in batches(small)] == [10, 10, 1]
+    big = [Outgoing("ü" * 65_536)] * 3  # 128 KiB each
+    assert [len(batch) for batch in batches(big)] == [2, 1]
+    huge = [Outgoing("x"), Outgoing("x" * 1_000_000), Outgoing("x")]
+    assert [len(batch) for batch in batches(huge)] == [1, 1, 1]
+    assert list(batches([])) == []

@@ -1,15 +1,13 @@
 """`export-status audit tail` prints each entry once, in order, and reports what it could not read."""
 
 import json
-import os
-import pty
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +18,7 @@ from processor.audit.sinks.kinesis import KinesisSink
 from processor.cli.durations import moment
 from processor.localaws.embedded_aws import EmbeddedAws
 from tests.audit.entries import entry, put_all
+from tests.cli.processes import run, run_in_terminal, start
 from tests.resources import ClientFactory, audit_stream
 from tests.waiting import eventually
 
@@ -38,24 +37,13 @@ def stream(kinesis: ClientFactory) -> str:
     return audit_stream(kinesis, shards=1)
 
 
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "processor", "audit", *arguments]
-
-
 @pytest.fixture
 def environment(embedded_aws: EmbeddedAws, stream: str) -> dict[str, str]:
     return embedded_aws.service_environment() | {"KINESIS_EXPORT_AUDIT_STREAM": stream}
 
 
 def tail(environment: dict[str, str], *options: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        command("tail", *options),
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_SECONDS,
-        check=False,
-    )
+    return run("audit", "tail", *options, environment=environment, cwd=Path.cwd())
 
 
 def put(client: Any, stream: str, entries: list[AuditEntry], *, target_bytes: int = 4_096) -> None:
@@ -200,19 +188,12 @@ def test_what_cannot_work_ends_with_one_line(
 
 
 @contextmanager
-def following(environment: dict[str, str], *options: str, stdout: int) -> Iterator["subprocess.Popen[str]"]:
-    process = subprocess.Popen(
-        command("tail", "--follow", *options),
-        env=environment,
-        stdout=stdout,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
+def following(environment: dict[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
+    with start("audit", "tail", "--follow", environment=environment, cwd=Path.cwd()) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def test_following_prints_new_entries_and_ends_cleanly_on_ctrl_c(
@@ -220,7 +201,7 @@ def test_following_prints_new_entries_and_ends_cleanly_on_ctrl_c(
 ) -> None:
     client = kinesis("kinesis")
     put(client, stream, page(0, 1))
-    with following(environment, stdout=subprocess.PIPE) as process:
+    with following(environment) as process:
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["auditId"] == "id-0"
         client.split_shard(StreamName=stream, ShardToSplit="shardId-000000000000", NewStartingHashKey=HALF)
@@ -229,47 +210,28 @@ def test_following_prints_new_entries_and_ends_cleanly_on_ctrl_c(
         assert later == {f"id-{n}" for n in range(1, 31)}
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=LIMIT_SECONDS)
-    assert (process.returncode, out, err) == (0, "", "")
+    assert (process.returncode, out, err) == (0, b"", b"")
 
 
 def test_a_reader_that_goes_away_ends_it_without_a_word(
     kinesis: ClientFactory, stream: str, environment: dict[str, str]
 ) -> None:
     put(kinesis("kinesis"), stream, page(0, 2_000), target_bytes=100_000)
-    with following(environment, stdout=subprocess.PIPE) as process:
+    with following(environment) as process:
         assert process.stdout is not None
         process.stdout.readline()
         process.stdout.close()
         assert process.stderr is not None
-        assert process.stderr.read() == ""
+        assert process.stderr.read() == b""
         assert process.wait(LIMIT_SECONDS) == 1
 
 
 def on_a_terminal(environment: dict[str, str], *options: str, columns: int = 80) -> list[str]:
     """The lines that a terminal of this width gets."""
-    leader, follower = pty.openpty()
-    try:
-        with subprocess.Popen(
-            command("tail", *options),
-            env=environment | {"COLUMNS": str(columns), "TERM": "xterm-256color"},
-            stdin=follower,
-            stdout=follower,
-            stderr=subprocess.PIPE,
-        ) as process:
-            os.close(follower)
-            shown = b""
-            while True:
-                try:
-                    chunk = os.read(leader, 65_536)
-                except OSError:  # Linux's way to say that the terminal was closed
-                    break
-                if not chunk:
-                    break
-                shown += chunk
-            assert process.wait(LIMIT_SECONDS) == 0
-    finally:
-        os.close(leader)
-    return shown.decode().splitlines()
+    settings = environment | {"COLUMNS": str(columns)}
+    status, shown = run_in_terminal(("audit", "tail", *options), environment=settings, cwd=Path.cwd())
+    assert status == 0, shown
+    return shown.splitlines()
 
 
 def test_a_terminal_gets_a_table_that_fits_its_width(

@@ -1,29 +1,24 @@
 """The demo as a person and as CI see it: a real service on a real terminal, or plain lines."""
 
-import fcntl
 import os
-import pty
 import re
-import select
 import signal
-import struct
 import subprocess
 import sys
-import termios
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.cli.processes import run_in_terminal
 from tests.docs.markdown import fenced, read
 from tests.waiting import eventually
 
 COMMAND = [sys.executable, "-m", "processor", "demo", "--fast"]
 LIMIT_SECONDS = 240
 TTLS_SECONDS = (8, 24, 72)
-"""A machine that does not keep up with the events gets a longer time to live, as the demo advises."""
+"""A demo that fails has another try with more time: on a slow machine events come too late."""
 
 COLUMNS, LINES = 80, 24
 PROCESSES = Path("/proc")
@@ -98,7 +93,7 @@ def test_without_a_terminal_it_prints_plain_lines_and_checks_itself(tmp_path: Pa
             cwd=tmp_path,
             check=False,
         )
-        if "did not keep up" not in ran.stdout:
+        if ran.returncode == 0:
             break
     assert (ran.returncode, ran.stderr) == (0, ""), ran.stdout
     assert ran.stdout.endswith("\nThe demo passed.\n")
@@ -123,7 +118,7 @@ def checks_and_labels(output: str) -> list[str]:
 def test_on_a_terminal_it_fits_80_columns_and_24_lines(tmp_path: Path) -> None:
     for ttl_seconds in TTLS_SECONDS:
         shown, status = on_a_terminal(tmp_path, "--exports", "40", "--ttl-seconds", str(ttl_seconds))
-        if "did not keep up" not in shown:
+        if status == 0:
             break
     assert status == 0, shown[-3_000:]
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
@@ -202,34 +197,17 @@ def on_a_terminal(
     directory: Path, *options: str, stop_at: str | None = None, **more: str
 ) -> tuple[str, int | None]:
     """Runs the demo on a terminal of 80 columns; what it wrote, and its exit status."""
-    controller, terminal = pty.openpty()
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
-    process = subprocess.Popen(
-        [*COMMAND, *options],
-        env=environment(directory, TERM="xterm-256color", PYTHONUTF8="1", **more),
-        stdin=terminal,
-        stdout=terminal,
-        stderr=terminal,
+    stopped: list[bool] = []
+
+    def stop(shown: str, process: "subprocess.Popen[bytes]") -> None:
+        if stop_at is not None and stop_at in shown and not stopped:
+            stopped.append(True)
+            process.send_signal(signal.SIGINT)
+
+    status, shown = run_in_terminal(
+        ("demo", "--fast", *options),
+        environment=environment(directory, **more),
         cwd=directory,
+        on_output=stop,
     )
-    os.close(terminal)
-    shown = ""
-    deadline = time.monotonic() + LIMIT_SECONDS
-    try:
-        while time.monotonic() < deadline:
-            readable, _, _ = select.select([controller], [], [], 1)
-            if not readable:
-                continue
-            try:
-                chunk = os.read(controller, 65_536)
-            except OSError:  # the other end is closed
-                break
-            shown += chunk.decode(errors="replace")
-            if stop_at is not None and stop_at in shown:
-                process.send_signal(signal.SIGINT)
-                stop_at = None
-        return shown, process.wait(max(1.0, deadline - time.monotonic()))
-    finally:
-        process.kill()
-        process.wait()
-        os.close(controller)
+    return shown, status
