@@ -1,53 +1,164 @@
-"""What `dlq list` and `dlq redrive` need, and how they say that it is missing."""
+"""`dlq list` shows what was rejected and why, and changes no message."""
 
-from collections.abc import Sequence
+import signal
+from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Command
-from tests.cli.dlq.dead_letters import Queues
+from tests.cli.dlq.dead_letters import SECRET, Queues, event, records
+from tests.cli.processes import start
+from tests.resources import drained_messages
 
 
-@pytest.mark.parametrize("arguments", [("dlq", "list"), ("dlq", "redrive")])
-def test_no_dead_letter_queue_at_all_is_exit_2(
-    queues: Queues, command: Command, arguments: Sequence[str]
-) -> None:
-    queues.sqs.set_queue_attributes(QueueUrl=queues.url, Attributes={"RedrivePolicy": ""})
-    del queues.environment["SQS_EXPORT_EVENTS_DLQ_URL"]
-    ran = command(*arguments, environment=queues.environment)
-    assert ran.status == 2
-    assert ran.err.startswith("export-status: SQS_EXPORT_EVENTS_DLQ_URL must be set")
+def test_it_shows_why_when_and_what_without_the_secrets_of_urls(queues: Queues, command: Command) -> None:
+    body = event(signedUrl=f"https://bucket.s3.amazonaws.com/report.csv?{SECRET}")
+    queues.reject(body, "invalid", f"see https://example.org/?{SECRET}")
+    ran = command("dlq", "list", environment=queues.environment)
+    assert (ran.status, ran.err) == (0, "")
+    head, shown = ran.lines
+    assert head == "  5m  invalid    see https://example.org/"
+    assert "https://bucket.s3.amazonaws.com/report.csv" in shown
+    assert SECRET not in ran.out
 
 
-@pytest.mark.parametrize("arguments", [("dlq", "list"), ("dlq", "redrive")])
-def test_a_queue_that_the_policy_names_in_vain_is_one_line(
-    queues: Queues, command: Command, arguments: Sequence[str]
-) -> None:
-    queues.sqs.delete_queue(QueueUrl=queues.dlq_url)
-    del queues.environment["SQS_EXPORT_EVENTS_DLQ_URL"]
-    ran = command(*arguments, environment=queues.environment)
-    assert ran.status == 1
-    (line,) = ran.err.splitlines()
-    assert line.startswith(
-        "export-status: the dead-letter queue does not exist in this region and account (GetQueueUrl:"
-    )
+def test_json_has_every_field(queues: Queues, command: Command) -> None:
+    message_id = queues.reject("{}", "conflict", "the reason", source="source-1")
+    ran = command("dlq", "list", "--json", environment=queues.environment)
+    (record,) = records(ran.lines)
+    assert 300 <= record.pop("ageSeconds") < 360
+    assert record.pop("rejectedAt").endswith("Z")
+    assert record == {
+        "messageId": message_id,
+        "sourceMessageId": "source-1",
+        "outcome": "conflict",
+        "reason": "the reason",
+        "receiveCount": 3,
+        "body": "{}",
+        "attributes": {},
+        "groupId": None,
+        "traceHeader": None,
+        "traceId": None,
+    }
 
 
-def test_a_queue_that_is_not_there_is_one_line(queues: Queues, command: Command) -> None:
-    settings = queues.environment | {"SQS_EXPORT_EVENTS_DLQ_URL": queues.dlq_url + "x"}
-    ran = command("dlq", "list", environment=settings)
-    assert ran.status == 1
-    assert ran.err.startswith("export-status: the dead-letter queue does not exist")
+def test_it_leaves_the_messages_as_they_were(queues: Queues, command: Command) -> None:
+    for number in range(25):
+        queues.reject(f"body {number}")
+    ran = command("dlq", "list", "--json", environment=queues.environment)
+    assert {record["body"] for record in records(ran.lines)} == {f"body {number}" for number in range(25)}
+    assert queues.waiting(queues.dlq_url) == (25, 0)
+    assert queues.waiting(queues.url) == (0, 0)
 
 
-def test_an_outcome_that_there_is_not_is_exit_2(queues: Queues, command: Command) -> None:
-    ran = command("dlq", "redrive", "--outcome", "audit_quarantined", environment=queues.environment)
-    assert ran.status == 2
-    assert ran.err == ("export-status: --outcome must be one of invalid, conflict, early, retry, unmarked\n")
+def test_what_sqs_moved_by_itself_is_unmarked(queues: Queues, command: Command) -> None:
+    queues.reject("whatever", None)
+    (record,) = records(command("dlq", "list", "--json", environment=queues.environment).lines)
+    assert record["outcome"] == "unmarked"
+    assert record["sourceMessageId"] == record["messageId"]
+    assert record["receiveCount"] is None
+    assert record["ageSeconds"] >= 0
 
 
-def test_redrive_needs_the_event_queue(queues: Queues, command: Command) -> None:
-    del queues.environment["SQS_EXPORT_EVENTS_QUEUE_URL"]
+def test_the_limit_holds_and_the_rest_is_mentioned(queues: Queues, command: Command) -> None:
+    for number in range(14):
+        queues.reject(f"body {number}")
+    ran = command("dlq", "list", "--json", "--limit", "12", environment=queues.environment)
+    assert len(ran.lines) == 12
+    assert ran.err == "12 of about 14 messages seen: --limit shows more\n"
+    counts = [
+        message["Attributes"]["ApproximateReceiveCount"]
+        for message in drained_messages(queues.clients, queues.dlq_url)
+    ]
+    assert sorted(counts) == ["1"] * 2 + ["2"] * 12
+
+
+def test_an_empty_queue_is_no_failure(queues: Queues, command: Command) -> None:
+    ran = command("dlq", "list", environment=queues.environment)
+    assert (ran.status, ran.out, ran.err) == (0, "", "the dead-letter queue is empty\n")
+
+
+def test_a_queue_whose_letters_others_hold_is_not_called_empty(queues: Queues, command: Command) -> None:
+    queues.reject(event("a"), "early")
+    queues.reject(event("b"), "early")
+    queues.sqs.receive_message(QueueUrl=queues.dlq_url, MaxNumberOfMessages=10, VisibilityTimeout=600)
+    expected = "other receivers hold about 2 messages, such as another `dlq list`; try again in a moment\n"
+    ran = command("dlq", "list", environment=queues.environment)
+    assert (ran.status, ran.out, ran.err) == (0, "", expected)
     ran = command("dlq", "redrive", environment=queues.environment)
-    assert ran.status == 2
-    assert ran.err.startswith("export-status: SQS_EXPORT_EVENTS_QUEUE_URL must be set")
+    assert (ran.status, ran.out, ran.err) == (0, "sent back 0 messages\n", expected)
+
+
+def test_no_body_can_play_with_the_terminal(queues: Queues, command: Command) -> None:
+    queues.reject("\u009b31mred\u202egnp.exe", "\u009b1m", "a\u0085b")
+    ran = command("dlq", "list", environment=queues.environment)
+    assert all(line.isprintable() for line in ran.lines)
+    ran = command("dlq", "list", "--json", environment=queues.environment)
+    assert ran.out.isascii()
+
+
+def test_a_long_body_is_shortened_for_people_only(queues: Queues, command: Command) -> None:
+    queues.reject("x" * 1_234)
+    ran = command("dlq", "list", environment=queues.environment)
+    assert ran.lines[1] == "      " + "x" * 1_000 + "… (234 characters more)"
+    (record,) = records(command("dlq", "list", "--json", environment=queues.environment).lines)
+    assert record["body"] == "x" * 1_234
+
+
+def test_broken_attributes_count_as_missing(queues: Queues, command: Command) -> None:
+    strange = {
+        "receiveCount": {"DataType": "String", "StringValue": "many"},
+        "rejectedAt": {"DataType": "String", "StringValue": "yesterday"},
+        "rejectionReason": {"DataType": "Binary", "BinaryValue": b"\xff"},
+    }
+    queues.sqs.send_message(QueueUrl=queues.dlq_url, MessageBody="x", MessageAttributes=strange)
+    (record,) = records(command("dlq", "list", "--json", environment=queues.environment).lines)
+    assert (record["outcome"], record["receiveCount"], record["rejectedAt"]) == ("unmarked", None, None)
+
+
+def test_the_redrive_policy_leads_to_the_queue(queues: Queues, command: Command) -> None:
+    queues.reject("here")
+    del queues.environment["SQS_EXPORT_EVENTS_DLQ_URL"]
+    ran = command("dlq", "list", environment=queues.environment)
+    assert ran.lines[1].strip() == "here"
+
+
+def test_the_setting_alone_is_enough(queues: Queues, command: Command) -> None:
+    del queues.environment["SQS_EXPORT_EVENTS_QUEUE_URL"]
+    assert command("dlq", "list", environment=queues.environment).status == 0
+
+
+def test_of_a_fifo_queue_it_reports_that_there_is_more(fifo_queues: Queues, command: Command) -> None:
+    for number in range(12):
+        fifo_queues.reject(f"body {number}")
+    ran = command("dlq", "list", "--json", environment=fifo_queues.environment)
+    assert [record["body"] for record in records(ran.lines)] == [f"body {number}" for number in range(10)]
+    assert ran.err.startswith("10 of about 12 messages seen: other receivers hold")
+    assert fifo_queues.waiting(fifo_queues.dlq_url) == (12, 0)
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_interrupted_it_gives_everything_back(queues: Queues, tmp_path: Path, ending: signal.Signals) -> None:
+    for _ in range(12):
+        queues.reject("x" * 20_000)  # more than a pipe holds: it blocks in the middle
+    with start("dlq", "list", "--json", environment=queues.environment, cwd=tmp_path) as process:
+        assert process.stdout is not None
+        process.stdout.read(1)
+        assert queues.waiting(queues.dlq_url)[1] > 0
+        process.send_signal(ending)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, b"")
+    assert queues.waiting(queues.dlq_url) == (12, 0)
+
+
+def test_a_reader_that_leaves_ends_it_and_everything_is_given_back(queues: Queues, tmp_path: Path) -> None:
+    for _ in range(12):
+        queues.reject("x" * 20_000)  # more than a pipe holds: it blocks in the middle
+    with start("dlq", "list", "--json", environment=queues.environment, cwd=tmp_path) as process:
+        assert process.stdout is not None
+        process.stdout.read(1)
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
+    assert queues.waiting(queues.dlq_url) == (12, 0)
