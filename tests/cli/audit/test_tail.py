@@ -6,7 +6,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ import pytest
 from handlers.audit import AuditEntry
 from processor.audit.kpl import UserRecord, aggregate
 from processor.audit.sinks.kinesis import KinesisSink
-from processor.cli.durations import moment
 from processor.localaws.embedded_aws import EmbeddedAws
 from tests.audit.entries import entry, put_all
 from tests.cli.processes import run, run_in_terminal, start
@@ -263,17 +262,3 @@ def test_json_can_be_asked_for_on_a_terminal(
     put(kinesis("kinesis"), stream, page(0, 1))
     (line,) = on_a_terminal(environment, "--json", columns=20)
     assert json.loads(line)["auditId"] == "id-0"
-
-
-def test_moments_are_durations_or_timestamps_in_the_past() -> None:
-    now = datetime(2026, 11, 22, 10, tzinfo=UTC)
-    assert moment("90s", now) == now - timedelta(seconds=90)
-    assert moment("15m", now) == now - timedelta(minutes=15)
-    assert moment("2h", now) == now - timedelta(hours=2)
-    assert moment("1d", now) == now - timedelta(days=1)
-    assert moment("2026-11-22T10:30:00+01:00", now) == now - timedelta(minutes=30)
-    for wrong in ("", "15", "m", "-1h", "1.5h", "999999d", "2026-11-22", "1\u0661m"):
-        with pytest.raises(ValueError, match="duration such as"):
-            moment(wrong, now)
-    with pytest.raises(ValueError, match="future"):
-        moment("2026-11-22T10:00:01Z", now)

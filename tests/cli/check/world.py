@@ -5,9 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.resources import (
-    ClientFactory,
-)
+from processor.cli.check.finding import Finding
+from processor.cli.check.target import Target
+from tests.resources import ClientFactory
+
+ACCOUNT = "123456789012"
+ROLE = f"arn:aws:sts::{ACCOUNT}:assumed-role/export-status-task/8f1c"
+AWS = Target("eu-west-1", {}, ROLE)
 
 
 @dataclass
@@ -70,3 +74,7 @@ def named(world: World, text: str) -> str:
         dlq=world.environment.get("SQS_EXPORT_EVENTS_DLQ_URL", "").rpartition("/")[2],
         audit=world.environment["KINESIS_EXPORT_AUDIT_STREAM"],
     )
+
+
+def by_subject(findings: Any) -> dict[str, Finding]:
+    return {finding.subject: finding for finding in findings}
