@@ -7,11 +7,8 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer import Context
-from typer.core import TyperGroup
 from typer.main import get_command
 
 from handlers.transitions import DISPOSITIONS, Disposition, Outcome
@@ -19,6 +16,7 @@ from processor.cli.app import COMMANDS, app
 from processor.cli.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from processor.localaws.embedded_aws import EmbeddedAws
 from processor.settings import Settings
+from tests.cli.commands import options_of
 from tests.docs.markdown import codes, fenced, read, table
 from tests.docs.state_diagram import state_diagram
 
@@ -54,19 +52,6 @@ def test_the_outcome_table_has_what_happens_to_the_message() -> None:
 def test_the_command_table_names_every_command() -> None:
     named = {shown.split()[0] for row in table(README, "| command | does |") for shown in codes(row[0])}
     assert named == set(COMMANDS)
-
-
-def options_of(command: Any, path: str = "") -> dict[str, set[str]]:
-    """The long options of a command or, by their paths, of those below it."""
-    if isinstance(command, TyperGroup):
-        context = Context(command)
-        below = {name: command.get_command(context, name) for name in command.list_commands(context)}
-        found: dict[str, set[str]] = {}
-        for name, each in below.items():
-            found |= options_of(each, f"{path} {name}".strip())
-        return found
-    names = {name for parameter in command.params for name in parameter.opts if name.startswith("--")}
-    return {path: names - {"--help"}}
 
 
 def test_the_command_table_names_every_option_of_every_command_and_no_other() -> None:
