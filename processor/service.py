@@ -18,8 +18,9 @@ from typing import Protocol
 from handlers.masking import mask_urls
 from processor.audit.pipeline import AuditPart
 from processor.aws.clients import Aws
+from processor.aws.fast_choice import FastChoice, proofs
 from processor.backoff import BackOff
-from processor.loops import StopReport
+from processor.loops import Loop, StopReport
 from processor.observability.health import Health, Heartbeat
 from processor.observability.log import get_logger, stdout_lines
 from processor.observability.metrics import Metric, Metrics, MetricsWriter, Part
@@ -201,17 +202,19 @@ class Service:
             settings.required_queue_url()
         if "audit" in self._parts and "kinesis" in settings.audit_sinks:
             settings.required_audit_stream()
-        aws = Aws(
-            load_aws_settings(settings),
-            threads=max(settings.receivers, settings.audit_readers),
-            poll_seconds=settings.poll_seconds,
-        )
         log = get_logger()
-        log.info("service_starting", parts=self._parts, region=aws.region, settings=settings.for_log())
         metrics = Metrics(Part(part) for part in self._parts)
         health = Health(
             settings.health_file, warn=lambda problem: log.warning("health_degraded", problem=problem)
         )
+        fast_calls = FastChoice(settings.fast_calls, proofs(settings), metrics, health)
+        aws = Aws(
+            load_aws_settings(settings),
+            threads=max(settings.receivers, settings.audit_readers),
+            poll_seconds=settings.poll_seconds,
+            fast_calls=fast_calls,
+        )
+        log.info("service_starting", parts=self._parts, region=aws.region, settings=settings.for_log())
         writer = MetricsWriter(metrics, stdout_lines(), settings.metrics_seconds, lambda: datetime.now(UTC))
         pipelines = self._compose(aws, metrics, health)
         health.expect("transitions" if "transitions" in self._parts else "audit")
@@ -225,14 +228,23 @@ class Service:
             on_failure=self._on_start_failure,
             on_started=self._on_started,
         )
+        proving = Loop(
+            "fast-calls",
+            fast_calls.step,
+            health=health,
+            limit_seconds=_START_LIMIT_SECONDS,
+            on_death=self._on_death,
+        )
         starting = False
         try:
             starts.begin()
+            proving.start()
             health.start()
             writer.start()
             self._wake.wait()
             starting = starts.end(_START_ENDS_SECONDS)
         finally:
+            proving.stop()
             stopped = self._drain([*pipelines.values()])
             writer.stop(_CLOSING_SECONDS)
             health.stop()

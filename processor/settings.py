@@ -172,6 +172,14 @@ class Settings(BaseSettings):
             " table supports conditional batches"
         ),
     )
+    fast_calls: Literal["auto", "on", "off"] = Field(
+        "auto",
+        validation_alias="EXPORT_FAST_CALLS",
+        description=(
+            "whether the calls of the daily work take the service's shorter way inside boto3; `auto` compares"
+            " both ways first"
+        ),
+    )
     drain_seconds: int = Field(
         25,
         ge=10,

@@ -92,6 +92,7 @@ class Metric(Enum):
     SINK_ERRORS = "SinkErrors", "Count", COUNTER, AUDIT
     SINKS_DOWN = "SinksDown", "Count", STATE, AUDIT
 
+    FAST_CALLS = "FastCalls", "Count", STATE, ALL
     LOG_LINES_LOST = "LogLinesLost", "Count", COUNTER, ALL
     METRICS_REFUSED = "MetricsRefused", "Count", COUNTER, ALL
 

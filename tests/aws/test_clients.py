@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,8 +21,12 @@ from processor.aws.errors import (
     Misconfigured,
     Transient,
 )
+from processor.aws.fast_choice import FastChoice
+from processor.observability.health import Health
+from processor.observability.metrics import Metrics
 from processor.settings import AwsSettings
 from processor.startup_checks import StartError, retry_at_start
+from tests.aws.hostile_server import CLOSE, hostile_server
 from tests.handlers.making import SECRET
 
 URL = "http://127.0.0.1:1"
@@ -212,28 +217,31 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> Iterator[Keys]:
         yield keys
 
 
-def test_credentials_that_change_are_used_by_the_next_call_and_stale_ones_end_nothing(keys: Keys) -> None:
+@pytest.fixture(params=["off", "on"])
+def fast_calls(request: pytest.FixtureRequest, tmp_path: Path) -> FastChoice:
+    """EXPORT_FAST_CALLS: boto3's own way, and the shorter one."""
+    return FastChoice(request.param, {}, Metrics(), Health(tmp_path / "health", warn=print))
+
+
+def test_credentials_that_change_are_used_by_the_next_call_and_stale_ones_end_nothing(
+    keys: Keys, fast_calls: FastChoice
+) -> None:
     """The session's own chain is left alone, so a role's keys are renewed without a restart."""
-    client: Any = Aws(AwsSettings(region="us-east-1", endpoint_url=URL)).dynamodb()
-    signed: list[str] = []
-    client.meta.events.register(
-        "before-send", lambda request, **_: signed.append(request.headers["Authorization"].decode())
-    )
-
-    def code_of_a_call() -> str:
-        with pytest.raises(Transient) as failed:
-            call(client.update_item, TableName="t", Key={"requestId": {"S": "r"}})
-        return failed.value.code
-
-    for keys.id, keys.seconds, code in (
-        ("first", 300, "EndpointConnectionError"),
-        ("second", 300, "EndpointConnectionError"),
-        ("stale", -60, "RuntimeError"),
-        ("third", 300, "EndpointConnectionError"),
-    ):
-        assert code_of_a_call() == code
-    ids = [each.partition("Credential=")[2].partition("/")[0] for each in signed]
-    assert ids == ["first", "second", "third"]
+    with hostile_server() as server:
+        server.script = (CLOSE,)
+        settings = AwsSettings(region="us-east-1", endpoint_url=f"http://127.0.0.1:{server.port}")
+        client: Any = Aws(settings, fast_calls=fast_calls).dynamodb()
+        for keys.id, keys.seconds, code in (
+            ("first", 300, "ConnectionClosedError"),
+            ("second", 300, "ConnectionClosedError"),
+            ("stale", -60, "RuntimeError"),
+            ("third", 300, "ConnectionClosedError"),
+        ):
+            with pytest.raises(Transient) as failed:
+                call(client.update_item, TableName="t", Key={"requestId": {"S": "r"}})
+            assert failed.value.code == code
+    ids = [each.partition(b"Credential=")[2].partition(b"/")[0] for each in server.requests]
+    assert ids == [b"first", b"second", b"third"]
 
 
 @pytest.fixture
@@ -248,16 +256,16 @@ def hand_out(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
 
 def test_credentials_that_are_not_handed_out_yet_are_asked_for_again_by_each_call(
-    hand_out: Callable[[], None],
+    hand_out: Callable[[], None], fast_calls: FastChoice
 ) -> None:
-    aws = Aws(AwsSettings(region="us-east-1", endpoint_url=URL))
-    client = aws.dynamodb()
+    aws = Aws(AwsSettings(region="us-east-1", endpoint_url=URL), fast_calls=fast_calls)
+    client: Any = aws.dynamodb()
     for _ in range(2):
-        with pytest.raises(Transient, match=r"^DescribeTable: CredentialRetrievalError$"):
-            call(client.describe_table, TableName="t")
+        with pytest.raises(Transient, match=r"^GetItem: CredentialRetrievalError$"):
+            call(client.get_item, TableName="t", Key={})
     hand_out()
-    with pytest.raises(Transient, match=r"^DescribeTable: EndpointConnectionError$"):
-        call(client.describe_table, TableName="t")
+    with pytest.raises(Transient, match=r"^GetItem: EndpointConnectionError$"):
+        call(client.get_item, TableName="t", Key={})
     assert aws.dynamodb() is aws.dynamodb() is not client
 
 

@@ -1,0 +1,219 @@
+"""EXPORT_FAST_CALLS: which way the calls of the daily work take, and the proof that `auto` wants first."""
+
+import ssl
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import botocore.exceptions as bc
+from botocore.credentials import ReadOnlyCredentials
+from botocore.httpsession import create_urllib3_context, get_cert_path
+from botocore.utils import get_environ_proxies
+
+from processor.aws.calls import translate
+from processor.aws.errors import Transient
+from processor.aws.fast_calls import FastCalls
+from processor.backoff import BackOff
+from processor.observability.health import Health
+from processor.observability.log import get_logger
+from processor.observability.metrics import Metric, Metrics
+from processor.settings import Settings
+
+FIRST_PAUSE_SECONDS = 5.0  # after a proof without an answer, then doubled
+MAX_PAUSE_SECONDS = 300.0
+NEW_CLIENTS_SECONDS = 1.0  # between two looks for new clients
+_BOTO3 = "calls take boto3's own way, which costs more CPU"
+_COMPARED_VALUES = frozenset({"Code", "QueryErrorCode", "HTTPStatusCode"})
+_NOT_COMPARED = frozenset({"HTTPHeaders", "RequestId"})  # AWS may answer the same call with others
+
+Proof = tuple[str, Mapping[str, Any]]
+"""A client's method and its arguments: a call that changes nothing."""
+
+
+def proofs(settings: Settings) -> dict[str, Proof]:
+    """The call that proves the shorter way, by the client's name in `Aws`."""
+    found: dict[str, Proof] = {
+        "dynamodb": (
+            "get_item",
+            {"TableName": settings.table, "Key": {"requestId": {"S": "start-up-check"}}},
+        ),
+        "leases": (
+            "get_item",
+            {"TableName": settings.leases_table, "Key": {"leaseKey": {"S": "start-up-check"}}},
+        ),
+        "streams": ("list_streams", {"TableName": settings.table, "Limit": 1}),
+    }
+    url = settings.queue_url or settings.dlq_url
+    if url:
+        attributes: Proof = ("get_queue_attributes", {"QueueUrl": url, "AttributeNames": ["QueueArn"]})
+        found |= {"receiving": attributes, "settling": attributes}
+    if settings.audit_stream:
+        found["kinesis"] = ("describe_stream_summary", {"StreamName": settings.audit_stream})
+    return found
+
+
+class FastChoice:
+    """Decides which way the clients' calls take.
+
+    `auto` makes one call of each client both ways. The client takes the shorter way once both answers have
+    the same keys, types and error codes. After one difference all clients take boto3's own way for good. A
+    proof that AWS does not answer is repeated later.
+
+    Args:
+        mode: `auto`, `on` or `off`.
+        proofs: see `proofs`; a client without one takes the shorter way only in mode `on`.
+        metrics, health: show which way is used.
+        back_off: the pauses after proofs without an answer.
+    """
+
+    def __init__(
+        self,
+        mode: str,
+        proofs: Mapping[str, Proof],
+        metrics: Metrics,
+        health: Health,
+        back_off: BackOff | None = None,
+    ) -> None:
+        self._mode = mode
+        self._proofs = proofs
+        self._metrics = metrics
+        self._health = health
+        self._back_off = back_off or BackOff(FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS)
+        self._tls: ssl.SSLContext | None = None
+        self._ways: dict[str, FastCalls] = {}
+        self._problem: str | None = None
+        self._undecided = False
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether nothing is left to prove, whatever clients come."""
+        return self._mode != "auto" or self._problem is not None
+
+    def add(
+        self,
+        name: str,
+        client: Any,
+        credentials: Callable[[], ReadOnlyCredentials | None],
+        ca_bundle: str | None,
+    ) -> None:
+        """Prepares the shorter way of a new client; `on` sets it on at once.
+
+        Args:
+            name: the client's name in `Aws`.
+            client: the client; it makes one attempt a call.
+            credentials: returns its credentials, refreshed if due.
+            ca_bundle: a file of trusted authorities; None: AWS's own.
+        """
+        if self._mode == "off" or self._problem:
+            return
+        problem = _missing_ability(client)
+        try:
+            tls = self._tls = self._tls or _tls_context(ca_bundle)
+        except OSError:
+            self._off("the CA bundle cannot be read")
+            return
+        if problem:
+            self._off(problem)
+            return
+        way = FastCalls(client, credentials, tls)
+        self._ways = {**self._ways, name: way}
+        if self._mode == "on":
+            self._set_on(name, way)
+
+    def step(self) -> float | None:
+        """Proves the clients that are new or were not answered; returns when to look again (seconds), None if
+        that is never."""
+        for name, way in self._ways.items():
+            if self.is_decided:
+                break
+            if way.enabled or name not in self._proofs:
+                continue
+            try:
+                difference = self._difference(way, *self._proofs[name])
+            except Transient as unanswered:
+                if not self._undecided:
+                    self._undecided = True
+                    get_logger().info("fast_calls_undecided", error=str(unanswered), consequence=_BOTO3)
+                    self._health.report("fast calls", "off: AWS does not answer the proof")
+                return self._back_off.failed()
+            if difference:
+                self._off(f"{name}: {difference}")
+            else:
+                self._set_on(name, way)
+        return None if self.is_decided else NEW_CLIENTS_SECONDS
+
+    def _difference(self, way: FastCalls, method: str, arguments: Mapping[str, Any]) -> str | None:
+        own = _outcome(way.client, method, arguments)
+        with way.trial():
+            short = _outcome(way.client, method, arguments)
+        return None if own == short else f"both ways answer {method} differently"
+
+    def _set_on(self, name: str, way: FastCalls) -> None:
+        way.enabled = True
+        get_logger().info("fast_calls_on", client=name)
+        self._metrics.gauge(Metric.FAST_CALLS, sum(each.enabled for each in self._ways.values()))
+        if self._undecided:
+            self._undecided = False
+            self._health.report("fast calls", None)
+
+    def _off(self, problem: str) -> None:
+        self._problem = problem
+        for way in self._ways.values():
+            way.enabled = False
+        get_logger().warning("fast_calls_off", problem=problem, consequence=_BOTO3)
+        self._metrics.gauge(Metric.FAST_CALLS, 0)
+        self._health.report("fast calls", f"off: {problem}")
+
+
+def _tls_context(ca_bundle: str | None) -> ssl.SSLContext:
+    """Checks certificates as botocore does, which leaves the check of the host's name to urllib3."""
+    context: ssl.SSLContext = create_urllib3_context()
+    context.check_hostname = True
+    context.load_verify_locations(ca_bundle or get_cert_path(True))
+    return context
+
+
+def _missing_ability(client: Any) -> str | None:
+    """What the environment asks of a client that the shorter way does not do."""
+    config, url = client.meta.config, client.meta.endpoint_url
+    if config.proxies or get_environ_proxies(url).get(url.partition(":")[0]):
+        return "a proxy is configured"
+    if config.signature_version != "v4" or config.auth_scheme_preference:
+        return "another signature than SigV4 is configured"
+    if config.client_cert:
+        return "a client certificate is configured"
+    if client.meta.service_model.resolved_protocol != "json":
+        return "botocore speaks another protocol than JSON"
+    return None
+
+
+def _outcome(client: Any, method: str, arguments: Mapping[str, Any]) -> Any:
+    """The outline of an answer or of an error.
+
+    Raises:
+        Transient: if there is no answer, or AWS throttles.
+    """
+    try:
+        return _outline(getattr(client, method)(**arguments))
+    except bc.ClientError as error:
+        if isinstance(known := translate(error, method), Transient):
+            raise known from None
+        return type(error).__name__, _outline(error.response)
+    except bc.BotoCoreError as error:
+        if isinstance(known := translate(error, method), Transient):
+            raise known from None
+        return type(error).__name__
+    except Exception as error:  # noqa: BLE001 - a defect of one way is a difference
+        return type(error).__name__
+
+
+def _outline(value: Any) -> Any:
+    """Keys and types of an answer."""
+    if isinstance(value, dict):
+        return {
+            key: member if key in _COMPARED_VALUES else _outline(member)
+            for key, member in value.items()
+            if key not in _NOT_COMPARED
+        }
+    if isinstance(value, list):
+        return [_outline(each) for each in value]
+    return type(value).__name__
