@@ -4,8 +4,8 @@
 - `calls`: one call; every exception of botocore becomes one of ours.
 - `errors`: those errors, named for what follows: `Transient`, `Rejected`, `Misconfigured` and their kin.
 - `sqs`: quotas, batch calls read entry by entry, the redrive policy.
-- `fast_calls`: a shorter way for the calls of the daily work, on `http_connections`, `signature` and `answers`;
-  `fast_choice` decides whether they use it.
+- `fast_calls`: a shorter way for the calls of the daily work, on `http_connections`, `signature`, `answers`.
+- `fast_choice`: whether the calls use it.
 - `stream_records`: GetRecords read as DynamoDB's own JSON.
 
 Start with `errors`: the rest of the service knows AWS by them.
