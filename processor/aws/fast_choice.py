@@ -31,15 +31,10 @@ Proof = tuple[str, Mapping[str, Any]]
 
 def proofs(settings: Settings) -> dict[str, Proof]:
     """The call that proves the shorter way, by the client's name in `Aws`."""
+    export, lease = {"requestId": {"S": "start-up-check"}}, {"leaseKey": {"S": "start-up-check"}}
     found: dict[str, Proof] = {
-        "dynamodb": (
-            "get_item",
-            {"TableName": settings.table, "Key": {"requestId": {"S": "start-up-check"}}},
-        ),
-        "leases": (
-            "get_item",
-            {"TableName": settings.leases_table, "Key": {"leaseKey": {"S": "start-up-check"}}},
-        ),
+        "dynamodb": ("batch_get_item", {"RequestItems": {settings.table: {"Keys": [export]}}}),
+        "leases": ("get_item", {"TableName": settings.leases_table, "Key": lease}),
         "streams": ("list_streams", {"TableName": settings.table, "Limit": 1}),
     }
     url = settings.queue_url or settings.dlq_url
