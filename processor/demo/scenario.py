@@ -96,12 +96,12 @@ class _Producer:
 
     def completed(self, *, at: float, occurred: float | None = None) -> _Timed:
         """The good end, with file and signed URL."""
-        url = _signed_url(self._dice, f"{self.request_id}/{self.file_name}")
+        url = signed_url(self._dice, f"{self.request_id}/{self.file_name}")
         return self.event("completed", at=at, occurred=occurred, fileName=self.file_name, signedUrl=url)
 
     def failed(self, *, at: float) -> _Timed:
         """The bad end; its error holds a signed URL, as errors of storage clients do."""
-        url = _signed_url(self._dice, f"sources/{self.file_name}")
+        url = signed_url(self._dice, f"sources/{self.file_name}")
         return self.event("failed", at=at, error=f"GET {url} answered 403 after 3 attempts")
 
     def chance(self, low: float, high: float) -> float:
@@ -185,14 +185,14 @@ def _sendings(course: Iterator[_Timed], dice: random.Random, start: datetime) ->
     for timed in course:
         yield Sending(
             (timed.sent - start).total_seconds(),
-            dice.choice(_ENVELOPES)(timed.event, dice),
+            dice.choice(ENVELOPES)(timed.event, dice),
             timed.event,
             timed.rejected_as,
         )
 
 
 def _poison(dice: random.Random, count: int, spread_seconds: float) -> Iterator[Sending]:
-    url = _signed_url(dice, "lost.csv")
+    url = signed_url(dice, "lost.csv")
     bodies = (
         "export finished, see " + url,
         json.dumps({"requestId": "export-bad001", "status": "done", "occurredAt": "2026-11-22T10:00:00Z"}),
@@ -203,7 +203,8 @@ def _poison(dice: random.Random, count: int, spread_seconds: float) -> Iterator[
         yield Sending(dice.uniform(0, spread_seconds), bodies[number % len(bodies)], None, "invalid")
 
 
-def _signed_url(dice: random.Random, path: str) -> str:
+def signed_url(dice: random.Random, path: str) -> str:
+    """A credential, as S3 signs them."""
     return (
         f"https://exports.example.com/{path}?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Expires=900"
         f"&X-Amz-Signature={dice.randbytes(32).hex()}"
@@ -249,4 +250,5 @@ def _notification(message: str, dice: random.Random) -> str:
     )
 
 
-_ENVELOPES = (_bare, _bare, _bare, _in_sns, _in_event_bridge, _in_event_bridge_in_sns)
+ENVELOPES = (_bare, _bare, _bare, _in_sns, _in_event_bridge, _in_event_bridge_in_sns)
+"""The forms that events travel in: a body made of an event, with the dice for its ids."""

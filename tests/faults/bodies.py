@@ -1,10 +1,12 @@
-"""The forms that events travel in: timestamps, envelopes, and bodies that are no events at all."""
+"""The forms of timestamps, and bodies that are no events at all."""
 
 import json
 import random
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
+
+from processor.demo.scenario import signed_url
 
 Event = Mapping[str, Any]
 
@@ -25,49 +27,6 @@ def written(moment: datetime, dice: random.Random) -> str:
             return (moment + timedelta(microseconds=dice.randrange(1_000))).isoformat(timespec="microseconds")
         case _:
             return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1_000:03d}Z"
-
-
-def signed_url(dice: random.Random, path: str) -> str:
-    """A credential."""
-    return (
-        f"https://exports.example.com/{path}?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Expires=900"
-        f"&X-Amz-Signature={dice.randbytes(32).hex()}"
-    )
-
-
-def _bare(event: Event, _: random.Random) -> str:
-    return json.dumps(event)
-
-
-def _in_sns(event: Event, dice: random.Random) -> str:
-    return _notification(json.dumps(event, ensure_ascii=False), dice)
-
-
-def _in_event_bridge(event: Event, dice: random.Random) -> str:
-    return json.dumps(
-        {
-            "version": "0",
-            "id": dice.randbytes(16).hex(),
-            "detail-type": "Export status changed",
-            "source": "exports.producer",
-            "time": event["occurredAt"],
-            "detail": event,
-        }
-    )
-
-
-def _in_event_bridge_in_sns(event: Event, dice: random.Random) -> str:
-    return _notification(_in_event_bridge(event, dice), dice)
-
-
-def _notification(message: str, dice: random.Random) -> str:
-    topic = "arn:aws:sns:us-east-1:123456789012:export-events"
-    return json.dumps(
-        {"Type": "Notification", "MessageId": dice.randbytes(16).hex(), "TopicArn": topic, "Message": message}
-    )
-
-
-ENVELOPES = (_bare, _bare, _bare, _in_sns, _in_event_bridge, _in_event_bridge_in_sns)
 
 
 def _broken(**changes: Any) -> Callable[[random.Random], str]:

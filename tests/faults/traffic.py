@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.faults.bodies import ENVELOPES, POISON, Event, milliseconds, signed_url, written
+from processor.demo.scenario import ENVELOPES, signed_url
+from tests.faults.bodies import POISON, Event, milliseconds, written
 
 TTL_SECONDS = 900
 ENDS_WITHIN_SECONDS = 4.0
