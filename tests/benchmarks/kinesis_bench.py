@@ -15,11 +15,11 @@ from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass
 from typing import Any
 
-from handlers.audit import AuditEntry, AuditSource
+from handlers.audit import AuditEntry
 from processor.audit.sinks.kinesis import KinesisSink
 from processor.aws.clients import Aws
 from processor.settings import AwsSettings
-from tests.audit.entries import put_all
+from tests.audit.entries import entry, put_all
 from tests.benchmarks.measuring import StandIn, Target, verdict
 from tests.benchmarks.standin_table import REGION
 
@@ -119,31 +119,8 @@ def measure(service: StandIn, sink: KinesisSink, count: int) -> Measured:
 
 def page(number: int) -> list[AuditEntry]:
     """A page of entries as an expiry makes them, each of another export."""
-    source = AuditSource(
-        table="export-status",
-        region=REGION,
-        stream_arn=f"arn:aws:dynamodb:{REGION}:123456789012:table/export-status/stream/2026-11-22T00:00:00.000",
-        shard_id="shardId-00000001795341600000-0a1b2c3d",
-        sequence_number=f"{number:021d}",
-    )
     return [
-        AuditEntry(
-            audit_id=f"{number:016x}{index:016x}",
-            action="export.expired",
-            request_id=f"export-{number:08d}-{index:04d}",
-            last_status="completed",
-            finished=True,
-            created_at="2026-11-22T10:00:00.000Z",
-            updated_at="2026-11-22T10:00:07.250Z",
-            expires_at="2026-11-22T10:15:00.000Z",
-            deleted_at="2026-11-22T10:15:41.000Z",
-            deletion_lag_seconds=41,
-            file_name="report.csv",
-            error=None,
-            had_signed_url=True,
-            actor={"type": "Service", "principal_id": "dynamodb.amazonaws.com"},
-            source=source,
-        )
+        entry(f"{number:016x}{index:016x}", f"export-{number:08d}-{index:04d}")
         for index in range(PAGE_ENTRIES)
     ]
 

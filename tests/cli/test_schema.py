@@ -14,8 +14,10 @@ from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from handlers.events import ExportEvent
-from handlers.expiry import ShardSource, audit_entry
+from handlers.expiry import audit_entry
 from processor.cli.schema import Contract, draft_4_event_schema, schema_app, schema_of
+from tests.audit.entries import entry
+from tests.handlers.test_expiry import SOURCE
 
 EVENT: dict[str, Any] = {
     "eventId": "9f0c",
@@ -26,36 +28,7 @@ EVENT: dict[str, Any] = {
     "fileName": "report.csv",
     "signedUrl": "https://example.test/report.csv?X-Amz-Signature=0",
 }
-ENTRY: dict[str, Any] = {
-    "schemaVersion": 1,
-    "auditId": "3f1a",
-    "action": "export.expired",
-    "requestId": "req-1",
-    "lastStatus": "completed",
-    "finished": True,
-    "createdAt": "2026-11-22T10:00:00.000Z",
-    "updatedAt": "2026-11-22T10:00:07.250Z",
-    "expiresAt": "2026-11-22T10:15:00.000Z",
-    "deletedAt": "2026-11-22T10:15:41.000Z",
-    "deletionLagSeconds": 41,
-    "fileName": "report.csv",
-    "error": None,
-    "hadSignedUrl": True,
-    "actor": {"type": "Service", "principalId": "dynamodb.amazonaws.com"},
-    "source": {
-        "table": "export-status",
-        "region": "us-east-1",
-        "streamArn": "arn:aws:dynamodb:us-east-1:123456789012:table/export-status/stream/x",
-        "shardId": "shardId-00000001",
-        "sequenceNumber": "100000000000000000001",
-    },
-}
-SOURCE = ShardSource(
-    table="export-status",
-    region="us-east-1",
-    stream_arn="arn:aws:dynamodb:us-east-1:123456789012:table/export-status/stream/x",
-    shard_id="shardId-00000001",
-)
+ENTRY: dict[str, Any] = json.loads(entry("3f1a", "req-1").to_json())
 MISSING = object()
 
 
@@ -194,7 +167,7 @@ def test_the_schema_never_refuses_an_event_that_the_service_takes(
     DRAFT_4_VALIDATOR.validate(event)
 
 
-def test_the_contracts_example_of_an_entry_passes() -> None:
+def test_a_usual_entry_passes() -> None:
     AUDIT_VALIDATOR.validate(ENTRY)
 
 
@@ -278,6 +251,6 @@ def test_what_the_service_emits_validates_whatever_was_deleted(
             "ApproximateCreationDateTime": deleted_at,
         },
     }
-    entry = audit_entry(record, source=SOURCE, read_at=datetime(2026, 11, 22, 10, 16, tzinfo=UTC))
-    assert entry is not None
-    AUDIT_VALIDATOR.validate(json.loads(entry.to_json()))
+    found = audit_entry(record, source=SOURCE, read_at=datetime(2026, 11, 22, 10, 16, tzinfo=UTC))
+    assert found is not None
+    AUDIT_VALIDATOR.validate(json.loads(found.to_json()))
