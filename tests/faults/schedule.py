@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from tests.faults.fault_plan import USUAL_RATES, Episode, Fault, FaultPlan
@@ -92,6 +92,10 @@ class Schedule:
     """How late half of the expired items are deleted."""
     broken_law: str | None = None
     """Which law the service breaks, in tests of the checker (`broken_service`)."""
+
+    def with_more_time(self, factor: int) -> "Schedule":
+        """The same for a busy machine, which settles the messages later: the exports end later."""
+        return replace(self, size=replace(self.size, lead_seconds=factor * self.size.lead_seconds))
 
     @property
     def pause_seconds(self) -> float:
