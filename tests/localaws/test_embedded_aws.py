@@ -1,6 +1,5 @@
-"""The embedded AWS starts with everything deployed, is alone with itself, and leaves nothing behind."""
+"""The embedded AWS is alone with itself and leaves nothing behind; `check` finds all of it deployed."""
 
-import json
 import os
 import socket
 import subprocess
@@ -9,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from processor.localaws.embedded_aws import EmbeddedAws, EmbeddedAwsError, isolated_environment
+from processor.localaws.embedded_aws import EmbeddedAws, isolated_environment
 from tests.waiting import eventually
 
 HOSTILE = {
@@ -23,46 +22,6 @@ HOSTILE = {
     "HTTP_PROXY": "http://127.0.0.1:9",
     "MOTO_ACCOUNT_ID": "999999999999",
 }
-
-
-def test_the_status_table_has_ttl_stream_and_point_in_time_recovery(embedded_aws: EmbeddedAws) -> None:
-    dynamodb, name = embedded_aws.client("dynamodb"), embedded_aws.deployment.table
-    ttl = dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
-    assert ttl == {"TimeToLiveStatus": "ENABLED", "AttributeName": "ttl"}
-    table = dynamodb.describe_table(TableName=name)["Table"]
-    assert table["StreamSpecification"]["StreamViewType"] == "NEW_AND_OLD_IMAGES"
-    recovery = dynamodb.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
-    assert recovery["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] == "ENABLED"
-
-
-def test_the_event_queue_redrives_into_the_dead_letter_queue(embedded_aws: EmbeddedAws) -> None:
-    sqs, deployment = embedded_aws.client("sqs"), embedded_aws.deployment
-    [source] = sqs.list_dead_letter_source_queues(QueueUrl=deployment.dlq_url)["queueUrls"]
-    assert source == deployment.queue_url
-    attributes = sqs.get_queue_attributes(QueueUrl=deployment.queue_url, AttributeNames=["RedrivePolicy"])
-    assert json.loads(attributes["Attributes"]["RedrivePolicy"])["maxReceiveCount"] == 60
-
-
-def test_the_audit_stream_is_on_demand_and_encrypted(embedded_aws: EmbeddedAws) -> None:
-    summary = embedded_aws.client("kinesis").describe_stream_summary(
-        StreamName=embedded_aws.deployment.audit_stream
-    )["StreamDescriptionSummary"]
-    assert summary["StreamModeDetails"] == {"StreamMode": "ON_DEMAND"}
-    assert summary["EncryptionType"] == "KMS"
-
-
-def test_the_environment_leads_another_process_to_the_same_resources(embedded_aws: EmbeddedAws) -> None:
-    program = (
-        "import boto3, os\n"
-        "region = os.environ['AWS_REGION']\n"
-        "boto3.client('sqs', region).send_message("
-        "QueueUrl=os.environ['SQS_EXPORT_EVENTS_DLQ_URL'], MessageBody='from elsewhere')\n"
-    )
-    subprocess.run([sys.executable, "-c", program], env=embedded_aws.service_environment(), check=True)
-    sqs, dlq_url = embedded_aws.client("sqs"), embedded_aws.deployment.dlq_url
-    [message] = sqs.receive_message(QueueUrl=dlq_url)["Messages"]
-    sqs.delete_message(QueueUrl=dlq_url, ReceiptHandle=message["ReceiptHandle"])
-    assert message["Body"] == "from elsewhere"
 
 
 def test_it_starts_silently_whatever_aws_settings_the_caller_has() -> None:
@@ -85,15 +44,6 @@ def test_the_isolated_environment_holds_no_aws_address_profile_or_key(
     for name, value in HOSTILE.items():
         monkeypatch.setenv(name, value)
     assert not set(HOSTILE) & set(isolated_environment())
-
-
-def test_a_port_in_use_is_one_clear_line() -> None:
-    with socket.socket() as used:
-        used.bind(("127.0.0.1", 0))
-        used.listen()
-        port = used.getsockname()[1]
-        with pytest.raises(EmbeddedAwsError, match=rf"^port {port} on 127.0.0.1 is in use; choose another$"):
-            EmbeddedAws(port=port).start()
 
 
 @pytest.mark.parametrize("command", ["local", "demo"])
