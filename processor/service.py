@@ -203,7 +203,7 @@ class Service:
         if "audit" in self._parts and "kinesis" in settings.audit_sinks:
             settings.required_audit_stream()
         log = get_logger()
-        metrics = Metrics(Part(part) for part in self._parts)
+        metrics = Metrics([Part(part) for part in self._parts], settings.service_name)
         health = Health(
             settings.health_file, warn=lambda problem: log.warning("health_degraded", problem=problem)
         )

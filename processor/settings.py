@@ -164,6 +164,11 @@ class Settings(BaseSettings):
         validation_alias="EXPORT_LINGER_SECONDS",
         description="seconds that an event may wait for others so that calls are saved; 0: not at all",
     )
+    service_name: Name = Field(
+        "export-status",
+        validation_alias="EXPORT_SERVICE_NAME",
+        description="the metrics' dimension `Service`; two deployments in one account differ in it",
+    )
     write_mode: Literal["auto", "batch", "single"] = Field(
         "auto",
         validation_alias="EXPORT_WRITE_MODE",

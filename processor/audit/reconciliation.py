@@ -48,18 +48,19 @@ class Reconciliation:
         return self.missing > max(TOLERATED_ENTRIES, TOLERATED_SHARE * self.deleted_by_ttl)
 
 
-def last_day(client: CloudWatchClient, table: str, now: datetime) -> Reconciliation:
+def last_day(client: CloudWatchClient, table: str, now: datetime, service: str = SERVICE) -> Reconciliation:
     """The counts of the 24 hours before now.
 
     Args:
         client: CloudWatch.
         table: the status table.
         now: aware.
+        service: EXPORT_SERVICE_NAME.
 
     Raises:
         AwsError: if CloudWatch does not answer.
     """
-    own = [{"Name": "Service", "Value": SERVICE}]
+    own = [{"Name": "Service", "Value": service}]
     sources = {
         "expired": (NAMESPACE, Metric.AUDIT_EXPIRED.value, own),
         "quarantined": (NAMESPACE, Metric.QUARANTINED.value, own),

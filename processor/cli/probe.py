@@ -22,7 +22,7 @@ from processor.cli.get import read_export
 from processor.cli.output import json_line
 from processor.cli.sending import Outgoing, send_batch
 from processor.cli.session import aws_errors, connect, ended_like_ctrl_c, usage_error
-from processor.observability.metrics import NAMESPACE, PROBE_PREFIX, SERVICE
+from processor.observability.metrics import NAMESPACE, PROBE_PREFIX
 from processor.settings import Settings
 
 STEPS = (Status.PENDING, Status.PROCESSING, Status.COMPLETED)
@@ -164,7 +164,7 @@ class Probe:
             "event": "probe",
             "requestId": self.request_id,
             "_aws": {"Timestamp": int(now.timestamp() * 1_000), "CloudWatchMetrics": [directive]},
-            "Service": SERVICE,
+            "Service": self.settings.service_name,
             **values,
             "steps": {
                 status.value: round(self.seconds[status], 3) if status in self.seconds else None

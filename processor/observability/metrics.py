@@ -68,7 +68,8 @@ class Metric(Enum):
     EARLY = "Early", "Count", COUNTER, TRANSITIONS
     RETRY = "Retry", "Count", COUNTER, TRANSITIONS
 
-    RECEIVE_TO_APPLIED = "ReceiveToApplied", "Milliseconds", DISTRIBUTION, TRANSITIONS
+    SENT_TO_APPLIED = "SentToApplied", "Milliseconds", DISTRIBUTION, TRANSITIONS
+    LIFE_LEFT = "LifeLeft", "Seconds", LOWEST, TRANSITIONS
     OLDEST_MESSAGE_AGE = "OldestMessageAge", "Seconds", PEAK, TRANSITIONS
     BATCH_FILL = "BatchFill", "Count", DISTRIBUTION, TRANSITIONS
     DELETES_RETRIED = "DeletesRetried", "Count", COUNTER, TRANSITIONS
@@ -140,10 +141,12 @@ class Metrics:
     as MetricsRefused, so that no metric can change the outcome of a message.
     """
 
-    def __init__(self, parts: Iterable[Part] = Part) -> None:
+    def __init__(self, parts: Iterable[Part] = Part, service: str = SERVICE) -> None:
         """Args:
         parts: those that run here; of the others only metrics with a value are sent.
+        service: the dimension `Service` (EXPORT_SERVICE_NAME).
         """
+        self._service = service
         here = {*parts, Part.SERVICE}
         running = [metric for metric in Metric if metric.part in here]
         self._lock = threading.Lock()
@@ -203,7 +206,7 @@ class Metrics:
             "level": "info",
             "event": "metrics",
             "_aws": {"Timestamp": math.floor(now.timestamp() * 1_000), "CloudWatchMetrics": [directive]},
-            "Service": SERVICE,
+            "Service": self._service,
             **{metric.value: value for metric, value in members.items()},
         }
         return json.dumps(line, allow_nan=False, separators=(",", ":"))

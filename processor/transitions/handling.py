@@ -6,7 +6,7 @@ from datetime import datetime
 
 from handlers.envelopes import InvalidEvent
 from handlers.events import ExportEvent, decode
-from handlers.transitions import Outcome
+from handlers.transitions import Outcome, seconds_past
 from processor.aws.clients import SETTLE_CALL_SECONDS
 from processor.observability.log import get_logger
 from processor.observability.metrics import Metric, Metrics
@@ -31,6 +31,7 @@ class BatchHandler:
         applier, settlement, breaker, metrics: see their classes.
         clocks: our clocks.
         abandon: set when nothing may begin any more; messages are released then.
+        ttl_seconds: EXPORT_STATUS_TTL_SECONDS.
         fifo: whether the queue is FIFO.
     """
 
@@ -43,6 +44,7 @@ class BatchHandler:
         metrics: Metrics,
         clocks: Clocks,
         abandon: threading.Event,
+        ttl_seconds: int,
         fifo: bool,
     ) -> None:
         self._applier = applier
@@ -51,6 +53,7 @@ class BatchHandler:
         self._metrics = metrics
         self._clocks = clocks
         self._abandon = abandon
+        self._ttl_seconds = ttl_seconds
         self.fifo = fifo
 
     def decode(self, message: Message) -> ExportEvent | EventResult:
@@ -76,16 +79,13 @@ class BatchHandler:
         """The look-up of a batch. Items of expired events are looked up too unless the backlog is old."""
         return self._applier.look_up(late_too=not backlog_is_old(messages, self._clocks.now()))
 
-    def apply(
-        self, deliveries: Sequence[Delivery], look_up: LookUp, received: float, deadline: float
-    ) -> list[EventResult]:
+    def apply(self, deliveries: Sequence[Delivery], look_up: LookUp, deadline: float) -> list[EventResult]:
         """Applies events.
 
         Args:
             deliveries: in order of arrival.
             look_up: the batch's.
-            received: when the first message of the batch was received, on `time.monotonic()`.
-            deadline: likewise; no write begins after it.
+            deadline: on `time.monotonic()`; no write begins after it.
 
         Returns:
             A result for each delivery, in no particular order.
@@ -97,10 +97,23 @@ class BatchHandler:
         applied = self._applier.apply(deliveries, deadline, look_up)
         if applied.outage:
             self._breaker.trip(applied.outage)
-        milliseconds = (self._clocks.monotonic() - received) * 1_000
-        count = sum(result.outcome is Outcome.APPLIED for result in applied.results)
-        self._metrics.observe(Metric.RECEIVE_TO_APPLIED, *[milliseconds] * count)
+        self._measure([result for result in applied.results if result.outcome is Outcome.APPLIED])
         return applied.results
+
+    def _measure(self, applied: Sequence[EventResult]) -> None:
+        """Measures what users feel: how old events are when they are written, and what life is left then.
+
+        The life is known where the event carries `createdAt`.
+        """
+        now = self._clocks.now()
+        ages = [
+            (now - result.message.sent_at).total_seconds() for result in applied if result.message.sent_at
+        ]
+        self._metrics.observe(Metric.SENT_TO_APPLIED, *[max(0.0, age) * 1_000 for age in ages])
+        ttls = [result.event.ttl(self._ttl_seconds) for result in applied if result.event]
+        for ttl in ttls:
+            if ttl is not None:
+                self._metrics.gauge(Metric.LIFE_LEFT, -seconds_past(ttl, now))
 
     def plan(self, results: Sequence[EventResult], deadline: float) -> SettlementPlan:
         """Copies rejected messages to the dead-letter queue; see `Settlement.plan`."""
@@ -129,7 +142,6 @@ class Batch:
         self, handler: BatchHandler, messages: Sequence[Message], received: float, handling_seconds: int
     ) -> None:
         self._handler = handler
-        self._received = received
         self._deadline = received + handling_seconds - SETTLE_SECONDS
         self._settle_deadline = received + handling_seconds - SETTLE_CALL_SECONDS
         self._events: dict[str, ExportEvent] = {}
@@ -156,11 +168,7 @@ class Batch:
             return False
         events, invalid = self._events, self._invalid
         deliveries = [Delivery(m, events[m.message_id]) for m in part if m.message_id in events]
-        results = (
-            self._handler.apply(deliveries, self._look_up, self._received, self._deadline)
-            if deliveries
-            else []
-        )
+        results = self._handler.apply(deliveries, self._look_up, self._deadline) if deliveries else []
         results += [invalid[m.message_id] for m in part if m.message_id in invalid]
         plan = self._handler.plan(results, self._settle_deadline)
         if self._order:

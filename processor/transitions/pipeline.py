@@ -164,6 +164,7 @@ def compose(
         metrics=metrics,
         clocks=clocks,
         abandon=flags.abandon,
+        ttl_seconds=settings.ttl_seconds,
         fifo=url.endswith(".fifo"),
     )
     intake = Intake(settings.linger_seconds, settings.receivers, clocks, wake)

@@ -33,6 +33,7 @@ ALARMS: dict[str, tuple[str, str, str]] = {
     ),
     "RunningTasks": (TASKS, "Minimum RunningTaskCount < <MinTasks>", "5 of 5 x 60"),
     "StreamLag": (OWN, "Maximum StreamLag >= 3600", "3 of 3 x 300"),
+    "LifeLeft": (OWN, "Minimum LifeLeft <= 60", "3 of 5 x 60"),
     "NearTrim": (OWN, "Minimum HoursToTrim <= 12", "1 of 1 x 300"),
     "UnheldShards": (OWN, "Maximum UnheldShards >= 1", "3 of 3 x 300"),
     "DiscoveryAge": (OWN, "Maximum DiscoveryAge >= 900", "1 of 1 x 300"),
@@ -249,7 +250,7 @@ class TestDashboard:
         assert {row[2:] for row in own} == {("Service", "<ServiceName>")}
 
     def test_it_shows_throughput_outcomes_latency_lag_backlog_and_expiries(self) -> None:
-        own = {"ReceiveToApplied", "StreamLag", "AuditExpired", "UnfinishedExpiries"}
+        own = {"SentToApplied", "StreamLag", "AuditExpired", "UnfinishedExpiries"}
         own |= {Metric[outcome.name].value for outcome in Outcome}
         events, table = ("QueueName", "<EventsQueueName>"), ("TableName", "<TableName>")
         needed = {(NAMESPACE, name, "Service", "<ServiceName>") for name in own} | {

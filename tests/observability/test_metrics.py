@@ -157,17 +157,17 @@ def test_the_slowest_shard_decides_and_a_silent_reader_shows_nothing() -> None:
 
 def test_up_to_a_hundred_values_are_sent_as_they_came() -> None:
     metrics = Metrics()
-    metrics.observe(Metric.RECEIVE_TO_APPLIED, *range(60))
-    metrics.observe(Metric.RECEIVE_TO_APPLIED, *range(60, 100))
-    assert validated(metrics.flush(NOW))["ReceiveToApplied"] == list(range(100))
+    metrics.observe(Metric.SENT_TO_APPLIED, *range(60))
+    metrics.observe(Metric.SENT_TO_APPLIED, *range(60, 100))
+    assert validated(metrics.flush(NOW))["SentToApplied"] == list(range(100))
 
 
 def test_a_hundred_values_stand_for_any_number() -> None:
     metrics = Metrics()
     for start in range(0, 200_000, 50):
-        metrics.observe(Metric.RECEIVE_TO_APPLIED, *range(start, start + 50))
-    metrics.observe(Metric.RECEIVE_TO_APPLIED, 1_000_000)
-    sent = validated(metrics.flush(NOW))["ReceiveToApplied"]
+        metrics.observe(Metric.SENT_TO_APPLIED, *range(start, start + 50))
+    metrics.observe(Metric.SENT_TO_APPLIED, 1_000_000)
+    sent = validated(metrics.flush(NOW))["SentToApplied"]
     assert len(sent) == EMF_MAX_VALUES
     assert (sent[0], sent[-1]) == (0, 1_000_000)  # both ends are exact, however rare
     # 0.08 is more than five standard errors of a quantile of 1,000 sampled values.
@@ -177,10 +177,14 @@ def test_a_hundred_values_stand_for_any_number() -> None:
 
 def test_values_are_cut_to_readable_lengths() -> None:
     metrics = Metrics()
-    metrics.observe(Metric.RECEIVE_TO_APPLIED, 12.3456789)
+    metrics.observe(Metric.SENT_TO_APPLIED, 12.3456789)
     metrics.gauge(Metric.OLDEST_MESSAGE_AGE, 1 / 3)
     root = validated(metrics.flush(NOW))
-    assert (root["ReceiveToApplied"], root["OldestMessageAge"]) == ([12.346], 0.333)
+    assert (root["SentToApplied"], root["OldestMessageAge"]) == ([12.346], 0.333)
+
+
+def test_two_deployments_differ_in_the_dimension() -> None:
+    assert validated(Metrics(service="exports-eu").flush(NOW))["Service"] == "exports-eu"
 
 
 def test_no_values_no_distribution() -> None:

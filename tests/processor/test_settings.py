@@ -83,6 +83,7 @@ def test_every_variable_reaches_its_setting(environment: Environment) -> None:
         KINESIS_EXPORT_AUDIT_STREAM="audit",
         EXPORT_STATUS_TTL_SECONDS="60",
         EXPORT_RECEIVERS="3",
+        EXPORT_SERVICE_NAME="exports-eu",
         EXPORT_WRITE_MODE="single",
         EXPORT_DRAIN_SECONDS="12",
         EXPORT_AUDIT_BUCKETS="4",
@@ -97,6 +98,7 @@ def test_every_variable_reaches_its_setting(environment: Environment) -> None:
     assert (settings.queue_url, settings.dlq_url) == (QUEUE_URL, QUEUE_URL + "-dlq")
     assert (settings.audit_sinks, settings.audit_stream) == (("kinesis", "log"), "audit")
     assert (settings.ttl_seconds, settings.receivers, settings.write_mode) == (60, 3, "single")
+    assert settings.service_name == "exports-eu"
     assert (settings.drain_seconds, settings.poll_seconds) == (12, 7)
     assert (settings.audit_buckets, settings.lease_failover_seconds) == (4, 20)
     assert (settings.metrics_seconds, settings.health_file) == (0, Path("/run/health"))
@@ -116,6 +118,11 @@ def test_every_variable_reaches_its_setting(environment: Environment) -> None:
         ("EXPORT_AUDIT_BUCKETS", "0", "must be a whole number from 1 to 256"),
         ("EXPORT_LEASE_FAILOVER_SECONDS", "1", "must be a whole number from 2 to 600"),
         ("EXPORT_METRICS_SECONDS", "-1", "must be a whole number from 0 to 3600"),
+        (
+            "EXPORT_SERVICE_NAME",
+            "a b",
+            "must be a name of letters, digits, '_', '-' and '.', at most 255 characters",
+        ),
         ("EXPORT_WRITE_MODE", "fast", "must be auto, batch or single"),
         ("EXPORT_AUDIT_SINKS", "log,file", "must be log, kinesis, or both separated by a comma"),
         ("EXPORT_AUDIT_SINKS", ",", "must be log, kinesis, or both separated by a comma"),

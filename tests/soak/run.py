@@ -145,7 +145,7 @@ def _run_rounds(asked: Asked, world: World, tasks: Fleet, result: Result, say: C
             for metric in UNWANTED
             if (count := math.fsum(line.get(metric.value, 0) for line in lines))
         ]
-        latencies = [each for line in lines for each in line.get(Metric.RECEIVE_TO_APPLIED.value, ())]
+        latencies = [each for line in lines for each in line.get(Metric.SENT_TO_APPLIED.value, ())]
         say(
             f"{result.rounds:5} {schedule.size.messages:8} {percentile(latencies, 50):6.0f}"
             f" {percentile(latencies, 99):6.0f} {count_faults(seen):6}"

@@ -18,7 +18,7 @@ from processor.transitions.receiver import Receiver
 from processor.transitions.results import EventResult
 from processor.transitions.settlement import SettlementPlan
 from processor.transitions.timing import Clocks, Timing
-from tests.handlers.making import body
+from tests.handlers.making import TTL_SECONDS, at, body, text_at
 from tests.transitions.rig import Clock, counted, message
 
 VISIBILITY_SECONDS = 120
@@ -64,6 +64,7 @@ class World:
                 metrics=self.metrics,
                 clocks=clocks,
                 abandon=self.abandon,
+                ttl_seconds=TTL_SECONDS,
                 fifo=fifo,
             ),
             breaker=parts,
@@ -220,6 +221,17 @@ def test_an_error_while_filling_up_keeps_what_is_in_hand() -> None:
     assert [len(batch) for batch in world.applied] == [10, 1]
     assert len(world.deleted) == 11
     assert world.waits == []
+
+
+def test_what_users_feel_is_measured_from_the_producer_s_send_to_the_write() -> None:
+    """The clock stands at 60 s after the request; an export lives 900 s."""
+    known = message(body(createdAt=text_at(0)), sent_at=at(58))
+    world = World([known, message(body(requestId="r2", createdAt=None, status="failed"), sent_at=at(61))])
+    world.run()
+    assert counted(world.metrics, Metric.SENT_TO_APPLIED) == [0, 2_000]
+    world = World([known])
+    world.run()
+    assert counted(world.metrics, Metric.LIFE_LEFT) == TTL_SECONDS - 60
 
 
 def test_an_idle_receiver_asks_once_a_long_poll() -> None:

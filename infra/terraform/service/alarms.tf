@@ -149,6 +149,20 @@ locals {
       missing     = "breaching"
     }
 
+    life-left = {
+      description = "Exports reach readers less than a minute before they expire."
+      namespace   = "ExportStatus"
+      metric_name = "LifeLeft"
+      dimensions  = local.of_own
+      statistic   = "Minimum"
+      period      = 60
+      comparison  = "LessThanOrEqualToThreshold"
+      threshold   = 60
+      datapoints  = 3
+      of          = 5
+      missing     = "notBreaching"
+    }
+
     near-trim = {
       description = "Within 12 hours DynamoDB trims stream records that the audit has not read."
       namespace   = "ExportStatus"

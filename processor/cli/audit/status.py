@@ -71,7 +71,7 @@ def _listing(api: StreamApi, stream_arn: str) -> Listing | None:
 
 def _day(settings: Settings, aws: Aws, now: datetime) -> tuple[Reconciliation | None, str | None]:
     try:
-        return last_day(aws.other("cloudwatch"), settings.table, now), None
+        return last_day(aws.other("cloudwatch"), settings.table, now, settings.service_name), None
     except AwsError as error:
         return None, str(error)
 
