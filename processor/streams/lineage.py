@@ -139,22 +139,25 @@ def parents_first(listing: Listing) -> list[Shard]:
 
 
 def removable(leases: Iterable[Lease], streams: Streams, now: float) -> tuple[Lease, ...]:
-    """The rows that nobody needs any more: finished long ago, and their shard absent from a complete listing.
+    """The rows that are needed no more: finished long ago, and their shard absent from a complete listing.
 
-    A row that was finished by another hand does not say when; then it is its own age that counts.
+    A row that was finished by another hand does not show when; then its own age counts. One row always
+    stays, for the rows show since when the table's streams are followed.
 
     Args:
         leases: every row.
         streams: what is known about each stream.
         now: Unix seconds.
     """
-    return tuple(
+    rows = tuple(leases)
+    found = tuple(
         lease
-        for lease in leases
+        for lease in rows
         if lease.finished
         and hours(now - _finished_since(lease)) > KEEP_FINISHED_HOURS
         and _is_unlisted(lease, streams)
     )
+    return found[1:] if len(found) == len(rows) else found
 
 
 def _finished_since(lease: Lease) -> float:

@@ -149,25 +149,6 @@ def test_children_are_found_at_once_at_their_parents_end(world: World) -> None:
     assert_all_taken_once(world)
 
 
-def test_the_row_of_a_shard_with_other_tasks_rows_is_made_once(world: World) -> None:
-    for _ in range(5):
-        world.start_worker()
-    world.run(3)
-    assert [line["event"] for line in world.logs].count("shard_found") == 1
-
-
-def test_three_generations_behind_are_read_in_order(world: World) -> None:
-    world.faults.max_records = 5
-    for generation in range(3):
-        expire(world, 8)
-        if generation < 2:
-            world.table.roll(only_shard(world))
-    for _ in range(3):
-        world.start_worker()
-    world.run(60)
-    assert_all_taken_once(world)
-
-
 def test_a_stream_that_is_disabled_is_read_to_its_end_and_its_rows_are_kept(world: World) -> None:
     worker = world.start_worker()
     world.run(5)
@@ -212,13 +193,6 @@ def test_a_stream_that_is_made_anew_is_told_once_with_both_names(world: World) -
     ]
 
 
-def test_the_first_stream_of_a_table_replaces_none(world: World) -> None:
-    expire(world, 3)
-    world.start_worker()
-    world.run(120)
-    assert not [line for line in world.logs if line["event"] == "stream_replaced"]
-
-
 def test_a_new_stream_that_is_held_back_for_minutes_is_shown_with_what_it_waits_for(world: World) -> None:
     expire(world, 3)
     worker = world.start_worker()
@@ -234,21 +208,6 @@ def test_a_new_stream_that_is_held_back_for_minutes_is_shown_with_what_it_waits_
     world.sink_is_down = False
     world.run(200)
     assert worker.degraded() == {}
-    assert_all_taken_once(world)
-
-
-def test_a_stream_whose_rows_an_operator_has_finished_by_hand_holds_nothing_up(world: World) -> None:
-    expire(world, 2)
-    world.start_worker()
-    world.run(5)
-    old = world.table.current.arn
-    world.table.enable_stream()
-    world.run(30)
-    for row in world.rows.rows.values():
-        if row["x_streamArn"]["S"] == old:
-            del row["x_endedAt"]
-    expire(world, 2, start=2)
-    world.run(60)
     assert_all_taken_once(world)
 
 
@@ -362,6 +321,28 @@ def test_a_finished_row_goes_two_days_after_its_shard_is_no_longer_listed(world:
     world.time += 24 * HOUR
     world.run(60)
     assert first not in world.leases()
+    assert world.missing() == []
+
+
+def test_what_is_lost_after_every_row_was_finished_for_days_is_told_even_if_a_listing_fails(
+    world: World,
+) -> None:
+    worker = world.start_worker()
+    world.run(5)
+    world.table.disable_stream()
+    assert world.run(60, until=lambda: all(lease.finished for lease in world.leases().values()))
+    world.kill(worker)
+    old = world.table.current.arn
+    world.time += 20 * HOUR
+    world.table.enable_stream()
+    world.table.lose_stream(old)
+    expire(world, 3)
+    world.time += 30 * HOUR
+    world.trim()
+    world.faults.errors.append(("DescribeStream", "AccessDeniedException"))
+    world.start_worker()
+    world.run(120)
+    assert [gap["reason"] for gap in world.gaps] == ["unread_past_retention"]
     assert world.missing() == []
 
 

@@ -183,7 +183,7 @@ def test_a_row_goes_only_when_finished_unlisted_and_older_than_two_days(
 ) -> None:
     lease = Lease("k", "a", NEW, finished=finished, ended_at=NOW - ended_hours_ago * HOUR)
     state = listed(*([("a", None)] if is_listed else []), complete=complete)
-    assert bool(removable([lease], {NEW: state}, NOW)) == goes
+    assert bool(removable([lease, row("b")], {NEW: state}, NOW)) == goes
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,12 @@ def test_a_row_that_was_finished_by_hand_goes_by_its_own_age(
 ) -> None:
     lease = Lease("k", "a", NEW, finished=True, created_at=NOW - made_hours_ago * HOUR)
     state = listed(*([("a", None)] if is_listed else []))
-    assert bool(removable([lease], {NEW: state}, NOW)) == goes
+    assert bool(removable([lease, row("b")], {NEW: state}, NOW)) == goes
+
+
+def test_one_row_stays_for_it_shows_since_when_the_streams_are_followed() -> None:
+    old = [Lease(name, name, OLD, finished=True, ended_at=0.0) for name in ("a", "b")]
+    assert len(removable(old, {OLD: StreamState(OLD, gone=True)}, NOW)) == 1
 
 
 def test_no_row_goes_while_its_stream_is_unknown_or_has_no_listing() -> None:

@@ -286,7 +286,7 @@ class AuditMachine(RuleBasedStateMachine):
             world.start_worker()
         for worker in world.workers.values():
             worker.is_paused = False
-        for _ in range(60):
+        for _ in range(180):  # a line of shards that are gone takes a minute or two for each
             if self._is_settled():
                 break
             world.run(10.0)

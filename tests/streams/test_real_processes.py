@@ -14,11 +14,14 @@ from tests.simulated_stream.client import SimulatedStreamsClient
 from tests.simulated_stream.model import SimulatedTable, number_of
 from tests.simulated_stream.rows import SimulatedRows
 from tests.simulated_stream.server import SimulatedAws
-from tests.streams.tasks import FAILOVER_SECONDS, TABLE, SimulatedAccount, audit_task
+from tests.streams.tasks import TABLE, SimulatedAccount, audit_task
 from tests.support.service import DRAIN_SECONDS, ServiceProcess
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
+
+SECONDS = 60.0
+"""How long a condition is waited for: no machine is so slow."""
 
 
 @pytest.fixture
@@ -28,24 +31,6 @@ def account() -> Iterator[SimulatedAccount]:
     streams, rows = SimulatedStreamsClient(table), SimulatedRows()
     with SimulatedAws(streams, rows) as aws:
         yield SimulatedAccount(table, streams, rows, aws.endpoint_url)
-
-
-class SilentKinesis:
-    """An audit stream that takes no records and says nothing."""
-
-    def __init__(self) -> None:
-        self.let_go = threading.Event()
-        self.puts = 0
-
-    def describe_stream_summary(self, **arguments: object) -> dict[str, object]:
-        """DescribeStreamSummary."""
-        return {"StreamDescriptionSummary": {"StreamName": arguments["StreamName"]}}
-
-    def put_records(self, **_arguments: object) -> dict[str, object]:
-        """PutRecords, which never answers in time."""
-        self.puts += 1
-        self.let_go.wait(60)
-        return {}
 
 
 @contextlib.contextmanager
@@ -95,82 +80,29 @@ def test_from_one_task_to_four_to_two_with_kills_and_stops_every_entry_arrives(
     with contextlib.ExitStack() as running:
         tasks = [running.enter_context(audit_task(account.environment(), tmp_path))]
         with exports_expire(account, per_second=60):
-            eventually(lambda: taken(*tasks), 20)
+            eventually(lambda: taken(*tasks), SECONDS)
             tasks += [running.enter_context(audit_task(account.environment(), tmp_path)) for _ in range(3)]
-            eventually(lambda: account.shares() == [1, 1, 1, 1], 30)
+            eventually(lambda: account.shares() == [1, 1, 1, 1], SECONDS)
             for shard in account.table.open_shards()[:2]:
                 account.table.split(shard.shard_id)
             account.table.roll(account.table.open_shards()[0].shard_id)
             tasks[0].kill()
             assert tasks[1].stop()[0] == 0
-            eventually(lambda: account.shares() == [3, 3], 30)
+            eventually(lambda: account.shares() == [3, 3], SECONDS)
             account.table.split(account.table.open_shards()[0].shard_id)
-        eventually(lambda: account.removed() <= taken(*tasks), 30)
-        eventually(lambda: account.finished() == 4, 30)
+        eventually(lambda: account.removed() <= taken(*tasks), SECONDS)
+        eventually(lambda: account.finished() == 4, SECONDS)
         assert [task.stop()[0] for task in tasks[2:]] == [0, 0]
         assert taken(*tasks) == account.removed()
         assert_in_order(account, *tasks)
         assert not [line for task in tasks for line in task.lines() if line["event"] == "audit_gap"]
 
 
-def test_after_a_stop_the_next_task_goes_on_within_five_seconds_and_repeats_nothing(
-    account: SimulatedAccount, tmp_path: Path
-) -> None:
-    # A failover time that is longer than what is measured: only leases that are given back can be taken then.
-    settings = account.environment() | {"EXPORT_LEASE_FAILOVER_SECONDS": "10"}
-    with audit_task(settings, tmp_path) as first, audit_task(settings, tmp_path) as second:
-        with exports_expire(account, per_second=50):
-            eventually(lambda: account.shares() == [2, 2], 60)
-            eventually(lambda: first.lines("audit") and second.lines("audit"), 20)
-            stopped = time.monotonic()
-            assert first.stop()[0] == 0
-            eventually(lambda: account.shares() == [4], 10)
-            before = taken(first, second)
-            eventually(
-                lambda: (
-                    {
-                        line["source"]["shardId"]
-                        for line in second.lines("audit")
-                        if line["auditId"] not in before
-                    }
-                    == {shard.shard_id for shard in account.table.open_shards()}
-                ),
-                10,
-            )
-            assert time.monotonic() - stopped < 5.0
-        eventually(lambda: account.removed() <= taken(first, second), 20)
-        assert second.stop()[0] == 0
-        lines = first.lines("audit") + second.lines("audit")
-        assert len(lines) == len({line["auditId"] for line in lines})
-
-
-def test_a_stop_while_the_audit_stream_does_not_answer_ends_in_time_with_every_lease_given_back(
-    tmp_path: Path,
-) -> None:
-    table, rows, kinesis = SimulatedTable(TABLE, time.time, shards=2), SimulatedRows(), SilentKinesis()
-    streams = SimulatedStreamsClient(table)
-    with SimulatedAws(streams, rows, kinesis=kinesis) as aws:
-        account = SimulatedAccount(table, streams, rows, aws.endpoint_url)
-        settings = {"EXPORT_AUDIT_SINKS": "kinesis", "KINESIS_EXPORT_AUDIT_STREAM": "audit"}
-        try:
-            with audit_task(account.environment() | settings, tmp_path) as task:
-                for number in range(20):
-                    table.write(f"export-{number}")
-                eventually(lambda: kinesis.puts >= 2 and sum(account.shares()) == 2, 20)
-                began = time.monotonic()
-                assert task.stop()[0] == 0
-                assert time.monotonic() - began < DRAIN_SECONDS
-        finally:
-            kinesis.let_go.set()
-        assert not [row for row in rows.rows.values() if "leaseOwner" in row]
-        assert {row["checkpoint"]["S"] for row in rows.rows.values()} == {"TRIM_HORIZON"}
-
-
 def test_a_stop_while_standard_output_takes_nothing_gives_every_lease_back(
     account: SimulatedAccount, tmp_path: Path
 ) -> None:
     with audit_task(account.environment(), tmp_path, is_read=False) as task:
-        eventually(lambda: sum(account.shares()) == 4, 30)
+        eventually(lambda: sum(account.shares()) == 4, SECONDS)
         for number in range(2_000):
             account.table.write(f"export-{number}")
         eventually(lambda: len(account.streams.reads) == 4, 10)
@@ -189,34 +121,6 @@ def test_a_stop_while_standard_output_takes_nothing_gives_every_lease_back(
         assert task.process.wait(DRAIN_SECONDS) == 1, "its last words could not be written"
 
 
-def test_after_a_kill_another_task_goes_on_after_the_failover_time_and_repeats_the_same_ids(
-    account: SimulatedAccount, tmp_path: Path
-) -> None:
-    with (
-        audit_task(account.environment(), tmp_path) as first,
-        audit_task(account.environment(), tmp_path) as second,
-    ):
-        with exports_expire(account, per_second=50):
-            eventually(lambda: account.shares() == [2, 2], 30)
-            eventually(lambda: len(first.lines("audit")) > 20, 20)
-            checkpoints = {key: row["checkpoint"]["S"] for key, row in account.rows.rows.items()}
-            first.kill()
-            killed = time.monotonic()
-            eventually(lambda: account.shares() == [4], FAILOVER_SECONDS + 10)
-            assert FAILOVER_SECONDS / 2 < time.monotonic() - killed < FAILOVER_SECONDS + 5
-        eventually(lambda: account.removed() <= taken(first, second), 20)
-        assert second.stop()[0] == 0
-        repeated = {line["auditId"] for line in first.lines("audit")} & {
-            line["auditId"] for line in second.lines("audit")
-        }
-        for line in second.lines("audit"):
-            if line["auditId"] in repeated:
-                source = line["source"]
-                key = f"{source['streamArn'].partition('table/')[2]}/{source['shardId']}"
-                assert int(source["sequenceNumber"]) > int(checkpoints[key])
-        assert_in_order(account, first, second)
-
-
 def test_a_task_that_stood_still_past_its_failover_time_puts_nothing_under_the_lost_lease(
     account: SimulatedAccount, tmp_path: Path
 ) -> None:
@@ -225,11 +129,11 @@ def test_a_task_that_stood_still_past_its_failover_time_puts_nothing_under_the_l
         audit_task(account.environment(), tmp_path) as second,
     ):
         with exports_expire(account, per_second=50):
-            eventually(lambda: account.shares() == [2, 2], 30)
-            eventually(lambda: first.lines("audit"), 20)
+            eventually(lambda: account.shares() == [2, 2], SECONDS)
+            eventually(lambda: first.lines("audit"), SECONDS)
             first.process.send_signal(signal.SIGSTOP)
             stopped_at = max(number_of(record) for _, record in account.table.removals())
-            eventually(lambda: account.shares() == [4], FAILOVER_SECONDS + 10)
+            eventually(lambda: account.shares() == [4], SECONDS)
             said, others = len(first.lines()), len(second.lines("audit"))
             # It cannot even learn that its leases are lost: nothing but its own clock tells it to stop.
             account.rows.lost_requests = 10**6
@@ -237,13 +141,13 @@ def test_a_task_that_stood_still_past_its_failover_time_puts_nothing_under_the_l
             eventually(
                 lambda: any(line["event"] == "lease_renewal_failed" for line in first.lines()[said:]), 20
             )
-            eventually(lambda: len(second.lines("audit")) >= others + 10, 20)
+            eventually(lambda: len(second.lines("audit")) >= others + 10, SECONDS)
             account.rows.lost_requests = 0
             # It comes back, finds its leases lost, and asks for a fair share of new ones.
-            eventually(lambda: any(line["event"] == "lease_lost" for line in first.lines()), 20)
-            eventually(lambda: account.shares() == [2, 2], 30)
-            eventually(lambda: any(line["event"] == "audit" for line in first.lines()[said:]), 20)
-        eventually(lambda: account.removed() <= taken(first, second), 20)
+            eventually(lambda: any(line["event"] == "lease_lost" for line in first.lines()), SECONDS)
+            eventually(lambda: account.shares() == [2, 2], SECONDS)
+            eventually(lambda: any(line["event"] == "audit" for line in first.lines()[said:]), SECONDS)
+        eventually(lambda: account.removed() <= taken(first, second), SECONDS)
         assert [first.stop()[0], second.stop()[0]] == [0, 0]
         assert_in_order(account, first, second)
         retaken: set[str] = set()
