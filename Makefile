@@ -92,7 +92,7 @@ bench: $(READY) ## Measure calls and CPU an event, next to hand-written consumer
 faults: $(READY) ## Run twelve seeded schedules of faults, kills and standstills (needs the engines)
 	@$(BIN)/python -m tests.faults --schedules 12 $(ARGS)
 
-soak: $(READY) ## Run for ten minutes with faults on: throughput, latency, memory, files, threads (needs the engines)
+soak: $(READY) ## Run for ten minutes with faults on: latency, CPU, memory, files, threads (needs the engines)
 	@$(BIN)/python -m tests.soak $(ARGS)
 
 worlds: $(READY) ## Run the transitions half in simulated worlds (SEEDS=2000, or SEEDS=17:18 for one of them)

@@ -1,10 +1,8 @@
 """The proxy passes calls on, and each fault has on the service's clients the effect of its name."""
 
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -15,6 +13,8 @@ from processor.aws.errors import IteratorExpired, Transient
 from processor.settings import AwsSettings
 from tests.faults.fault_plan import Episode, Fault, FaultPlan
 from tests.faults.proxy_process import ProxyProcess
+from tests.support.proxy import Answer, Request
+from tests.support.proxy import proxy as stand_in
 from tests.waiting import eventually
 
 KEY = {"leaseKey": {"S": "a"}}
@@ -26,31 +26,16 @@ class Upstream:
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, dict[str, Any]]] = []
-        upstream = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                operation = self.headers["X-Amz-Target"].partition(".")[2]
-                upstream.requests.append((operation, body))
-                answer = json.dumps(upstream.answer(operation, body)).encode()
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer)
-
-            def log_message(self, *_: object) -> None:
-                """Says nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+    async def treat(self, request: Request, _: object) -> Answer:
+        """Answers a request."""
+        body = json.loads(request.body)
+        operation = request.target.partition(".")[2]
+        self.requests.append((operation, body))
+        return Answer(200, json.dumps(self.answer(operation, body)).encode())
 
     def answer(self, operation: str, body: dict[str, Any]) -> dict[str, Any]:
+        """What the emulator would answer."""
         match operation:
             case "DeleteMessageBatch":
                 return {"Successful": [{"Id": each["Id"]} for each in body["Entries"]], "Failed": []}
@@ -62,27 +47,22 @@ class Upstream:
             case _:
                 return {}
 
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
 
 @pytest.fixture(scope="module")
 def started() -> Iterator[tuple[ProxyProcess, Upstream]]:
     upstream = Upstream()
     services = ("SQS", "Status", "Leases", "Streams", "Kinesis")
-    configuration = {
-        "upstreams": dict.fromkeys(services, upstream.url),
-        "table": "status",
-        "leases_table": LEASES,
-        "shards": 0,
-        "poll_seconds": 1,
-        "visibility_seconds": 30,
-    }
-    with ProxyProcess(configuration) as process:
-        yield process, upstream
-    upstream.close()
+    with stand_in("http://127.0.0.1:1", upstream.treat) as url:
+        configuration = {
+            "upstreams": dict.fromkeys(services, url),
+            "table": "status",
+            "leases_table": LEASES,
+            "shards": 0,
+            "poll_seconds": 1,
+            "visibility_seconds": 30,
+        }
+        with ProxyProcess(configuration) as process:
+            yield process, upstream
 
 
 @pytest.fixture
