@@ -36,14 +36,24 @@ class View:
     """In the order in which they appeared."""
     changes: Sequence[Change]
     """The changes of the table, oldest first."""
+    audit_lines: Sequence[Mapping[str, Any]]
+    """The audit entries that the service printed, repeats included."""
     audit_entries: Sequence[Mapping[str, Any]]
     """The audit entries without repeats, oldest first."""
     outcomes: Mapping[str, int]
     throughput: Sequence[int]
     """Events handled in each second; the last second is not over."""
-    sent: int
+    messages: Sequence[Sent]
+    """The messages sent so far."""
     planned: int
     rejected: int
+    leaking_lines: int
+    """How many lines of the service contained a signed URL."""
+
+    @property
+    def sent(self) -> int:
+        """How many messages were sent so far."""
+        return len(self.messages)
 
 
 class Board:
@@ -119,37 +129,15 @@ class Board:
             return View(
                 exports=tuple(self._exports.values()),
                 changes=tuple(self._changes),
+                audit_lines=tuple(self._audit_lines),
                 audit_entries=tuple(self._audit_entries),
                 outcomes=dict(self._outcomes),
                 throughput=[self._handled[second] for second in seconds],
-                sent=len(self._sent),
+                messages=tuple(self._sent),
                 planned=self._planned,
                 rejected=self._rejected,
+                leaking_lines=self._leaking_lines,
             )
-
-    @property
-    def sent(self) -> Sequence[Sent]:
-        """The messages sent so far."""
-        with self._lock:
-            return tuple(self._sent)
-
-    @property
-    def changes(self) -> Sequence[Change]:
-        """The table's changes so far."""
-        with self._lock:
-            return tuple(self._changes)
-
-    @property
-    def audit_lines(self) -> Sequence[Mapping[str, Any]]:
-        """The audit entries that the service printed so far, repeats included."""
-        with self._lock:
-            return tuple(self._audit_lines)
-
-    @property
-    def leaking_lines(self) -> int:
-        """How many lines of the service contained a signed URL."""
-        with self._lock:
-            return self._leaking_lines
 
     def _note_audit(self, entry: Mapping[str, Any]) -> None:
         request_id = str(entry.get("requestId"))

@@ -160,11 +160,10 @@ class Demonstration:
         if view.sent < view.planned:
             return False
         if self._deadline is None:
-            sent = self._board.sent
-            endings = expected_endings(sent, self._ttl_seconds)
+            endings = expected_endings(view.messages, self._ttl_seconds)
             last = max((ending.expires for ending in endings.values()), default=0)
             self._deadline = time.monotonic() + max(0.0, last - time.time()) + PATIENCE_SECONDS
-            self._bad_messages = len(expected_rejections(sent))
+            self._bad_messages = len(expected_rejections(view.messages))
         all_has_happened = (
             sum(export.removed for export in view.exports) >= self._exports
             and len(view.audit_entries) >= self._exports
@@ -184,20 +183,21 @@ class Demonstration:
         self._look_at_queues()
         self._end_threads()
         rejections = self._rejections()
+        view = self._board.view()
         checks = verdict(
             Evidence(
-                sent=self._board.sent,
-                planned=self._board.view().planned,
-                changes=self._board.changes,
-                audit_lines=self._board.audit_lines,
+                sent=view.messages,
+                planned=view.planned,
+                changes=view.changes,
+                audit_lines=view.audit_lines,
                 rejected=[(each.body, each.outcome) for each in rejections],
                 left_in_queue=self._waiting,
-                leaking_lines=self._board.leaking_lines,
+                leaking_lines=view.leaking_lines,
                 exit_status=exit_status,
             ),
             self._ttl_seconds,
         )
-        return Judgement(checks, rejections, self._board.view())
+        return Judgement(checks, rejections, view)
 
     def _run(self, name: str, work: Callable[[], None]) -> None:
         def guarded() -> None:

@@ -1,6 +1,7 @@
 """One table of colours for all commands, and the demo's lines fit 80 columns."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -9,7 +10,7 @@ from handlers.export import Status
 from handlers.transitions import Outcome
 from processor.cli.demo.display import PlainDisplay
 from processor.cli.styles import OUTCOME_STYLES, STATUS_STYLES
-from processor.demo.board import View
+from processor.demo.board import Board
 
 COLUMNS = 80
 
@@ -29,7 +30,7 @@ def test_a_plain_line_of_the_demo_about_an_audit_entry_fits_80_columns(status: s
     }
     shown = io.StringIO()
     display = PlainDisplay(Console(file=shown))
-    display.show(View([], [], [entry], {}, [], sent=1, planned=1, rejected=0))
+    display.show(replace(Board().view(), audit_entries=[entry]))
     (line,) = shown.getvalue().splitlines()
     assert line.endswith(f"  export-0047-2cb2  audited     as {status}, unfinished, 9999 s late")
     assert len(line) <= COLUMNS
