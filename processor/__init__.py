@@ -13,7 +13,7 @@ entry holds. The processor calls it and never decides such things itself.
 The layers, each of which imports only from those below it:
 
 - `cli/`: the commands. `demo/`: everything at work on an embedded AWS (`localaws/`).
-- `service`: composition, signals, and one budget for the stop.
+- `service`: composition, signals, and one budget for the stop. `aws_lambda/`: Lambda functions instead.
 - `transitions/` and `audit/`: the two journeys. `streams/`: a leased consumer of DynamoDB Streams.
 - `dead_letters`, `startup_checks`, `loops`: what both halves share.
 - `aws/`: clients and calls, SQS's batches, and AWS's errors as ours.

@@ -33,7 +33,17 @@ PROCESS_MODULES = {"tests.cli.processes", "tests.docs.pipes", "tests.support.ser
 ENGINES = {"embedded_aws", "dynamodb_local", "ministack", "moto"}
 """Fixtures, and parameters of tests, that stand for an emulator."""
 
-PROCESS_FOLDERS = ("benchmarks", "conformance", "engines", "examples", "faults", "infra", "localaws", "soak")
+PROCESS_FOLDERS = (
+    "aws_lambda",
+    "benchmarks",
+    "conformance",
+    "engines",
+    "examples",
+    "faults",
+    "infra",
+    "localaws",
+    "soak",
+)
 """Folders whose tests start emulators or processes by themselves."""
 
 

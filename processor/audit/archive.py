@@ -3,17 +3,18 @@
 import gzip
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO
+from typing import Annotated, BinaryIO
 
 import msgspec
 
 GAP_MINUTES = 60
 _GZIP = b"\x1f\x8b"
+_DAMAGED = "the gzip data is damaged or ends too early"
 
 
 class _Source(msgspec.Struct, gc=False, rename="camel"):
@@ -21,18 +22,16 @@ class _Source(msgspec.Struct, gc=False, rename="camel"):
 
 
 class _Line(msgspec.Struct, gc=False, rename="camel"):
-    audit_id: str
-    deleted_at: datetime
-    action: str
-    source: _Source
+    """A line of the archive: an entry, or another line of the service's log, which has none of its fields."""
+
+    event: str = "audit"
+    audit_id: str = ""
+    deleted_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    action: str = ""
+    source: _Source = msgspec.field(default_factory=_Source)
 
 
-class _OtherLine(msgspec.Struct, gc=False):
-    event: str
-
-
-_entries = msgspec.json.Decoder(_Line)
-_other_lines = msgspec.json.Decoder(_OtherLine)
+_lines = msgspec.json.Decoder(_Line)
 
 
 @dataclass(slots=True)
@@ -83,37 +82,35 @@ class Archive:
 
     Args:
         since: entries deleted on earlier days are left out; None: none are.
-        on_problem: called with a file's name and what cannot be read in it.
 
     Attributes:
         shards: by shard id, None for entries without one.
-        problems: how many lines and files could not be read.
     """
 
-    def __init__(self, since: date | None, on_problem: Callable[[str, str], None]) -> None:
+    def __init__(self, since: date | None) -> None:
         self._since = since
-        self._on_problem = on_problem
         self._seen: set[str] = set()
         self._entries: Counter[date] = Counter()
         self._expired: Counter[date] = Counter()
         self.shards: dict[str | None, Shard] = defaultdict(Shard)
-        self.problems = 0
 
     @property
     def first_day(self) -> date | None:
         """The first day with an entry; None without entries."""
         return min(self._entries, default=None)
 
-    def read(self, path: Path) -> None:
-        """Reads a file of JSON lines, plain or gzip. What cannot be read is a problem, never an exception."""
+    def read(self, path: Path) -> Iterator[str]:
+        """Reads a file of JSON lines, plain or gzip; yields one sentence for each line that is no entry, and
+        for a file that cannot be read to its end."""
         try:
             with path.open("rb") as file:
-                for number, line in enumerate(_lines(file), 1):
+                for number, line in enumerate(_lines_of(file), 1):
                     if line.strip() and not self._add(line):
-                        self._problem(path, f"line {number} must be an audit entry")
-        except (OSError, EOFError, zlib.error) as broken:
-            reason = broken.strerror if isinstance(broken, OSError) else None
-            self._problem(path, reason or "the gzip data is damaged or ends too early")
+                        yield f"line {number} must be an audit entry"
+        except OSError as broken:
+            yield broken.strerror or _DAMAGED
+        except (EOFError, zlib.error):
+            yield _DAMAGED
 
     def days(self, deleted: Mapping[date, int]) -> list[Day]:
         """Compares each day with DynamoDB's count, from the first day of either to the last.
@@ -140,14 +137,13 @@ class Archive:
     def _add(self, line: bytes) -> bool:
         """Counts a line; False if it is neither an entry nor another line of the service's log."""
         try:
-            entry = _entries.decode(line)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            return _is_other_line(line)
-        if entry.deleted_at.tzinfo is None:
+            entry = _lines.decode(line)
+            at = entry.deleted_at.astimezone(UTC) if entry.deleted_at else None
+        except (msgspec.MsgspecError, UnicodeDecodeError, OverflowError):
             return False
-        try:
-            at = entry.deleted_at.astimezone(UTC)
-        except OverflowError:
+        if entry.event != "audit":
+            return True
+        if at is None or not entry.audit_id:
             return False
         if self._since is not None and at.date() < self._since:
             return True
@@ -162,10 +158,6 @@ class Archive:
         shard.minutes.add(int(at.timestamp() // 60))
         return True
 
-    def _problem(self, path: Path, problem: str) -> None:
-        self.problems += 1
-        self._on_problem(str(path), problem)
-
 
 def files_of(path: Path) -> Iterator[Path]:
     """The file itself, or every file below a folder, in the order of their names."""
@@ -175,7 +167,7 @@ def files_of(path: Path) -> Iterator[Path]:
         yield path
 
 
-def _lines(file: BinaryIO) -> Iterator[bytes]:
+def _lines_of(file: BinaryIO) -> Iterator[bytes]:
     # A pipe cannot be read twice: the first bytes are looked at, not taken.
     start: bytes = file.peek(2)[:2]  # type: ignore[attr-defined] # BufferedReader has it
     if start == _GZIP:
@@ -183,10 +175,3 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
             yield from packed
     else:
         yield from file
-
-
-def _is_other_line(line: bytes) -> bool:
-    try:
-        return _other_lines.decode(line).event != "audit"
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return False

@@ -109,7 +109,7 @@ class AuditPart:
         settings, aws = self._settings, self._aws
         check_table(aws.dynamodb(), settings.table, cancelled)
         check_leases_table(aws.leases(), settings.leases_table, cancelled)
-        sinks = [self._sink(name, cancelled) for name in settings.audit_sinks]
+        sinks = open_sinks(settings, aws, cancelled)
         self._consumer = build_consumer(
             aws.streams(),
             aws.leases(),
@@ -120,7 +120,7 @@ class AuditPart:
                 readers=settings.audit_readers,
             ),
             sinks=sinks,
-            quarantine=self._quarantine(cancelled),
+            quarantine=open_quarantine(settings, aws, cancelled, self._stopping),
             metrics=self._metrics,
             health=self._health,
             on_death=self._on_death,
@@ -143,24 +143,43 @@ class AuditPart:
             return StopReport(clean=True, hung=False)
         return consumer.join()
 
-    def _sink(self, name: str, cancelled: threading.Event) -> Sink:
-        if name == "kinesis":
-            check_audit_stream(self._aws.kinesis(), self._settings.required_audit_stream(), cancelled)
-        return make_sink(name, self._settings, self._aws)
 
-    def _quarantine(self, cancelled: threading.Event) -> Quarantine | None:
-        settings, sqs = self._settings, self._aws.settling()
-        url = settings.dlq_url
-        if url is not None:
-            dead_letter_url(sqs, url, None, cancelled)
-        elif settings.queue_url is not None:
-            facts = read_queue(sqs, settings.queue_url, cancelled)
-            url = dead_letter_url(sqs, None, facts.redrive.dead_letter_arn, cancelled)
-        if url is None:
-            get_logger().warning(
-                "no_quarantine",
-                consequence="an entry that a sink refuses holds its shard",
-                remedy="set SQS_EXPORT_EVENTS_DLQ_URL",
-            )
-            return None
-        return Quarantine(DeadLetterQueue(sqs, url, lambda: datetime.now(UTC), self._stopping))
+def open_sinks(settings: Settings, aws: Aws, cancelled: threading.Event) -> list[Sink]:
+    """The sinks of `EXPORT_AUDIT_SINKS`, once the audit stream is known to exist.
+
+    Raises:
+        StartError: if the audit stream is missing.
+    """
+    if "kinesis" in settings.audit_sinks:
+        check_audit_stream(aws.kinesis(), settings.required_audit_stream(), cancelled)
+    return [make_sink(name, settings, aws) for name in settings.audit_sinks]
+
+
+def open_quarantine(
+    settings: Settings, aws: Aws, cancelled: threading.Event, abandon: threading.Event
+) -> Quarantine | None:
+    """The quarantine in the dead-letter queue; None if no such queue is known.
+
+    Args:
+        settings: name the queue.
+        aws: the clients.
+        cancelled: ends the waits of the check.
+        abandon: set when no send may wait any more.
+
+    Raises:
+        StartError: if the queue is missing.
+    """
+    sqs, url = aws.settling(), settings.dlq_url
+    if url is not None:
+        dead_letter_url(sqs, url, None, cancelled)
+    elif settings.queue_url is not None:
+        state = read_queue(sqs, settings.queue_url, cancelled)
+        url = dead_letter_url(sqs, None, state.redrive.dead_letter_arn, cancelled)
+    if url is None:
+        get_logger().warning(
+            "no_quarantine",
+            consequence="an entry that a sink refuses holds its shard",
+            remedy="set SQS_EXPORT_EVENTS_DLQ_URL",
+        )
+        return None
+    return Quarantine(DeadLetterQueue(sqs, url, lambda: datetime.now(UTC), abandon))

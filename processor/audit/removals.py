@@ -23,8 +23,18 @@ class Removals:
 
     def begin(self, shard: ShardName, records: Sequence[Record], read_at: datetime) -> "RemovalWork":
         """Makes the entries of a page's REMOVE records; see `RecordProcessor.begin`."""
-        name = StreamName.of(shard.stream_arn)
-        source = ShardSource(name.table, name.region, shard.stream_arn, shard.shard_id)
+        return self.begin_of(shard.stream_arn, shard.shard_id, records, read_at)
+
+    def begin_of(
+        self, stream_arn: str, shard_id: str | None, records: Sequence[Record], read_at: datetime
+    ) -> "RemovalWork":
+        """As `begin`, for a reader that may not know the shard.
+
+        Raises:
+            ValueError: if this is no stream's ARN.
+        """
+        name = StreamName.of(stream_arn)
+        source = ShardSource(name.table, name.region, stream_arn, shard_id)
         entries = [
             (index, entry)
             for index, record in enumerate(records)

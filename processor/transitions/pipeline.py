@@ -77,11 +77,15 @@ class Transitions:
         receivers: their `step` receives, applies and settles.
         outcome_log: has to be flushed every second, and closed at the end.
         monitor: reads the queue's attributes again.
+        queue, handler, breaker: what the receivers share, for who receives in another way.
     """
 
     receivers: Sequence[Receiver]
     outcome_log: OutcomeLog
     monitor: QueueMonitor
+    queue: EventQueue
+    handler: BatchHandler
+    breaker: CircuitBreaker
 
     def keep_house(self) -> float:
         """Does what is due every second; a step that says how long to wait (seconds)."""
@@ -102,6 +106,7 @@ def compose(
     clocks: Clocks,
     timing: Timing,
     wake: Callable[[int], None],
+    make_queue: Callable[..., EventQueue] = EventQueue,
 ) -> Transitions:
     """Puts the parts together, for the service and for the simulated world alike. Makes no thread.
 
@@ -115,13 +120,14 @@ def compose(
         clocks: every source of time and chance.
         timing: how long the parts wait after failures.
         wake: called with the number of a receiver whose next step is due at once.
+        make_queue: makes the event queue, with the arguments of `EventQueue`.
 
     Returns:
         The parts that do the work.
     """
     url = settings.required_queue_url()
     table = StatusTable(clients.dynamodb, settings.table, flags.abandon, clocks, timing)
-    queue = EventQueue(
+    queue = make_queue(
         receiving=clients.receiving,
         settling=clients.settling,
         url=url,
@@ -185,7 +191,34 @@ def compose(
         )
         for number in range(settings.receivers)
     ]
-    return Transitions(receivers, outcome_log, monitor)
+    return Transitions(receivers, outcome_log, monitor, queue, handler, breaker)
+
+
+def check_resources(settings: Settings, aws: Aws, cancelled: threading.Event) -> tuple[QueueState, str]:
+    """Checks queue, dead-letter queue and table.
+
+    Args:
+        settings: name them.
+        aws: the clients.
+        cancelled: ends the waits.
+
+    Returns:
+        The event queue's attributes, and the dead-letter queue's URL.
+
+    Raises:
+        StartError: if a queue or the table is missing or wrong.
+        SettingsError: if the settings cannot work with this queue.
+    """
+    sqs, url = aws.settling(), settings.required_queue_url()
+    if settings.dlq_url == url:
+        raise SettingsError(ANOTHER_QUEUE)
+    queue_state = read_queue(sqs, url, cancelled)
+    dlq_arn = queue_state.redrive.dead_letter_arn
+    dlq_url = dead_letter_url(sqs, settings.dlq_url, dlq_arn, cancelled, queue_state.arn)
+    if dlq_url == url:
+        raise SettingsError(ANOTHER_QUEUE)
+    check_table(aws.dynamodb(), settings.table, cancelled)
+    return queue_state, dlq_url
 
 
 class TransitionsPipeline:
@@ -234,18 +267,10 @@ class TransitionsPipeline:
             StartError: if a queue or the table is missing or wrong.
             SettingsError: if the settings cannot work with this queue.
         """
-        settings, url = self._settings, self._settings.required_queue_url()
-        sqs = self._aws.settling()
-        if settings.dlq_url == url:
-            raise SettingsError(ANOTHER_QUEUE)
-        queue_state = read_queue(sqs, url, cancelled)
-        dlq_arn = queue_state.redrive.dead_letter_arn
-        dlq_url = dead_letter_url(sqs, settings.dlq_url, dlq_arn, cancelled, queue_state.arn)
-        if dlq_url == url:
-            raise SettingsError(ANOTHER_QUEUE)
-        check_table(self._aws.dynamodb(), settings.table, cancelled)
+        settings = self._settings
+        queue_state, dlq_url = check_resources(settings, self._aws, cancelled)
         parts = compose(
-            TransitionsClients(self._aws.receiving(), sqs, self._aws.dynamodb()),
+            TransitionsClients(self._aws.receiving(), self._aws.settling(), self._aws.dynamodb()),
             settings,
             queue_state,
             dlq_url,

@@ -20,13 +20,11 @@ def line(number: int, deleted_at: str = "2026-11-22T10:15:41.000Z", **changes: A
 
 
 def read(tmp_path: Path, *contents: bytes, since: date | None = None) -> tuple[Archive, list[str]]:
-    problems: list[str] = []
-    archive = Archive(since, lambda path, problem: problems.append(f"{Path(path).name}: {problem}"))
+    archive = Archive(since)
     for number, content in enumerate(contents):
         (tmp_path / f"file-{number}").write_bytes(content)
-    for path in files_of(tmp_path):
-        archive.read(path)
-    return archive, problems
+    files = files_of(tmp_path)
+    return archive, [f"{path.name}: {problem}" for path in files for problem in archive.read(path)]
 
 
 def test_an_entry_counts_once_on_the_day_of_its_deletion(tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 """The command `audit verify`: compares an archive of entries with DynamoDB's own count of deletions."""
 
-import json
-import re
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
@@ -14,39 +12,23 @@ from handlers.timestamps import format_timestamp
 from processor.audit.archive import Archive, Day, Shard, files_of
 from processor.audit.reconciliation import deleted_by_day
 from processor.cli.errors import EXIT_FAILED
-from processor.cli.output import json_line, plain, progress
+from processor.cli.output import plain
 from processor.cli.session import aws_errors, connect, usage_error
 
-_COUNT = re.compile(r"(\d{4}-\d\d-\d\d)[\s,;]+(\d{1,15})")
 _HEADER = f"{'DAY':<10}  {'ENTRIES':>10}  {'BY TTL':>10}  {'DYNAMODB':>10}  {'MISSING':>10}"
 
 
 def verify(
-    paths: Annotated[
-        list[Path],
-        typer.Argument(metavar="PATH...", exists=True, help="files or folders of JSON lines, plain or gzip"),
-    ],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="files or folders, plain or gzip")],
     *,
-    since: Annotated[
-        str | None,
-        typer.Option(metavar="DAY", help="the first day of deletedAt to look at, such as 2026-11-22"),
-    ] = None,
-    deleted: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            exists=True,
-            dir_okay=False,
-            help="DynamoDB's counts: lines `DAY COUNT`, or what `aws cloudwatch get-metric-statistics` "
-            "prints; from CloudWatch if not given",
-        ),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="one JSON line for each day and shard")] = False,
+    since: Annotated[str | None, typer.Option(metavar="DAY", help="first day, as 2026-11-22")] = None,
+    deleted: Annotated[Path | None, typer.Option(metavar="FILE", help="lines `DAY COUNT`")] = None,
 ) -> None:
     """Look through an archive of audit entries for what is missing, repeated or in a gap.
 
-    Each auditId counts once, on the day of its deletedAt (UTC). A day that is not over is not compared. Exit
-    status 1 if entries are missing or something cannot be read. Gaps are hints: a quiet table has them.
+    Each auditId counts once, on the day of its deletedAt (UTC). CloudWatch gives DynamoDB's own counts, if
+    --deleted does not. A day that is not over is not compared. Exit status 1 if entries are missing or
+    something cannot be read. Gaps are hints: a quiet table has them.
 
     Example: export-status audit verify archive/ --since 2026-11-01
     """
@@ -56,24 +38,20 @@ def verify(
     except ValueError:
         raise usage_error("--since must be a day such as 2026-11-22") from None
     counts = None if deleted is None else _counts(deleted)
-    archive = Archive(first, _complain)
-    with progress("reading", None) as advance:
-        for number, path in enumerate((file for each in paths for file in files_of(each)), 1):
-            archive.read(path)
-            advance(number)
+    archive, problems = Archive(first), 0
+    for path in (file for each in paths for file in files_of(each)):
+        for problem in archive.read(path):
+            problems += 1
+            typer.echo(f"audit verify: {plain(str(path))}: {problem}", err=True)
     if counts is None:
         counts = _from_cloudwatch(first or archive.first_day or today)
     days = archive.days({day: count for day, count in counts.items() if day < today})
-    if as_json:
-        for line in (*map(_day_fields, days), *(_shard_fields(*each) for each in archive.shards.items())):
-            typer.echo(json_line(line))
-    else:
-        _show(days, archive.shards)
+    _show(days, archive.shards)
     missing = sum(day.missing for day in days)
     if missing:
         worst = ", ".join(f"{day.missing} on {day.day}" for day in days if day.missing)
         typer.echo(f"audit verify: {missing} entries are missing: {worst}", err=True)
-    raise typer.Exit(EXIT_FAILED if missing or archive.problems else 0)
+    raise typer.Exit(EXIT_FAILED if missing or problems else 0)
 
 
 def _from_cloudwatch(first: date) -> Mapping[date, int]:
@@ -90,25 +68,12 @@ def _counts(path: Path) -> Mapping[date, int]:
     """
     counts: Counter[date] = Counter()
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        if text.lstrip().startswith("{"):
-            for point in json.loads(text)["Datapoints"]:
-                at = datetime.fromisoformat(point["Timestamp"])
-                counts[at.astimezone(UTC).date()] += round(point["Sum"])
-        else:
-            for line in filter(None, map(str.strip, text.splitlines())):
-                day, count = _COUNT.fullmatch(line).groups()  # type: ignore[union-attr]
-                counts[date.fromisoformat(day)] += int(count)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
-        raise usage_error(
-            "--deleted must hold lines such as `2026-11-22 1234`, or the JSON of"
-            " `aws cloudwatch get-metric-statistics` with Sum"
-        ) from None
+        for line in path.read_text(encoding="utf-8-sig").splitlines():
+            day, count = line.replace(",", " ").split()
+            counts[date.fromisoformat(day)] += int(count)
+    except (OSError, ValueError):
+        raise usage_error("--deleted must name a file of lines such as `2026-11-22 1234`") from None
     return counts
-
-
-def _complain(path: str, problem: str) -> None:
-    typer.echo(f"audit verify: {plain(path)}: {problem}", err=True)
 
 
 def _show(days: list[Day], shards: Mapping[str | None, Shard]) -> None:
@@ -122,18 +87,3 @@ def _show(days: list[Day], shards: Mapping[str | None, Shard]) -> None:
             typer.echo(f"{name}: {shard.repeats} repeats of {shard.entries} entries")
         for begin, end in shard.gaps():
             typer.echo(f"{name}: no entry between {format_timestamp(begin)} and {format_timestamp(end)}")
-
-
-def _day_fields(day: Day) -> dict[str, object]:
-    return {
-        "day": str(day.day),
-        "entries": day.entries,
-        "expired": day.expired,
-        "deletedByTtl": day.deleted,
-        "missing": day.missing,
-    }
-
-
-def _shard_fields(shard_id: str | None, shard: Shard) -> dict[str, object]:
-    gaps = [[format_timestamp(begin), format_timestamp(end)] for begin, end in shard.gaps()]
-    return {"shardId": shard_id, "entries": shard.entries, "repeats": shard.repeats, "gaps": gaps}

@@ -1,7 +1,6 @@
 """`audit verify` exits with 1 and names the day when the archive lacks an entry."""
 
 import gzip
-import json
 import os
 import signal
 from datetime import UTC, datetime, timedelta
@@ -47,11 +46,10 @@ def test_one_entry_taken_out_is_missing_on_its_day(archive: Path, command: Comma
     file = archive / DAYS[1] / "entries.gz"
     lines = gzip.decompress(file.read_bytes()).splitlines(keepends=True)
     file.write_bytes(gzip.compress(b"".join(lines[:20] + lines[21:])))
-    ran = command("audit", "verify", str(archive), "--deleted", "counts", "--json", environment={})
+    ran = command("audit", "verify", str(archive), "--deleted", "counts", environment={})
     assert (ran.status, ran.err) == (1, f"audit verify: 1 entries are missing: 1 on {DAYS[1]}\n")
-    _, day, shard = [json.loads(each) for each in ran.lines]
-    assert day == {"day": DAYS[1], "entries": 29, "expired": 29, "deletedByTtl": 30, "missing": 1}
-    assert (shard["entries"], shard["repeats"], len(shard["gaps"])) == (79, 5, 1)
+    assert ran.lines[2].split() == [DAYS[1], "29", "29", "30", "1"]
+    assert ran.lines[3].endswith(": 5 repeats of 79 entries")
     since = command(
         "audit", "verify", str(archive), "--since", DAYS[1], "--deleted", "counts", environment={}
     )
@@ -60,10 +58,7 @@ def test_one_entry_taken_out_is_missing_on_its_day(archive: Path, command: Comma
 
 def test_a_day_without_any_entry_is_missing_as_a_whole(tmp_path: Path, command: Command) -> None:
     (tmp_path / "empty").mkdir()
-    points = [
-        {"Timestamp": f"2026-10-20T0{hour}:00:00+00:00", "Sum": 7.0, "Unit": "Count"} for hour in (1, 2)
-    ]
-    (tmp_path / "counts").write_text(json.dumps({"Label": "TimeToLive", "Datapoints": points}))
+    (tmp_path / "counts").write_text("2026-10-20 7\n2026-10-20 7\n")
     ran = command("audit", "verify", "empty", "--deleted", "counts", environment={})
     assert (ran.status, ran.err) == (1, "audit verify: 14 entries are missing: 14 on 2026-10-20\n")
 
@@ -103,19 +98,17 @@ def test_without_a_file_cloudwatch_is_asked(
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["nowhere"], "PATH"),
         (["counts", "--since", "yesterday"], "--since must be a day such as 2026-11-22"),
-        (["counts", "--deleted", "bad"], "--deleted must hold lines such as `2026-11-22 1234`"),
-        (["counts", "--deleted", "deep"], "--deleted must hold lines such as `2026-11-22 1234`"),
-        (["counts", "--deleted", "binary"], "--deleted must hold lines such as `2026-11-22 1234`"),
+        (["counts", "--deleted", "nowhere"], "--deleted must name a file of lines such as `2026-11-22 1234`"),
+        (["counts", "--deleted", "bad"], "--deleted must name a file of lines such as `2026-11-22 1234`"),
+        (["counts", "--deleted", "binary"], "--deleted must name a file of lines such as `2026-11-22 1234`"),
     ],
 )
 def test_wrong_usage_is_one_line(
     tmp_path: Path, command: Command, arguments: list[str], problem: str
 ) -> None:
     (tmp_path / "counts").write_text(COUNTS)
-    (tmp_path / "bad").write_text('{"Datapoints": [{"Timestamp": "2026-10-20T01:00:00Z", "Sum": null}]}')
-    (tmp_path / "deep").write_text('{"Datapoints": ' + "[" * 100_000)
+    (tmp_path / "bad").write_text("2026-10-20 1\n\n2026-10-21 2\n")
     (tmp_path / "binary").write_bytes(b"\xff\x00")
     ran = command("audit", "verify", *arguments, environment={})
     assert (ran.status, ran.out, ran.err.count("\n")) == (2, "", 1)
@@ -148,3 +141,9 @@ def test_ctrl_c_ends_it_halfway_without_a_result(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (130, b"", b"")
+
+
+def test_a_path_that_does_not_exist_is_named(tmp_path: Path, command: Command) -> None:
+    (tmp_path / "one").write_text("2026-10-20 0\n")
+    ran = command("audit", "verify", "nowhere", "--deleted", "one", environment={})
+    assert (ran.status, ran.err) == (1, "audit verify: nowhere: No such file or directory\n")
