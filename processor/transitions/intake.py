@@ -9,6 +9,7 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from processor.aws.sqs import SQS_MAX_BATCH
 from processor.transitions.messages import Message
@@ -19,10 +20,25 @@ RATE_SECONDS = 2.0  # the time over which arrivals are averaged
 LINGER_SHARE = 0.8  # of the linger time between polls where several receives have to follow each
 LATE_SECONDS = 0.05  # a message that is older than the time since the last receive was left over by it
 WAITED_SECONDS = 0.1  # a receive that took longer, and is not full, had to wait for a message
+IMPLAUSIBLE = 5.0  # messages that should have come during a receive that seems to have waited
 CLOCK_SAMPLES = 5  # lone messages from which the error of our clock is taken
 CALM_BATCHES = 20  # in a row, before one of several receivers stops polling
 CALM_SHARE = 0.8  # of its time that a receiver may be busy after another has stopped
 PARKED_SECONDS = 20.0  # between two looks of a receiver that is not needed; it is woken when it is
+
+
+class Found(NamedTuple):
+    """What a first page tells.
+
+    Attributes:
+        waited: whether the receive had to wait for a message.
+        expected: how many messages should have gathered, those of the page included.
+        is_late: whether messages are left over from earlier receives.
+    """
+
+    waited: bool
+    expected: float
+    is_late: bool
 
 
 class Intake:
@@ -63,42 +79,28 @@ class Intake:
         with self._lock:
             return self._rate_at(self._clocks.monotonic())
 
-    def expected(self, waited_seconds: float) -> float:
-        """How many messages should wait, once a receive has found the first ones.
-
-        Args:
-            waited_seconds: how long that receive took. Where it had to wait, nothing had gathered.
-        """
-        with self._lock:
-            now = self._clocks.monotonic()
-            gathered = now - waited_seconds - self._received_at
-            return self._rate_at(now) * gathered if waited_seconds < WAITED_SECONDS else 0.0
-
-    def first_page(self, page: Sequence[Message], waited_seconds: float) -> bool:
+    def first_page(self, page: Sequence[Message], seconds: float) -> Found:
         """Learns from a receive that was willing to wait.
 
         Args:
             page: what it received.
-            waited_seconds: how long it took.
-
-        Returns:
-            Whether messages are left over from earlier receives.
+            seconds: how long it took.
         """
         new = self._new(page)
         age = self._age(new)
         with self._lock:
             now = self._clocks.monotonic()
+            rate, gathered = self._rate_at(now), now - self._received_at
             self._count(len(new))
-            if waited_seconds > WAITED_SECONDS and len(page) < SQS_MAX_BATCH:
+            # Where many should have come in that time, it is SQS that was slow.
+            if seconds > WAITED_SECONDS and len(page) < SQS_MAX_BATCH and rate * seconds < IMPLAUSIBLE:
                 if age is not None and len(new) == len(page) == 1:
                     self._lone_ages.append(age)  # it came while we waited
                 self._stop_one()
                 self._next_poll_at = now + self._gap(now)
-                return False
-            return (
-                age is not None
-                and age - min(self._lone_ages, default=0.0) > self._linger_seconds + LATE_SECONDS
-            )
+                return Found(waited=True, expected=0.0, is_late=False)
+            late = self._linger_seconds + LATE_SECONDS + min(self._lone_ages, default=0.0)
+            return Found(waited=False, expected=rate * gathered, is_late=age is not None and age > late)
 
     def further_page(self, page: Sequence[Message]) -> None:
         """Counts a page that followed at once."""

@@ -17,11 +17,12 @@ from processor.observability.metrics import Metric, Metrics
 from processor.transitions.circuit_breaker import CircuitBreaker
 from processor.transitions.event_queue import EventQueue, ReceiveAttempt
 from processor.transitions.handling import Batch, BatchHandler
-from processor.transitions.intake import MAX_BATCH, WAITED_SECONDS, Intake
+from processor.transitions.intake import MAX_BATCH, Intake
 from processor.transitions.messages import Message, newest_handles
 from processor.transitions.queue_monitor import QueueMonitor
 from processor.transitions.timing import Clocks, Timing
 
+MOST_MISSES = 2  # empty pages of a batch
 MANY_MISSING = 5.0  # messages for which an empty page is followed by another receive
 
 
@@ -105,10 +106,10 @@ class Receiver:
             self._reported = False
             self._report(None)
         now = self._clocks.monotonic()
-        self._expected = self._intake.expected(now - began)
-        self._is_more = self._intake.first_page(page, now - began)
-        self._began = began if now - began < WAITED_SECONDS else now
-        self._may_miss = 2
+        found = self._intake.first_page(page, now - began)
+        self._expected, self._is_more = found.expected, found.is_late
+        self._began = now if found.waited else began
+        self._may_miss = MOST_MISSES
         self._received = now
         return self._take(page)
 

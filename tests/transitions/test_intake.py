@@ -78,14 +78,30 @@ def test_what_has_gathered_since_the_last_receive_is_expected() -> None:
     rig = Rig()
     rig.arrive(100)
     rig.now += 0.2
-    assert rig.intake.expected(0.01) == pytest.approx(100 * 0.19, rel=0.2)
-    assert rig.intake.expected(0.19) == 0.0, "the receive waited, so nothing had gathered"
+    found = rig.intake.first_page(rig.page(10), 0.01)
+    assert not found.waited
+    assert found.expected == pytest.approx(20, rel=0.2)
+
+
+def test_a_receive_that_waited_shows_that_nothing_had_gathered() -> None:
+    rig = Rig()
+    rig.arrive(2)
+    assert rig.intake.first_page(rig.page(1), 0.5) == (True, 0.0, False)
+
+
+def test_a_slow_receive_is_not_one_that_waited_where_many_come() -> None:
+    rig = Rig()
+    rig.arrive(100)
+    rig.now += 0.2
+    found = rig.intake.first_page(rig.page(3), 0.2)
+    assert not found.waited
+    assert found.expected == pytest.approx(20, rel=0.2)
 
 
 def test_one_receiver_polls_until_messages_wait_for_longer_than_the_linger_time() -> None:
     rig = Rig()
-    assert not rig.intake.first_page(rig.page(3, age=0.2), 0.005)
-    assert rig.intake.first_page(rig.page(3, age=0.3), 0.005)
+    assert not rig.intake.first_page(rig.page(3, age=0.2), 0.005).is_late
+    assert rig.intake.first_page(rig.page(3, age=0.3), 0.005).is_late
     assert [rig.intake.parked_seconds(number) for number in range(3)] == [0.0, PARKED_SECONDS, PARKED_SECONDS]
 
 
@@ -111,7 +127,7 @@ def test_polls_that_begin_late_add_a_receiver() -> None:
 
 def test_messages_that_were_received_before_tell_nothing_of_the_backlog() -> None:
     rig = Rig()
-    assert not rig.intake.first_page(rig.page(10, age=60, receive_count=3), 0.005)
+    assert not rig.intake.first_page(rig.page(10, age=60, receive_count=3), 0.005).is_late
     assert rig.intake.rate() == 0.0
 
 
@@ -120,8 +136,9 @@ def test_a_receiver_stops_polling_when_a_receive_had_to_wait() -> None:
     for _ in range(5):
         rig.pause(more=True)
     assert rig.intake.polling == 5
-    rig.intake.first_page(rig.page(1), 3.0)
-    rig.intake.first_page([], 20.0)
+    for seconds in (3.0, 20.0):
+        rig.now += seconds
+        rig.intake.first_page(rig.page(1), seconds)
     assert rig.intake.polling == 3
 
 
@@ -129,7 +146,7 @@ def test_a_slow_full_receive_is_not_one_that_had_to_wait() -> None:
     rig = Rig()
     rig.pause(more=True)
     rig.pause(more=True)
-    assert rig.intake.first_page(rig.page(10, age=2.0), 0.5)
+    assert rig.intake.first_page(rig.page(10, age=2.0), 0.5).is_late
     assert rig.intake.polling == 2
 
 
@@ -152,5 +169,5 @@ def test_a_wrong_clock_neither_adds_receivers_nor_keeps_them_away(clock_error: f
     rig = Rig(clock_error=clock_error)
     for _ in range(CLOCK_SAMPLES):  # they came while the receive waited: this is how new looks
         rig.intake.first_page(rig.page(1), 5.0)
-    assert not rig.intake.first_page(rig.page(10, age=0.1), 0.005)
-    assert rig.intake.first_page(rig.page(10, age=0.5), 0.005)
+    assert not rig.intake.first_page(rig.page(10, age=0.1), 0.005).is_late
+    assert rig.intake.first_page(rig.page(10, age=0.5), 0.005).is_late
