@@ -83,10 +83,7 @@ def read_object(text: str, what: str = "the body") -> dict[str, Any]:
         InvalidEvent: otherwise.
     """
     try:
-        # No field of ours is a number, so numbers need no exactness, only a bound on what reading them costs.
-        value = json.loads(
-            text, object_pairs_hook=_object, parse_constant=lambda _: _NOT_A_NUMBER, parse_int=float
-        )
+        value = _decoder.decode(text)
     except RecursionError:
         raise InvalidEvent(f"{what} must not be nested so deeply") from None
     except ValueError:
@@ -137,3 +134,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
                 found[name] = _REPEATED
             seen.add(name)
     return found
+
+
+# No field of ours is a number, so numbers need no exactness, only a bound on what reading them costs.
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_object, parse_constant=lambda _: _NOT_A_NUMBER, parse_int=float
+)

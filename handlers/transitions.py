@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from functools import cache
 
 from handlers.events import ExportEvent
 from handlers.export import Export, Item, MalformedItem, Status, is_dead, stored_ttl, ttl_of
@@ -59,6 +60,7 @@ def is_terminal(status: Status) -> bool:
     return not MOVES[status]
 
 
+@cache
 def predecessors(status: Status) -> tuple[Status, ...]:
     """The statuses that an item may have for an event of this status to move it forward."""
     return tuple(before for before in Status if status in MOVES[before])
