@@ -182,12 +182,14 @@ def environment(endpoint: str, health_file: Path) -> dict[str, str]:
 class Consumer:
     """One consumer as a child process, with its own stand-in; leaving the context ends it by SIGTERM."""
 
-    def __init__(self, module: Sequence[str], latency_ms: float, scratch: Path) -> None:
-        """Takes what `python -m` runs, how long every answer takes, and where its output may go."""
+    def __init__(self, module: Sequence[str], latency_ms: float, scratch: Path, **settings: str) -> None:
+        """Takes what `python -m` runs, how long every answer takes, where its output may go, and settings."""
         self._module = module
         self._latency_ms = latency_ms
-        self._output = scratch / f"output-{module[0]}"
-        self._health_file = scratch / f"health-{module[0]}"
+        name = "-".join([module[0], *settings.values()])
+        self._output = scratch / f"output-{name}"
+        self._health_file = scratch / f"health-{name}"
+        self._settings = settings
         self._stack = ExitStack()
         self._wanted = 0
         self._rounds: list[Round] = []
@@ -200,7 +202,7 @@ class Consumer:
         output = self._stack.enter_context(self._output.open("w"))
         self._child = subprocess.Popen(
             [sys.executable, "-m", *self._module],
-            env=environment(self._service.endpoint, self._health_file),
+            env=environment(self._service.endpoint, self._health_file) | self._settings,
             stdout=output,
             stderr=subprocess.STDOUT,
         )

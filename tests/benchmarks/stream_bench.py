@@ -25,10 +25,12 @@ from tests.simulated_stream.server import SimulatedAws
 
 SERVICE = ("processor", "run", "--only", "audit")
 PLAIN = ("tests.benchmarks.plain_stream_loop",)
+BARE = (*PLAIN, "bare")
 PAGE = 1_000
 RECORDS_PER_EXPORT = 4
 MAX_MICROS_PER_RECORD = 20.0
 MAX_SHARE_OF_PLAIN = 0.2
+MAX_SHARE_OF_BARE = 1.35
 PATIENCE_SECONDS = 300.0
 
 
@@ -39,14 +41,16 @@ def main(arguments: Sequence[str]) -> int:
     records = parser.parse_args(arguments).records
     print(f"Python {platform.python_version()}, {platform.machine()}; a stream of four records an export")
     plain = measure(PLAIN, max(4 * PAGE, records // 4))
-    service = measure(SERVICE, records)
+    bare, service = measure(BARE, records), measure(SERVICE, records)
     print("\n| reader | records | CPU µs/record |\n|---|---|---|")
     print(f"| plain boto3 loop | {max(4 * PAGE, records // 4):,} | {plain:.1f} |")
+    print(f"| bare loop | {records:,} | {bare:.1f} ({bare / plain:.2f}) |")
     print(f"| service | {records:,} | {service:.1f} ({service / plain:.2f}) |")
     return verdict(
         [
             Target("CPU µs a stream record", service, MAX_MICROS_PER_RECORD),
             Target("CPU a stream record, of the plain loop's", service / plain, MAX_SHARE_OF_PLAIN),
+            Target("CPU a stream record, of the bare loop's", service / bare, MAX_SHARE_OF_BARE),
         ]
     )
 

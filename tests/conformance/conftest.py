@@ -1,17 +1,23 @@
 """Each test here runs on moto (the embedded AWS) and on DynamoDB Local, with the service's own clients."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from processor.aws.clients import Aws
+from processor.aws.fast_choice import FastChoice
 from processor.localaws.clients import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
 from processor.localaws.embedded_aws import EmbeddedAws
+from processor.observability.health import Health
+from processor.observability.metrics import Metrics
 from processor.settings import AwsSettings
 from tests.resources import ClientFactory
 
 DYNAMODB_LOCAL = pytest.param("dynamodb_local", marks=pytest.mark.dynamodb_local)
+OWN_WAY = ", boto3's own way"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,24 +41,33 @@ def stands(clients: Callable[[str], ClientFactory], request: pytest.FixtureReque
 
     def stand(name: str) -> Stand:
         if name not in made:
-            if name == "moto":
+            if name.startswith("moto"):
                 embedded: EmbeddedAws = request.getfixturevalue("embedded_aws")
                 endpoint_url = embedded.endpoint_url
             else:
                 endpoint_url = request.getfixturevalue("dynamodb_local")
-            made[name] = Stand(name, clients(endpoint_url), service_clients(endpoint_url))
+            mode = "off" if name.endswith(OWN_WAY) else "on"
+            engine = name.removesuffix(OWN_WAY)
+            made[name] = Stand(engine, clients(endpoint_url), service_clients(endpoint_url, mode))
         return made[name]
 
     return stand
 
 
-@pytest.fixture(params=["moto", DYNAMODB_LOCAL])
+@pytest.fixture(
+    params=[
+        "moto",
+        f"moto{OWN_WAY}",
+        DYNAMODB_LOCAL,
+        pytest.param(f"dynamodb_local{OWN_WAY}", marks=pytest.mark.dynamodb_local),
+    ]
+)
 def stand(request: pytest.FixtureRequest, stands: Callable[[str], Stand]) -> Stand:
-    """Each engine in turn."""
+    """Each engine in turn, on both ways of calling it."""
     return stands(request.param)
 
 
-def service_clients(endpoint_url: str) -> Aws:
+def service_clients(endpoint_url: str, fast_calls: str) -> Aws:
     """The service's clients for an emulator, with the credentials that own the tests' tables there."""
     return Aws(
         AwsSettings(
@@ -60,5 +75,6 @@ def service_clients(endpoint_url: str) -> Aws:
             endpoints=dict.fromkeys(("dynamodb", "dynamodbstreams", "sqs", "kinesis"), endpoint_url),
             access_key_id=ACCESS_KEY_ID,
             secret_access_key=SECRET_ACCESS_KEY,
-        )
+        ),
+        fast_calls=FastChoice(fast_calls, {}, Metrics(), Health(Path(os.devnull), warn=print)),
     )

@@ -96,6 +96,7 @@ def fleet(
         | {
             "EXPORT_RECEIVERS": str(schedule.receivers),
             "EXPORT_WRITE_MODE": schedule.write_mode,
+            "EXPORT_FAST_CALLS": schedule.fast_calls,
             "EXPORT_LEASE_FAILOVER_SECONDS": str(schedule.failover_seconds),
         }
         | dict(settings),

@@ -90,6 +90,8 @@ class Schedule:
     """From the last late message on."""
     reaped_after_seconds: float = REAPED_AFTER_SECONDS
     """How late half of the expired items are deleted."""
+    fast_calls: str = "on"
+    """EXPORT_FAST_CALLS; drawn schedules take turns."""
     broken_law: str | None = None
     """Which law the service breaks, in tests of the checker (`broken_service`)."""
 
@@ -108,7 +110,7 @@ class Schedule:
         counts = ", ".join(f"{moves.count(name)} {name}" for name in dict.fromkeys(moves))
         return (
             f"seed {self.seed}: {self.size.exports} exports, {self.size.messages} messages,"
-            f" {self.tasks} tasks, writes {self.write_mode}; {counts}"
+            f" {self.tasks} tasks, writes {self.write_mode}, fast calls {self.fast_calls}; {counts}"
         )
 
 
@@ -126,6 +128,7 @@ def draw(seed: int, size: Size) -> Schedule:
         tasks=dice.randint(2, 4),
         receivers=dice.choice([2, 4]),
         write_mode=dice.choice(["auto", "batch", "single"]),
+        fast_calls=("auto", "on", "off")[seed % 3],
         shards=dice.choice([1, 2, 4]),
         failover_seconds=dice.choice([2, 3]),
         plan=FaultPlan(seed=seed, rates=USUAL_RATES, episodes=_episodes(dice, sending)),

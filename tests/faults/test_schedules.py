@@ -47,6 +47,7 @@ can be read before their parents and are known, for the task that follows lists 
 SCHEDULES = {
     "drawn": draw(1, SHORT),
     "trouble": TROUBLE,
+    "trouble on boto3's own way": replace(TROUBLE, fast_calls="off"),
     "delete before write": replace(
         TROUBLE,
         broken_law="delete before write",
@@ -90,8 +91,11 @@ def test_a_drawn_schedule_of_faults_loses_nothing(reports: Reports) -> None:
     assert report.is_clean, (SCHEDULES["drawn"].describe(), report.details())
 
 
-def test_the_trouble_that_shows_broken_laws_does_not_show_in_the_service_itself(reports: Reports) -> None:
-    report = reports("trouble")
+@pytest.mark.parametrize("schedule", ["trouble", "trouble on boto3's own way"])
+def test_the_trouble_that_shows_broken_laws_does_not_show_in_the_service_itself(
+    schedule: str, reports: Reports
+) -> None:
+    report = reports(schedule)
     assert report.is_clean, report.details()
 
 
