@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 from importlib.util import find_spec
-from types import TracebackType
 from typing import Any, Self
 
 from handlers.export import DEFAULT_TTL_SECONDS
@@ -56,9 +55,7 @@ class EmbeddedAws:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def start(self) -> None:

@@ -2,8 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -24,23 +23,7 @@ _TICKER_ROWS = 4
 _FRAMES_PER_SECOND = 8
 
 
-class Display(Protocol):
-    """Shows the demo while it runs; a context manager."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-    def phase(self, text: str) -> None:
-        """Announces a new phase."""
-
-    def show(self, view: View) -> None:
-        """Shows the present moment."""
-
-
-def display_for(*, ttl_seconds: int, seed: int) -> Display:
+def display_for(*, ttl_seconds: int, seed: int) -> "PlainDisplay | LiveDisplay":
     """The display that standard output can show."""
     console = Console(highlight=False, emoji=False, markup=False)
     utf8 = (console.encoding or "").lower().replace("-", "") == "utf8"
@@ -65,9 +48,7 @@ class PlainDisplay:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Does nothing."""
 
     def phase(self, text: str) -> None:
@@ -116,9 +97,7 @@ class LiveDisplay:
         self._live.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._live.stop()
 
     def phase(self, text: str) -> None:

@@ -6,7 +6,6 @@ from others for a while, and makes it visible again at the end. Only its receive
 
 from collections.abc import Iterable, Iterator, Sequence
 from threading import Event
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from processor.aws.sqs import SQS_MAX_BATCH
@@ -84,9 +83,7 @@ class Browser:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         # A letter for which this fails becomes visible when its visibility timeout ends.
         self._queue.make_visible([(message, 0) for message in self._held.values()])
 

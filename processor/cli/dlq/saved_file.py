@@ -3,7 +3,6 @@
 import os
 from collections.abc import Sequence
 from datetime import datetime
-from types import TracebackType
 from typing import BinaryIO, Self
 
 from processor.cli.dlq.dead_letter import DeadLetter
@@ -43,9 +42,7 @@ class SavedFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
         if not self.saved:
             os.unlink(self._path)
