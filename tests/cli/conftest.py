@@ -71,6 +71,19 @@ def command(
 
 
 @pytest.fixture
+def environment(embedded_aws: EmbeddedAws) -> dict[str, str]:
+    """Settings with tables and queues of the test's own."""
+    url, dlq_url = queue_pair(embedded_aws.client)
+    own = {
+        "DYNAMODB_EXPORT_STATUS_TABLE": status_table(embedded_aws.client),
+        "DYNAMODB_EXPORT_LEASES_TABLE": leases_table(embedded_aws.client),
+        "SQS_EXPORT_EVENTS_QUEUE_URL": url,
+        "SQS_EXPORT_EVENTS_DLQ_URL": dlq_url,
+    }
+    return embedded_aws.environment() | own
+
+
+@pytest.fixture
 def queues(embedded_aws: EmbeddedAws) -> Queues:
     return Queues(embedded_aws.client, embedded_aws.environment())
 

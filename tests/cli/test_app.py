@@ -18,7 +18,7 @@ from processor.localaws.embedded_aws import EmbeddedAws
 from tests.cli.commands import options_of
 from tests.cli.conftest import Command
 from tests.cli.processes import run, run_in_terminal, start, whole_environment
-from tests.resources import fresh_name, queue_pair, status_table
+from tests.resources import fresh_name
 
 LEAVES = [path.split() for path in options_of(get_command(app))]
 ASKING_AWS = [
@@ -34,17 +34,6 @@ ASKING_AWS = [
     ["dlq", "drop", "--all"],
 ]
 COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-7]m")
-
-
-@pytest.fixture
-def environment(embedded_aws: EmbeddedAws) -> dict[str, str]:
-    url, dlq_url = queue_pair(embedded_aws.client)
-    own = {
-        "DYNAMODB_EXPORT_STATUS_TABLE": status_table(embedded_aws.client),
-        "SQS_EXPORT_EVENTS_QUEUE_URL": url,
-        "SQS_EXPORT_EVENTS_DLQ_URL": dlq_url,
-    }
-    return embedded_aws.environment() | own
 
 
 def put(aws: EmbeddedAws, environment: dict[str, str], request_id: str) -> None:

@@ -18,21 +18,8 @@ from processor.localaws.embedded_aws import EmbeddedAws
 from processor.settings import load_aws_settings, load_settings
 from tests.cli.conftest import Command
 from tests.cli.processes import start
-from tests.resources import drained_messages, item_of, leases_table, queue_pair, status_table
+from tests.resources import drained_messages, item_of
 from tests.waiting import eventually
-
-
-@pytest.fixture
-def environment(embedded_aws: EmbeddedAws) -> dict[str, str]:
-    url, dlq_url = queue_pair(embedded_aws.client)
-    own = {
-        "DYNAMODB_EXPORT_STATUS_TABLE": status_table(embedded_aws.client),
-        "DYNAMODB_EXPORT_LEASES_TABLE": leases_table(embedded_aws.client),
-        "SQS_EXPORT_EVENTS_QUEUE_URL": url,
-        "SQS_EXPORT_EVENTS_DLQ_URL": dlq_url,
-        "EXPORT_AUDIT_SINKS": "log",
-    }
-    return embedded_aws.environment() | own
 
 
 def sent(aws: EmbeddedAws, environment: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -25,12 +25,6 @@ def line(request_id: str = "req-1", **more: str) -> bytes:
 
 
 @pytest.fixture
-def environment(embedded_aws: EmbeddedAws) -> dict[str, str]:
-    url, _ = queue_pair(embedded_aws.client)
-    return embedded_aws.environment() | {"SQS_EXPORT_EVENTS_QUEUE_URL": url}
-
-
-@pytest.fixture
 def fifo(embedded_aws: EmbeddedAws) -> dict[str, str]:
     url, _ = queue_pair(embedded_aws.client, fifo=True)
     return embedded_aws.environment() | {"SQS_EXPORT_EVENTS_QUEUE_URL": url}

@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from handlers.timestamps import format_timestamp
-from processor.localaws.embedded_aws import EmbeddedAws
 from tests.cli.conftest import Command
-from tests.resources import queue_pair, status_table
 from tests.support.service import ServiceProcess
 from tests.waiting import eventually
 
@@ -23,15 +21,9 @@ def traced(status: str, **more: str) -> bytes:
 
 
 def test_a_trace_id_given_to_publish_is_found_in_every_line_in_the_dead_letter_and_in_why(
-    embedded_aws: EmbeddedAws, command: Command, tmp_path: Path
+    environment: dict[str, str], command: Command, tmp_path: Path
 ) -> None:
-    queue_url, dlq_url = queue_pair(embedded_aws.client)
-    environment = embedded_aws.environment() | {
-        "DYNAMODB_EXPORT_STATUS_TABLE": status_table(embedded_aws.client),
-        "SQS_EXPORT_EVENTS_QUEUE_URL": queue_url,
-        "SQS_EXPORT_EVENTS_DLQ_URL": dlq_url,
-        "LOG_LEVEL": "DEBUG",
-    }
+    environment["LOG_LEVEL"] = "DEBUG"
     (tmp_path / "service").mkdir()
     with ServiceProcess(environment, tmp_path / "service", "--only", "transitions") as service:
 
