@@ -9,8 +9,11 @@ ARGS ?=
 TEST_PROCESSES ?= 3
 PIP := $(BIN)/python -m pip
 
+# The runtime of infra/lambda.yaml.
+LAMBDA_PYTHON := 3.14
+
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-svg local test quick pythons check lint format types imports lock engines dynamodb-local ministack bench faults soak worlds mutants infra-audit audit clean
+.PHONY: help demo demo-svg local test quick pythons check lint format types imports lock engines dynamodb-local ministack bench faults soak worlds mutants lambda-zip infra-audit audit clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,7 +54,7 @@ lint: $(READY)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/python -m tests.words
-	@$(BIN)/cfn-lint -- infra/data.yaml infra/service.yaml infra/watch.yaml
+	@$(BIN)/cfn-lint -- infra/data.yaml infra/service.yaml infra/watch.yaml infra/archive.yaml infra/lambda.yaml
 	@$(BIN)/hadolint Dockerfile
 	@$(BIN)/python -m tests.docs.generate --check
 	@if command -v terraform >/dev/null; then terraform fmt -check -recursive infra/terraform; \
@@ -74,6 +77,8 @@ lock: ## Renew the locks (needs uv)
 	  --no-annotate --no-header --group dev -c requirements.lock --extra demo pyproject.toml -o requirements-dev.lock
 	echo ministack==1.5.33 | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-annotate --no-header - -o tests/engines/ministack.lock
+	echo duckdb==2.0.1 | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-annotate --no-header - -o tests/infra/locks/duckdb.lock
 	printf '%s\n' mutmut==3.8.1 hypothesis jsonschema pydantic pytest | uv pip compile --quiet --universal \
 	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	  -c requirements-dev.lock - -o tests/infra/locks/mutmut.lock
@@ -100,6 +105,14 @@ worlds: $(READY) ## Run the transitions half in simulated worlds (SEEDS=2000, or
 
 mutants: $(READY) ## Change handlers/ in one place at a time: which changes does no test notice? (mutmut)
 	@$(BIN)/python -m tests.mutation $(ARGS)
+
+lambda-zip: $(READY) ## Build the zip of infra/lambda.yaml, its packages by the hashes of the lock
+	@rm -rf .cache/lambda && mkdir -p .cache/lambda
+	@$(PIP) install --quiet --disable-pip-version-check --no-deps --no-compile --require-hashes -r requirements.lock \
+	  --target .cache/lambda --only-binary :all: --implementation cp --python-version $(LAMBDA_PYTHON) \
+	  --platform manylinux2014_aarch64 --platform manylinux_2_28_aarch64
+	@git ls-files handlers processor | grep -v '^processor/\(cli\|demo\|localaws\)/' | tar -cf - -T - | tar -xf - -C .cache/lambda
+	@$(BIN)/python -c "import shutil; print(shutil.make_archive('.cache/export-status-lambda', 'zip', '.cache/lambda'))"
 
 infra-audit: $(READY) ## Look for weak spots in the templates (checkov)
 	@"$$($(BIN)/python -m tests.infra.tool_venvs checkov)/checkov" --config-file infra/checkov.yaml

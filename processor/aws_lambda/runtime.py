@@ -58,7 +58,7 @@ def prepare(part: Part) -> Environment:
     aws = Aws(load_aws_settings(settings))
     get_logger().info("service_starting", parts=(part.value,), region=aws.region, settings=settings.for_log())
     health = Health(settings.health_file, warn=lambda _problem: None)  # without its thread: no file
-    return Environment(settings, aws, Metrics([part]), health)
+    return Environment(settings, aws, Metrics([part], settings.service_name), health)
 
 
 def failures(identifiers: list[str]) -> Failures:
