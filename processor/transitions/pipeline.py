@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from processor.aws.clients import Aws
+from processor.aws.errors import Misconfigured
 from processor.backoff import BackOff
 from processor.dead_letters import DeadLetterQueue
 from processor.loops import Death, Loop, StopReport
@@ -16,7 +17,14 @@ from processor.observability.health import Health
 from processor.observability.log import get_logger
 from processor.observability.metrics import Metrics
 from processor.settings import Settings, SettingsError
-from processor.startup_checks import ANOTHER_QUEUE, QueueState, check_table, dead_letter_url, read_queue
+from processor.startup_checks import (
+    ANOTHER_QUEUE,
+    QueueState,
+    StartError,
+    check_table,
+    dead_letter_url,
+    read_queue,
+)
 from processor.transitions.applier import Applier
 from processor.transitions.circuit_breaker import CircuitBreaker
 from processor.transitions.event_queue import EventQueue
@@ -221,6 +229,18 @@ def check_resources(settings: Settings, aws: Aws, cancelled: threading.Event) ->
     return queue_state, dlq_url
 
 
+def _prove_receives(receiver: Receiver) -> None:
+    """Receives once: without that the half has not started, whatever may be asked about the queue.
+
+    Raises:
+        StartError: if the queue refuses receives.
+    """
+    try:
+        receiver.first_receive()
+    except Misconfigured as refused:
+        raise StartError(f"the event queue refuses receives ({refused})") from None
+
+
 class TransitionsPipeline:
     """SQS to the status table. `start` once; `stop` and `join` may be called at any time, and twice.
 
@@ -282,6 +302,9 @@ class TransitionsPipeline:
             wake=lambda number: self._loops[number].wake(),
         )
         parts.monitor.judge_start()
+        if cancelled.is_set():
+            return
+        _prove_receives(parts.receivers[0])
         for number, receiver in enumerate(parts.receivers):
             self._loops.append(
                 Loop(

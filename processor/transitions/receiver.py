@@ -22,6 +22,7 @@ from processor.transitions.messages import Message, newest_handles
 from processor.transitions.queue_monitor import QueueMonitor
 from processor.transitions.timing import Clocks, Timing
 
+FIRST_POLL_SECONDS = 1  # the start waits for it
 MOST_MISSES = 2  # empty pages of a batch
 MANY_MISSING = 5.0  # messages for which an empty page is followed by another receive
 
@@ -79,6 +80,23 @@ class Receiver:
         self._is_more = False
         self._messages: list[Message] = []
         self._batch: Batch | None = None
+
+    def first_receive(self) -> None:
+        """Receives before the loop runs; what comes is handled by its first steps. Without an answer the loop
+        tries again.
+
+        Raises:
+            Misconfigured: if the queue refuses receives.
+        """
+        try:
+            page = self._queue.receive(FIRST_POLL_SECONDS, self._attempt)
+        except Misconfigured:
+            raise
+        except AwsError as error:
+            self._after_failed_receive(error)
+            return
+        self._began = self._received = self._clocks.monotonic()
+        self._take(page)
 
     def step(self) -> float | None:
         """Makes one receive, or applies or settles a part of what was received.

@@ -91,6 +91,20 @@ def test_the_event_queue_as_its_own_dead_letter_queue_is_refused_before_any_call
     assert made.aws.calls == []
 
 
+def test_a_queue_that_refuses_receives_keeps_the_half_waiting(
+    embedded_aws: EmbeddedAws, tmp_path: Path
+) -> None:
+    denied = Switch(service_error("AccessDenied"))
+    made = Running(embedded_aws, tmp_path, {"receive_message": denied}, {}, {})
+    with pytest.raises(StartError, match=r"^the event queue refuses receives \(ReceiveMessage: AccessDenied"):
+        made.pipeline.start(threading.Event())
+    denied.on = False
+    made.send(*bodies_of(3))
+    made.pipeline.start(threading.Event())
+    made.wait_until_empty()
+    made.stop()
+
+
 def test_the_event_queue_under_another_url_is_no_dead_letter_queue(
     embedded_aws: EmbeddedAws, tmp_path: Path
 ) -> None:
