@@ -184,10 +184,12 @@ def test_a_queue_that_may_not_be_read_is_an_error_line_and_degraded(place: Place
             *ONLY_TRANSITIONS,
         ) as service,
     ):
-        line = service.wait_for("receive_failed")
-        assert (line["level"], line["error"]) == ("error", "ReceiveMessage: AccessDenied")
-        degraded = Diagnosis((), ("event queue: ReceiveMessage: AccessDenied",))
-        eventually(lambda: check(service.health_file) == degraded)
+        line = service.wait_for("part_waiting")
+        problem = "the event queue refuses receives (ReceiveMessage: AccessDenied)"
+        assert (line["level"], line["problem"]) == ("error", problem)
+        unanswered = ("AWS has not answered the start of transitions yet",)
+        waiting = Diagnosis(unanswered, (f"transitions: {problem}",))
+        eventually(lambda: check(service.health_file) == waiting)
         status, _ = service.stop()
     assert status == 0
 
