@@ -1,5 +1,5 @@
-# docker buildx build --platform linux/arm64 --build-arg PYTHON_DIGEST=sha256:... -t export-status .
-# infra/README.md says how to find the digest, and what to pass for the labels.
+# docker buildx build --platform linux/arm64 -t export-status .
+# `make base-digest` looks up the digest and commits it; infra/README.md has what to pass for the labels.
 
 ARG PYTHON_VERSION=3.14.10
 ARG PYTHON_DIGEST=""

@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip
 LAMBDA_PYTHON := 3.14
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-svg local test quick pythons check lint format types imports lock engines dynamodb-local ministack bench faults soak worlds mutants lambda-zip infra-audit audit clean
+.PHONY: help demo demo-svg local test quick pythons check lint format types imports lock engines dynamodb-local ministack bench faults soak worlds mutants lambda-zip base-digest infra-audit audit scheduled clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -113,6 +113,11 @@ lambda-zip: $(READY) ## Build the zip of infra/lambda.yaml, its packages by the 
 	  --platform manylinux2014_aarch64 --platform manylinux_2_28_aarch64
 	@git ls-files handlers processor | grep -v '^processor/\(cli\|demo\|localaws\)/' | tar -cf - -T - | tar -xf - -C .cache/lambda
 	@$(BIN)/python -c "import shutil; print(shutil.make_archive('.cache/export-status-lambda', 'zip', '.cache/lambda'))"
+
+base-digest: ## Look up the digest of the image's base and commit it (needs docker or skopeo)
+	@.ci/base-digest
+
+scheduled: audit infra-audit ## What a schedule should run each day: known weaknesses, the SBOM, weak spots of templates
 
 infra-audit: $(READY) ## Look for weak spots in the templates (checkov)
 	@"$$($(BIN)/python -m tests.infra.tool_venvs checkov)/checkov" --config-file infra/checkov.yaml

@@ -13,12 +13,12 @@ from handlers.export import Export, Status
 from processor.aws.clients import Aws
 from processor.cli.errors import CommandFailed
 from processor.cli.probe import Probe
-from processor.demo.service_process import ServiceProcess
 from processor.localaws.embedded_aws import EmbeddedAws
 from processor.settings import load_aws_settings, load_settings
 from tests.cli.conftest import Command
 from tests.cli.processes import start
 from tests.resources import drained_messages, item_of
+from tests.support.service import ServiceProcess
 from tests.waiting import eventually
 
 
@@ -30,14 +30,8 @@ def sent(aws: EmbeddedAws, environment: Mapping[str, str]) -> list[dict[str, Any
 def test_a_running_service_passes_and_each_step_is_timed(
     embedded_aws: EmbeddedAws, environment: dict[str, str], command: Command, tmp_path: Path
 ) -> None:
-    service = ServiceProcess(
-        embedded_aws.service_environment() | environment, tmp_path, lambda _text, _fields: None
-    )
-    try:
-        service.start()
+    with ServiceProcess(environment, tmp_path / "service"):
         ran = command("probe", "--within", "5m", environment=environment)
-    finally:
-        service.stop()
     assert (ran.status, ran.err) == (0, "")
     *steps, last = ran.lines
     assert [step.split()[0] for step in steps] == ["pending", "processing", "completed"]
@@ -118,9 +112,23 @@ def test_a_limit_that_makes_no_sense_is_exit_2(
     assert sent(embedded_aws, environment) == []
 
 
-def test_a_queue_that_is_gone_is_exit_1(environment: dict[str, str], command: Command) -> None:
-    environment["SQS_EXPORT_EVENTS_QUEUE_URL"] += "x"
-    ran = command("probe", environment=environment)
-    assert ran.status == 1
-    assert "the event queue does not exist" in ran.err
-    assert json.loads(ran.lines[-1])["ProbeFailed"] == 1
+@pytest.mark.slow
+def test_a_queue_that_is_deleted_under_the_service_is_seen_within_a_minute_and_fails_the_probe(
+    embedded_aws: EmbeddedAws, environment: dict[str, str], command: Command, tmp_path: Path
+) -> None:
+    with ServiceProcess(environment | {"EXPORT_METRICS_SECONDS": "1"}, tmp_path / "service") as service:
+        service.wait_for("service_started")
+        embedded_aws.client("sqs").delete_queue(QueueUrl=environment["SQS_EXPORT_EVENTS_QUEUE_URL"])
+
+        def seen() -> bool:
+            failures = [line["level"] for line in service.lines("receive_failed")]
+            counted = [line["ReceiveErrors"] for line in service.lines("metrics") if "ReceiveErrors" in line]
+            return "error" in failures and any(counted) and "event queue" in service.health_file.read_text()
+
+        eventually(seen, 60)
+        ran = command("probe", environment=environment)
+        assert ran.status == 1
+        assert "the event queue" in ran.err
+        assert service.is_running
+    items = embedded_aws.client("dynamodb").scan(TableName=environment["DYNAMODB_EXPORT_STATUS_TABLE"])
+    assert items["Items"] == [], "the probe left no export"

@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.infra.cloudformation import INFRA
@@ -26,9 +27,10 @@ def blocks(page: Path) -> list[tuple[str, str | None]]:
     ]
 
 
-def run(page: Path, endpoint_url: str) -> list[str]:
-    """Runs every block in one shell; what each printed."""
-    script = PREAMBLE + "".join(f"{text}\necho '{END_OF_BLOCK}'\n" for text, _ in blocks(page))
+def run(page: Path, endpoint_url: str, only: Sequence[str] = ("",)) -> list[str]:
+    """Runs every block in one shell, or those with one of the texts; what each printed."""
+    chosen = [text for text, _ in blocks(page) if any(part in text for part in only)]
+    script = PREAMBLE + "".join(f"{text}\necho '{END_OF_BLOCK}'\n" for text in chosen)
     path = f"{commands_of('awscli')}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         ["sh", "-eu", "-c", script],

@@ -131,6 +131,10 @@ def _queue(at: str, p: Properties) -> Iterator[tuple[str, Properties]]:
             p,
             {
                 "QueueName": "name",
+                "FifoQueue": "fifo_queue",
+                "ContentBasedDeduplication": "content_based_deduplication",
+                "DeduplicationScope": "deduplication_scope",
+                "FifoThroughputLimit": "fifo_throughput_limit",
                 "MaximumMessageSize": "max_message_size",
                 "VisibilityTimeout": "visibility_timeout_seconds",
                 "ReceiveMessageWaitTimeSeconds": "receive_wait_time_seconds",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from processor.localaws.clients import emulator_client
-from tests.infra.cloudformation import INFRA, load, resources
+from tests.infra.cloudformation import INFRA, NO_VALUE, load, resources
 from tests.infra.moto_server import moto_server
 from tests.infra.pages import blocks, run
 from tests.infra.policies import policy
@@ -58,7 +58,11 @@ def test_queues_come_out_as_the_template_describes_them(
 ) -> None:
     sqs = emulator_client("sqs", endpoint_url)
     template = load("data.yaml")
-    properties = resources("data.yaml")[resource]["Properties"]
+    properties = {
+        name: value["else"] if isinstance(value, dict) and "if" in value else value
+        for name, value in resources("data.yaml")[resource]["Properties"].items()
+    }
+    properties = {name: value for name, value in properties.items() if value != NO_VALUE}
     url = sqs.get_queue_url(QueueName=NAMES[properties.pop("QueueName").strip("<>")])["QueueUrl"]
     made = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
     properties.pop("RedriveAllowPolicy", None)  # moto keeps it under no circumstances
@@ -103,5 +107,27 @@ def test_permissions_come_out_as_infra_iam_has_them(endpoint_url: str, printed: 
         assert made["PolicyDocument"] == policy(may, NAMES)
 
 
-def test_everything_can_be_run_again(endpoint_url: str, printed: list[str]) -> None:
+def test_everything_can_be_run_again_and_a_queue_keeps_the_statements_of_others(
+    endpoint_url: str, printed: list[str]
+) -> None:
+    sqs = emulator_client("sqs", endpoint_url)
+    url = sqs.get_queue_url(QueueName="export-events")["QueueUrl"]
+    arn = "arn:aws:sqs:us-east-1:123456789012:export-events"
+    others = {
+        "Sid": "SendFromServices",
+        "Effect": "Allow",
+        "Principal": {"Service": "sns.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": arn,
+    }
+
+    def sids() -> list[str]:
+        answer = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])
+        return [each["Sid"] for each in json.loads(answer["Attributes"]["Policy"])["Statement"]]
+
+    made_by_hand = json.dumps({"Version": "2012-10-17", "Statement": [others]}, indent=2)
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": made_by_hand})
     assert run(PAGE, endpoint_url) == printed
+    for _ in range(2):
+        run(PAGE, endpoint_url, only=("ACCOUNT=$(aws", "set-queue-attributes"))
+        assert sids() == ["DenyInsecureTransport", "SendFromServices"]

@@ -61,20 +61,51 @@ def test_the_base_is_pinned_by_version_and_can_be_pinned_by_digest() -> None:
     assert bases == [f"{pinned} AS build", pinned]
     version, digest = (each.rest for each in instructions() if each.stage == -1)
     assert re.fullmatch(r"PYTHON_VERSION=3\.14\.\d+", version), "3.14 alone is another image every few weeks"
-    assert digest == 'PYTHON_DIGEST=""'
+    assert re.fullmatch(r'PYTHON_DIGEST="(sha256:[0-9a-f]{64})?"', digest)
 
 
-def test_the_page_looks_up_the_digest_of_the_very_base() -> None:
-    (line,) = re.findall(r"^BASE=.+$", (ROOT / "infra" / "README.md").read_text(), re.MULTILINE)
-    done = subprocess.run(
-        ["/bin/sh", "-c", f'{line}; echo "$BASE"'], cwd=ROOT, capture_output=True, text=True, check=True
+@pytest.mark.parametrize(
+    ("answer", "written", "committed"),
+    [
+        (f"echo sha256:{'a' * 64}", f'"sha256:{"a" * 64}"', True),
+        ("echo sha256:short", '""', False),
+        ("echo unreachable >&2; exit 1", '""', False),
+    ],
+)
+def test_the_digest_of_the_base_is_committed_or_left_empty_and_never_invented(
+    tmp_path: Path, answer: str, written: str, committed: bool
+) -> None:
+    (tmp_path / ".ci").mkdir()
+    for name in ("Dockerfile", ".ci/base-digest"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    text = re.sub(
+        r"^ARG PYTHON_DIGEST=.*", 'ARG PYTHON_DIGEST=""', DOCKERFILE.read_text(), flags=re.MULTILINE
     )
-    version = next(each.rest for each in instructions() if each.word == "ARG").partition("=")[2]
-    assert done.stdout.strip() == f"python:{version}-slim-trixie"
+    (tmp_path / "Dockerfile").write_text(text)
+    docker = tmp_path / "bin" / "docker"
+    docker.parent.mkdir()
+    docker.write_text(f"#!/bin/sh\n{answer}\n")
+    docker.chmod(0o755)
+    identity = ("-c", "user.name=t", "-c", "user.email=t@example.com")
+    for arguments in (("init", "--quiet"), ("add", "--all"), (*identity, "commit", "--quiet", "-m", "first")):
+        subprocess.run(["git", *arguments], cwd=tmp_path, check=True)
+    environment = {
+        "PATH": f"{docker.parent}{os.pathsep}{os.environ['PATH']}",
+        "HOME": str(tmp_path),
+        **{
+            f"GIT_{who}_{what}": "t@example.com"
+            for who in ("AUTHOR", "COMMITTER")
+            for what in ("NAME", "EMAIL")
+        },
+    }
+    done = subprocess.run([tmp_path / ".ci/base-digest"], env=environment, check=False, capture_output=True)
+    assert f"ARG PYTHON_DIGEST={written}\n" in (tmp_path / "Dockerfile").read_text()
+    log = subprocess.run(["git", "log", "--oneline"], cwd=tmp_path, check=True, capture_output=True).stdout
+    assert (done.returncode == 0, len(log.splitlines()) == 2) == (committed, committed)
 
 
 def test_the_image_agrees_with_the_task_definition() -> None:
-    (definition,) = of_type("service.yaml", "AWS::ECS::TaskDefinition").values()
+    definition = of_type("service.yaml", "AWS::ECS::TaskDefinition")["TaskDefinition"]
     (container,) = definition["ContainerDefinitions"]
     assert last("USER").rest == container["User"]
     assert last("ENTRYPOINT").exec_form() == ["export-status"]

@@ -1,5 +1,7 @@
 """The templates hold what the code needs: attribute names, budgets, limits, permissions."""
 
+import json
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -10,13 +12,20 @@ import pytest
 import yaml
 
 from handlers.export import DEFAULT_TTL_SECONDS, Export, Status, stored_ttl, ttl_of
+from processor.localaws.clients import emulator_client
 from processor.settings import MAX_POLL_SECONDS, Settings
 from processor.startup_checks import MIN_VISIBILITY_SECONDS
 from processor.transitions.queue_monitor import receives_needed
 from tests.infra.cloudformation import INFRA, TEMPLATES, load, of_type, parameter_defaults, resources
 from tests.infra.policies import actions, policy
 from tests.infra.terraform import Module
+from tests.waiting import eventually
 
+EVENTS_ARN = "arn:<Partition>:sqs:<Region>:<AccountId>:<EventsQueueName>"
+NAMES_OF_RESOURCES = (
+    *("TableName", "QueueName", "Name", "ClusterName", "LogGroupName", "Family", "ServiceName"),
+    *("AlarmName", "DashboardName"),
+)
 MAX_TEMPLATE_BYTES = 51_200  # "CloudFormation quotas": a template in a request body
 FARGATE_MAX_STOP_SECONDS = 120  # "Task definition parameters for Fargate", stopTimeout
 STORES = ("AWS::DynamoDB::Table", "AWS::SQS::Queue", "AWS::Kinesis::Stream", "AWS::Logs::LogGroup")
@@ -80,6 +89,47 @@ def test_a_template_can_be_deployed_without_a_bucket(name: str) -> None:
 def test_a_template_uses_no_alias_which_cloudformation_refuses(name: str) -> None:
     with (INFRA / name).open() as template:
         assert not [event for event in yaml.parse(template) if isinstance(event, yaml.AliasEvent)]
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_two_deployments_in_one_account_have_no_name_in_common(template: str) -> None:
+    for logical_id, resource in resources(template).items():
+        endpoint = resource["Type"] == "AWS::EC2::VPCEndpoint"  # its ServiceName is AWS's
+        for name in NAMES_OF_RESOURCES if not endpoint else ():
+            given = resource["Properties"].get(name)
+            assert given is None or re.search(r"<\w+Name>", str(given)), (logical_id, given)
+
+
+@pytest.mark.slow
+def test_a_second_deployment_with_fifo_queues_comes_up_next_to_another(ministack: str) -> None:
+    def client(service: str) -> Any:
+        return emulator_client(service, ministack)
+
+    names = [name for name in parameter_defaults("data.yaml") if name.endswith("Name")]
+    for stack, kind in (("one", "standard"), ("two", "fifo")):
+        given = {name: f"{stack}-{name}" for name in names} | {"QueueType": kind}
+        client("cloudformation").create_stack(
+            StackName=stack,
+            TemplateBody=(INFRA / "data.yaml").read_text(),
+            Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in given.items()],
+        )
+
+        def found(stack: str = stack) -> Any:
+            (only,) = client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+            return only if only["StackStatus"] != "CREATE_IN_PROGRESS" else None
+
+        assert eventually(found, 60)["StackStatus"] == "CREATE_COMPLETE"
+    events, letters = (
+        client("sqs").get_queue_attributes(
+            QueueUrl=client("sqs").get_queue_url(QueueName=f"two-{name}.fifo")["QueueUrl"],
+            AttributeNames=["All"],
+        )["Attributes"]
+        for name in ("EventsQueueName", "DeadLetterQueueName")
+    )
+    for attributes in (events, letters):
+        assert (attributes["FifoQueue"], attributes["ContentBasedDeduplication"]) == ("true", "true")
+    assert json.loads(events["RedrivePolicy"])["deadLetterTargetArn"] == letters["QueueArn"]
+    assert json.loads(letters["RedriveAllowPolicy"])["sourceQueueArns"] == [events["QueueArn"]]
 
 
 class TestTables:
@@ -154,7 +204,9 @@ class TestQueues:
         assert queue("EventsQueue")["RedrivePolicy"]["deadLetterTargetArn"] == "<DeadLetterQueue.Arn>"
         assert queue("DeadLetterQueue")["RedriveAllowPolicy"] == {
             "redrivePermission": "byQueue",
-            "sourceQueueArns": ["arn:<Partition>:sqs:<Region>:<AccountId>:<EventsQueueName>"],
+            "sourceQueueArns": [
+                {"if": "IsFifo", "then": f"{EVENTS_ARN}.fifo", "else": EVENTS_ARN},
+            ],
         }
 
     def test_both_queues_refuse_plain_http(self) -> None:
@@ -234,7 +286,6 @@ class TestService:
 
     def test_the_environment_is_made_of_settings_that_the_code_reads(self) -> None:
         known = {str(info.validation_alias) for info in Settings.model_fields.values()}
-        known |= {"EXPORT_SERVICE_NAME"}
         assert environment().keys() <= known
         assert known - environment().keys() == SETTINGS_LEFT_TO_THEIR_DEFAULTS
 

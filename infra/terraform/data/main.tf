@@ -54,12 +54,17 @@ resource "aws_dynamodb_table" "leases" {
 }
 
 resource "aws_sqs_queue" "events" {
-  name                       = var.events_queue_name
+  name                       = local.is_fifo ? "${var.events_queue_name}.fifo" : var.events_queue_name
   max_message_size           = 262144 # 256 KiB; the dead-letter queue takes more, so a copy with attributes always fits
   visibility_timeout_seconds = 120    # well above one batch: receive, write, settle
   receive_wait_time_seconds  = 20
   message_retention_seconds  = 345600 # 4 days
   sqs_managed_sse_enabled    = true
+
+  fifo_queue                  = local.is_fifo ? true : null
+  content_based_deduplication = local.is_fifo ? true : null # for producers without a deduplication id
+  deduplication_scope         = local.is_fifo ? "messageGroup" : null
+  fifo_throughput_limit       = local.is_fifo ? "perMessageGroupId" : null # as many events as groups allow
 
   redrive_policy = jsonencode({
     deadLetterTargetArn = aws_sqs_queue.dead_letter.arn
@@ -68,10 +73,15 @@ resource "aws_sqs_queue" "events" {
 }
 
 resource "aws_sqs_queue" "dead_letter" {
-  name                      = var.dead_letter_queue_name
+  name                      = local.is_fifo ? "${var.dead_letter_queue_name}.fifo" : var.dead_letter_queue_name
   max_message_size          = 1048576 # 1 MiB
   message_retention_seconds = 1209600 # 14 days; the clock of a redriven message started in the event queue
   sqs_managed_sse_enabled   = true
+
+  fifo_queue                  = local.is_fifo ? true : null
+  content_based_deduplication = local.is_fifo ? true : null # for producers without a deduplication id
+  deduplication_scope         = local.is_fifo ? "messageGroup" : null
+  fifo_throughput_limit       = local.is_fifo ? "perMessageGroupId" : null # as many events as groups allow
 }
 
 resource "aws_sqs_queue_redrive_allow_policy" "dead_letter" {
@@ -100,6 +110,8 @@ resource "aws_sqs_queue_policy" "events" {
 }
 
 locals {
+  is_fifo = var.queue_type == "fifo"
+
   producer_sources = length(var.producer_source_arns) > 0 ? [{
     Sid       = "SendFromServices"
     Effect    = "Allow"

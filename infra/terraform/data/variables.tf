@@ -11,7 +11,7 @@ variable "leases_table_name" {
 }
 
 variable "events_queue_name" {
-  description = "The standard queue that producers send to (SQS_EXPORT_EVENTS_QUEUE_URL)."
+  description = "The queue that producers send to (SQS_EXPORT_EVENTS_QUEUE_URL); a FIFO queue gets the suffix .fifo."
   type        = string
   default     = "export-events"
 }
@@ -26,6 +26,17 @@ variable "audit_stream_name" {
   description = "The Kinesis data stream of audit entries (KINESIS_EXPORT_AUDIT_STREAM)."
   type        = string
   default     = "export-audit"
+}
+
+variable "queue_type" {
+  description = "fifo keeps the order of each message group. It cannot be changed later, and SNS topics and EventBridge rules must send a group id."
+  type        = string
+  default     = "standard"
+
+  validation {
+    condition     = contains(["standard", "fifo"], var.queue_type)
+    error_message = "queue_type must be standard or fifo."
+  }
 }
 
 variable "producer_source_arns" {

@@ -226,13 +226,13 @@ variable "leases_table_name" {
 }
 
 variable "events_queue_name" {
-  description = "The event queue."
+  description = "The event queue, with .fifo where it is one."
   type        = string
   default     = "export-events"
 }
 
 variable "dead_letter_queue_name" {
-  description = "The dead-letter queue."
+  description = "The dead-letter queue, with .fifo where it is one."
   type        = string
   default     = "export-events-dlq"
 }

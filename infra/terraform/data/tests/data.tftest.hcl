@@ -48,3 +48,16 @@ run "names_are_taken_from_the_variables" {
     error_message = "A name was not taken from its variable."
   }
 }
+
+run "a_fifo_queue_has_its_suffix_and_a_dead_letter_queue_of_its_kind" {
+  command = plan
+
+  variables {
+    queue_type = "fifo"
+  }
+
+  assert {
+    condition     = alltrue([for q in [aws_sqs_queue.events, aws_sqs_queue.dead_letter] : q.fifo_queue && endswith(q.name, ".fifo")])
+    error_message = "Both queues must be FIFO queues, with the suffix that SQS wants."
+  }
+}
