@@ -397,6 +397,21 @@ locals {
       of         = 1
       missing    = "notBreaching"
     }
+
+    latency-objective = {
+      description = "For 15 minutes one of a hundred events took five seconds and longer from its send to its write."
+      label       = "99th percentile, of a hundred events and more"
+      expression  = "IF(FILL(events, 0) >= 100, slowest, 0)"
+      metrics = {
+        events  = { namespace = "ExportStatus", metric_name = "SentToApplied", dimensions = local.of_own, stat = "SampleCount", period = 300 }
+        slowest = { namespace = "ExportStatus", metric_name = "SentToApplied", dimensions = local.of_own, stat = "p99", period = 300 }
+      }
+      comparison = "GreaterThanOrEqualToThreshold"
+      threshold  = 5000
+      datapoints = 3
+      of         = 3
+      missing    = "notBreaching"
+    }
   }
 }
 

@@ -35,8 +35,8 @@ def why(
         str, typer.Option(metavar="TIME", help="audit entries and log lines from when on: 15m, 2h, 1d ago")
     ] = "1h",
     log_group: Annotated[
-        str, typer.Option(metavar="NAME", help="the service's log group")
-    ] = "/ecs/export-status",
+        str, typer.Option(metavar="NAME", help="the service's log group; /ecs/EXPORT_SERVICE_NAME")
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="one JSON line")] = False,
 ) -> None:
     """Show what is known of one export, and in one sentence what to do.
@@ -54,7 +54,8 @@ def why(
         raise usage_error(f"--since {wrong}") from None
     settings, aws = connect()
     with ended_like_ctrl_c():
-        known = Lookup(settings, aws, request_id, start, log_group, now).known()
+        group = log_group or f"/ecs/{settings.service_name}"
+        known = Lookup(settings, aws, request_id, start, group, now).known()
     if as_json:
         typer.echo(json_line(fields_of(known, now)))
     else:
