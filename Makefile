@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip
 LAMBDA_PYTHON := 3.14
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-svg local test quick pythons check lint format types imports lock engines dynamodb-local ministack bench faults soak worlds mutants lambda-zip base-digest infra-audit audit scheduled clean
+.PHONY: help demo demo-svg local test quick pythons check lint format types imports lock engines dynamodb-local ministack bench faults soak worlds mutants lambda-zip image base-digest infra-audit audit scheduled clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -113,6 +113,9 @@ lambda-zip: $(READY) ## Build the zip of infra/lambda.yaml, its packages by the 
 	  --platform manylinux2014_aarch64 --platform manylinux_2_28_aarch64
 	@git ls-files handlers processor | grep -v '^processor/\(cli\|demo\|localaws\)/' | tar -cf - -T - | tar -xf - -C .cache/lambda
 	@$(BIN)/python -c "import shutil; print(shutil.make_archive('.cache/export-status-lambda', 'zip', '.cache/lambda'))"
+
+image: $(READY) ## Build the image without Docker, on a base of Debian's packages, and run it (needs root, buildah, debootstrap)
+	@$(BIN)/python -m tests.infra.daemonless_image
 
 base-digest: ## Look up the digest of the image's base and commit it (needs docker or skopeo)
 	@.ci/base-digest
