@@ -11,7 +11,7 @@ from threading import Event
 from typing import Self
 
 HOST = "127.0.0.1"
-START_LIMIT_SECONDS = 90.0
+START_LIMIT_SECONDS = 180.0
 STOP_LIMIT_SECONDS = 10.0
 ATTEMPTS = 3  # another process may bind the free port before the emulator does
 
@@ -46,6 +46,11 @@ class Engine(ABC):
     def endpoint_url(self) -> str:
         """Where it listens."""
         return f"{self.scheme}://{HOST}:{self._port}"
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id while it runs."""
+        return None if self._process is None else self._process.pid
 
     def __enter__(self) -> Self:
         self.start()

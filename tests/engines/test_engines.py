@@ -77,7 +77,7 @@ def test_an_engine_ends_when_its_owner_is_killed(engine: Engine, tmp_path: Path)
         "import sys\n"
         f"from {type(engine).__module__} import {type(engine).__name__} as Kind\n"
         "engine = Kind()\nengine.start()\n"
-        "print(engine._process.pid, flush=True)\nsys.stdin.read()\n"
+        "print(engine.pid, flush=True)\nsys.stdin.read()\n"
     )
     with subprocess.Popen(
         [sys.executable, "-c", program],

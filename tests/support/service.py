@@ -13,7 +13,7 @@ from typing import Any, Self
 from tests.waiting import eventually
 
 DRAIN_SECONDS = 10
-START_LIMIT_SECONDS = 60.0
+START_LIMIT_SECONDS = 180.0
 RUN = ("processor", "run")
 
 
@@ -138,7 +138,7 @@ class ServiceProcess:
         """Sends it a signal."""
         self.process.send_signal(number)
 
-    def stop(self, seconds: float = DRAIN_SECONDS + 10) -> tuple[int, float]:
+    def stop(self, seconds: float = DRAIN_SECONDS + 60) -> tuple[int, float]:
         """Sends SIGTERM and waits for the end.
 
         Returns:
