@@ -214,11 +214,11 @@ class Service:
             poll_seconds=settings.poll_seconds,
             fast_calls=fast_calls,
         )
+        self._take_signals()  # before the line that says so: a signal from there on ends the start in order
         log.info("service_starting", parts=self._parts, region=aws.region, settings=settings.for_log())
         writer = MetricsWriter(metrics, stdout_lines(), settings.metrics_seconds, lambda: datetime.now(UTC))
         pipelines = self._compose(aws, metrics, health)
         health.expect("transitions" if "transitions" in self._parts else "audit")
-        self._take_signals()
         # Their calls may take long, and a signal must not wait for them.
         starts = Starts(
             pipelines,
