@@ -4,7 +4,6 @@ Running it again does nothing. What is fetched is pinned by its hash.
 """
 
 import hashlib
-import json
 import shutil
 import subprocess
 import sys
@@ -87,7 +86,7 @@ def main(arguments: list[str]) -> int:
 
 def _packed(npm: str, directory: Path) -> Path:
     answer = subprocess.run(
-        [npm, "pack", "--silent", "--json", "--no-update-notifier", NPM_PACKAGE],
+        [npm, "pack", "--silent", "--no-update-notifier", NPM_PACKAGE],
         cwd=directory,
         capture_output=True,
         text=True,
@@ -96,7 +95,11 @@ def _packed(npm: str, directory: Path) -> Path:
     if answer.returncode != 0:
         code = next((line for line in answer.stderr.splitlines() if line.startswith("npm error code")), "")
         raise ProvisioningError(f"npm could not fetch {NPM_PACKAGE}. {code}".strip())
-    return directory / str(json.loads(answer.stdout)[0]["filename"])
+    # What npm prints differs between its versions.
+    archive = next(directory.glob("*.tgz"), None)
+    if archive is None:
+        raise ProvisioningError(f"npm has fetched nothing for {NPM_PACKAGE}")
+    return archive
 
 
 def _stamp(home: Path) -> str:

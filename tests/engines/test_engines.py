@@ -109,6 +109,31 @@ def test_provisioning_without_npm_is_one_line(
     assert "there is no `npm` on the PATH" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("script", "line"),
+    [
+        ("echo x > dynamodb-1.0.0.tgz; echo '{}'", "is not the archive whose hash is pinned"),
+        ("", "npm has fetched nothing"),
+        ("echo npm error code E404 >&2; exit 1", "npm error code E404"),
+    ],
+)
+def test_what_npm_prints_does_not_matter_but_what_it_fetches(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    script: str,
+    line: str,
+) -> None:
+    npm = tmp_path / "npm"
+    npm.write_text(f"#!/bin/sh\n{script}\n")
+    npm.chmod(0o755)
+    monkeypatch.setattr("tests.engines.dynamodb_local.HOME", tmp_path / "home")
+    monkeypatch.setattr("tests.engines.dynamodb_local.missing_java", lambda: None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert provision.main(["dynamodb-local"]) == 1
+    assert line in capsys.readouterr().err
+
+
 def test_provisioning_without_java_is_one_line(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
