@@ -6,16 +6,19 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
 
+from handlers.export import Export, Status
 from processor.cli.app import main
 from processor.localaws.embedded_aws import EmbeddedAws
 from tests.cli.check.world import World
 from tests.cli.dlq.dead_letters import Queues
-from tests.resources import audit_stream, leases_table, queue_pair, status_table
+from tests.resources import ClientFactory, audit_stream, leases_table, queue_pair, status_table
 
 SETTINGS = ("AWS_", "EXPORT_", "SQS_", "DYNAMODB_", "KINESIS_", "LOG_")
 
@@ -68,6 +71,40 @@ def command(
     structlog.reset_defaults()
     logging.getLogger().handlers[:] = handlers
     logging.getLogger().setLevel(level)
+
+
+class Table:
+    """A status table, and the settings that name it."""
+
+    def __init__(self, clients: ClientFactory, settings: dict[str, str]) -> None:
+        self.dynamodb = clients("dynamodb")
+        self.name = status_table(clients)
+        self.environment = settings | {"DYNAMODB_EXPORT_STATUS_TABLE": self.name}
+
+    def put(
+        self,
+        request_id: str,
+        status: Status = Status.PENDING,
+        *,
+        age: timedelta = timedelta(seconds=30),
+        left: timedelta = timedelta(minutes=10),
+        **more: str,
+    ) -> dict[str, Any]:
+        """Puts an export whose status is `age` old, with `left` to live; the item."""
+        now = datetime.now(UTC)
+        export = Export(request_id, status, now - age, now - age, ttl=int((now + left).timestamp()), **more)
+        item = export.to_item()
+        self.put_item(item)
+        return item
+
+    def put_item(self, item: Mapping[str, Any]) -> None:
+        """Puts an item, be it ours or not."""
+        self.dynamodb.put_item(TableName=self.name, Item=item)
+
+
+@pytest.fixture
+def table(embedded_aws: EmbeddedAws) -> Table:
+    return Table(embedded_aws.client, embedded_aws.environment())
 
 
 @pytest.fixture

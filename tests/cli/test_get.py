@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,46 +12,19 @@ import pytest
 
 from handlers.export import Export, Status
 from processor.cli import get as get_module
-from processor.localaws.embedded_aws import EmbeddedAws
-from tests.cli.conftest import Command
+from tests.cli.conftest import Command, Table
 from tests.cli.processes import run_in_terminal
-from tests.resources import status_table
 from tests.support.proxy import refusing_proxy
 
 SECRET = "X-Amz-Signature=c0ffee"
 URL = f"https://bucket.s3.amazonaws.com/report.csv?{SECRET}"
 
 
-@pytest.fixture(scope="module")
-def environment(embedded_aws: EmbeddedAws) -> dict[str, str]:
-    return embedded_aws.environment() | {"DYNAMODB_EXPORT_STATUS_TABLE": status_table(embedded_aws.client)}
-
-
-@pytest.fixture
-def put(embedded_aws: EmbeddedAws, environment: dict[str, str]) -> Callable[[dict[str, Any]], None]:
-    def put_item(item: dict[str, Any]) -> None:
-        embedded_aws.client("dynamodb").put_item(
-            TableName=environment["DYNAMODB_EXPORT_STATUS_TABLE"], Item=item
-        )
-
-    return put_item
-
-
-Put = Callable[[dict[str, Any]], None]
-
-
-def export(
-    request_id: str, status: Status, *, left: timedelta = timedelta(minutes=10), **more: str
-) -> Export:
-    now = datetime.now(UTC)
-    return Export(request_id, status, now, now, ttl=int((now + left).timestamp()), **more)
-
-
 def test_json_gives_the_attributes_with_had_signed_url_in_place_of_the_url(
-    put: Put, environment: dict[str, str], command: Command
+    table: Table, command: Command
 ) -> None:
-    put(export("done", Status.COMPLETED, signed_url=URL, file_name="report.csv").to_item())
-    ran = command("get", "done", "--json", environment=environment)
+    table.put("done", Status.COMPLETED, signed_url=URL, file_name="report.csv")
+    ran = command("get", "done", "--json", environment=table.environment)
     assert (ran.status, ran.err) == (0, "")
     fields = json.loads(ran.out)
     assert list(fields) == [
@@ -62,19 +35,15 @@ def test_json_gives_the_attributes_with_had_signed_url_in_place_of_the_url(
 
 
 @pytest.mark.parametrize("form", [(), ("--json",)])
-def test_the_url_is_shown_only_when_asked_for(
-    put: Put, environment: dict[str, str], command: Command, form: tuple[str, ...]
-) -> None:
-    put(export("done", Status.COMPLETED, signed_url=URL).to_item())
-    assert SECRET not in command("get", "done", *form, environment=environment).out
-    assert URL in command("get", "done", "--show-url", *form, environment=environment).out
+def test_the_url_is_shown_only_when_asked_for(table: Table, command: Command, form: tuple[str, ...]) -> None:
+    table.put("done", Status.COMPLETED, signed_url=URL)
+    assert SECRET not in command("get", "done", *form, environment=table.environment).out
+    assert URL in command("get", "done", "--show-url", *form, environment=table.environment).out
 
 
-def test_people_get_a_line_for_each_field_and_the_time_left(
-    put: Put, environment: dict[str, str], command: Command
-) -> None:
-    put(export("failed", Status.FAILED, error=f"cannot put to {URL}").to_item())
-    ran = command("get", "failed", environment=environment)
+def test_people_get_a_line_for_each_field_and_the_time_left(table: Table, command: Command) -> None:
+    table.put("failed", Status.FAILED, error=f"cannot put to {URL}")
+    ran = command("get", "failed", environment=table.environment)
     assert ran.lines[:2] == ["requestId    failed", "status       failed"]
     assert ran.lines[4].endswith("Z, in 9m)")
     assert ran.lines[5] == "error        cannot put to https://bucket.s3.amazonaws.com/report.csv"
@@ -83,23 +52,21 @@ def test_people_get_a_line_for_each_field_and_the_time_left(
 
 @pytest.mark.parametrize("options", [(), ("--watch",), ("--json",)])
 def test_an_item_past_its_ttl_counts_as_gone(
-    put: Put, environment: dict[str, str], command: Command, options: tuple[str, ...]
+    table: Table, command: Command, options: tuple[str, ...]
 ) -> None:
-    put(export("dead", Status.COMPLETED, left=timedelta(seconds=0)).to_item())
-    ran = command("get", "dead", *options, environment=environment)
+    table.put("dead", Status.COMPLETED, left=timedelta(seconds=0))
+    ran = command("get", "dead", *options, environment=table.environment)
     assert (ran.status, ran.out, ran.err) == (1, "", "export-status: not found or expired\n")
 
 
-def test_what_is_not_there_is_exit_1(environment: dict[str, str], command: Command) -> None:
-    ran = command("get", "no reader", environment=environment)
+def test_what_is_not_there_is_exit_1(table: Table, command: Command) -> None:
+    ran = command("get", "no reader", environment=table.environment)
     assert (ran.status, ran.out, ran.err) == (1, "", "export-status: not found or expired\n")
 
 
-def test_an_item_that_is_not_ours_is_one_line(
-    put: Put, environment: dict[str, str], command: Command
-) -> None:
-    put({"requestId": {"S": "foreign"}, "status": {"S": "pending"}})
-    ran = command("get", "foreign", environment=environment)
+def test_an_item_that_is_not_ours_is_one_line(table: Table, command: Command) -> None:
+    table.put_item({"requestId": {"S": "foreign"}, "status": {"S": "pending"}})
+    ran = command("get", "foreign", environment=table.environment)
     assert (ran.status, ran.out) == (1, "")
     assert ran.err == (
         "export-status: the stored item breaks the table's contract:"
@@ -107,23 +74,23 @@ def test_an_item_that_is_not_ours_is_one_line(
     )
 
 
-def test_a_ttl_beyond_all_years_is_shown(put: Put, environment: dict[str, str], command: Command) -> None:
-    item = export("forever", Status.PENDING).to_item()
-    put(item | {"ttl": {"N": "1" + "0" * 30}})
-    ran = command("get", "forever", environment=environment)
+def test_a_ttl_beyond_all_years_is_shown(table: Table, command: Command) -> None:
+    item = table.put("forever")
+    table.put_item(item | {"ttl": {"N": "1" + "0" * 30}})
+    ran = command("get", "forever", environment=table.environment)
     assert ran.status == 0
     assert ran.lines[4].endswith("(in >999d)")
 
 
 @pytest.mark.parametrize("show_url", [(), ("--show-url",)])
 def test_no_value_can_play_with_the_terminal(
-    put: Put, environment: dict[str, str], command: Command, show_url: tuple[str, ...]
+    table: Table, command: Command, show_url: tuple[str, ...]
 ) -> None:
     tricks = "\x1b[2J\u202e\u009b1m"
-    put(export("tricky", Status.COMPLETED, signed_url=tricks, file_name=tricks).to_item())
-    ran = command("get", "tricky", *show_url, environment=environment)
+    table.put("tricky", Status.COMPLETED, signed_url=tricks, file_name=tricks)
+    ran = command("get", "tricky", *show_url, environment=table.environment)
     assert all(line.isprintable() for line in ran.lines)
-    assert command("get", "tricky", "--json", *show_url, environment=environment).out.isascii()
+    assert command("get", "tricky", "--json", *show_url, environment=table.environment).out.isascii()
 
 
 @pytest.mark.parametrize(
@@ -135,31 +102,31 @@ def test_no_value_can_play_with_the_terminal(
     ],
 )
 def test_an_id_that_no_export_can_have_is_exit_2(
-    environment: dict[str, str], command: Command, request_id: str, rule: str
+    table: Table, command: Command, request_id: str, rule: str
 ) -> None:
-    ran = command("get", request_id, environment=environment)
+    ran = command("get", request_id, environment=table.environment)
     assert (ran.status, ran.out, ran.err) == (2, "", f"export-status: REQUEST_ID {rule}\n")
 
 
-def test_the_longest_id_is_found(put: Put, environment: dict[str, str], command: Command) -> None:
-    put(export("ü" * 256, Status.PENDING).to_item())
-    assert command("get", "ü" * 256, environment=environment).status == 0
+def test_the_longest_id_is_found(table: Table, command: Command) -> None:
+    table.put("ü" * 256, Status.PENDING)
+    assert command("get", "ü" * 256, environment=table.environment).status == 0
 
 
-def test_a_throttled_read_is_tried_again(put: Put, environment: dict[str, str], command: Command) -> None:
-    put(export("here", Status.PENDING).to_item())
+def test_a_throttled_read_is_tried_again(table: Table, command: Command) -> None:
+    table.put("here", Status.PENDING)
     with refusing_proxy(
-        environment["AWS_ENDPOINT_URL"],
+        table.environment["AWS_ENDPOINT_URL"],
         "DynamoDB_20120810.GetItem",
         code="ProvisionedThroughputExceededException",
         times=2,
     ) as endpoint_url:
-        ran = command("get", "here", environment=environment | {"AWS_ENDPOINT_URL": endpoint_url})
+        ran = command("get", "here", environment=table.environment | {"AWS_ENDPOINT_URL": endpoint_url})
     assert ran.status == 0
 
 
 @contextmanager
-def changing(monkeypatch: pytest.MonkeyPatch, *changes: Callable[[], None]) -> Iterator[None]:
+def changing(monkeypatch: pytest.MonkeyPatch, *changes: Callable[[], object]) -> Iterator[None]:
     """Makes one change each time that a watch has looked."""
     read, left = get_module.read_export, list(changes)
 
@@ -175,41 +142,38 @@ def changing(monkeypatch: pytest.MonkeyPatch, *changes: Callable[[], None]) -> I
 
 
 def test_a_watch_shows_each_change_and_ends_with_the_export(
-    put: Put, environment: dict[str, str], command: Command, monkeypatch: pytest.MonkeyPatch
+    table: Table, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = export("watched", Status.PENDING)
-    put(first.to_item())
+    first = table.put("watched")
     steps = [Status.PENDING, Status.PROCESSING, Status.FAILED]
-    changes = [lambda step=step: put(export("watched", step).to_item()) for step in steps]
-    with changing(monkeypatch, lambda: put(first.to_item()), *changes[1:]):
-        ran = command("get", "watched", "--watch", "--json", environment=environment)
+    changes = [lambda step=step: table.put("watched", step) for step in steps[1:]]
+    with changing(monkeypatch, lambda: table.put_item(first), *changes):
+        ran = command("get", "watched", "--watch", "--json", environment=table.environment)
     assert ran.status == 0
     assert [json.loads(line)["status"] for line in ran.lines] == ["pending", "processing", "failed"]
 
 
 def test_a_watch_ends_with_1_when_the_export_expires_unfinished(
-    put: Put, environment: dict[str, str], command: Command, monkeypatch: pytest.MonkeyPatch
+    table: Table, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put(export("fading", Status.PROCESSING).to_item())
-    gone = export("fading", Status.PROCESSING, left=timedelta(seconds=-1)).to_item()
-    with changing(monkeypatch, lambda: put(gone)):
-        ran = command("get", "fading", "--watch", "--json", environment=environment)
+    table.put("fading", Status.PROCESSING)
+    left = timedelta(seconds=-1)
+    with changing(monkeypatch, lambda: table.put("fading", Status.PROCESSING, left=left)):
+        ran = command("get", "fading", "--watch", "--json", environment=table.environment)
     assert (ran.status, len(ran.lines)) == (1, 1)
     assert ran.err == "export-status: gone: it expired before it was finished\n"
 
 
-def test_a_watch_on_a_terminal_counts_down_until_the_end(
-    put: Put, environment: dict[str, str], tmp_path: Path
-) -> None:
-    put(export("live", Status.PENDING, left=timedelta(minutes=2)).to_item())
+def test_a_watch_on_a_terminal_counts_down_until_the_end(table: Table, tmp_path: Path) -> None:
+    table.put("live", Status.PENDING, left=timedelta(minutes=2))
 
     def finish_when_it_has_counted(shown: str, _: object) -> None:
         if len(set(re.findall(r"in (1\d\d)s", shown))) == 2:
-            put(export("live", Status.COMPLETED).to_item())
+            table.put("live", Status.COMPLETED)
 
     status, shown = run_in_terminal(
         ("get", "live", "--watch"),
-        environment=environment,
+        environment=table.environment,
         cwd=tmp_path,
         on_output=finish_when_it_has_counted,
     )

@@ -1,52 +1,19 @@
 """The command `list`: the living exports of a table."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from handlers.export import Export, Status
+from handlers.export import Status
 from processor.localaws.embedded_aws import EmbeddedAws
-from tests.cli.conftest import Command
+from tests.cli.conftest import Command, Table
 from tests.cli.processes import run_in_terminal
-from tests.resources import ClientFactory, status_table
 from tests.support.proxy import refusing_proxy
 
 SECRET = "X-Amz-Signature=c0ffee"
 SCAN = "DynamoDB_20120810.Scan"
-
-
-class Table:
-    """A status table, and the settings that name it."""
-
-    def __init__(self, clients: ClientFactory, settings: dict[str, str]) -> None:
-        self.dynamodb = clients("dynamodb")
-        self.name = status_table(clients)
-        self.environment = settings | {"DYNAMODB_EXPORT_STATUS_TABLE": self.name}
-
-    def put(
-        self,
-        request_id: str,
-        status: Status = Status.PENDING,
-        *,
-        age: timedelta = timedelta(seconds=30),
-        left: timedelta = timedelta(minutes=10),
-        **more: str,
-    ) -> None:
-        """Puts an export whose status is `age` old, with `left` to live."""
-        now = datetime.now(UTC)
-        export = Export(request_id, status, now - age, now - age, ttl=int((now + left).timestamp()), **more)
-        self.put_item(export.to_item())
-
-    def put_item(self, item: dict[str, Any]) -> None:
-        self.dynamodb.put_item(TableName=self.name, Item=item)
-
-
-@pytest.fixture
-def table(embedded_aws: EmbeddedAws) -> Table:
-    return Table(embedded_aws.client, embedded_aws.environment())
 
 
 def ids(lines: list[str]) -> set[str]:
