@@ -14,7 +14,7 @@ from handlers.timestamps import format_timestamp, from_epoch_seconds
 from processor.localaws.embedded_aws import EmbeddedAws
 from processor.observability.health import Diagnosis, check
 from tests.handlers.making import SECRET, SIGNED_URL, body
-from tests.resources import drained_messages, fresh_name, item_of, leases_table, queue_pair, status_table
+from tests.resources import drained_messages, item_of, leases_table, queue_pair, status_table
 from tests.support.proxy import freezing_proxy, refusing_proxy
 from tests.support.service import DRAIN_SECONDS, ServiceProcess
 from tests.waiting import eventually
@@ -141,22 +141,6 @@ def test_settings_that_cannot_work_with_the_queue_are_one_line_and_exit_2(
     assert service.errors.read_text() == (
         "export-status: SQS_EXPORT_EVENTS_QUEUE_URL must name a queue that fits:"
         " VisibilityTimeout must be at least 30 s for a batch to be settled in, is 5 s\n"
-    )
-
-
-def test_without_a_dead_letter_queue_the_start_ends_with_exit_2(
-    embedded_aws: EmbeddedAws, tmp_path: Path
-) -> None:
-    place = Place(embedded_aws)
-    sqs = embedded_aws.client("sqs")
-    place.queue_url = sqs.create_queue(QueueName=fresh_name("plain"), Attributes={"VisibilityTimeout": "60"})[
-        "QueueUrl"
-    ]
-    settings = place.settings(SQS_EXPORT_EVENTS_DLQ_URL="")
-    with ServiceProcess(settings, tmp_path / "run", *ONLY_TRANSITIONS) as service:
-        assert service.process.wait(60) == 2
-    assert service.errors.read_text().startswith(
-        "export-status: SQS_EXPORT_EVENTS_DLQ_URL must be set to the dead-letter queue's URL"
     )
 
 

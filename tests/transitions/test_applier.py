@@ -106,33 +106,34 @@ def test_expired_events_do_not_hide_that_the_table_is_silent(store: Store, mode:
     assert len(client.calls) == (3 if mode == "single" else 3 + 3)
 
 
-def test_only_expired_events_show_a_silent_table_with_one_question(store: Store) -> None:
-    client = Faulty(store.client, *[("before", timeout())] * 99)
-    results, outage = applier_on(client, store.table, Clock(1_000)).apply(
-        expired_and_fresh()[:40], FAR_DEADLINE
-    )
-    assert {(result.outcome, result.item_present) for result in results} == {(Outcome.EXPIRED, None)}
-    assert isinstance(outage, Transient)
-    assert client.calls == ["batch_get_item"]
-
-
-def test_not_being_allowed_to_look_for_items_pauses_nothing(store: Store) -> None:
-    denied = ("before", service_error("AccessDeniedException"))
-    client = Faulty(store.client, *[denied] * 99, calls="batch_get_item")
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ValidationException"])
+def test_a_look_up_that_is_refused_pauses_nothing(store: Store, code: str) -> None:
+    client = Faulty(store.client, *[("before", service_error(code))] * 99, calls="batch_get_item")
     results, outage = applier_on(client, store.table, Clock(1_000)).apply(expired_and_fresh(), FAR_DEADLINE)
     assert Counter(result.outcome for result in results) == {Outcome.EXPIRED: 40, Outcome.APPLIED: 10}
     assert outage is None
     assert client.calls.count("batch_get_item") == 1
 
 
-def test_a_look_up_that_dynamodb_refuses_for_its_keys_is_no_outage(store: Store) -> None:
-    refused = ("before", service_error("ValidationException"))
-    client = Faulty(store.client, refused, calls="batch_get_item")
-    results, outage = applier_on(client, store.table, Clock(1_000)).apply(
-        expired_and_fresh()[:3], FAR_DEADLINE
-    )
-    assert [(result.outcome, result.item_present) for result in results] == [(Outcome.EXPIRED, None)] * 3
-    assert outage is None
+@pytest.mark.parametrize(
+    ("late_too", "deadline", "errors", "calls"),
+    [
+        (True, FAR_DEADLINE, 99, 1),
+        (False, FAR_DEADLINE, 0, 0),
+        (True, -1.0, 0, 0),
+    ],
+    ids=["a silent table is asked once", "not while the backlog is old", "not without time"],
+)
+def test_expired_events_cost_at_most_one_question(
+    store: Store, *, late_too: bool, deadline: float, errors: int, calls: int
+) -> None:
+    client = Faulty(store.client, *[("before", timeout())] * errors)
+    applier = applier_on(client, store.table, Clock(1_000))
+    look_up = applier.look_up(late_too=late_too)
+    results, outage = applier.apply(expired_and_fresh()[:40], deadline, look_up)
+    assert {(result.outcome, result.item_present) for result in results} == {(Outcome.EXPIRED, None)}
+    assert client.calls == ["batch_get_item"] * calls
+    assert isinstance(outage, Transient) == (errors > 0)
 
 
 def test_all_expired_events_of_a_batch_are_looked_up_by_one_call(store: Store) -> None:
@@ -142,23 +143,6 @@ def test_all_expired_events_of_a_batch_are_looked_up_by_one_call(store: Store) -
     there = {result.event.request_id for result in results if result.event and result.item_present}
     assert there == {"late-7"}
     assert client.calls == ["batch_get_item"]
-
-
-def test_while_the_backlog_is_old_expired_events_cost_no_call(store: Store) -> None:
-    client = Faulty(store.client)
-    applier = applier_on(client, store.table, Clock(1_000))
-    look_up = applier.look_up(late_too=False)
-    results, _ = applier.apply(expired_and_fresh()[:40], FAR_DEADLINE, look_up)
-    assert {(result.outcome, result.item_present) for result in results} == {(Outcome.EXPIRED, None)}
-    assert client.calls == []
-
-
-def test_looking_for_the_item_of_an_expired_event_is_left_out_when_there_is_no_time(store: Store) -> None:
-    client = Faulty(store.client)
-    made = delivery(body("completed", createdAt=CREATED_AT), now=at(1_000))
-    [result], outage = applier_on(client, store.table, Clock(1_000)).apply([made], -1.0)
-    assert (result.outcome, result.item_present, outage) == (Outcome.EXPIRED, None, None)
-    assert client.calls == []
 
 
 @pytest.mark.parametrize("status", ["pending", "processing", "completed", "failed"])
@@ -348,11 +332,16 @@ def test_access_denied_pauses_polling_even_if_an_earlier_write_passed(
 def test_one_throttled_export_does_not_pause_polling_while_others_pass(store: Store, clock: Clock) -> None:
     throttled = ("before", service_error("ProvisionedThroughputExceededException"))
     client = Faulty(store.client, throttled, throttled, throttled)
-    results, outage = applier_on(client, store.table, clock).apply(
+    applier = applier_on(client, store.table, clock)
+    results, outage = applier.apply(
         [delivery(body(requestId=f"r{number}")) for number in range(3)], FAR_DEADLINE
     )
     assert [result.outcome for result in results] == [Outcome.RETRY, Outcome.APPLIED, Outcome.APPLIED]
     assert outage is None
+    both = Faulty(store.client, *[throttled] * 6)
+    two = [delivery(body(requestId=f"r{number}")) for number in range(2)]
+    _, outage = applier_on(both, store.table, clock).apply(two, FAR_DEADLINE)
+    assert isinstance(outage, Transient), "no other was answered"
 
 
 ONE_ITEM = ["ProvisionedThroughputExceededException", "ThrottlingException", "TransactionConflictException"]
@@ -389,18 +378,6 @@ def test_a_silent_table_pauses_polling_for_one_export_without_a_probe(store: Sto
     _, outage = applier_on(client, store.table, clock).apply([delivery(body())], FAR_DEADLINE)
     assert str(outage) == "UpdateItem: ReadTimeoutError"
     assert len(client.calls) == 3
-
-
-@pytest.mark.parametrize("code", ONE_ITEM)
-def test_two_exports_that_fail_so_with_no_other_answered_pause_polling(
-    store: Store, clock: Clock, code: str
-) -> None:
-    client = Faulty(store.client, *[("before", service_error(code))] * 6)
-    _, outage = applier_on(client, store.table, clock).apply(
-        [delivery(body(requestId=f"r{number}")) for number in range(2)], FAR_DEADLINE
-    )
-    assert isinstance(outage, Transient)
-    assert outage.code == code
 
 
 def test_what_cannot_begin_before_the_deadline_says_nothing_of_the_table(store: Store, clock: Clock) -> None:

@@ -14,10 +14,10 @@ from processor.localaws.embedded_aws import EmbeddedAws
 from processor.observability.health import Diagnosis, check
 from processor.observability.metrics import Metric
 from processor.settings import AwsSettings
-from tests.handlers.making import body, item, text_at
+from tests.handlers.making import body, text_at
 from tests.transitions.rig import counted, service_error, timeout
 from tests.transitions.running import Hook, Running, running
-from tests.transitions.test_pipeline import AT_ONCE, without_waiting
+from tests.transitions.test_pipeline import AT_ONCE
 from tests.waiting import eventually
 
 CREATED_AT = text_at(0)
@@ -171,24 +171,6 @@ def failing_entries(handles_of: Callable[[list[dict[str, Any]]], list[str]], *, 
     return hook
 
 
-def test_a_delete_that_fails_for_two_of_ten_is_repeated_for_those_two(
-    embedded_aws: EmbeddedAws, tmp_path: Path
-) -> None:
-    first = [["2", "7"]]
-    hook = failing_entries(lambda _entries: first.pop() if first else [])
-    with running(
-        embedded_aws, tmp_path, bodies=bodies_of(10), hooks={"delete_message_batch": hook}
-    ) as service:
-        service.wait_until_empty()
-        deletes = [arguments for name, arguments in service.aws.calls if name == "delete_message_batch"]
-        assert [[entry["Id"] for entry in arguments["Entries"]] for arguments in deletes] == [
-            [str(number) for number in range(10)],
-            ["2", "7"],
-        ]
-        assert service.count("DeletesRetried") == 2
-        assert service.count("Applied") == 10
-
-
 @pytest.mark.parametrize(
     "hook",
     [
@@ -309,34 +291,6 @@ def test_a_copy_that_the_queue_refuses_is_left_to_the_queue_s_own_redrive(
         assert "rejectionOutcome" not in copy
     failed = [line for line in logged if line["event"] == "dead_letter_failed"]
     assert {line["consequence"] for line in failed} == {"left to the queue's own redrive"}
-
-
-# Visibility
-
-
-def test_visibility_that_fails_for_one_entry_is_repeated_for_that_one(
-    embedded_aws: EmbeddedAws, tmp_path: Path
-) -> None:
-    first = [["1"]]
-    batches: list[list[str]] = []
-
-    def hook(method: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-        batches.append([entry["Id"] for entry in arguments["Entries"]])
-        return failing_entries(lambda _entries: first.pop() if first else [])(
-            lambda **more: without_waiting(method, more), arguments
-        )
-
-    bodies = [body("completed", requestId=f"r{number}") for number in range(3)]
-    with running(
-        embedded_aws, tmp_path, bodies=bodies, hooks={"change_message_visibility_batch": hook}
-    ) as service:
-        eventually(lambda: len(batches) >= 2)
-        assert batches[:2] == [["0", "1", "2"], ["1"]]
-        service.send(*[body(requestId=f"r{number}", occurredAt=CREATED_AT) for number in range(3)])
-        service.wait_until_empty()
-        assert [service.item(f"r{number}") for number in range(3)] == [
-            item("completed", requestId={"S": f"r{number}"}) for number in range(3)
-        ]
 
 
 # Deaths

@@ -117,6 +117,19 @@ def test_the_event_queue_under_another_url_is_no_dead_letter_queue(
         made.pipeline.start(threading.Event())
 
 
+def test_without_a_dead_letter_queue_the_setting_is_named(embedded_aws: EmbeddedAws, tmp_path: Path) -> None:
+    def without_redrive(method: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        answer = method(**arguments)
+        del answer["Attributes"]["RedrivePolicy"]
+        return answer
+
+    made = Running(embedded_aws, tmp_path, {"get_queue_attributes": without_redrive}, {}, {})
+    with pytest.raises(
+        SettingsError, match=r"^SQS_EXPORT_EVENTS_DLQ_URL must be set to the dead-letter queue"
+    ):
+        made.pipeline.start(threading.Event())
+
+
 def test_what_comes_up_late_is_waited_for(embedded_aws: EmbeddedAws, tmp_path: Path, few_tries: None) -> None:
     errors = [service_error("ResourceNotFoundException")] * 3
 
