@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from processor.observability.metrics import Metrics, Part
+from processor.observability.metrics import Metric, Metrics, Part
 from tests.docs.generate import table
 
 DAYS = 730 / 24
@@ -130,7 +130,7 @@ def _both(exports: int) -> float:
     writes = _events(exports) / 1e6 * DYNAMODB_WRITE_MILLION
     stream = 730 * KINESIS_STREAM_HOUR + _gigabytes(exports * DAYS * 1_000) * KINESIS_GB
     entries = _gigabytes(exports * DAYS * 800) * LOG_GB
-    return writes + stream + entries + 33 * METRIC
+    return writes + stream + entries + len(Metric) * METRIC
 
 
 if __name__ == "__main__":
