@@ -248,7 +248,6 @@ def proof_insert(table: str, now: datetime) -> Statement:
         file_name=None,
         signed_url=None,
         error=None,
-        begins=True,
     )
     return statement(begins, table, now)
 

@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 
 from handlers.events import ExportEvent
 from handlers.export import Item
-from handlers.transitions import Outcome, decide, fold
+from handlers.transitions import Outcome, decide, fold, would_apply
 from handlers.writes import (
     Statement,
     fill_in_arguments,
     probe_arguments,
     probe_statement,
+    proof_insert,
+    proof_updates,
     statement,
     update_arguments,
 )
@@ -82,6 +84,7 @@ def test_a_write_takes_effect_exactly_where_decide_applies_it(
     # What expired by its own ttl is never written: the writer looks before each attempt.
     if change.ttl is None or change.ttl > now.timestamp():
         assert (after is not None) == (outcome is Outcome.APPLIED)
+        assert would_apply(change, stored, now) is (outcome is Outcome.APPLIED)
 
 
 @given(events(), st.none() | items(), NOW_SECONDS)
@@ -202,6 +205,13 @@ def test_an_export_begins_with_an_insert() -> None:
     )
 
 
+def test_a_later_event_folded_with_the_first_one_begins_the_export() -> None:
+    _, change = fold([event("pending", createdAt=text_at(0)), event("completed")], TTL_SECONDS)
+    made = statement(change, "status-table", at(60))
+    assert made.text.startswith("INSERT INTO ")
+    assert made.parameters[0] == {"S": "completed"}
+
+
 def test_a_first_change_without_the_time_of_the_request_is_no_statement() -> None:
     _, change = fold([event("pending")], TTL_SECONDS)
     with pytest.raises(ValueError, match=r"^a change that begins an export must say when it was requested$"):
@@ -258,3 +268,35 @@ def test_the_probes_ask_for_what_no_item_has() -> None:
         'UPDATE "status-table" SET "status" = ? WHERE "requestId" = ? AND "status" IN (?) AND "ttl" > ?',
         ({"S": "probe"}, {"S": "absent"}, {"S": "probe"}, {"N": "0"}),
     )
+
+
+def test_the_proof_s_updates_are_those_of_every_change_of_an_export_that_is_there() -> None:
+    keys = iter(range(99))
+    made = proof_updates("status-table", lambda: f"absent-{next(keys)}", at(60))
+    nothing: dict[str, Any] = {}
+    changes = [
+        event(status, requestId="x", occurredAt=text_at(60), fileName=file_name, **text)
+        for status, texts in (
+            ("processing", [nothing]),
+            ("completed", [nothing, {"signedUrl": "proof"}]),
+            ("failed", [nothing, {"error": "proof"}]),
+        )
+        for file_name in (None, "proof")
+        for text in texts
+    ]
+    expected = [
+        statement(
+            replace(fold([each], TTL_SECONDS)[1], request_id=f"absent-{number}"), "status-table", at(60)
+        )
+        for number, each in enumerate(changes)
+    ]
+    assert list(made) == expected
+
+
+def test_the_proof_s_insert_is_one_of_a_new_export_with_an_empty_key() -> None:
+    _, change = fold([event("pending", occurredAt=text_at(0), createdAt=text_at(0))], TTL_SECONDS)
+    ttl = int(at(0).timestamp())
+    assert proof_insert("status-table", at(0)) == statement(
+        replace(change, request_id="", ttl=ttl), "status-table", at(0)
+    )
+    assert proof_insert("status-table", at(0.9)).parameters[-1] == {"N": str(ttl)}
