@@ -148,7 +148,7 @@ def test_every_command_of_the_runbook_works_with_the_policies_of_its_part(
         env=environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1_500,
         check=False,
     )
     assert "error" not in done.stderr.lower(), done.stderr

@@ -45,7 +45,7 @@ def run(page: Path, endpoint_url: str, only: Sequence[str] = ("",)) -> list[str]
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=1_500,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.split(f"{END_OF_BLOCK}\n")[:-1]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from processor.localaws.clients import emulator_client
-from tests.infra.cloudformation import INFRA, NO_VALUE, load, resources
+from tests.infra.cloudformation import INFRA, NO_VALUE, load, parameter_defaults, resources
 from tests.infra.moto_server import moto_server
 from tests.infra.pages import blocks, run
 from tests.infra.policies import policy
@@ -33,23 +33,8 @@ def test_every_command_prints_what_the_page_shows(printed: list[str]) -> None:
         assert wanted is None or got == wanted
 
 
-NAMES = {
-    "Partition": "aws",
-    "Region": "us-east-1",
-    "AccountId": "123456789012",
-    "TableName": "export-status",
-    "LeasesTableName": "export-status-leases",
-    "EventsQueueName": "export-events",
-    "DeadLetterQueueName": "export-events-dlq",
-    "AuditStreamName": "export-audit",
-    "ServiceName": "export-status",
-}
-
-
-def test_the_names_are_the_template_s_defaults() -> None:
-    defaults = {name: value["Default"] for name, value in load("data.yaml")["Parameters"].items()}
-    named = {name: value for name, value in defaults.items() if name.endswith("Name")}
-    assert named.items() <= NAMES.items()
+NAMES = {**parameter_defaults("watch.yaml"), "Partition": "aws", "Region": "us-east-1"}
+NAMES["AccountId"] = "123456789012"
 
 
 @pytest.mark.parametrize("resource", ["EventsQueue", "DeadLetterQueue"])

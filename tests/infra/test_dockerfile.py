@@ -185,7 +185,7 @@ class TestReplay:
 
     def run(self, replay: Replay, arguments: list[str], environment: dict[str, str]) -> tuple[int, str]:
         process = self.start(replay, arguments, environment)
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=300)
         return process.returncode, output
 
     def test_nothing_installed_can_be_changed_by_the_user_who_runs_it(self, replay: Replay) -> None:
@@ -207,19 +207,6 @@ class TestReplay:
     ) -> None:
         status, _ = self.run(replay, ["healthcheck"], environment)
         assert status == 1
-
-    def test_a_missing_setting_is_one_line_and_exit_status_2(
-        self, replay: Replay, environment: dict[str, str]
-    ) -> None:
-        status, output = self.run(replay, last("CMD").exec_form(), environment)
-        assert status == 2
-        assert "SQS_EXPORT_EVENTS_QUEUE_URL" in output
-        assert len(output.strip().splitlines()) == 1
-
-    def test_help_lists_every_command(self, replay: Replay, environment: dict[str, str]) -> None:
-        status, output = self.run(replay, ["--help"], environment)
-        assert status == 0
-        assert "healthcheck" in output
 
     def test_commands_that_need_the_emulator_say_so(
         self, replay: Replay, environment: dict[str, str]
@@ -243,7 +230,7 @@ class TestReplay:
                     60,
                 )
                 process.terminate()
-                output, _ = process.communicate(timeout=40)
+                output, _ = process.communicate(timeout=300)
             finally:
                 process.kill()
                 process.wait()
