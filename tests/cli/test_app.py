@@ -107,13 +107,6 @@ def test_a_shell_gets_its_completion_script(tmp_path: Path, shell: str) -> None:
     assert f"_EXPORT_STATUS_COMPLETE=complete_{shell}" in shown.stdout
 
 
-@pytest.mark.parametrize("arguments", [("nonsense",), ("get",), ("dlq", "burn"), ("list", "--colour")])
-def test_wrong_usage_is_exit_2(command: Command, arguments: Sequence[str]) -> None:
-    ran = command(*arguments, environment={})
-    assert (ran.status, ran.out) == (2, "")
-    assert "Traceback" not in ran.err
-
-
 @pytest.mark.parametrize("arguments", [*ASKING_AWS, ["run"]], ids=" ".join)
 @pytest.mark.parametrize(
     ("wrong", "line"),
@@ -151,12 +144,6 @@ def test_an_aws_that_is_not_there_is_exit_1_without_a_traceback(
     else:
         (line,) = ran.err.splitlines()
         assert line.startswith("export-status: ")
-
-
-def test_the_module_is_the_same_command(tmp_path: Path) -> None:
-    ran = run("get", "", environment={}, cwd=tmp_path)
-    assert (ran.returncode, ran.stdout) == (2, "")
-    assert ran.stderr == "export-status: REQUEST_ID must have 1 to 256 characters\n"
 
 
 @pytest.mark.parametrize(("settings", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])

@@ -11,7 +11,6 @@ from tests.cli.conftest import Command
 from tests.infra.policies import policy
 from tests.resources import (
     drained_messages,
-    fresh_name,
     stream_records,
 )
 from tests.support.proxy import refusing_proxy
@@ -180,11 +179,3 @@ def test_every_action_of_the_task_is_looked_at_tried_or_named(world: World, comm
     }
     allowed = {action for statement in policy("task")["Statement"] for action in statement["Action"]}
     assert asked | tried | set(UNTRIABLE) == allowed
-
-
-def test_a_name_that_is_unknown_to_everyone_is_not_made(world: World, command: Command) -> None:
-    settings = world.environment | {"DYNAMODB_EXPORT_STATUS_TABLE": fresh_name("none")}
-    command("check", environment=settings)
-    assert (
-        settings["DYNAMODB_EXPORT_STATUS_TABLE"] not in world.clients("dynamodb").list_tables()["TableNames"]
-    )
