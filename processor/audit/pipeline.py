@@ -1,7 +1,7 @@
 """Composes the audit pipeline: start-up checks, sinks, quarantine and the stream consumer."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from processor.audit.delivery import Delivery
@@ -25,7 +25,7 @@ from processor.startup_checks import (
 )
 from processor.streams.api import StreamsClient
 from processor.streams.clocks import Clocks
-from processor.streams.consumer import ConsumerSettings, RunnerFactory, StreamConsumer
+from processor.streams.consumer import ConsumerSettings, Runner, StreamConsumer
 from processor.streams.leases.table import LeasesClient
 
 
@@ -40,7 +40,7 @@ def build_consumer(
     health: Health,
     on_death: Death,
     clocks: Clocks | None = None,
-    runner: RunnerFactory = Loop,
+    runner: Callable[..., Runner] = Loop,
 ) -> StreamConsumer:
     """Composes the audit, for the service and for the simulated world of the tests.
 

@@ -15,7 +15,7 @@ MAX_RECORDS = 1_000
 """GetRecords, Amazon DynamoDB Streams API Reference: at most 1,000 records or 1 MB."""
 
 MAX_PAGES = 1_000
-"""Pages of 100 shards after which a listing is given up: far more than a table can have."""
+"""Pages of 100 shards after which a listing ends incomplete: far more than a table can have."""
 
 
 class StreamsClient(Protocol):
@@ -48,7 +48,7 @@ class Page:
 
     records: tuple[Record, ...]
     next_iterator: str | None
-    """None at the end of a closed shard; the records beside it are its last ones."""
+    """None at the end of a closed shard, whose last records the page holds."""
 
     def last_position(self) -> Position:
         """The position after the page's last record; the page must not be empty."""

@@ -1,4 +1,4 @@
-"""The clocks of the engine, so that a simulated world can drive it on clocks of its own."""
+"""The clocks of the engine, so that a simulated world can drive it on its own clocks."""
 
 import time
 from collections.abc import Callable

@@ -33,7 +33,7 @@ RELEASE_SECONDS = 2.0
 """What of the stop's budget is kept for writing checkpoints and releasing leases."""
 
 OVERDUE_RELEASE_SECONDS = RELEASE_SECONDS - 0.5
-"""So long before the stop's deadline the leases of readers whose call does not end are released for them:
+"""When, before the stop's deadline, the leases of readers whose call does not end are released for them:
 later than the readers themselves begin to."""
 
 RELEASE_POLL_SECONDS = 0.1
@@ -62,7 +62,7 @@ class ConsumerSettings:
     """The table whose streams are read."""
     leases_table: str
     failover_seconds: float
-    """A lease that was not renewed for so long is another worker's."""
+    """A lease that was not renewed for this time may be another worker's."""
     worker: str = field(default_factory=worker_id)
     """This worker's name, unique to this start of the process."""
     renewing_threads: int = 4
@@ -98,23 +98,6 @@ class Runner(Protocol):
         """Waits for the end; returns whether it has come."""
 
 
-class RunnerFactory(Protocol):
-    """Makes a runner that is not started; see `Loop`."""
-
-    def __call__(
-        self,
-        name: str,
-        step: Callable[[], float | None],
-        *,
-        health: Health,
-        limit_seconds: float,
-        on_death: Death,
-        wake: threading.Event | None = None,
-        ended: Callable[[], None] = lambda: None,
-    ) -> Runner:
-        """Makes it."""
-
-
 class StreamConsumer:
     """Reads this worker's share of a table's streams into a record processor.
 
@@ -129,7 +112,7 @@ class StreamConsumer:
         metrics, health: where it reports.
         on_death: called with the name and the error of a thread that ends unexpectedly.
         clocks: all its times.
-        runner: makes what repeats its steps.
+        runner: makes what repeats its steps, with the parameters of `Loop`.
     """
 
     def __init__(
@@ -143,13 +126,10 @@ class StreamConsumer:
         health: Health,
         on_death: Death,
         clocks: Clocks | None = None,
-        runner: RunnerFactory = Loop,
+        runner: Callable[..., Runner] = Loop,
     ) -> None:
         self._metrics = metrics
-        self._health = health
-        self._on_death = on_death
         self._clocks = clocks = clocks or Clocks()
-        self._runner = runner
         self._lock = threading.Lock()
         self._readers: dict[HeldLease, tuple[ShardReader, Task]] = {}
         self._stop_at: float | None = None
@@ -202,13 +182,14 @@ class StreamConsumer:
             child_look_seconds=settings.child_look_seconds,
             budget=PageBudget(settings.page_bytes),
         )
-        self._discovering = self._new_runner("stream-discovery", self._discovery.step, self._discovery.wake)
-        self._taking = self._new_runner("stream-leases", self._scan, self._taker.wake, self._taker.withdraw)
+        new = partial(runner, health=health, limit_seconds=_LOOP_LIMIT_SECONDS, on_death=on_death)
+        self._discovering = new("stream-discovery", self._discovery.step, wake=self._discovery.wake)
+        self._taking = new("stream-leases", self._scan, wake=self._taker.wake, ended=self._taker.withdraw)
         names = [f"stream-renewals-{number}" for number in range(settings.renewing_threads)]
-        self._renewers = [self._new_runner(name, self._renew) for name in names]
+        self._renewers = [new(name, self._renew) for name in names]
         self._pool = StepPool(lambda number: self._reading[number].wake(), clocks.monotonic, on_death)
         self._reading = [
-            self._new_runner(f"stream-readers-{number}", partial(self._pool.step, number))
+            new(f"stream-readers-{number}", partial(self._pool.step, number))
             for number in range(settings.readers)
         ]
 
@@ -286,23 +267,6 @@ class StreamConsumer:
         return StopReport(
             clean=not is_taking and all(lease.over for lease in left) and self._is_clean,
             hung=is_taking or bool(left) or others,
-        )
-
-    def _new_runner(
-        self,
-        name: str,
-        step: Callable[[], float | None],
-        wake: threading.Event | None = None,
-        ended: Callable[[], None] = lambda: None,
-    ) -> Runner:
-        return self._runner(
-            name,
-            step,
-            health=self._health,
-            limit_seconds=_LOOP_LIMIT_SECONDS,
-            on_death=self._on_death,
-            wake=wake,
-            ended=ended,
         )
 
     def _scan(self) -> float:

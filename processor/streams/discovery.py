@@ -1,4 +1,4 @@
-"""Finds the table's streams and their shards, gives each shard its row, and removes rows nobody needs.
+"""Finds the table's streams and their shards, gives each shard its row, and removes old rows.
 
 Every task does this for itself, at intervals that differ by chance: a stream with a hundred shards is one
 call, so a fleet of ten tasks makes well under one call a second. Whatever happens, a task takes turns for
@@ -43,7 +43,18 @@ _WAITING = "stream order"
 
 
 class Discovery:
-    """Looks at the streams; `streams` is what is known, replaced as a whole after each look."""
+    """Looks at the streams; `streams` is what is known, replaced as a whole after each look.
+
+    Args:
+        api: the streams.
+        table: the leases table.
+        status_table: the table whose streams are read.
+        failover_seconds: how far apart two looks must be that prove a stream gone.
+        listings: turns for DescribeStream, shared with the readers.
+        metrics, health: where it reports.
+        on_shards: called when there may be something new to read.
+        clocks: all its times.
+    """
 
     def __init__(
         self,
@@ -58,7 +69,6 @@ class Discovery:
         on_shards: Callable[[], None] = lambda: None,
         clocks: Clocks | None = None,
     ) -> None:
-        """Takes the turns for listings, and whom to tell that there may be something new to read."""
         self._api = api
         self._table = table
         self._status_table = status_table
@@ -74,7 +84,7 @@ class Discovery:
         self._missing_since: dict[str, float] = {}
         self._waiting_since: dict[str, float] = {}
         self._warned: set[str] = set()
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._back_off = BackOff(1.0, INTERVAL_SECONDS)
         self._lock = threading.Lock()
         self._childless: dict[tuple[str, str], float] = {}
@@ -160,7 +170,7 @@ class Discovery:
             and all(listing is not None and listing.complete for listing in listings)
         ):
             self._listed_at = started
-        self._tell_replaced(newest, {lease.stream_arn for lease in leases})
+        self._report_replaced(newest, {lease.stream_arn for lease in leases})
         self._report(states, newest)
         self._report_waiting(leases)
         self._create_rows(states.values(), leases)
@@ -206,7 +216,7 @@ class Discovery:
     def _replaced(self, arn: str, rows: Iterable[Lease]) -> Generator[float, None, StreamState]:
         """An earlier stream that the table does not list any more: read it while AWS still has it.
 
-        It is gone once it was missing at two looks, a failover time apart; what was unread of it is told.
+        It is gone once it was missing at two looks, a failover time apart; its unread records are reported.
         """
         known = self._streams.get(arn)
         unread = [lease for lease in rows if not lease.finished and not lease.gap_reported]
@@ -217,8 +227,8 @@ class Discovery:
                 return state
         self._missing_since.pop(arn, None)
         for lease in unread:
-            if lease.key not in self._told:
-                self._told.add(lease.key)
+            if lease.key not in self._reported:
+                self._reported.add(lease.key)
                 report_gap(Gap(GapReason.STREAM_GONE, lease, lease.position), self._metrics, self._now())
             self._table.mark_gap_reported(lease)
         return StreamState(arn, gone=True)
@@ -265,11 +275,11 @@ class Discovery:
             get_logger().error(event, table=self._status_table, problem=problem)
         self._warned = {event} if event else set()
 
-    def _tell_replaced(self, newest: str | None, known: set[str]) -> None:
-        """Says once that the table has a new stream: while lease rows know an earlier one only."""
-        if newest is None or not known or newest in known or newest in self._told:
+    def _report_replaced(self, newest: str | None, known: set[str]) -> None:
+        """Reports once that the table has a new stream, while lease rows know an earlier one only."""
+        if newest is None or not known or newest in known or newest in self._reported:
             return
-        self._told.add(newest)
+        self._reported.add(newest)
         old = by_age(frozenset(known))[-1]
         get_logger().warning("stream_replaced", old_stream_arn=old, new_stream_arn=newest)
 

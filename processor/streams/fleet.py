@@ -1,4 +1,4 @@
-"""A view of all unread shards of a table, whoever reads them, from the lease rows and the listings."""
+"""A view of all unread shards of a table, with or without a reader, from the lease rows and the listings."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

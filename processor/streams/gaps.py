@@ -1,4 +1,4 @@
-"""Says aloud that records of the stream were lost before they were read: never silently (`audit_gap`)."""
+"""Reports records of the stream that were lost before they were read (`audit_gap`)."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -19,7 +19,7 @@ class GapReason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """What was lost of one shard: everything after `last` and before `first`; None where there is none."""
+    """What was lost of one shard: everything after `last` and before `first`, if there is such a record."""
 
     reason: GapReason
     lease: Lease

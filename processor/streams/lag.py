@@ -11,7 +11,7 @@ from processor.streams.lineage import read_until
 from processor.streams.shards import RETENTION_HOURS
 
 ALARM_HOURS = 4.0
-"""Time left before trimming below which it is told: enough for an operator to act."""
+"""Time left before trimming below which it is reported: enough for an operator to act."""
 REPEAT_ALARM_SECONDS = 3_600.0
 _COMPONENT = "stream lag"
 
@@ -22,10 +22,10 @@ class Lag:
 
     shard_id: str
     behind_since: float | None
-    """Since when records may be unread (Unix seconds); None at the tip."""
+    """Since when records may be unread (Unix seconds); None where it is caught up."""
 
     def seconds(self, now: float) -> float:
-        """How late; 0 at the tip."""
+        """How late; 0 where it is caught up."""
         return 0.0 if self.behind_since is None else max(0.0, now - self.behind_since)
 
 
@@ -55,7 +55,7 @@ class LagReport:
         self._alarmed_at: float | None = None
 
     def update(self, lags: Iterable[Lag], now: float) -> None:
-        """Takes how late each shard is now (Unix seconds); without shards nothing is said."""
+        """Takes how late each shard is now (Unix seconds); without shards nothing is reported."""
         worst = max(lags, key=lambda lag: lag.seconds(now), default=None)
         if worst is None:
             self._health.report(_COMPONENT, None)

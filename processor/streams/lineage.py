@@ -12,7 +12,7 @@ KEEP_FINISHED_HOURS = 48.0
 """Finished rows stay twice as long as records do, for listings have shown shards older than 24 hours."""
 
 MAX_SHARD_HOURS = 30 * 24.0
-"""Shards take records for some hours; an id that says more than this does not mean a time."""
+"""Shards take records for some hours; an id that shows more than this does not mean a time."""
 
 MARGIN_HOURS = 0.1
 """DynamoDB trims when it suits it: so close to the end of retention a record may be gone already."""
@@ -191,12 +191,12 @@ def is_followed_for_long(lease: Lease, now: float) -> bool:
 
 
 def outlives_retention(seconds: float) -> bool:
-    """Whether a record that was written so long ago may be trimmed."""
+    """Whether a record of this age may be trimmed."""
     return hours(seconds) > RETENTION_HOURS - MARGIN_HOURS
 
 
 def read_until(lease: Lease) -> float:
-    """Until when a shard was read, as its row says (Unix seconds); before the first read, when it began."""
+    """Until when a shard was read, as its row shows (Unix seconds); before the first read, when it began."""
     written_at, caught_up_at = lease.position.written_at, lease.read_until
     if written_at is None and caught_up_at is None:
         return max(shard_began(lease), lease.tracked_since)

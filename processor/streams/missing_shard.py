@@ -24,7 +24,7 @@ MAX_OPEN_HOURS = 24.0
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """What the evidence says.
+    """What follows from the evidence.
 
     Attributes:
         gone: nothing can be read from the shard any more; False: only its children may start.
@@ -145,7 +145,7 @@ class MissingShardCheck:
 def must_be_trimmed(shard_id: str, listing: Listing, now: float) -> bool:
     """Whether every record of a shard is older than DynamoDB keeps records.
 
-    A child begins when its parent ends, and a shard's id says when it began. Ids of another form say
+    A child begins when its parent ends, and a shard's id shows when it began. Ids of another form say
     nothing, so nothing is concluded from them.
 
     Args:

@@ -29,7 +29,7 @@ class PageBudget:
 
     @property
     def used(self) -> int:
-        """The bytes that are taken at the moment."""
+        """The bytes in use."""
         with self._lock:
             return self._used
 

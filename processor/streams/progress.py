@@ -17,14 +17,19 @@ from processor.streams.lineage import (
 )
 
 GAP_WAIT_SECONDS = 10.0
-"""So long a gap waits for the first record behind it, to name it; empty pages may come first."""
+"""How long a gap waits for the first record behind it, which its report names; empty pages may come first."""
 
 
 class Progress:
-    """Told by the one reader of a shard what became of each read; says aloud what is lost."""
+    """Keeps how far the one reader of a shard is, and reports what is lost.
+
+    Args:
+        lease: the shard's lease.
+        metrics: counts gaps.
+        now: the wall clock (Unix seconds).
+    """
 
     def __init__(self, lease: HeldLease, metrics: Metrics, now: Callable[[], float]) -> None:
-        """Takes the shard's lease, where gaps are counted, and the wall clock (Unix seconds)."""
         self._lease = lease
         self._metrics = metrics
         self._now = now
@@ -36,7 +41,7 @@ class Progress:
 
     @property
     def behind_since(self) -> float | None:
-        """Since when records may be unread (Unix seconds); None while the shard is read to its tip."""
+        """Since when records may be unread (Unix seconds); None while the reader is caught up."""
         return self._behind_since
 
     def page_read(self, page: Page, *, from_oldest: bool, started: float, started_at: float) -> None:
@@ -55,30 +60,30 @@ class Progress:
                 self._open(GapReason.UNREAD, Position(None, shard_began(self._lease.row)))
         elif from_oldest and outlives_retention(started_at - self._caught_up_at):
             self._reading_since = started
-            self._open(GapReason.UNREAD, replace(self._lease.taken, written_at=self._caught_up_at))
+            self._open(GapReason.UNREAD, replace(self._lease.delivered, written_at=self._caught_up_at))
         if page.records:
             first = position_of(page.records[0])
-            self._tell(first)
+            self._report(first)
             self._behind_since = first.written_at or started_at
             return
         if page.next_iterator is None or started - self._reading_since > GAP_WAIT_SECONDS:
-            self._tell(None)
+            self._report(None)
         self._behind_since, self._caught_up_at = None, started_at
         self._lease.note_read_until(started_at)
 
-    def page_taken(self, page: Page) -> None:
-        """Notes that every entry of a page with records was taken."""
+    def page_delivered(self, page: Page) -> None:
+        """Notes that the work on a page with records is finished."""
         self._behind_since = page.last_position().written_at
 
     def not_read(self) -> None:
-        """Notes that nothing can be read at the moment: what came since the tip was seen is unread."""
+        """Notes that nothing can be read now: what came since the reader was caught up is unread."""
         if self._behind_since is None:
             self._behind_since = self._caught_up_at
 
     def trimmed(self) -> None:
-        """Notes that the records behind the last one taken are gone, up to the oldest that is left."""
-        if self._lease.taken.sequence_number is not None:
-            self._open(GapReason.TRIMMED, self._lease.taken)
+        """Notes that the records behind the last delivered one are gone, up to the oldest that is left."""
+        if self._lease.delivered.sequence_number is not None:
+            self._open(GapReason.TRIMMED, self._lease.delivered)
         self._reading_since = None
 
     def shard_gone(self) -> None:
@@ -87,10 +92,10 @@ class Progress:
         A shard that was never read and is gone minutes after the table was first followed held only records
         from before, which are not missed.
         """
-        taken = self._lease.taken
-        if taken.sequence_number is not None or is_followed_for_long(self._lease.row, self._now()):
-            self._open(GapReason.SHARD_GONE, taken)
-        self._tell(None)
+        delivered = self._lease.delivered
+        if delivered.sequence_number is not None or is_followed_for_long(self._lease.row, self._now()):
+            self._open(GapReason.SHARD_GONE, delivered)
+        self._report(None)
 
     def over(self) -> None:
         """Notes that this reader is done with the shard, which is not late on its account any more."""
@@ -100,7 +105,7 @@ class Progress:
         if self._gap is None:
             self._gap = Gap(reason, self._lease.row, last)
 
-    def _tell(self, first: Position | None) -> None:
+    def _report(self, first: Position | None) -> None:
         if self._gap is not None:
             report_gap(replace(self._gap, first=first), self._metrics, self._now())
             self._gap = None

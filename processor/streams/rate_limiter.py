@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class RateLimiter:
-    """Gives a turn to whoever asks first, then none for a while that differs by chance."""
+    """Gives a turn to the first that asks, then none for a while that differs by chance."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         """Takes the shortest time between two turns; the longest is half as much again."""

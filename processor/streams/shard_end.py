@@ -14,7 +14,7 @@ from processor.streams.shards import Shard, StreamState, StreamStatus
 
 
 class ShardEnd:
-    """The end of one shard; `step` is called until it says that it is over."""
+    """The end of one shard; `step` is called until it returns None."""
 
     def __init__(
         self, lease: HeldLease, context: ReaderContext, children: tuple[Shard, ...] | None = None
@@ -32,7 +32,7 @@ class ShardEnd:
             How long to wait before the next step (seconds); None once SHARD_END is written.
 
         Raises:
-            LeaseOver, LeaseNotTrusted: the rest is for whoever holds the lease then, unless it is written.
+            LeaseOver, LeaseNotTrusted: the rest is for the next holder of the lease, unless it is written.
             AwsError: the step is to be repeated after a back-off.
         """
         if not self._lease.row.finished:  # else an earlier try did it, and its answer was lost
@@ -61,7 +61,7 @@ class ShardEnd:
     def _look(self, state: StreamState | None) -> float | None:
         """Looks for children; how long to wait before the next look, None once there is no need for one.
 
-        Many shards may end at once, so calls take turns: whoever has none waits for a listing, which
+        Many shards may end at once, so calls take turns: without a turn it waits for a listing, which
         serves all of them.
         """
         row, now = self._lease.row, self._context.clocks.monotonic()
@@ -84,5 +84,5 @@ class ShardEnd:
         try:
             return self._context.api.children(row.stream_arn, row.shard_id)
         except AwsError:
-            # The end was seen, so it is written all the same: discovery finds the children.
+            # The end was seen, so it is written: discovery finds the children.
             return ()

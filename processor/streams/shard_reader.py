@@ -114,7 +114,7 @@ class ShardReader:
         """Called while a sink is at work, to show progress."""
         self._context = context
         self._name = ShardName(row.stream_arn, row.shard_id)
-        self._cursor = Cursor(context.api, self._name, lease.taken)
+        self._cursor = Cursor(context.api, self._name, lease.delivered)
         self._missing = MissingShardCheck(context.api, row.shard_id, context.failover_seconds)
         self._page: _PageInWork | None = None
         self._end = ShardEnd(lease, context)
@@ -281,7 +281,7 @@ class ShardReader:
         self._cursor.move_past(current.page)
         if current.page.records:
             self.lease.advance(self._cursor.position)
-            self._progress.page_taken(current.page)
+            self._progress.page_delivered(current.page)
         if self._cursor.ended:
             self.phase = Phase.ENDING
             return 0.0
@@ -347,7 +347,7 @@ class ShardReader:
         return min(delay, self._context.failover_seconds / 2) if self._missing.is_absent else delay
 
     def _failed(self, error: AwsError | MalformedPage) -> float:
-        """Backs off. What only an operator can mend is shown at once, the rest when it goes on."""
+        """Backs off. What only an operator can repair is shown at once, the rest when it goes on."""
         row = self.lease.row
         self._progress.not_read()
         if isinstance(error, Transient) and error.throttled:

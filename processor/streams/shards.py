@@ -1,4 +1,4 @@
-"""What a stream says about its shards, and what is known about the table's streams."""
+"""How a stream describes its shards, and what is known about the table's streams."""
 
 import re
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ class Listing:
     status: StreamStatus = StreamStatus.ENABLED
     view_type: str | None = None
     complete: bool = True
-    """False where paging had to be given up: nothing may be concluded from a shard's absence."""
+    """False where paging ended early: nothing may be concluded from a shard's absence."""
 
     def children_of(self, shard_id: str) -> tuple[Shard, ...]:
         """The shards that name this one as their parent, as far as they are listed."""
@@ -100,6 +100,6 @@ def by_age(stream_arns: frozenset[str]) -> list[str]:
 
 
 def began_at(shard_id: str) -> float | None:
-    """When a shard began (Unix seconds), as its id says; None for an id of another form."""
+    """When a shard began (Unix seconds), as its id shows; None for an id of another form."""
     match = _SHARD_ID.fullmatch(shard_id)
     return int(match[1]) / 1_000 if match else None

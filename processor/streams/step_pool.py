@@ -16,7 +16,7 @@ class Task:
 
     Attributes:
         name: for the report of an error.
-        step: does one thing and returns how long to wait before the next step; None: there is none.
+        step: does one thing and returns how long to wait before the next step; None: there is no next one.
         on_end: called after the last step.
         done: set after `on_end`, or when a step raised.
         runner: the number of the thread that runs or ran it.

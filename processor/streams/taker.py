@@ -26,7 +26,7 @@ NO_REQUEST_SECONDS = 600.0
 """How long a worker that made no progress with a shard requests no lease of others."""
 
 WITHDRAWAL_SECONDS = 4.0
-"""After so long without an answer of the leases table no further request is withdrawn."""
+"""After this time without an answer of the leases table no further request is withdrawn."""
 
 _COMPONENT = "leases"
 _ROWS = "lease rows"

@@ -1,7 +1,7 @@
 """One lease while this task holds it: the one place that writes its row, and how long it may be trusted.
 
-Every write raises the counter under the condition that nobody else has, and so renews the lease too. An
-answer that got lost leaves open whether the write happened; the row says so at the next one. The lease is
+Every write raises the counter under the condition that no other worker has, and so renews the lease too. An
+answer that got lost leaves open whether the write happened; the row shows it at the next one. The lease is
 trusted from the *start* of the write that others can have seen first, less a margin, on a clock that counts
 the time in which the machine was suspended.
 """
@@ -34,7 +34,7 @@ _MYSELF = ""
 
 
 class LeaseOver(Exception):
-    """The tenure has ended before: given up, finished, or found lost. Nothing more may be written."""
+    """The tenure has ended before: released, finished, or found lost. Nothing more may be written."""
 
 
 class LeaseLost(LeaseOver):
@@ -104,7 +104,7 @@ class HeldLease:
         self._renewed_at = won_at
         # Start of the earliest write whose outcome is unknown: others may have seen the counter move then.
         self._unsure_since: float | None = None
-        self._taken = row.position
+        self._delivered = row.position
         self._read_until = row.read_until
         self._is_stopping = False
         self._may_be_free = False
@@ -116,13 +116,13 @@ class HeldLease:
         return self._row
 
     @property
-    def taken(self) -> Position:
-        """The last record whose entries, and all before it, were taken; the row may still say less."""
-        return self._taken
+    def delivered(self) -> Position:
+        """The last record whose work, and that of all before it, is finished; the row may be behind."""
+        return self._delivered
 
     @property
     def over(self) -> bool:
-        """Whether the tenure has ended: given up, or lost to another task."""
+        """Whether the tenure has ended: released, finished, or lost to another worker."""
         return self._over.is_set()
 
     @property
@@ -142,11 +142,11 @@ class HeldLease:
         return self._identity.clock() - self._renewed_at
 
     def advance(self, position: Position) -> None:
-        """Notes that every entry up to here was taken; the next write of any kind carries it into the row."""
-        self._taken = position
+        """Notes that the work up to here is finished; the next write of any kind carries it into the row."""
+        self._delivered = position
 
     def note_read_until(self, at: float) -> None:
-        """Notes that a read that began at this time found no record; the next write of any kind says so.
+        """Notes that a read that began at this time found no record; the next write of any kind carries it.
 
         Args:
             at: Unix seconds.
@@ -158,9 +158,9 @@ class HeldLease:
         self._is_stopping = True
 
     def renew(self, min_age_seconds: float = 0.0) -> None:
-        """Renews the lease and, if it is still trusted, writes what has been taken so far as its checkpoint.
+        """Renews the lease and, if it is still trusted, writes the last delivered record as its checkpoint.
 
-        A lease that was not renewed in time and that nobody took meanwhile is trusted again afterwards.
+        A lease that was renewed late, and that no other worker acquired until then, is trusted again.
 
         Args:
             min_age_seconds: nothing is written if another write has renewed the lease since.
@@ -217,7 +217,7 @@ class HeldLease:
         with self._writing:
             if self._over.is_set():
                 return
-            self._may_be_free = True  # from here on, whatever the answer says or does not say
+            self._may_be_free = True  # from here on, whatever the answer
             self._write({}, to or self._row.requested_by)
 
     def abandon(self) -> None:
@@ -230,8 +230,8 @@ class HeldLease:
             raise LeaseOver(self._row.key)
         while True:
             before, started = self._row, self._identity.clock()
-            taken = self._taken if self._is_in_time() else before.position
-            sets, removes = self._changes(before, taken, extra, next_owner)
+            delivered = self._delivered if self._is_in_time() else before.position
+            sets, removes = self._changes(before, delivered, extra, next_owner)
             try:
                 row = self._table.update(
                     before.key,
@@ -269,11 +269,11 @@ class HeldLease:
             return
 
     def _changes(
-        self, before: Lease, taken: Position, extra: Attributes, next_owner: str | None
+        self, before: Lease, delivered: Position, extra: Attributes, next_owner: str | None
     ) -> tuple[Attributes, frozenset[str]]:
         sets: dict[str, Mapping[str, Any]] = {"leaseCounter": number(before.counter + 1)}
-        if taken.sequence_number != before.position.sequence_number:
-            sets |= position_attributes(taken) | {"ownerSwitchesSinceCheckpoint": number(0)}
+        if delivered.sequence_number != before.position.sequence_number:
+            sets |= position_attributes(delivered) | {"ownerSwitchesSinceCheckpoint": number(0)}
         if self._read_until is not None and self._read_until != before.read_until and self._is_in_time():
             sets["x_readUntil"] = number(self._read_until)
         sets |= extra

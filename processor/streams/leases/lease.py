@@ -26,7 +26,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """One row as it was read. `owner` None: free. `requested_by`: whom the owner is to hand the shard to."""
+    """One row as it was read. `owner` None: free. `requested_by`: the worker that asks for the shard."""
 
     key: str
     shard_id: str
@@ -54,7 +54,7 @@ class Lease:
     read_until: float | None = None
     """Start of the last read that found the shard caught up (Unix seconds), as the last renewal wrote it."""
     gap_reported: bool = False
-    """Whether the loss of this shard with its whole stream has been said."""
+    """Whether the loss of this shard with its whole stream has been reported."""
 
 
 def lease_key(stream_arn: str, shard_id: str) -> str:
@@ -77,7 +77,7 @@ def new_lease(
 
 
 def to_attributes(lease: Lease) -> dict[str, dict[str, Any]]:
-    """The row of a lease that nobody has owned yet, in DynamoDB's own form."""
+    """The row of a lease without an owner yet, in DynamoDB's own form."""
     row: dict[str, dict[str, Any]] = {
         "leaseKey": {"S": lease.key},
         "leaseCounter": number(lease.counter),
@@ -94,7 +94,7 @@ def to_attributes(lease: Lease) -> dict[str, dict[str, Any]]:
 
 
 def position_attributes(position: Position) -> dict[str, dict[str, Any]]:
-    """What a row says about a position."""
+    """A position as a row holds it."""
     row: dict[str, dict[str, Any]] = {
         "checkpoint": {"S": position.sequence_number or TRIM_HORIZON},
         "checkpointSubSequenceNumber": {"N": "0"},
@@ -111,7 +111,7 @@ def from_attributes(row: Attributes) -> Lease | None:
     libraries do, would skip records.
 
     Returns:
-        None for a row that is none of ours: another library's, which names no stream ARN, or another thing.
+        None for a row that is not ours: another library's names no stream ARN.
 
     Raises:
         ValueError: if the row names a stream but cannot be read.

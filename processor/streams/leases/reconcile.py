@@ -1,6 +1,6 @@
 """Decides what a refused write of a held lease means, from the row that refused it.
 
-A refusal alone says little: an answer may have been lost, so the write that is refused now, or an earlier
+A refusal alone shows little: an answer may have been lost, so the write that is refused now, or an earlier
 one, may have happened. The row shows which.
 """
 
@@ -40,7 +40,7 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """An outcome, with the row as it is; None where there is no row that can be parsed."""
+    """An outcome, with the present row; None where no row can be parsed."""
 
     outcome: Outcome
     row: Lease | None
@@ -51,7 +51,7 @@ def reconcile(write: Write, item: Attributes | None) -> Reconciled:
 
     Args:
         write: what was refused.
-        item: the row that refused it (`ReturnValuesOnConditionCheckFailure`), None if there is none.
+        item: the row that refused it (`ReturnValuesOnConditionCheckFailure`), None if there is no row.
     """
     row = _parsed(item)
     return Reconciled(Outcome.LOST if row is None else _outcome(write, row, item or {}), row)

@@ -37,7 +37,7 @@ class LeasesClient(Protocol):
 
 
 class LeaseTable:
-    """Reads and writes lease rows. Methods raise `AwsError`s; `ConditionFailed` means somebody was first."""
+    """Reads and writes lease rows. Methods raise `AwsError`s; `ConditionFailed`: another writer was first."""
 
     def __init__(self, client: LeasesClient, table: str) -> None:
         self._client = client
@@ -46,7 +46,7 @@ class LeaseTable:
         """Keys of the rows that the last scan could not read, so that their shards were left out."""
 
     def scan(self) -> tuple[Lease, ...]:
-        """Every lease row, read consistently; rows that are none of ours are left out."""
+        """Every lease row, read consistently; rows that are not ours are left out."""
         leases: list[Lease] = []
         unreadable: set[str] = set()
         start: dict[str, Any] = {}
@@ -69,7 +69,7 @@ class LeaseTable:
         """Puts a row where there is none.
 
         Returns:
-            Whether it was put; False if the shard has a row already, which stays as it is.
+            Whether it was put; False if the shard has a row already, which is left unchanged.
         """
         try:
             call(
@@ -105,10 +105,10 @@ class LeaseTable:
             requester: who must still be asking for the lease, None if that does not matter.
 
         Returns:
-            The row as it is now.
+            The present row.
 
         Raises:
-            ConditionFailed: with the row as it is instead; also where that is none that can be read.
+            ConditionFailed: with the present row instead; also where it cannot be parsed.
         """
         names = {f"#{index}": name for index, name in enumerate([*sets, *sorted(removes)])}
         placeholders = {name: placeholder for placeholder, name in names.items()}
@@ -171,7 +171,7 @@ class LeaseTable:
         The counter stays, so the owner's own writes go on.
 
         Returns:
-            The row as it is now, also where the worker does not ask for it any more; None if it is gone.
+            The present row, also where the worker does not ask for it any more; None if it is gone.
         """
         row: Attributes | None
         try:
@@ -191,15 +191,15 @@ class LeaseTable:
         return _read(row or {})
 
     def free(self, lease: Lease) -> None:
-        """Takes the owner out of a row that nobody holds, unless it has changed meanwhile.
+        """Removes the owner from a row that no worker holds, unless the row has changed.
 
-        A request goes with it: nobody is left who could answer it.
+        A request goes with it: no worker could answer it.
         """
         sets = {"leaseCounter": number(lease.counter + 1)}
         self._change(lease, sets=sets, removes=frozenset({"leaseOwner", "x_requestedBy", "x_stopping"}))
 
     def mark_gap_reported(self, lease: Lease) -> None:
-        """Notes that the loss of this shard has been said, unless somebody has changed the row meanwhile."""
+        """Notes that the loss of this shard was reported, unless the row has changed."""
         self._change(lease, sets={"x_gapReported": {"BOOL": True}})
 
     def delete_finished(self, lease: Lease) -> bool:
@@ -234,7 +234,7 @@ class LeaseTable:
 
 
 def _read(row: Attributes) -> Lease | None:
-    """A row; None where it is none of ours or cannot be read."""
+    """A row; None where it is not ours or cannot be parsed."""
     try:
         return from_attributes(row)
     except ValueError:
