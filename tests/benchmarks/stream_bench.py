@@ -13,10 +13,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from tests.benchmarks.measuring import Target, cpu_seconds, end, environment, verdict
+from tests.benchmarks.measuring import Target, cpu_seconds, end, environment, resident_mib, verdict
 from tests.benchmarks.standin_table import TABLE
 from tests.simulated_stream.client import SimulatedStreamsClient
 from tests.simulated_stream.model import SimulatedTable
@@ -31,6 +32,10 @@ RECORDS_PER_EXPORT = 4
 MAX_MICROS_PER_RECORD = 20.0
 MAX_SHARE_OF_PLAIN = 0.2
 MAX_SHARE_OF_BARE = 1.35
+MAX_MEGABYTES = 250.0
+BACKLOG_PAGES = 60
+"""Full pages of a backlog, and at least two in each shard."""
+
 PATIENCE_SECONDS = 300.0
 
 
@@ -46,8 +51,14 @@ def main(arguments: Sequence[str]) -> int:
     print(f"| plain boto3 loop | {max(4 * PAGE, records // 4):,} | {plain:.1f} |")
     print(f"| bare loop | {records:,} | {bare:.1f} ({bare / plain:.2f}) |")
     print(f"| service | {records:,} | {service:.1f} ({service / plain:.2f}) |")
+    print("\n| shards with a backlog | peak MB | removals/s |\n|---|---|---|")
+    peaks = {}
+    for shards in (1, 8, 60):
+        peaks[shards], rate = measure_backlog(shards)
+        print(f"| {shards} | {peaks[shards]:.0f} | {rate:,.0f} |")
     return verdict(
         [
+            Target("MB of memory with 60 shards", peaks[60], MAX_MEGABYTES),
             Target("CPU µs a stream record", service, MAX_MICROS_PER_RECORD),
             Target("CPU a stream record, of the plain loop's", service / plain, MAX_SHARE_OF_PLAIN),
             Target("CPU a stream record, of the bare loop's", service / bare, MAX_SHARE_OF_BARE),
@@ -64,12 +75,47 @@ def measure(module: Sequence[str], records: int) -> float:
     table = SimulatedTable(TABLE, time.time)
     streams, rows = SimulatedStreamsClient(table), SimulatedRows()
     fill(table, records)
-    with (
-        SimulatedAws(streams, rows) as aws,
-        tempfile.TemporaryDirectory() as scratch,
-        (Path(scratch) / "output").open("w") as output,
-    ):
-        settings = environment(aws.endpoint_url, Path(scratch) / "health") | {
+    with tempfile.TemporaryDirectory() as scratch:
+        with _reader(module, streams, rows, Path(scratch)) as child:
+            _wait(child, lambda: streams.calls["GetRecords"] >= 2)
+            before = cpu_seconds(child.pid)
+            _wait_for_the_end(child, table, rows)
+            used = cpu_seconds(child.pid) - before
+        lines = (Path(scratch) / "output").read_text().splitlines()
+    entries = {json.loads(line)["auditId"] for line in lines if '"auditId"' in line}
+    if len(entries) != records // RECORDS_PER_EXPORT:
+        raise RuntimeError(f"{len(entries)} entries of {records // RECORDS_PER_EXPORT} were written")
+    return used * 1e6 / (records - PAGE)
+
+
+def measure_backlog(shards: int) -> tuple[float, float]:
+    """A backlog of full pages of removals in each shard.
+
+    Returns:
+        The service's peak memory (MB) and the removals that it read a second.
+    """
+    table = SimulatedTable(TABLE, time.time, shards=shards)
+    streams, rows = SimulatedStreamsClient(table), SimulatedRows()
+    removals = PAGE * max(2 * shards, BACKLOG_PAGES)
+    item = {"status": {"S": "completed"}, "signedUrl": {"S": "https://x.invalid/?" + "x" * 700}}
+    for number in range(removals):
+        table.write(f"req-{number}", image=item | {"requestId": {"S": f"req-{number}"}})
+    with tempfile.TemporaryDirectory() as scratch, _reader(SERVICE, streams, rows, Path(scratch)) as child:
+        _wait(child, lambda: streams.calls["GetRecords"] >= 1)
+        started = time.monotonic()
+        _wait_for_the_end(child, table, rows)
+        seconds = time.monotonic() - started
+        peak = resident_mib(child.pid, "VmHWM") * 1.048576
+    return peak, removals / seconds
+
+
+@contextmanager
+def _reader(
+    module: Sequence[str], streams: SimulatedStreamsClient, rows: SimulatedRows, scratch: Path
+) -> "Iterator[subprocess.Popen[bytes]]":
+    """A reader as a process, whose output is in a file."""
+    with SimulatedAws(streams, rows) as aws, (scratch / "output").open("w") as output:
+        settings = environment(aws.endpoint_url, scratch / "health") | {
             "DYNAMODB_EXPORT_LEASES_TABLE": "leases",
             "EXPORT_METRICS_SECONDS": "0",
         }
@@ -81,25 +127,22 @@ def measure(module: Sequence[str], records: int) -> float:
             stderr=subprocess.STDOUT,
         )
         try:
-            _wait(child, lambda: streams.calls["GetRecords"] >= 2)
-            before = cpu_seconds(child.pid)
-            last = table.removals()[-1][1]["dynamodb"]["SequenceNumber"]
-            _wait(
-                child,
-                lambda: any(
-                    row["checkpoint"]["S"] in {last, "SHARD_END"} for row in list(rows.rows.values())
-                ),
-            )
-            used = cpu_seconds(child.pid) - before
+            yield child
         finally:
             if child.stdin is not None:
                 child.stdin.close()
             end(child)
-        lines = (Path(scratch) / "output").read_text().splitlines()
-    entries = {json.loads(line)["auditId"] for line in lines if '"auditId"' in line}
-    if len(entries) != records // RECORDS_PER_EXPORT:
-        raise RuntimeError(f"{len(entries)} entries of {records // RECORDS_PER_EXPORT} were written")
-    return used * 1e6 / (records - PAGE)
+
+
+def _wait_for_the_end(child: "subprocess.Popen[bytes]", table: SimulatedTable, rows: SimulatedRows) -> None:
+    """Waits until each shard's last record is in its row."""
+    last = {shard.records[-1]["dynamodb"]["SequenceNumber"] for shard in table.open_shards() if shard.records}
+
+    def is_over() -> bool:
+        found = {row["checkpoint"]["S"] for row in list(rows.rows.values())}
+        return last <= found or "SHARD_END" in found
+
+    _wait(child, is_over)
 
 
 def fill(table: SimulatedTable, records: int) -> None:
