@@ -1,11 +1,10 @@
 """What Terraform must say for each CloudFormation resource, in the words of hashicorp/aws 6.
 
-Every property is either renamed here or refused: a property that this module does not know raises, so the
-comparison cannot overlook one.
+Every property becomes an argument, respelled; the comparison of all arguments cannot overlook one.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from tests.infra.cloudformation import alarms, resources
@@ -72,15 +71,56 @@ def snake(name: str) -> str:
 
 def expected(logical_id: str, kind: str, properties: Properties) -> Iterator[tuple[str, Properties]]:
     """The Terraform resources, as address and arguments, that one CloudFormation resource stands for."""
-    yield from _CONVERSIONS[kind](address(logical_id), properties)
+    yield from _CONVERSIONS.get(kind, _plain)(address(logical_id), properties)
 
 
-def _renamed(properties: Properties, names: Mapping[str, str]) -> Properties:
-    return {names[key]: value for key, value in properties.items()}
+# Names that are not CloudFormation's in snake case.
+NAMES = {
+    **dict.fromkeys(
+        ("TableName", "QueueName", "ClusterName", "LogGroupName", "ServiceName", "PolicyName"), "name"
+    ),
+    "AssumeRolePolicyDocument": "assume_role_policy",
+    "CidrIp": "cidr_ipv4",
+    "ClusterSettings": "setting",
+    "EnableECSManagedTags": "enable_ecs_managed_tags",
+    "GroupDescription": "description",
+    "KeyId": "kms_key_id",
+    "MaximumMessageSize": "max_message_size",
+    "MaximumPercent": "deployment_maximum_percent",
+    "MessageRetentionPeriod": "message_retention_seconds",
+    "MinimumHealthyPercent": "deployment_minimum_healthy_percent",
+    "OKActions": "ok_actions",
+    "PointInTimeRecoveryEnabled": "enabled",
+    "PointInTimeRecoverySpecification": "point_in_time_recovery",
+    "PolicyDocument": "policy",
+    "ReceiveMessageWaitTimeSeconds": "receive_wait_time_seconds",
+    "RetentionPeriodHours": "retention_period",
+    "SourceSecurityGroupId": "referenced_security_group_id",
+    "StepAdjustments": "step_adjustment",
+    "TimeToLiveSpecification": "ttl",
+    "VisibilityTimeout": "visibility_timeout_seconds",
+    "Volumes": "volume",
+}
+# JSON in Terraform too, in the spelling of the API.
+DOCUMENTS = {
+    *("AssumeRolePolicyDocument", "EventPattern", "PolicyDocument", "RedriveAllowPolicy", "RedrivePolicy"),
+}
 
 
-def _snaked(properties: Properties) -> Properties:
-    return {snake(key): value for key, value in properties.items()}
+def _converted(value: Any) -> Any:
+    """Properties as arguments: names respelled, and a mapping as a block."""
+    if isinstance(value, list):
+        return [_converted(item) for item in value]
+    if not isinstance(value, dict) or "if" in value:
+        return value
+    return {
+        NAMES.get(key) or snake(key): inner
+        if key in DOCUMENTS
+        else [_converted(inner)]
+        if isinstance(inner, dict) and "if" not in inner
+        else _converted(inner)
+        for key, inner in value.items()
+    }
 
 
 def _camel(value: Any) -> Any:
@@ -92,31 +132,24 @@ def _camel(value: Any) -> Any:
     return value
 
 
+def _plain(at: str, p: Properties) -> Iterator[tuple[str, Properties]]:
+    yield at, _converted(p)
+
+
 def _table(at: str, p: Properties) -> Iterator[tuple[str, Properties]]:
     (key,) = p.pop("KeySchema")
+    assert key["KeyType"] == "HASH"
+    attributes = p.pop("AttributeDefinitions")
     arguments: Properties = {
-        "name": p.pop("TableName"),
-        "billing_mode": p.pop("BillingMode"),
-        "hash_key": key["AttributeName"] if key["KeyType"] == "HASH" else None,
-        "attribute": [
-            {"name": a["AttributeName"], "type": a["AttributeType"]} for a in p.pop("AttributeDefinitions")
-        ],
-        "point_in_time_recovery": [
-            _renamed(
-                p.pop("PointInTimeRecoverySpecification"),
-                {"PointInTimeRecoveryEnabled": "enabled", "RecoveryPeriodInDays": "recovery_period_in_days"},
-            )
-        ],
+        "hash_key": key["AttributeName"],
+        "attribute": [{"name": a["AttributeName"], "type": a["AttributeType"]} for a in attributes],
         "server_side_encryption": [
             {"enabled": p.pop("SSESpecification") == {"SSEEnabled": True, "SSEType": "KMS"}}
         ],
-        "deletion_protection_enabled": p.pop("DeletionProtectionEnabled"),
     }
-    if "TimeToLiveSpecification" in p:
-        arguments["ttl"] = [_snaked(p.pop("TimeToLiveSpecification"))]
     if "StreamSpecification" in p:
-        arguments |= {"stream_enabled": True, **_snaked(p.pop("StreamSpecification"))}
-    yield at, arguments | _renamed(p, {})
+        arguments |= {"stream_enabled": True, **_converted(p.pop("StreamSpecification"))}
+    yield at, arguments | _converted(p)
 
 
 def _queue(at: str, p: Properties) -> Iterator[tuple[str, Properties]]:
@@ -125,219 +158,105 @@ def _queue(at: str, p: Properties) -> Iterator[tuple[str, Properties]]:
             at.replace("aws_sqs_queue", "aws_sqs_queue_redrive_allow_policy"),
             {"queue_url": f"<{at}>", "redrive_allow_policy": p.pop("RedriveAllowPolicy")},
         )
-    yield (
-        at,
-        _renamed(
-            p,
-            {
-                "QueueName": "name",
-                "FifoQueue": "fifo_queue",
-                "ContentBasedDeduplication": "content_based_deduplication",
-                "DeduplicationScope": "deduplication_scope",
-                "FifoThroughputLimit": "fifo_throughput_limit",
-                "MaximumMessageSize": "max_message_size",
-                "VisibilityTimeout": "visibility_timeout_seconds",
-                "ReceiveMessageWaitTimeSeconds": "receive_wait_time_seconds",
-                "MessageRetentionPeriod": "message_retention_seconds",
-                "SqsManagedSseEnabled": "sqs_managed_sse_enabled",
-                "RedrivePolicy": "redrive_policy",
-            },
-        ),
-    )
+    yield at, _converted(p)
 
 
 def _queue_policy(at: str, p: Properties) -> Iterator[tuple[str, Properties]]:
     (queue,) = p.pop("Queues")
-    yield at, {"queue_url": queue, **_renamed(p, {"PolicyDocument": "policy"})}
+    yield at, {"queue_url": queue, **_converted(p)}
 
 
 def _stream(at: str, p: Properties) -> Iterator[tuple[str, Properties]]:
-    encryption = _renamed(
-        p.pop("StreamEncryption"), {"EncryptionType": "encryption_type", "KeyId": "kms_key_id"}
-    )
-    mode = _snaked(p.pop("StreamModeDetails"))
-    names = {"Name": "name", "RetentionPeriodHours": "retention_period"}
-    yield at, {**encryption, "stream_mode_details": [mode], **_renamed(p, names)}
-
-
-def _cluster(at: str, p: Properties) -> Iterator[tuple[str, Properties]]:
-    settings = [_snaked(setting) for setting in p.pop("ClusterSettings")]
-    yield at, {"setting": settings, **_renamed(p, {"ClusterName": "name"})}
+    yield at, {**_converted(p.pop("StreamEncryption")), **_converted(p)}
 
 
 def _log_group(at: str, p: Properties) -> Iterator[tuple[str, Properties]]:
-    names = {"LogGroupName": "name", "RetentionInDays": "retention_in_days"}
-    yield at, {"skip_destroy": True, **_renamed(p, names)}
+    yield at, {"skip_destroy": True, **_converted(p)}
 
 
 def _role(at: str, p: Properties) -> Iterator[tuple[str, Properties]]:
     (policy,) = p.pop("Policies")
-    yield (
-        at.replace("aws_iam_role", "aws_iam_role_policy"),
-        {"name": policy["PolicyName"], "role": f"<{at}>", "policy": policy["PolicyDocument"]},
-    )
-    yield (
-        at,
-        _renamed(p, {"Description": "description", "AssumeRolePolicyDocument": "assume_role_policy"}),
-    )
+    yield at.replace("aws_iam_role", "aws_iam_role_policy"), {"role": f"<{at}>", **_converted(policy)}
+    yield at, _converted(p)
 
 
 def _security_group(at: str, p: Properties) -> Iterator[tuple[str, Properties]]:
     _, name = at.split(".")
-    for direction, rules in (("ingress", "SecurityGroupIngress"), ("egress", "SecurityGroupEgress")):
-        for rule in p.pop(rules, []):
-            if rule["CidrIp" if direction == "egress" else "IpProtocol"] == "127.0.0.1/32":
+    for direction in ("ingress", "egress"):
+        for rule in p.pop(f"SecurityGroup{direction.capitalize()}", []):
+            if rule.get("CidrIp") == "127.0.0.1/32":
                 continue  # CloudFormation's way to say "no rule"; Terraform makes none by itself
-            names = {
-                "Description": "description",
-                "IpProtocol": "ip_protocol",
-                "FromPort": "from_port",
-                "ToPort": "to_port",
-                "CidrIp": "cidr_ipv4",
-                "SourceSecurityGroupId": "referenced_security_group_id",
-            }
             yield (
                 f"aws_vpc_security_group_{direction}_rule.{name}_https",
-                {"security_group_id": f"<{at}>", **_renamed(rule, names)},
+                {"security_group_id": f"<{at}>", **_converted(rule)},
             )
-    yield at, _renamed(p, {"GroupDescription": "description", "VpcId": "vpc_id"})
+    yield at, _converted(p)
 
 
 def _endpoint(at: str, p: Properties) -> Iterator[tuple[str, Properties]]:
-    yield at, _snaked(p)
+    yield at, {"service_name": p.pop("ServiceName"), **_converted(p)}
 
 
 def _task_definition(at: str, p: Properties) -> Iterator[tuple[str, Properties]]:
-    containers = _camel(p.pop("ContainerDefinitions"))
-    platform = _snaked(p.pop("RuntimePlatform"))
-    volumes = [_snaked(volume) for volume in p.pop("Volumes")]
-    yield (
-        at,
-        {
-            "container_definitions": containers,
-            "runtime_platform": [platform],
-            "volume": volumes,
-            **_snaked(p),
-        },
-    )
+    yield at, {"container_definitions": _camel(p.pop("ContainerDefinitions")), **_converted(p)}
 
 
 def _service(at: str, p: Properties) -> Iterator[tuple[str, Properties]]:
     deployment = p.pop("DeploymentConfiguration")
     network = p.pop("NetworkConfiguration")["AwsvpcConfiguration"]
-    yield (
-        at,
-        {
-            "name": p.pop("ServiceName"),
-            "deployment_minimum_healthy_percent": deployment.pop("MinimumHealthyPercent"),
-            "deployment_maximum_percent": deployment.pop("MaximumPercent"),
-            "deployment_circuit_breaker": [_snaked(deployment.pop("DeploymentCircuitBreaker"))],
-            "alarms": [_deployment_alarms(deployment.pop("Alarms"))],
-            **_renamed(deployment, {}),
-            "network_configuration": [_snaked(network)],
-            "enable_ecs_managed_tags": p.pop("EnableECSManagedTags"),
-            **_snaked(p),
-        },
-    )
-
-
-def _deployment_alarms(alarms: Properties) -> Properties:
-    names = [f"<{address(each.strip('<>'))}.alarm_name>" for each in alarms.pop("AlarmNames")]
-    return {"alarm_names": names, **_snaked(alarms)}
+    watched = deployment["Alarms"]
+    watched["AlarmNames"] = [f"<{address(each.strip('<>'))}.alarm_name>" for each in watched["AlarmNames"]]
+    yield at, {**_converted(deployment), "network_configuration": [_converted(network)], **_converted(p)}
 
 
 def _scaling_policy(at: str, p: Properties) -> Iterator[tuple[str, Properties]]:
-    target = p.pop("ScalingTargetId").strip("<>")
+    target = ADDRESSES[p.pop("ScalingTargetId").strip("<>")]
     identity = ("service_namespace", "scalable_dimension", "resource_id")
-    if "StepScalingPolicyConfiguration" in p:
-        step = p.pop("StepScalingPolicyConfiguration")
-        adjustments = [_snaked(adjustment) for adjustment in step.pop("StepAdjustments")]
-        configuration = {
-            "step_scaling_policy_configuration": [{"step_adjustment": adjustments, **_snaked(step)}]
-        }
-    else:
-        tracking = p.pop("TargetTrackingScalingPolicyConfiguration")
-        metrics = [
-            _scaling_metric(metric) for metric in tracking.pop("CustomizedMetricSpecification").pop("Metrics")
-        ]
-        configuration = {
-            "target_tracking_scaling_policy_configuration": [
-                {"customized_metric_specification": [{"metrics": metrics}], **_snaked(tracking)}
-            ]
-        }
-    yield (
-        at,
-        {
-            "name": p.pop("PolicyName"),
-            **{name: f"<{ADDRESSES[target]}.{name}>" for name in identity},
-            **configuration,
-            **_snaked(p),
-        },
-    )
-
-
-def _scaling_metric(metric: Properties) -> Properties:
-    if "MetricStat" not in metric:
-        return _snaked(metric)
-    stat = metric.pop("MetricStat")
-    inner = stat.pop("Metric")
-    dimensions = [_snaked(dimension) for dimension in inner.pop("Dimensions")]
-    return {
-        "metric_stat": [{"metric": [{"dimensions": dimensions, **_snaked(inner)}], **_snaked(stat)}],
-        **_snaked(metric),
-    }
+    yield at, {**{name: f"<{target}.{name}>" for name in identity}, **_converted(p)}
 
 
 def _alarm(at: str, p: Properties) -> Iterator[tuple[str, Properties]]:
-    arguments: Properties = {"ok_actions": p.pop("OKActions")} if "OKActions" in p else {}
+    arguments: Properties = {}
     if "Dimensions" in p:
         arguments["dimensions"] = _dimensions(p.pop("Dimensions"))
     if "Metrics" in p:
         arguments["metric_query"] = [_alarm_metric(metric) for metric in p.pop("Metrics")]
-    yield at, arguments | _snaked(p)
+    yield at, arguments | _converted(p)
 
 
 def _alarm_metric(metric: Properties) -> Properties:
-    if "MetricStat" not in metric:
-        return _snaked(metric)
-    stat = metric.pop("MetricStat")
-    inner = stat.pop("Metric")
-    return {
-        "metric": [{"dimensions": _dimensions(inner.pop("Dimensions")), **_snaked(inner), **_snaked(stat)}],
-        **_snaked(metric),
-    }
+    arguments: Properties = {}
+    if "MetricStat" in metric:
+        stat = metric.pop("MetricStat")
+        inner = stat.pop("Metric")
+        dimensions = _dimensions(inner.pop("Dimensions"))
+        arguments["metric"] = [{"dimensions": dimensions, **_converted(inner), **_converted(stat)}]
+    arguments |= _converted(metric)
+    return arguments
 
 
 def _dimensions(listed: list[dict[str, str]]) -> dict[str, str]:
     return {dimension["Name"]: dimension["Value"] for dimension in listed}
 
 
-def _dashboard(at: str, p: Properties) -> Iterator[tuple[str, Properties]]:
-    yield at, _snaked(p)
-
-
 def _rule(at: str, p: Properties) -> Iterator[tuple[str, Properties]]:
     targets = p.pop("Targets")
     (target,) = targets["then"] if "if" in targets else targets
-    arguments: Properties = {"rule": f"<{at}.name>", "target_id": target.pop("Id"), "arn": target.pop("Arn")}
+    arguments: Properties = {"rule": f"<{at}.name>", "target_id": target.pop("Id")}
     if "EcsParameters" in target:
         ecs = target.pop("EcsParameters")
         network = ecs.pop("NetworkConfiguration")["AwsVpcConfiguration"]
-        arguments["ecs_target"] = [{"network_configuration": [_snaked(network)], **_snaked(ecs)}]
+        arguments["ecs_target"] = [{"network_configuration": [_converted(network)], **_converted(ecs)}]
     yield (
         at.replace("aws_cloudwatch_event_rule", "aws_cloudwatch_event_target"),
-        arguments | _snaked(target),
+        arguments | _converted(target),
     )
-    yield at, _snaked(p)
-
-
-def _managed_policy(at: str, p: Properties) -> Iterator[tuple[str, Properties]]:
-    yield at, _renamed(p, {"Description": "description", "PolicyDocument": "policy"})
+    yield at, _converted(p)
 
 
 def _topic_policy(at: str, p: Properties) -> Iterator[tuple[str, Properties]]:
     (topic,) = p.pop("Topics")
-    yield at, {"arn": topic, **_renamed(p, {"PolicyDocument": "policy"})}
+    yield at, {"arn": topic, **_converted(p)}
 
 
 _CONVERSIONS: dict[str, Callable[[str, Properties], Iterator[tuple[str, Properties]]]] = {
@@ -345,18 +264,14 @@ _CONVERSIONS: dict[str, Callable[[str, Properties], Iterator[tuple[str, Properti
     "AWS::SQS::Queue": _queue,
     "AWS::SQS::QueuePolicy": _queue_policy,
     "AWS::Kinesis::Stream": _stream,
-    "AWS::ECS::Cluster": _cluster,
     "AWS::Logs::LogGroup": _log_group,
     "AWS::IAM::Role": _role,
-    "AWS::IAM::ManagedPolicy": _managed_policy,
     "AWS::EC2::SecurityGroup": _security_group,
     "AWS::EC2::VPCEndpoint": _endpoint,
     "AWS::ECS::TaskDefinition": _task_definition,
     "AWS::ECS::Service": _service,
-    "AWS::ApplicationAutoScaling::ScalableTarget": _endpoint,
     "AWS::ApplicationAutoScaling::ScalingPolicy": _scaling_policy,
     "AWS::CloudWatch::Alarm": _alarm,
-    "AWS::CloudWatch::Dashboard": _dashboard,
     "AWS::Events::Rule": _rule,
     "AWS::SNS::TopicPolicy": _topic_policy,
 }
