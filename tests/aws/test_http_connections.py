@@ -79,7 +79,6 @@ SCRIPTS: Mapping[str, tuple[Step, ...]] = MappingProxyType(
         "a chunk without a size": (OK + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n",),
         "half of the chunks": (chunked(DELETED)[:-30], CLOSE),
         "no length": (OK + JSON + b"\r\n" + DELETED, CLOSE),
-        "no length, and a reset": (OK + JSON + b"\r\n" + DELETED, PAUSE, RESET),
         "connection: close": (answer("200 OK", DELETED, "Connection: close"), CLOSE),
         "HTTP/1.0": (answer("200 OK", DELETED).replace(b"1.1", b"1.0", 1), CLOSE),
         "100 Continue first": (b"HTTP/1.1 100 Continue\r\n\r\n" + answer("200 OK", DELETED),),
@@ -115,7 +114,6 @@ SCRIPTS: Mapping[str, tuple[Step, ...]] = MappingProxyType(
         "a negative length": (answer("200 OK", DELETED, length=-1), CLOSE),
         "two lengths": (answer("200 OK", DELETED, "Content-Length: 7"), CLOSE),
         "half an answer": (answer("200 OK", DELETED)[:-30], CLOSE),
-        "half an answer, and a reset": (answer("200 OK", DELETED)[:-30], PAUSE, RESET),
         "half a head": (answer("200 OK", DELETED)[:40], CLOSE),
         "two answers": (answer("200 OK", DELETED) + answer("200 OK", b'{"Failed":[{"Id":"9"}]}'),),
         "no HTTP": (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", CLOSE),
@@ -134,7 +132,6 @@ LISTED: Mapping[str, str] = MappingProxyType(
     {
         "a length that is too long": NO_WHOLE_ANSWER,
         "half an answer": NO_WHOLE_ANSWER,
-        "half an answer, and a reset": NO_WHOLE_ANSWER,
         "half a head": NO_WHOLE_ANSWER,
         "a length that is no number": STRICT,
         "a negative length": STRICT,
