@@ -140,13 +140,12 @@ def test_the_console_format_has_one_line_for_an_event_too() -> None:
 def test_the_console_format_escapes_what_a_terminal_would_act_on() -> None:
     written = Written()
     logging_to(written, "INFO", "console")
-    get_logger().info("odd", request_id="a\x1b[2Jb\nc\x9bd\u202ee\u2028f", parts=["\x1b"])
+    get_logger().info("odd", request_id="a\x1b[2Jb\x9bc\u202ed", text="one\ntwo\u2028three", parts=["\x1b"])
     shown = written.getvalue()
-    assert r"a\x1b[2Jb\nc\x9bd\u202ee\u2028f" in shown
+    assert r"a\x1b[2Jb\x9bc\u202ed" in shown
     assert shown.count("\n") == 1
-    assert not {"\x9b", "\u202e", "\u2028", "\x1b[2J"} & {
-        shown[i : i + n] for i in range(len(shown)) for n in (1, 4)
-    }
+    assert not {"\x9b", "\u202e", "\u2028"} & set(shown)
+    assert "\x1b[2J" not in shown
 
 
 def test_a_lone_surrogate_and_a_very_long_text_are_still_a_line() -> None:
