@@ -87,6 +87,25 @@ def test_a_write_takes_effect_exactly_where_decide_applies_it(
         assert would_apply(change, stored, now) is (outcome is Outcome.APPLIED)
 
 
+@pytest.mark.parametrize(
+    ("stored", "created", "seconds", "expected"),
+    [
+        pytest.param(None, text_at(0), 60, True, id="it creates the item"),
+        pytest.param(None, None, 60, False, id="no event has createdAt"),
+        pytest.param(item("pending"), None, 60, True, id="it moves the item forward"),
+        pytest.param(item("processing"), None, 60, False, id="the item is there already"),
+        pytest.param(item("failed"), None, 60, False, id="the item is further on"),
+        pytest.param(item("pending"), None, 900, False, id="the item is dead"),
+        pytest.param(item("pending", createdAt={"N": "7"}), None, 60, False, id="the item is broken"),
+    ],
+)
+def test_a_change_would_apply_where_it_creates_or_moves_forward(
+    stored: Item | None, created: str | None, seconds: float, *, expected: bool
+) -> None:
+    _, change = fold([event("processing", createdAt=created)], TTL_SECONDS)
+    assert would_apply(change, stored, at(seconds)) is expected
+
+
 @given(events(), st.none() | items(), NOW_SECONDS)
 def test_what_is_written_is_the_event_s_and_what_was_there_stays(
     arriving: ExportEvent, stored: dict[str, Any] | None, seconds: float
