@@ -1,5 +1,5 @@
 """`python -m tests.soak`: the service for a given time at a given rate with faults on. The exit status is 1
-if something was lost, a task ended, or memory, open files or threads grew.
+if something was lost, a task ended, or memory, open files or threads grew, and 130 after Ctrl-C.
 
 Needs the engines (`make engines`) and Linux (/proc).
 """
@@ -13,6 +13,8 @@ from processor.cli.signals import interrupt_on_signals
 from tests.engines.process import EngineError
 from tests.faults.backends import Backends, backends
 from tests.soak.run import Asked, soak
+
+INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str], at: Backends | None = None) -> int:
@@ -43,7 +45,9 @@ def main(arguments: Sequence[str], at: Backends | None = None) -> int:
         return 1
     is_good, line = result.verdict()
     print(line)
-    return 0 if is_good else 1
+    if not is_good:
+        return 1
+    return 0 if result.is_whole else INTERRUPTED
 
 
 if __name__ == "__main__":

@@ -75,6 +75,8 @@ class Result:
 
     rounds: int = 0
     messages: int = 0
+    is_whole: bool = True
+    """Whether it was not interrupted."""
     wrong: list[str] = field(default_factory=list)
     uses: list[Mapping[str, float]] = field(default_factory=list)
     """After each round: MiB and open files of the task with most of them, threads of all."""
@@ -111,6 +113,7 @@ def soak(asked: Asked, at: Backends, say: Callable[[str], None]) -> Result:
         except TooSlow as slow:
             result.wrong.append(f"the rate is too high for this machine: {slow}")
         except KeyboardInterrupt:
+            result.is_whole = False
             say("interrupted: the last round is in no verdict")
         finally:
             tasks.kill()
