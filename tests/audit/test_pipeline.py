@@ -3,13 +3,13 @@
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from processor import service
-from processor.audit import pipeline
 from processor.audit.pipeline import AuditPart
 from processor.audit.sinks.kinesis import KinesisSink, bucket_number
 from processor.aws.clients import Aws
@@ -18,7 +18,10 @@ from processor.observability.health import Health
 from processor.observability.metrics import Metrics
 from processor.settings import Settings, load_aws_settings, load_settings
 from tests.audit.kinesis_standin import Kinesis
-from tests.simulated_stream.model import SimulatedShard, number_of
+from tests.simulated_stream.client import SimulatedStreamsClient
+from tests.simulated_stream.model import SimulatedShard, SimulatedTable, number_of
+from tests.simulated_stream.rows import SimulatedRows
+from tests.simulated_stream.server import SimulatedAws
 from tests.streams.test_shard_reader import expire
 from tests.streams.world import World, watched
 
@@ -43,8 +46,7 @@ def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
     return load_settings()
 
 
-@pytest.fixture
-def part(settings: Settings, tmp_path: Path) -> AuditPart:
+def new_part(settings: Settings, tmp_path: Path) -> AuditPart:
     """A part that is not started."""
     return AuditPart(
         settings=settings,
@@ -55,13 +57,35 @@ def part(settings: Settings, tmp_path: Path) -> AuditPart:
     )
 
 
+class Tables(SimulatedRows):
+    """The leases table, and what happens when the start asks for it first."""
+
+    on_check: Callable[[], None]
+
+    def get_item(self, **arguments: Any) -> dict[str, Any]:
+        """GetItem."""
+        self.on_check()
+        return super().get_item(**arguments)
+
+
 def test_a_stop_in_the_middle_of_the_start_ends_it_cleanly(
-    part: AuditPart, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "check_table", lambda *_: None)
-    # The stop finds no pipeline yet; the start goes on to make one, and then sees that it is to end.
-    monkeypatch.setattr(pipeline, "check_leases_table", lambda *_: part.stop(time.monotonic() + 5))
-    part.start(threading.Event())
+    tables = Tables()
+    with SimulatedAws(SimulatedStreamsClient(SimulatedTable("export-status", time.time)), tables) as aws:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", aws.endpoint_url)
+        part = new_part(load_settings(), tmp_path)
+        checked: list[bool] = []
+
+        def stop() -> None:
+            # The stop finds no consumer yet; the start goes on to make one, and then sees that it is to end.
+            part.stop(time.monotonic() + 60)
+            checked.append(True)
+
+        tables.on_check = stop
+        part.start(threading.Event())
+    assert checked
+    assert tables.rows == {}, "nothing was read"
     assert part.join() == StopReport(clean=True, hung=False)
 
 
@@ -92,6 +116,13 @@ def test_the_service_leaves_the_process_at_once_when_a_thread_hangs_although_all
     thread.start()
     thread.join(20)
     assert left == [service.EXIT_FINE]
+
+
+def test_each_reading_thread_has_a_connection_for_streams_and_leases(settings: Settings) -> None:
+    aws = Aws(load_aws_settings(settings), threads=40)
+    clients: list[Any] = [aws.streams(), aws.leases()]
+    for client in clients:
+        assert client.meta.config.max_pool_connections > 40, "renewals come on top"
 
 
 def test_calls_of_the_audit_end_while_there_is_time_left(settings: Settings) -> None:
