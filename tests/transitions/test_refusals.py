@@ -1,13 +1,22 @@
 """Why DynamoDB refuses an item: the item's own fault, or an index that wants another type."""
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from handlers.transitions import Outcome
 from processor.aws.errors import Misconfigured, Rejected, Transient
+from processor.observability.metrics import Metrics
+from processor.transitions.applier import Applier
 from processor.transitions.refusals import DESCRIBE_EVERY_SECONDS, Refusals, wrong_index
 from processor.transitions.timing import Clocks
-from tests.transitions.rig import Clock, service_error, status_table_on
+from processor.transitions.writers import BatchWriter, SingleWriter
+from tests.handlers.making import TTL_SECONDS, body
+from tests.resources import ClientFactory, status_table
+from tests.transitions.rig import FAR_DEADLINE, Clock, delivery, service_error, status_table_on
+from tests.transitions.stores import Faulty
 
 REFUSED = Rejected("UpdateItem", "ValidationException")
 NAMED = "the index by-x wants fileName of type N, not S"
@@ -96,3 +105,29 @@ def test_where_the_table_may_not_be_described_a_refused_event_is_tried_again() -
 def test_errors_that_are_no_refusal_need_no_explanation() -> None:
     error = Transient("UpdateItem", "InternalServerError")
     assert Describing().refusals().explain(error) is error
+
+
+@pytest.mark.dynamodb_local
+def test_an_insert_that_an_index_refuses_keeps_its_event(
+    dynamodb_local: str, clients: Callable[[str], ClientFactory], clock: Clock
+) -> None:
+    """DynamoDB Local holds INSERTs against the types of indexes; AWS holds UpdateItem against them too."""
+    factory = clients(dynamodb_local)
+    name = status_table(factory, stream=False)
+    index: Any = {"IndexName": "by-status", "Projection": {"ProjectionType": "ALL"}}
+    index |= {"KeySchema": [{"AttributeName": "status", "KeyType": "HASH"}]}
+    types = [("requestId", "S"), ("status", "N")]
+    factory("dynamodb").update_table(
+        TableName=name,
+        AttributeDefinitions=[{"AttributeName": key, "AttributeType": of} for key, of in types],
+        GlobalSecondaryIndexUpdates=[{"Create": index}],
+    )
+    as_aws = [("before", service_error("ValidationException"))] * 2
+    table = status_table_on(Faulty(factory("dynamodb"), *as_aws, calls="update_item"), name, clock)
+    writer = BatchWriter(table, SingleWriter(table), Metrics(), lambda: None)
+    refusals = Refusals(table, Clocks(clock, time.monotonic))
+    applier = Applier(table, writer, clock, TTL_SECONDS, refusals.explain)
+    results, outage = applier.apply([delivery(body(requestId=f"r{n}")) for n in range(2)], FAR_DEADLINE)
+    assert [result.outcome for result in results] == [Outcome.RETRY] * 2
+    assert str(outage) == "UpdateItem: the index by-status wants status of type N, not S"
+    assert factory("dynamodb").scan(TableName=name)["Count"] == 0, "the INSERTs were refused"
