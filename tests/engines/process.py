@@ -12,7 +12,6 @@ from typing import Self
 
 HOST = "127.0.0.1"
 START_LIMIT_SECONDS = 180.0
-STOP_LIMIT_SECONDS = 10.0
 ATTEMPTS = 3  # another process may bind the free port before the emulator does
 
 
@@ -84,11 +83,8 @@ class Engine(ABC):
         if process is not None:
             if process.stdin is not None:
                 process.stdin.close()
-            try:
-                process.wait(STOP_LIMIT_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            process.kill()  # it has nothing to save, and would wait for its clients' connections
+            process.wait()
         directory, self._directory = self._directory, None
         if directory is not None:
             directory.cleanup()
