@@ -41,7 +41,7 @@ def test_a_lone_event_is_not_waited_for(a_second: float) -> None:
     assert rig.pause() == 0.0
 
 
-@pytest.mark.parametrize(("a_second", "gap"), [(20, 0.2), (100, 0.16), (400, 0.125), (1_000, 0.05)])
+@pytest.mark.parametrize(("a_second", "gap"), [(20, 0.2), (100, 0.14), (400, 0.1), (1_000, 0.04)])
 def test_where_company_is_to_be_expected_polls_are_as_far_apart_as_a_batch_needs(
     a_second: float, gap: float
 ) -> None:
