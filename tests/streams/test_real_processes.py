@@ -15,7 +15,7 @@ from tests.simulated_stream.model import SimulatedTable, number_of
 from tests.simulated_stream.rows import SimulatedRows
 from tests.simulated_stream.server import SimulatedAws
 from tests.streams.tasks import TABLE, SimulatedAccount, audit_task
-from tests.support.service import DRAIN_SECONDS, ServiceProcess
+from tests.support.service import ServiceProcess
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
@@ -105,7 +105,7 @@ def test_a_stop_while_standard_output_takes_nothing_gives_every_lease_back(
         eventually(lambda: sum(account.shares()) == 4, SECONDS)
         for number in range(2_000):
             account.table.write(f"export-{number}")
-        eventually(lambda: len(account.streams.reads) == 4, 10)
+        eventually(lambda: len(account.streams.reads) == 4, SECONDS)
         reads = -1
 
         def stands_still() -> bool:
@@ -113,12 +113,10 @@ def test_a_stop_while_standard_output_takes_nothing_gives_every_lease_back(
             before, reads = reads, sum(map(len, account.streams.reads.values()))
             return before == reads
 
-        eventually(stands_still, 30, every_seconds=2.5)
+        eventually(stands_still, SECONDS, every_seconds=2.5)
         task.process.send_signal(signal.SIGTERM)
-        eventually(
-            lambda: not [row for row in account.rows.rows.values() if "leaseOwner" in row], DRAIN_SECONDS
-        )
-        assert task.process.wait(DRAIN_SECONDS) == 1, "its last words could not be written"
+        eventually(lambda: not [row for row in account.rows.rows.values() if "leaseOwner" in row], SECONDS)
+        assert task.process.wait(SECONDS) == 1, "its last words could not be written"
 
 
 def test_a_task_that_stood_still_past_its_failover_time_puts_nothing_under_the_lost_lease(
