@@ -29,8 +29,8 @@ def delete_before_write() -> None:
     """Messages are deleted as soon as they are received."""
     receive = EventQueue.receive
 
-    def receive_and_delete(queue: EventQueue, wait_seconds: int) -> list[Message]:
-        messages = receive(queue, wait_seconds)
+    def receive_and_delete(queue: EventQueue, *how: Any) -> list[Message]:
+        messages = receive(queue, *how)
         queue.delete(messages)
         return messages
 
