@@ -36,7 +36,7 @@ local: $(READY) ## Run the embedded AWS alone
 	@$(BIN)/export-status local $(ARGS)
 
 test: $(READY) ## Run the tests (ARGS="-n 0 tests/handlers" runs some, in one process)
-	@$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
+	@$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 quick: $(READY) ## Run the tests that need no emulator and no process, in half a minute
 	@$(BIN)/pytest --quiet -m quick -n auto --maxprocesses 8 --dist worksteal $(ARGS)

@@ -68,6 +68,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if isinstance(item, pytest.Function) and _is_quick(item):
             item.add_marker("quick")
+    # A long file that starts last would keep one process busy and the others waiting.
+    long_files = {item.path for item in items if not item.get_closest_marker("quick")}
+    items.sort(key=lambda item: item.path not in long_files)
     if _only_quick(config):
         sys.addaudithook(_refuse_processes)
 
