@@ -1,17 +1,13 @@
 """The consumer's threads: they start, stop within their budget, and none dies silently."""
 
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from handlers.audit import AuditEntry
 from processor.audit.pipeline import build_consumer
-from processor.audit.sinks.base import SinkUnavailable
 from processor.loops import StopReport
-from processor.observability.health import Heartbeat
 from processor.observability.metrics import Metrics
 from processor.streams.clocks import Clocks
 from processor.streams.consumer import (
@@ -21,195 +17,15 @@ from processor.streams.consumer import (
     ConsumerSettings,
     Runner,
 )
-from tests.audit.entries import OneByOne
 from tests.simulated_stream.client import SimulatedStreamsClient
 from tests.simulated_stream.model import SimulatedTable
 from tests.simulated_stream.rows import SimulatedRows
+from tests.streams.bench import PATIENCE_SECONDS, SHARDS, WORKER, Bench, running
 from tests.streams.tasks import TABLE
 from tests.streams.worker import ShownHealth
 from tests.waiting import eventually
 
-WORKER = "this-worker"
-SHARDS = 3
-PATIENCE_SECONDS = 60.0
-"""How long a condition is waited for: no machine is so slow."""
-
 pytestmark = pytest.mark.slow  # threads and their real waits
-
-
-class Clock:
-    """Monotonic seconds that go on by themselves until they are stopped, and then by hand."""
-
-    def __init__(self) -> None:
-        self.stopped_at: float | None = None
-
-    def __call__(self) -> float:
-        """The time."""
-        return time.monotonic() if self.stopped_at is None else self.stopped_at
-
-    def stop(self) -> float:
-        """Stops the clock; returns the time."""
-        self.stopped_at = time.monotonic()
-        return self.stopped_at
-
-
-class SeenHealth(ShownHealth):
-    """Keeps the loops' heartbeats."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.loops: dict[str, Heartbeat] = {}
-
-    def loop(self, name: str, limit_seconds: float) -> Heartbeat:
-        """See `Health.loop`."""
-        self.loops[name] = super().loop(name, limit_seconds)
-        return self.loops[name]
-
-
-class Shelf:
-    """A sink that keeps entries; it can be down, break, or block until it is let go."""
-
-    name = "shelf"
-
-    def __init__(self) -> None:
-        self.kept: list[str] = []
-        self.refused: set[str] = set()
-        self.is_down = False
-        self.breaks = False
-        self.blocked = 0
-        self.blocks = threading.Event()
-        self.let_go = threading.Event()
-
-    def begin(self, entries: Sequence[AuditEntry]) -> OneByOne:
-        """See `Sink.begin`."""
-        return OneByOne(entries, self._store)
-
-    def _store(self, entry: AuditEntry) -> None:
-        if self.breaks:
-            raise ZeroDivisionError
-        if self.is_down:
-            self.refused.add(entry.request_id)
-            raise SinkUnavailable("down")
-        if self.blocks.is_set():
-            self.blocked += 1
-            self.let_go.wait(PATIENCE_SECONDS)
-        self.kept.append(entry.request_id)
-
-
-class HangingRows(SimulatedRows):
-    """A leases table that lets updates wait: of one row, or of all."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.hangs_for: Callable[[str], bool] = lambda _key: False
-        self.hung = threading.Event()
-        self.let_go = threading.Event()
-
-    def update_item(self, **arguments: Any) -> dict[str, Any]:
-        """UpdateItem."""
-        if self.hangs_for(arguments["Key"]["leaseKey"]["S"]) and not self.let_go.is_set():
-            self.hung.set()
-            self.let_go.wait(PATIENCE_SECONDS)
-        return super().update_item(**arguments)
-
-    def counters(self) -> dict[str, int]:
-        """Each row's counter, which every write moves."""
-        return {key: int(row["leaseCounter"]["N"]) for key, row in list(self.rows.items())}
-
-
-class HangingStreams(SimulatedStreamsClient):
-    """A stream whose reads or listings do not answer once they are told to hang."""
-
-    hangs = False
-    listing_hangs = False
-
-    def __init__(self, table: SimulatedTable) -> None:
-        super().__init__(table)
-        self.hanging = 0
-        self.let_go = threading.Event()
-        self.listing = threading.Event()
-
-    def list_streams(self, **arguments: Any) -> dict[str, Any]:
-        """ListStreams."""
-        if self.listing_hangs:
-            self.listing.set()
-            self.let_go.wait(PATIENCE_SECONDS)
-        return super().list_streams(**arguments)
-
-    def get_records(self, **arguments: Any) -> dict[str, Any]:
-        """GetRecords."""
-        if self.hangs:
-            self.hanging += 1
-            self.let_go.wait(PATIENCE_SECONDS)
-        return super().get_records(**arguments)
-
-
-class Bench:
-    """A consumer over a simulated stream, in this process."""
-
-    def __init__(self, *, shards: int = SHARDS, failover_seconds: float = 30.0) -> None:
-        self.shards = shards
-        self.clock = Clock()
-        self.table = SimulatedTable(TABLE, time.time, shards=shards)
-        self.rows = HangingRows()
-        self.streams = HangingStreams(self.table)
-        self.shelf = Shelf()
-        self.deaths: list[tuple[str, str]] = []
-        self.health = SeenHealth()
-        self.consumer = build_consumer(
-            self.streams,
-            self.rows,
-            ConsumerSettings(TABLE, "leases", failover_seconds=failover_seconds, worker=WORKER),
-            sinks=[self.shelf],
-            quarantine=None,
-            metrics=Metrics(),
-            health=self.health,
-            on_death=lambda name, error: self.deaths.append((name, type(error).__name__)),
-            clocks=Clocks(self.clock, time.time, self.clock),
-        )
-
-    def start(self) -> None:
-        """Starts, and waits until every lease is held."""
-        self.consumer.start()
-        eventually(lambda: self.owned() == self.shards, PATIENCE_SECONDS)
-
-    def expire(self, count: int) -> None:
-        """So many exports leave the table."""
-        for number in range(count):
-            self.table.write(f"export-{number}")
-
-    def owned(self) -> int:
-        """How many leases have an owner."""
-        return sum("leaseOwner" in row for row in self.rows.rows.values())
-
-    def checkpoints(self) -> set[str]:
-        """The rows' checkpoints."""
-        return {row["checkpoint"]["S"] for row in self.rows.rows.values()}
-
-    def end(self) -> bool:
-        """Stops and joins, with time enough; returns whether the stop was clean."""
-        self.consumer.stop(self.clock() + PATIENCE_SECONDS)
-        return self.consumer.join().clean
-
-    def stop_at_a_stopped_clock(self, seconds_left: float, until: Callable[[], bool]) -> StopReport:
-        """Asks for a stop, goes to so many seconds before its deadline, and joins at the deadline.
-
-        Args:
-            seconds_left: when the clock stands still.
-            until: what must have come true by then.
-        """
-        now = self.clock.stop()
-        self.consumer.stop(now + 20)
-        self.clock.stopped_at = now + 20 - seconds_left
-        eventually(until, PATIENCE_SECONDS)
-        eventually(lambda: "stream-leases" not in running(), PATIENCE_SECONDS)
-        self.clock.stopped_at = now + 20
-        return self.consumer.join()
-
-
-def running() -> list[str]:
-    """The names of the consumer's threads that run."""
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("stream-")]
 
 
 @pytest.fixture
