@@ -80,7 +80,7 @@ def test_while_the_table_is_down_nothing_is_received_and_then_everything_is_appl
     ) as service:
         eventually(lambda: counted(service.metrics, Metric.STORE_PAUSED) == 1)
         eventually(lambda: nobody_receives_while_probes_go_on(service, outage), 20)
-        assert service.left() == 30
+        eventually(lambda: service.left() == 30)
         outage.on = False
         service.wait_until_empty()
         assert all(service.item(f"r{index}") for index in range(30))
@@ -194,7 +194,8 @@ def test_while_no_delete_works_the_service_goes_on_and_then_recovers(
             service.send(body(requestId=f"r{number}", createdAt=CREATED_AT))
             eventually(lambda number=number: service.item(f"r{number}"))  # type: ignore[misc]
         eventually(lambda: service.count("Duplicate") >= 10, 20)
-        assert service.left() == 15
+        # A message that becomes visible meanwhile is in no count, or in two.
+        eventually(lambda: service.left() == 15)
         del hooks["delete_message_batch"]
         service.wait_until_empty()
         assert service.count("Applied") == 15
@@ -228,7 +229,7 @@ def test_while_deletes_get_no_answer_a_cycle_stays_short_and_health_good(
         eventually(lambda: service.item("new"), 5)
         assert health_of(service).problems == ()
         assert service.operations()["delete_message_batch"] >= 4
-        assert service.left() == 21
+        eventually(lambda: service.left() == 21)
     assert len(sent) == service.operations()["delete_message_batch"], "a call is one request"
 
 
@@ -253,7 +254,7 @@ def test_a_message_is_deleted_only_after_the_dead_letter_queue_took_its_copy(
         embedded_aws, tmp_path, bodies=["poison"], hooks={"send_message_batch": down, **AT_ONCE}
     ) as service:
         eventually(lambda: down.stopped >= 6)
-        assert service.left() == 1
+        eventually(lambda: service.left() == 1)
         assert service.operations()["delete_message_batch"] == 0
         down.on = False
         service.wait_until_empty()
