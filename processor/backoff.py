@@ -90,8 +90,9 @@ def retry(
     *,
     on: type[Exception] | tuple[type[Exception], ...],
     tries: int,
-    wait: Callable[[float], bool],
+    wait: Callable[[float], object],
     back_off: BackOff | None = None,
+    on_retry: Callable[[Exception], object] = lambda _error: None,
 ) -> T:
     """Repeats a call until it works.
 
@@ -101,6 +102,7 @@ def retry(
         tries: how many attempts there are at most.
         wait: waits for a number of seconds; true if the caller must stop, like `Event.wait`.
         back_off: the delays; `short_back_off()` if left out.
+        on_retry: called with an error that came twice or more in a row, before the next attempt.
 
     Returns:
         What the first successful attempt returns.
@@ -112,7 +114,11 @@ def retry(
     while True:
         try:
             return attempt()
-        except on:
+        except on as error:
             delay = delays.failed()
-            if delays.failures >= tries or wait(delay):
+            if delays.failures >= tries:
+                raise
+            if delays.failures > 1:
+                on_retry(error)
+            if wait(delay):
                 raise

@@ -2,18 +2,20 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from processor.audit.delivery import Delivery
 from processor.audit.quarantine import Quarantine
 from processor.audit.removals import Removals
 from processor.audit.sinks.base import Sink
-from processor.audit.sinks.factory import make_sink
+from processor.audit.sinks.kinesis import KinesisSink
+from processor.audit.sinks.log import LogSink
 from processor.aws.clients import Aws
 from processor.dead_letters import DeadLetterQueue
 from processor.loops import Death, Loop, StopReport
 from processor.observability.health import Health
-from processor.observability.log import get_logger
+from processor.observability.log import get_logger, stdout_lines
 from processor.observability.metrics import Metrics
 from processor.settings import Settings
 from processor.startup_checks import (
@@ -69,6 +71,7 @@ def build_consumer(
     )
 
 
+@dataclass(kw_only=True)
 class AuditPart:
     """The audit half of the service. `start` once; `stop` and `join` at any time, also twice.
 
@@ -79,22 +82,13 @@ class AuditPart:
         on_death: called with the name and the error of a thread that ends unexpectedly.
     """
 
-    def __init__(
-        self,
-        *,
-        settings: Settings,
-        aws: Aws,
-        metrics: Metrics,
-        health: Health,
-        on_death: Death,
-    ) -> None:
-        self._settings = settings
-        self._aws = aws
-        self._metrics = metrics
-        self._health = health
-        self._on_death = on_death
-        self._stopping = threading.Event()
-        self._consumer: StreamConsumer | None = None
+    settings: Settings
+    aws: Aws
+    metrics: Metrics
+    health: Health
+    on_death: Death
+    _stopping: threading.Event = field(default_factory=threading.Event, init=False)
+    _consumer: StreamConsumer | None = field(default=None, init=False)
 
     def start(self, cancelled: threading.Event) -> None:
         """Checks tables and stream, then starts to read.
@@ -106,7 +100,7 @@ class AuditPart:
             StartError: if a table or the audit stream is missing.
             SettingsError: if the settings cannot work.
         """
-        settings, aws = self._settings, self._aws
+        settings, aws = self.settings, self.aws
         check_table(aws.dynamodb(), settings.table, cancelled)
         check_leases_table(aws.leases(), settings.leases_table, cancelled)
         sinks = open_sinks(settings, aws, cancelled)
@@ -121,9 +115,9 @@ class AuditPart:
             ),
             sinks=sinks,
             quarantine=open_quarantine(settings, aws, cancelled, self._stopping),
-            metrics=self._metrics,
-            health=self._health,
-            on_death=self._on_death,
+            metrics=self.metrics,
+            health=self.health,
+            on_death=self.on_death,
         )
         if cancelled.is_set() or self._stopping.is_set():
             return
@@ -138,10 +132,23 @@ class AuditPart:
 
     def join(self) -> StopReport:
         """Waits for the end until the deadline. Clean: every thread ended and every lease was released."""
-        consumer = self._consumer
-        if consumer is None:
-            return StopReport(clean=True, hung=False)
-        return consumer.join()
+        return self._consumer.join() if self._consumer else StopReport(clean=True, hung=False)
+
+
+def make_sink(name: str, settings: Settings, aws: Aws) -> Sink:
+    """The sink with a name from `EXPORT_AUDIT_SINKS`.
+
+    Args:
+        name: one of `SINK_NAMES`.
+        settings: names the audit stream.
+        aws: the clients.
+
+    Raises:
+        SettingsError: if a setting that this sink needs is missing.
+    """
+    if name == "log":
+        return LogSink(stdout_lines(), lambda: datetime.now(UTC))
+    return KinesisSink(aws.kinesis(), settings.required_audit_stream(), buckets=settings.audit_buckets)
 
 
 def open_sinks(settings: Settings, aws: Aws, cancelled: threading.Event) -> list[Sink]:

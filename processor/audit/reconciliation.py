@@ -5,10 +5,10 @@ different ids; metrics lines that got lost may look like one.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from processor.aws.calls import call
 from processor.observability.metrics import NAMESPACE, SERVICE, Metric
@@ -19,14 +19,6 @@ HOUR_SECONDS = 3_600
 """The period that CloudWatch keeps longest ("Metrics retention", Amazon CloudWatch User Guide)."""
 TOLERATED_ENTRIES = 20.0
 TOLERATED_SHARE = 0.05
-
-
-class CloudWatchClient(Protocol):
-    """As much of the CloudWatch client as is called."""
-
-    @property
-    def get_metric_data(self) -> Callable[..., Any]:
-        """GetMetricData."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +40,7 @@ class Reconciliation:
         return self.missing > max(TOLERATED_ENTRIES, TOLERATED_SHARE * self.deleted_by_ttl)
 
 
-def last_day(client: CloudWatchClient, table: str, now: datetime, service: str = SERVICE) -> Reconciliation:
+def last_day(client: Any, table: str, now: datetime, service: str = SERVICE) -> Reconciliation:
     """The counts of the 24 hours before now.
 
     Args:
@@ -72,7 +64,7 @@ def last_day(client: CloudWatchClient, table: str, now: datetime, service: str =
     return Reconciliation(sums["expired"], sums["quarantined"], sums["deleted"])
 
 
-def deleted_by_day(client: CloudWatchClient, table: str, first: date, end: datetime) -> Mapping[date, int]:
+def deleted_by_day(client: Any, table: str, first: date, end: datetime) -> Mapping[date, int]:
     """How many items DynamoDB says it deleted by TTL, by day in UTC. CloudWatch knows 455 days.
 
     Args:
@@ -99,7 +91,7 @@ def _deleted_items(table: str) -> _Source:
 
 
 def _values(
-    client: CloudWatchClient, sources: Mapping[str, _Source], period: int, start: datetime, end: datetime
+    client: Any, sources: Mapping[str, _Source], period: int, start: datetime, end: datetime
 ) -> Iterator[tuple[str, datetime, float]]:
     """The sums of each period, with the name of their source."""
     queries = [

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from processor.audit.delivery import Delivery
 from processor.audit.pipeline import open_quarantine, open_sinks
-from processor.audit.removals import Removals
+from processor.audit.removals import Removals, source_of
 from processor.aws_lambda.runtime import Context, Environment, Event, Failures, entry_point, failures
 from processor.observability.metrics import Part
 from processor.streams.record_processor import Interrupted, Unavailable
@@ -47,7 +47,9 @@ class AuditFunction:
         """
         deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1_000 - RESERVED_SECONDS
         records = event["Records"]
-        work = self._removals.begin_of(records[0]["eventSourceARN"], None, records, datetime.now(UTC))
+        work = self._removals.begin_of(
+            source_of(records[0]["eventSourceARN"], None), records, datetime.now(UTC)
+        )
         while work.durable_records < len(records) and time.monotonic() < deadline:
             try:
                 work.go_on(lambda: time.monotonic() < deadline)

@@ -31,10 +31,8 @@ class MappedQueue(EventQueue):
         settled, left: the messages of this invocation that the mapping is to delete, and those that stay.
     """
 
-    def __init__(self, **arguments: Any) -> None:
-        super().__init__(**arguments)
-        self.settled: list[Message] = []
-        self.left: list[Message] = []
+    settled: list[Message]
+    left: list[Message]
 
     def delete(self, messages: Sequence[Message], deadline: float = math.inf) -> list[Message]:  # noqa: ARG002
         """Notes what the mapping is to delete."""

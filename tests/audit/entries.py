@@ -1,15 +1,16 @@
 """Audit entries, sinks and puts for the tests of the audit pipeline."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from handlers.audit import AuditEntry, AuditSource
 from handlers.expiry import audit_entry
-from processor.audit.sinks.base import Refusal, Sink, SinkInterrupted, SinkUnavailable
+from processor.audit.sinks.base import Refusal, Sink, SinkUnavailable
 from processor.aws.sqs import BatchResult
 from processor.dead_letters import DeadLetter
+from processor.streams.record_processor import Interrupted
 from tests.handlers.test_expiry import SOURCE, image, record
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
@@ -56,6 +57,14 @@ def expired(*request_ids: str, **old: Any) -> list[AuditEntry]:
     return [entry for entry in made if entry is not None]
 
 
+def ids_by_export(entries: Iterable[AuditEntry]) -> dict[str, list[str]]:
+    """The audit ids of each export in the order in which they first appear."""
+    seen: dict[str, dict[str, None]] = {}
+    for each in entries:
+        seen.setdefault(each.request_id, {})[each.audit_id] = None
+    return {request_id: list(ids) for request_id, ids in seen.items()}
+
+
 def always() -> bool:
     """`may_continue` of a reader that nothing stops."""
     return True
@@ -66,6 +75,19 @@ def put_all(sink: Sink, entries: Sequence[AuditEntry]) -> Sequence[Refusal]:
     put = sink.begin(entries)
     put.go_on(always)
     return put.refusals
+
+
+class Clock:
+    """Simulated seconds: waiting makes them pass."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.seconds = seconds
+
+    def __call__(self) -> float:
+        return self.seconds
+
+    def wait(self, seconds: float) -> None:
+        self.seconds += seconds
 
 
 @dataclass
@@ -91,7 +113,7 @@ class OneByOne:
         while self.durable < len(self.entries):
             self.before()
             if not may_continue():
-                raise SinkInterrupted
+                raise Interrupted
             each = self.entries[self.durable]
             if each.audit_id not in refused:
                 self.store(each)
@@ -109,10 +131,23 @@ class Shelf:
     def __init__(self, name: str, *refused: str) -> None:
         self.name = name
         self.refused = refused
-        self.kept: list[str] = []
+        self.entries: list[AuditEntry] = []
         self.is_down = False
         self.down_for: set[str] = set()
         """Audit ids that it does not take now."""
+        self.failures = 0
+        """How many of the next tries fail."""
+        self.problem: BaseException | None = None
+        """Why it is down."""
+
+    @property
+    def kept(self) -> list[str]:
+        """The audit ids of its entries."""
+        return [each.audit_id for each in self.entries]
+
+    def by_export(self) -> dict[str, list[str]]:
+        """The audit ids of each export, in the order in which they came."""
+        return ids_by_export(self.entries)
 
     def begin(self, entries: Sequence[AuditEntry]) -> OneByOne:
         """See `Sink.begin`."""
@@ -122,9 +157,10 @@ class Shelf:
         return OneByOne(entries, self._store, refusals)
 
     def _store(self, each: AuditEntry) -> None:
-        if self.is_down or each.audit_id in self.down_for:
-            raise SinkUnavailable(f"{self.name} is down")
-        self.kept.append(each.audit_id)
+        if self.is_down or self.failures or each.audit_id in self.down_for:
+            self.failures = max(0, self.failures - 1)
+            raise SinkUnavailable(f"{self.name} is down") from self.problem
+        self.entries.append(each)
 
 
 class LetterBox:

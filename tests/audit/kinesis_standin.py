@@ -14,6 +14,7 @@ from typing import Any
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from handlers.audit import AuditEntry
+from tests.audit.entries import ids_by_export
 from tests.audit.kcl_oracle import WHOLE, Shard, accepted
 
 MIB = 1_024 * 1_024
@@ -41,28 +42,21 @@ class Fault:
     accepts: Callable[[int], bool] = lambda _: True
     code: str = THROTTLED
     raises: Callable[[], Exception] | None = None
+    change: Callable[[dict[str, Any]], dict[str, Any]] = lambda answer: answer
 
-
-NO_FAULT = Fault()
-PARTIAL = Fault(accepts=lambda index: index % 2 == 0)
-ALL_THROTTLED = Fault(accepts=lambda _: False)
-INTERNAL = Fault(accepts=lambda index: index % 3 != 0, code="InternalFailure")
-THROTTLED_CALL = Fault(lambda _: False, raises=lambda: client_error(THROTTLED))
-SERVER_ERROR = Fault(lambda _: False, raises=lambda: client_error("InternalFailure", 500))
-TIMEOUT_BEFORE = Fault(lambda _: False, raises=timeout)
-TIMEOUT_AFTER = Fault(raises=timeout)
-TIMEOUT_HALFWAY = Fault(lambda index: index % 2 == 1, raises=timeout)
 
 FAULTS = {
-    "no fault": NO_FAULT,
-    "partial failure": PARTIAL,
-    "all records throttled": ALL_THROTTLED,
-    "internal failures": INTERNAL,
-    "call throttled": THROTTLED_CALL,
-    "server error": SERVER_ERROR,
-    "timeout before the put": TIMEOUT_BEFORE,
-    "timeout after the put": TIMEOUT_AFTER,
-    "timeout halfway": TIMEOUT_HALFWAY,
+    "no fault": Fault(),
+    "partial failure": Fault(accepts=lambda index: index % 2 == 0),
+    "all records throttled": Fault(accepts=lambda _: False),
+    "internal failures": Fault(accepts=lambda index: index % 3 != 0, code="InternalFailure"),
+    "call throttled": Fault(lambda _: False, raises=lambda: client_error(THROTTLED)),
+    "server error": Fault(lambda _: False, raises=lambda: client_error("InternalFailure", 500)),
+    "timeout before the put": Fault(lambda _: False, raises=timeout),
+    "timeout after the put": Fault(raises=timeout),
+    "timeout halfway": Fault(lambda index: index % 2 == 1, raises=timeout),
+    "an answer that leaves a record out": Fault(change=lambda answer: {"Records": answer["Records"][:-1]}),
+    "an answer without results": Fault(change=lambda _: {}),
 }
 
 
@@ -105,7 +99,6 @@ class Kinesis:
 
     Args:
         faults: one for each call of PutRecords; later calls succeed.
-        shards: the hash ranges of the open shards.
         during: called in each call of PutRecords with its partition keys.
         limits: of the stream's only shard; None: it takes everything.
     """
@@ -114,11 +107,10 @@ class Kinesis:
         self,
         faults: Sequence[Fault] = (),
         *,
-        shards: Sequence[Shard] = (WHOLE,),
         during: Callable[[list[str]], object] = lambda _: None,
         limits: ShardLimits | None = None,
     ) -> None:
-        self.shards = [StoredShard(f"shardId-{number}", each) for number, each in enumerate(shards)]
+        self.shards = [StoredShard("shardId-0", WHOLE)]
         self.records: list[dict[str, Any]] = []
         """Every record of PutRecords that reached the stream, in order."""
         self.calls: list[list[Mapping[str, Any]]] = []
@@ -136,7 +128,7 @@ class Kinesis:
         self._limits = limits
         self._lock = threading.Lock()
         self._shuffle = random.Random(0)
-        self._shards_made = len(self.shards)
+        self._shards_made = 1
         self._records_made = 0
 
     # Writing.
@@ -149,7 +141,7 @@ class Kinesis:
         assert len(set(keys)) == len(keys), "two records of one bucket in one call"
         with self._lock:
             self.calls.append(list(Records))
-            fault = self._faults.pop(0) if self._faults else NO_FAULT
+            fault = self._faults.pop(0) if self._faults else Fault()
         self._during(keys)
         stored: set[int] = set()
         with self._lock:
@@ -170,12 +162,12 @@ class Kinesis:
             else {"ErrorCode": fault.code, "ErrorMessage": "no"}
             for index in range(len(Records))
         ]
-        return {"FailedRecordCount": len(Records) - len(stored), "Records": results}
+        return fault.change({"FailedRecordCount": len(Records) - len(stored), "Records": results})
 
     def put(self, hash_key: int, data: bytes, partition_key: str = "outer") -> None:
         """Stores one record."""
         self._records_made += 1
-        self._open_at(hash_key).records.append(
+        self.open_at(hash_key).records.append(
             {
                 "SequenceNumber": str(self._records_made),
                 "ApproximateArrivalTimestamp": START + timedelta(seconds=self._records_made),
@@ -193,10 +185,7 @@ class Kinesis:
 
     def first_appearances(self) -> dict[str, list[str]]:
         """The audit ids of each export in the order in which they first appear."""
-        seen: dict[str, dict[str, None]] = {}
-        for arrived in self.entries():
-            seen.setdefault(arrived.request_id, {})[arrived.audit_id] = None
-        return {request_id: list(ids) for request_id, ids in seen.items()}
+        return ids_by_export(self.entries())
 
     def _has_room(self, record: Mapping[str, Any]) -> bool:
         if record["PartitionKey"] in self.blocked:
@@ -207,7 +196,7 @@ class Kinesis:
 
     def split(self, hash_key: int) -> None:
         """Splits the shard that holds this key so that the upper child begins with it."""
-        parent = self._open_at(hash_key)
+        parent = self.open_at(hash_key)
         start, end = parent.hash_range.starting_hash_key, parent.hash_range.ending_hash_key
         if start < hash_key:
             parent.closed = True
@@ -216,10 +205,10 @@ class Kinesis:
 
     def merge(self, hash_key: int) -> None:
         """Merges the shard that holds this key with its right neighbour, if there is one."""
-        left = self._open_at(hash_key)
+        left = self.open_at(hash_key)
         if left.hash_range.ending_hash_key == WHOLE.ending_hash_key:
             return
-        right = self._open_at(left.hash_range.ending_hash_key + 1)
+        right = self.open_at(left.hash_range.ending_hash_key + 1)
         left.closed = right.closed = True
         self._add(Shard(left.hash_range.starting_hash_key, right.hash_range.ending_hash_key), left, right)
 
@@ -277,7 +266,8 @@ class Kinesis:
         if self.failures and self.fail_only in (None, method):
             raise self.failures.pop(0)
 
-    def _open_at(self, hash_key: int) -> StoredShard:
+    def open_at(self, hash_key: int) -> StoredShard:
+        """The open shard that takes this hash key."""
         (shard,) = [s for s in self.shards if not s.closed and s.hash_range.holds(hash_key)]
         return shard
 

@@ -1,81 +1,50 @@
 """A replay over a simulated stream, with a sink that can fail and a clock that the test moves."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from handlers.audit import AuditEntry
 from processor.audit.replay import Replay, Replayed
-from processor.audit.sinks.base import SinkUnavailable
 from processor.streams.api import StreamApi
-from tests.audit.entries import OneByOne
+from tests.audit.entries import Clock, Shelf
 from tests.simulated_stream.client import SimulatedStreamsClient
 from tests.simulated_stream.model import SimulatedTable
 
 START = datetime(2026, 11, 22, 10, tzinfo=UTC)
-SECONDS = 60.0
-
-
-class Clock:
-    """Simulated time: waiting makes it pass."""
-
-    def __init__(self) -> None:
-        self.seconds = START.timestamp()
-
-    def now(self) -> float:
-        return self.seconds
-
-    def wait(self, seconds: float) -> None:
-        self.seconds += seconds
-
-
-class Sink:
-    """Keeps entries, after a number of failures."""
-
-    name = "kept"
-
-    def __init__(self, failures: int = 0) -> None:
-        self.entries: list[AuditEntry] = []
-        self.failures = failures
-
-    def begin(self, entries: Sequence[AuditEntry]) -> OneByOne:
-        return OneByOne(entries, self.store)
-
-    def store(self, entry: AuditEntry) -> None:
-        if self.failures:
-            self.failures -= 1
-            raise SinkUnavailable("sink kept: is down")
-        self.entries.append(entry)
 
 
 class World:
     """A table with a stream, and what a replay of it gives."""
 
     def __init__(self, shards: int = 1) -> None:
-        self.clock = Clock()
-        self.table = SimulatedTable("export-status", self.clock.now, shards=shards)
+        self.clock = Clock(START.timestamp())
+        self.table = SimulatedTable("export-status", self.clock, shards=shards)
         self.client = SimulatedStreamsClient(self.table)
-        self.sink = Sink()
+        self.sink = Shelf("kept")
 
-    def replay(self, since: datetime = START) -> list[Replayed]:
-        run = Replay(
-            StreamApi(self.client, self.clock.now),
+    def run(
+        self, since: datetime = START, until: datetime | None = None, api: StreamApi | None = None
+    ) -> Iterator[Replayed]:
+        """A replay page by page, up to now."""
+        return Replay(
+            api or StreamApi(self.client, self.clock),
             [self.sink],
             table="export-status",
             since=since,
-            until=datetime.fromtimestamp(self.clock.now(), UTC),
+            until=until or datetime.fromtimestamp(self.clock(), UTC),
             wait=self.clock.wait,
-            clock=self.clock.now,
-        )
-        return list(run.pages())
+            clock=self.clock,
+        ).pages()
 
-    def put_ids(self) -> dict[str, list[str]]:
-        """The audit ids of each export, in the order in which they were put."""
-        found: dict[str, list[str]] = {}
-        for entry in self.sink.entries:
-            found.setdefault(entry.request_id, []).append(entry.audit_id)
-        return found
+    def replay(self, since: datetime = START) -> list[Replayed]:
+        """A whole replay."""
+        return list(self.run(since))
+
+    def check(self, since: datetime = START) -> None:
+        """Every removal since then was put, in the order of its export."""
+        assert self.sink.by_export() == self.expected_ids(since)
 
     def expected_ids(self, since: datetime = START) -> dict[str, list[str]]:
+        """The audit ids of each export's removals."""
         found: dict[str, list[str]] = {}
         for _, record in self.table.removals():
             if record["dynamodb"]["ApproximateCreationDateTime"] >= since.timestamp():

@@ -1,8 +1,6 @@
 """Entries reach every sink or the quarantine; a failing sink holds its page and nothing else."""
 
 import json
-import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +9,12 @@ import structlog
 
 from processor.audit.delivery import FORGOTTEN_SECONDS, Batch, Delivery
 from processor.audit.quarantine import Quarantine
-from processor.audit.sinks.base import SinkInterrupted, SinkUnavailable
-from processor.observability.health import Health, check
+from processor.audit.sinks.base import SinkUnavailable
+from processor.observability.health import Health
 from processor.observability.metrics import Metrics
-from tests.audit.entries import LetterBox, Shelf, always, expired
-from tests.audit.throttled_readers import Clock
-from tests.streams.test_shard_reader import assert_all_taken_once, expire
-from tests.streams.world import World, values_of
+from processor.streams.record_processor import Blocked, Interrupted
+from tests.audit.entries import Clock, LetterBox, Shelf, always, expired
+from tests.streams.world import values_of
 
 
 class Bench:
@@ -34,10 +31,21 @@ class Bench:
         quarantine = Quarantine(box) if with_quarantine else None
         self.delivery = Delivery([self.first, self.second], quarantine, self.metrics, self.health, self.clock)
 
+    def batch(self, *request_ids: str, **old: Any) -> Batch:
+        """The delivery of these exports' entries, begun."""
+        entries = expired(*request_ids, **old)
+        return self.delivery.batch([*enumerate(entries)], len(entries))
+
+    def degraded(self) -> dict[str, str]:
+        """What the health file shows as degraded."""
+        self.health.write()
+        found: dict[str, str] = json.loads(self.health_file.read_text())["degraded"]
+        return found
+
     def fails(self, batch: Batch) -> None:
         """A try to deliver that ends unavailable, and the wait that it asks for."""
         with pytest.raises(SinkUnavailable) as caught:
-            batch.deliver(always)
+            batch.go_on(always)
         assert caught.value.retry_seconds is not None
         self.clock.seconds += caught.value.retry_seconds
 
@@ -48,214 +56,128 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
 
 
-def test_every_sink_takes_the_same_entries_with_the_same_ids_in_order(bench: Bench) -> None:
-    bench.delivery.batch(expired("a", "b", "c")).deliver(always)
-    assert bench.first.kept == bench.second.kept == ["id-0", "id-1", "id-2"]
-
-
 def test_a_sink_that_is_down_gets_the_same_entries_again_and_the_others_do_not(bench: Bench) -> None:
-    batch = bench.delivery.batch(expired("a", "b"))
+    batch = bench.batch("a", "b")
     bench.second.is_down = True
     for _ in range(3):
         bench.fails(batch)
     bench.second.is_down = False
-    batch.deliver(always)
-    batch.deliver(always)
+    batch.go_on(always)
+    batch.go_on(always)
     assert bench.first.kept == bench.second.kept == ["id-0", "id-1"]
 
 
 def test_each_sink_gets_the_page_while_another_is_down_and_backs_off(bench: Bench) -> None:
-    batch = bench.delivery.batch(expired("a", "b"))
+    batch = bench.batch("a", "b")
     bench.first.is_down = True
     with pytest.raises(SinkUnavailable):
-        batch.deliver(always)
+        batch.go_on(always)
     assert bench.second.kept == ["id-0", "id-1"]
     bench.first.is_down = False
     with pytest.raises(SinkUnavailable):
-        batch.deliver(always)  # its back-off is not over
+        batch.go_on(always)  # its back-off is not over
     assert bench.first.kept == []
 
 
 def test_what_is_durable_is_what_all_sinks_have(bench: Bench) -> None:
-    batch = bench.delivery.batch(expired("a", "b", "worse", "c", "d"))
-    assert batch.durable == 0
+    batch = bench.batch("a", "b", "worse", "c", "d")
+    assert batch.durable_records == 0
     bench.box.is_down = True
     bench.fails(batch)
-    assert batch.durable == 2, "the refused entry is not in the quarantine"
+    assert batch.durable_records == 2, "the refused entry is not in the quarantine"
     bench.box.is_down = False
-    batch.deliver(always)
-    assert batch.durable == 5
-
-
-def test_what_is_durable_ends_at_the_first_entry_that_a_sink_lacks(bench: Bench) -> None:
-    batch = bench.delivery.batch(expired("a", "b", "c"))
-    bench.second.down_for = {"id-1"}
-    bench.fails(batch)
-    assert batch.durable == 1
+    batch.go_on(always)
+    assert batch.durable_records == 5
 
 
 def test_an_outage_ends_when_no_page_waits_for_the_sink(bench: Bench) -> None:
-    held, other = bench.delivery.batch(expired("a")), bench.delivery.batch(expired("b", "c")[1:])
+    held, other = bench.batch("a"), bench.delivery.batch([(0, expired("b", "c")[1])], 1)
     bench.second.down_for = {"id-0"}
-    bench.fails(held)
-    other.deliver(always)
-    assert "audit second" in degraded(bench)
-    bench.second.down_for = set()
-    held.deliver(always)
-    assert degraded(bench) == {}
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(2):
+            bench.fails(held)
+        other.go_on(always)
+        assert "audit second" in bench.degraded()
+        bench.second.down_for = set()
+        held.go_on(always)
+    assert bench.degraded() == {}
+    assert [(line["event"], line["sink"]) for line in logs] == [
+        ("audit_sink_down", "second"),
+        ("audit_sink_up", "second"),
+    ]
 
 
 def test_a_sink_is_not_down_for_a_batch_alone_that_is_not_tried_any_more(bench: Bench) -> None:
-    released = bench.delivery.batch(expired("a"))
+    released = bench.batch("a")
     bench.second.is_down = True
     bench.fails(released)
     bench.second.is_down = False
     bench.clock.seconds += FORGOTTEN_SECONDS
-    bench.delivery.batch([]).deliver(always)
-    bench.health.write()
-    assert check(bench.health_file).degraded == ()
-    assert released.durable == 0, "it is still referred to, so that no collector decides"
+    bench.batch().go_on(always)
+    assert bench.degraded() == {}
+    assert released.durable_records == 0, "it is still referred to, so that no collector decides"
 
 
 def test_a_refused_entry_is_quarantined_once_and_its_neighbours_are_delivered(bench: Bench) -> None:
-    bench.delivery.batch(expired("a", "bad", "worse", "b")).deliver(always)
+    with structlog.testing.capture_logs() as logs:
+        bench.batch("a", "bad", "worse", "b").go_on(always)
     assert bench.first.kept == ["id-0", "id-2", "id-3"]
     assert bench.second.kept == ["id-0", "id-3"]
     assert [letter.source_message_id for letter in bench.box.letters] == ["id-1", "id-2"]
-
-
-def test_the_quarantined_message_has_the_entry_and_the_reason(bench: Bench) -> None:
-    bench.delivery.batch(expired("bad", fileName={"S": "Ünïcode \U0001f600￾"})).deliver(always)
-    (letter,) = bench.box.letters
-    assert letter.outcome == "audit_quarantined"
-    assert letter.reason == "requestId must be liked"
-    assert letter.body.isascii()
-    assert json.loads(letter.body)["fileName"] == "Ünïcode \U0001f600￾"
-    assert json.loads(letter.body)["auditId"] == "id-0"
-
-
-def test_a_quarantined_entrys_line_names_the_sink_and_the_reason(bench: Bench) -> None:
-    with structlog.testing.capture_logs() as logs:
-        bench.delivery.batch(expired("a", "bad", "worse")).deliver(always)
-    assert [line for line in logs if line["event"] == "audit_quarantined"] == [
-        {
-            "event": "audit_quarantined",
-            "log_level": "error",
-            "audit_id": f"id-{number}",
-            "request_id": request_id,
-            "sink": sink,
-            "reason": "requestId must be liked",
-        }
-        for number, request_id, sink in [(1, "bad", "first"), (2, "worse", "second")]
+    line = {"event": "audit_quarantined", "log_level": "error", "reason": "requestId must be liked"}
+    assert logs == [
+        line | {"audit_id": "id-1", "request_id": "bad", "sink": "first"},
+        line | {"audit_id": "id-2", "request_id": "worse", "sink": "second"},
     ]
 
 
 def test_a_quarantine_that_takes_nothing_holds_the_page_and_repeats_no_sink(bench: Bench) -> None:
-    batch = bench.delivery.batch(expired("a", "worse"))
+    batch = bench.batch("a", "worse")
     bench.box.is_down = True
     bench.fails(batch)
-    assert "audit quarantine" in degraded(bench)
+    assert "audit quarantine" in bench.degraded()
     bench.box.is_down = False
-    batch.deliver(always)
+    batch.go_on(always)
     assert bench.first.kept == ["id-0", "id-1"]
     assert bench.second.kept == ["id-0"]
     assert len(bench.box.letters) == 1
-    assert degraded(bench) == {}
+    assert bench.degraded() == {}
 
 
 def test_without_a_quarantine_a_refused_entry_holds_its_page_and_operators_see_it(tmp_path: Path) -> None:
     bench = Bench(tmp_path, with_quarantine=False)
-    batch = bench.delivery.batch(expired("a", "bad", "b"))
+    batch = bench.batch("a", "bad", "b")
     bench.second.is_down = True
     bench.fails(batch)
     bench.second.is_down = False
     for _ in range(2):
-        with pytest.raises(SinkUnavailable) as caught:
-            batch.deliver(always)
-        assert caught.value.retry_seconds == math.inf, "only the quarantine is missing"
+        with pytest.raises(Blocked):
+            batch.go_on(always)
     assert bench.second.kept == ["id-0", "id-2"]
-    assert batch.durable == 1
-    assert "SQS_EXPORT_EVENTS_DLQ_URL" in degraded(bench)["audit quarantine"]
+    assert batch.durable_records == 1
+    assert "SQS_EXPORT_EVENTS_DLQ_URL" in bench.degraded()["audit quarantine"]
 
 
 def test_without_trust_nothing_is_put_aside_either(bench: Bench) -> None:
-    batch = bench.delivery.batch(expired("bad"))
+    batch = bench.batch("bad")
     answers = [True, True, False]  # one for each sink, then the quarantine's
-    with pytest.raises(SinkInterrupted):
-        batch.deliver(lambda: answers.pop(0))
+    with pytest.raises(Interrupted):
+        batch.go_on(lambda: answers.pop(0))
     assert bench.box.letters == []
 
 
-def test_exports_of_probes_are_not_counted_as_unfinished(bench: Bench) -> None:
-    bench.delivery.batch(expired("probe-1", "a", status={"S": "pending"})).deliver(always)
-    values = values_of(bench.metrics)
-    assert (values["AuditExpired"], values["UnfinishedExpiries"]) == (2, 1)
-
-
 def test_delivered_entries_are_counted_once_and_quarantined_ones_apart(bench: Bench) -> None:
-    batch = bench.delivery.batch(expired("a", "bad", "b", status={"S": "pending"}))
+    batch = bench.batch("a", "bad", "b", "probe-1", status={"S": "pending"})
     bench.second.is_down = True
     bench.fails(batch)
     bench.second.is_down = False
-    batch.deliver(always)
+    batch.go_on(always)
     values = values_of(bench.metrics)
-    assert values["AuditExpired"] == 2
+    assert values["AuditExpired"] == 3
     assert values["UnfinishedExpiries"] == 3, (
-        "an export that never got its answer, whatever became of its entry"
+        "an export that never got its answer, whatever became of its entry, but no probe's"
     )
     assert values["Quarantined"] == 1
     assert values["SinkErrors"] == 1
     assert values["SinksDown"] == 1, "it was down since the last line"
     assert values_of(bench.metrics)["SinksDown"] == 0
-
-
-def test_an_outage_of_a_sink_has_a_line_at_its_begin_and_one_at_its_end(world: World) -> None:
-    world.start_worker()
-    world.run(5)
-    world.sink_is_down = True
-    expire(world, 3)
-    world.run(120)
-    world.sink_is_down = False
-    world.run(60)
-    events = [line["event"] for line in world.logs if line["event"].startswith("audit_sink")]
-    assert events == ["audit_sink_down", "audit_sink_up"]
-    assert_all_taken_once(world)
-
-
-@pytest.mark.slow
-def test_one_shard_that_is_held_by_a_refused_entry_holds_no_other(new_world: Callable[[int], World]) -> None:
-    world = new_world(4)
-    world.poison.add("poison")
-    world.dead_letters.is_down = True
-    world.start_worker()
-    world.table.write("poison")
-    held = world.table.shard_of("poison")
-    expire(world, 40)
-    world.run(60)
-    expected = {
-        record["eventID"] for shard, record in world.table.removals() if shard.shard_id != held.shard_id
-    }
-    assert expected <= {entry.audit_id for entry in world.emitted}
-    assert world.leases()[held.shard_id].position.sequence_number is None
-    world.dead_letters.is_down = False
-    world.run(60)
-    assert_all_taken_once(world)
-    assert len(world.dead_letters.messages) == 1
-
-
-def test_one_poisonous_entry_among_good_ones_leaves_them_in_order(world: World) -> None:
-    world.poison.add("poison")
-    for number in range(10):
-        world.table.write(f"export-{number % 2}")
-        world.table.write("poison")
-    world.start_worker()
-    world.run(10)
-    assert_all_taken_once(world)
-    assert len(world.emitted) == len(world.dead_letters.messages) == 10
-
-
-def degraded(bench: Bench) -> dict[str, str]:
-    """What the health file shows as degraded."""
-    bench.health.write()
-    found: dict[str, str] = json.loads(bench.health_file.read_text())["degraded"]
-    return found

@@ -1,5 +1,6 @@
 """A refused entry becomes a dead letter that SQS takes and that shows no signed URL."""
 
+import json
 from typing import Any
 
 import pytest
@@ -10,11 +11,17 @@ from tests.audit.entries import LetterBox, expired
 from tests.handlers.test_expiry import SIGNED
 
 
-def test_a_reason_with_a_signed_url_loses_it() -> None:
+def test_the_letter_has_the_entry_in_ascii_and_a_reason_without_its_signed_url() -> None:
     box: Any = LetterBox()
-    (entry,) = expired("a")
+    (entry,) = expired("a", fileName={"S": "Ünïcode \U0001f600\ufffe"})
     Quarantine(box).send(Refusal(entry, f"cannot take {SIGNED}"))
-    assert "Signature" not in box.letters[0].reason
+    (letter,) = box.letters
+    assert letter.outcome == "audit_quarantined"
+    assert letter.reason.startswith("cannot take https")
+    assert "Signature" not in letter.reason
+    assert letter.body.isascii()
+    body = json.loads(letter.body)
+    assert (body["auditId"], body["fileName"]) == ("id-0", "Ünïcode \U0001f600\ufffe")
 
 
 @pytest.mark.parametrize("audit_id", ["has space", "x" * 200, "ü"])

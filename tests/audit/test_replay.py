@@ -3,23 +3,22 @@
 import errno
 import itertools
 import json
-import subprocess
-import sys
 import time
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handlers.audit import AuditEntry
-from processor.audit.replay import MAX_FAILURES, Replay
+from processor.audit.replay import MAX_FAILURES
 from processor.audit.sinks.base import SinkUnavailable
 from processor.aws.errors import AwsError, NotFound, Transient
 from processor.localaws.embedded_aws import EmbeddedAws
 from processor.streams.api import StreamApi
-from tests.audit.replay_world import KINDS, SECONDS, START, Sink, World
+from tests.audit.replay_world import KINDS, START, World
+from tests.cli.processes import run
 from tests.resources import audit_stream, leases_table, status_table, stream_records
 from tests.waiting import eventually
 
@@ -35,7 +34,7 @@ def test_every_removal_since_then_is_put_once_in_the_order_of_its_export(
         world.change(kind, number)
     since = START + timedelta(minutes=minutes)
     replayed = world.replay(since)
-    assert world.put_ids() == world.expected_ids(since)
+    world.check(since)
     assert sum(page.entries for page in replayed) == len(world.sink.entries)
 
 
@@ -54,7 +53,7 @@ def test_what_passes_is_waited_out(operation: str, code: str) -> None:
     world.client.faults.max_records = 3
     world.client.fail(code, times=4, operation=operation)
     world.replay()
-    assert world.put_ids() == world.expected_ids()
+    world.check()
 
 
 def test_iterators_that_expire_midway_repeat_and_skip_nothing() -> None:
@@ -62,37 +61,22 @@ def test_iterators_that_expire_midway_repeat_and_skip_nothing() -> None:
     for number in range(20):
         world.table.write(f"req-{number % 5}")
     world.client.faults.max_records = 3
-    run = Replay(
-        StreamApi(world.client),
-        [world.sink],
-        table="export-status",
-        since=START,
-        until=START,
-        wait=world.clock.wait,
-        clock=world.clock.now,
-    )
-    for page in run.pages():
+    for page in world.run():
         if page.entries:
             world.client.expire_iterators()
-    assert world.put_ids() == world.expected_ids()
+    world.check()
 
 
-def test_empty_answers_on_the_way_are_not_the_tip() -> None:
+@pytest.mark.parametrize(("is_closed", "empty_pages"), [(False, 15), (True, 500)])
+def test_empty_answers_on_the_way_are_not_the_tip(*, is_closed: bool, empty_pages: int) -> None:
     world = World()
     world.table.write("req-1")
-    world.client.faults.empty_pages = 15
+    if is_closed:
+        world.change("roll", 0)
+    world.client.faults.empty_pages, world.client.faults.hidden_ends = empty_pages, is_closed
     world.replay()
-    assert world.put_ids() == world.expected_ids() != {}
-
-
-def test_a_closed_shard_is_read_to_its_end_however_many_answers_are_empty() -> None:
-    world = World()
-    world.table.write("req-1")
-    world.change("roll", 0)
-    world.client.faults.empty_pages = 500
-    world.client.faults.hidden_ends = True
-    world.replay()
-    assert world.put_ids() == world.expected_ids() != {}
+    assert world.sink.entries
+    world.check()
 
 
 def test_shards_that_ended_before_then_are_not_read() -> None:
@@ -106,7 +90,8 @@ def test_shards_that_ended_before_then_are_not_read() -> None:
     since = START + timedelta(minutes=2)
     world.replay(since)
     assert old not in world.client.reads
-    assert world.put_ids() == world.expected_ids(since) != {}
+    assert world.sink.entries
+    world.check(since)
 
 
 def test_trimmed_records_are_reported_and_the_rest_is_put() -> None:
@@ -117,7 +102,7 @@ def test_trimmed_records_are_reported_and_the_rest_is_put() -> None:
     world.client.fail("TrimmedDataAccessException", operation="GetRecords")
     replayed = world.replay()
     assert any(page.trimmed for page in replayed)
-    assert world.put_ids() == world.expected_ids()
+    world.check()
 
 
 @pytest.mark.parametrize("is_listed", [True, False])
@@ -153,7 +138,7 @@ def test_a_shard_that_is_not_found_once_loses_nothing() -> None:
     world.client.fail("ResourceNotFoundException", operation="GetShardIterator")
     replayed = world.replay()
     assert not any(page.trimmed for page in replayed)
-    assert world.put_ids() == world.expected_ids()
+    world.check()
 
 
 def test_later_removals_do_not_keep_it_going() -> None:
@@ -166,17 +151,9 @@ def test_later_removals_do_not_keep_it_going() -> None:
             world.table.write("req-2")
             return super().page(iterator)
 
-    run = Replay(
-        Busy(world.client),
-        [world.sink],
-        table="export-status",
-        since=START,
-        until=START + timedelta(seconds=5),
-        wait=world.clock.wait,
-        clock=world.clock.now,
-    )
-    assert len(list(run.pages())) < 20
-    assert "req-1" in world.put_ids()
+    pages = world.run(until=START + timedelta(seconds=5), api=Busy(world.client))
+    assert len(list(pages)) < 20
+    assert "req-1" in world.sink.by_export()
 
 
 def test_a_sink_that_comes_back_gets_everything() -> None:
@@ -184,15 +161,7 @@ def test_a_sink_that_comes_back_gets_everything() -> None:
     world.table.write("req-1")
     world.sink.failures = MAX_FAILURES - 1
     world.replay()
-    assert world.put_ids() == world.expected_ids()
-
-
-def test_a_sink_that_stays_down_ends_it() -> None:
-    world = World()
-    world.table.write("req-1")
-    world.sink.failures = 100
-    with pytest.raises(SinkUnavailable):
-        world.replay()
+    world.check()
 
 
 @pytest.mark.parametrize(
@@ -205,21 +174,17 @@ def test_a_sink_that_stays_down_ends_it() -> None:
     ],
     ids=repr,
 )
-def test_a_standard_output_that_fails_ends_it_at_once_and_a_busy_one_is_waited_for(
+def test_a_sink_that_stays_down_ends_it_and_a_standard_output_that_fails_at_once(
     problem: OSError | None, *, waits: bool
 ) -> None:
     world = World()
     world.table.write("req-1")
 
-    class Output(Sink):
-        def store(self, entry: AuditEntry) -> None:
-            raise SinkUnavailable("standard output takes no lines") from problem
-
-    world.sink = Output()
-    before = world.clock.now()
+    world.sink.is_down, world.sink.problem = True, problem
+    before = world.clock()
     with pytest.raises(SinkUnavailable if waits else OSError):
         world.replay()
-    assert (world.clock.now() > before) is waits
+    assert (world.clock() > before) is waits
 
 
 @pytest.mark.parametrize(
@@ -240,19 +205,8 @@ def test_a_table_without_a_stream_is_an_error() -> None:
         world.replay()
 
 
-def command(environment: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "processor", "audit", *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
-
-
 @pytest.mark.slow
-def test_the_command_puts_them_into_the_configured_sinks(embedded_aws: EmbeddedAws) -> None:
+def test_the_command_puts_them_into_the_configured_sinks(embedded_aws: EmbeddedAws, tmp_path: Path) -> None:
     client = embedded_aws.client("dynamodb")
     table, leases = status_table(embedded_aws.client, ttl=True), leases_table(embedded_aws.client)
     environment = embedded_aws.service_environment() | {
@@ -262,46 +216,37 @@ def test_the_command_puts_them_into_the_configured_sinks(embedded_aws: EmbeddedA
         "EXPORT_AUDIT_SINKS": "kinesis,log",
     }
     for number in range(20):
-        client.put_item(
-            TableName=table,
-            Item={"requestId": {"S": f"req-{number}"}, "ttl": {"N": str(int(time.time()) - 5)}},
-        )
+        item = {"requestId": {"S": f"req-{number}"}, "ttl": {"N": str(int(time.time()) - 5)}}
+        client.put_item(TableName=table, Item=item)
 
     def removed() -> list[str]:
         records = stream_records(embedded_aws.client, table)
         return sorted(record["eventID"] for record in records if record["eventName"] == "REMOVE")
 
-    eventually(lambda: len(removed()) == 20, SECONDS)
-    counted = command(environment, "replay", "--since", "1h", "--dry-run")
-    assert (counted.returncode, counted.stdout) == (0, "")
-    assert counted.stderr == "20 entries would be put again, 0 of them refused by a sink\n"
-    assert command(environment, "tail").stdout == ""
-    done = command(environment, "replay", "--since", "1h")
+    eventually(lambda: len(removed()) == 20, 60)
+    done = run("audit", "replay", "--since", "1h", environment=environment, cwd=tmp_path)
     assert done.returncode == 0
     assert done.stderr == "20 entries were put again, 0 of them refused by a sink\n"
-    assert sorted(json.loads(line)["auditId"] for line in done.stdout.splitlines()) == removed()
-    tailed = command(environment, "tail").stdout.splitlines()
-    assert sorted(json.loads(line)["auditId"] for line in tailed) == removed()
+    tailed = run("audit", "tail", environment=environment, cwd=tmp_path)
+    for output in (done.stdout, tailed.stdout):
+        assert sorted(json.loads(line)["auditId"] for line in output.splitlines()) == removed()
     assert client.scan(TableName=leases)["Items"] == []
 
 
 @pytest.mark.parametrize(
-    ("changes", "options", "status", "line"),
+    ("changes", "since", "status", "line"),
     [
-        ({}, ["--since", "soon"], 2, "--since must be a duration such as 15m"),
-        ({"DYNAMODB_EXPORT_STATUS_TABLE": "gone"}, ["--since", "1h"], 1, "the stream of the table gone does"),
-        (
-            {"EXPORT_AUDIT_SINKS": "kinesis", "KINESIS_EXPORT_AUDIT_STREAM": ""},
-            ["--since", "1h"],
-            2,
-            "KINESIS_EXPORT_AUDIT_STREAM must be set",
-        ),
+        ({}, "soon", 2, "--since must be a duration such as 15m"),
+        ({"DYNAMODB_EXPORT_STATUS_TABLE": "gone"}, "1h", 1, "the stream of the table gone does"),
+        ({"EXPORT_AUDIT_SINKS": "kinesis"}, "1h", 2, "KINESIS_EXPORT_AUDIT_STREAM must be set"),
     ],
 )
 def test_what_cannot_work_ends_with_one_line(
-    embedded_aws: EmbeddedAws, changes: dict[str, str], options: list[str], status: int, line: str
+    embedded_aws: EmbeddedAws, changes: dict[str, str], since: str, status: int, line: str
 ) -> None:
-    done = command(embedded_aws.service_environment() | changes, "replay", *options)
+    unset = {"KINESIS_EXPORT_AUDIT_STREAM": ""}
+    environment = embedded_aws.service_environment() | unset | changes
+    done = run("audit", "replay", "--since", since, environment=environment, cwd=Path.cwd())
     assert (done.returncode, done.stdout) == (status, "")
     assert len(done.stderr.splitlines()) == 1
     assert line in done.stderr

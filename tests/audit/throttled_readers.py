@@ -7,22 +7,12 @@ from dataclasses import dataclass
 
 from processor.audit.sinks.base import SinkUnavailable
 from processor.audit.sinks.kinesis import KinesisPut, KinesisSink
-from tests.audit.entries import always, entry
+from tests.audit.entries import Clock, always, entry
 from tests.audit.kinesis_standin import MIB, Kinesis, ShardLimits
 
 PAGE_ENTRIES = 250
 PAGE_SECONDS = 0.25
 ERROR_CHARS = 4_000
-
-
-class Clock:
-    """Simulated seconds."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def __call__(self) -> float:
-        return self.seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from handlers.audit import AuditEntry
+from processor.streams.record_processor import Unavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class Refusal:
     """One clear sentence: the field and the rule, never the value."""
 
 
-class SinkUnavailable(Exception):
+class SinkUnavailable(Unavailable):
     """The sink takes no more entries now. The caller calls `Put.go_on` again after a delay.
 
     Args:
@@ -31,13 +32,8 @@ class SinkUnavailable(Exception):
     def __init__(
         self, problem: str = "", *, retry_seconds: float | None = None, is_outage: bool = True
     ) -> None:
-        super().__init__(problem)
-        self.retry_seconds = retry_seconds
+        super().__init__(problem, retry_seconds)
         self.is_outage = is_outage
-
-
-class SinkInterrupted(Exception):
-    """`may_continue` returned False, so the sink made no further call."""
 
 
 class Put(Protocol):
@@ -63,7 +59,7 @@ class Put(Protocol):
 
         Raises:
             SinkUnavailable: some entries are not durable yet.
-            SinkInterrupted: `may_continue` returned False.
+            Interrupted: `may_continue` returned False.
         """
 
 

@@ -14,14 +14,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from handlers.audit import AuditEntry
-from processor.audit.kpl import MAX_RECORD_BYTES, Packed, UserRecord, aggregate, fits_alone
-from processor.audit.sinks.base import Refusal, SinkInterrupted, SinkUnavailable
+from processor.audit.kpl import MAX_RECORD_BYTES, Packer
+from processor.audit.sinks.base import Refusal, SinkUnavailable
 from processor.aws.calls import call
 from processor.aws.errors import INCOMPLETE, AwsError, Misconfigured, Rejected
 from processor.backoff import BackOff, jittered
+from processor.streams.record_processor import Interrupted
 
 PUT_RECORDS_MAX_RECORDS = 500
 """Amazon Kinesis Data Streams API Reference: PutRecords."""
@@ -40,14 +41,6 @@ OUTAGE_FAILURES = 6
 
 FIRST_DELAY_SECONDS = 0.1
 MAX_DELAY_SECONDS = 5.0
-
-
-class PutRecordsClient(Protocol):
-    """As much of the Kinesis client as the sink calls."""
-
-    @property
-    def put_records(self) -> Callable[..., Any]:
-        """PutRecords."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,54 +83,50 @@ class KinesisSink:
         buckets: the number of buckets (`EXPORT_AUDIT_BUCKETS`), at least 1.
         target_bytes: when an aggregate is closed, at most `MAX_RECORD_BYTES`.
         clock: monotonic seconds.
-
-    Raises:
-        ValueError: if a number is out of its range.
     """
 
     name = "kinesis"
 
     def __init__(
         self,
-        client: PutRecordsClient,
+        client: Any,
         stream: str,
         *,
         buckets: int,
         target_bytes: int = TARGET_BYTES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if buckets < 1:
-            raise ValueError("there must be at least one bucket")
-        if not 1 <= target_bytes <= MAX_RECORD_BYTES:
-            raise ValueError(f"an aggregate's target must be 1 to {MAX_RECORD_BYTES} bytes")
         self._client = client
         self._stream = stream
         self._buckets = buckets_of(buckets)
         self._target_bytes = target_bytes
-        self._clock = clock
+        self.clock = clock
 
     def begin(self, entries: Sequence[AuditEntry]) -> "KinesisPut":
         """Packs entries into records; see `Sink.begin`."""
-        indexed: dict[int, list[tuple[int, UserRecord]]] = {}
+        packers: dict[int, tuple[Packer, deque[int]]] = {}
         refusals: list[Refusal] = []
         for index, entry in enumerate(entries):
             try:
-                record = UserRecord(entry.request_id, entry.to_json().encode())
+                data = entry.to_json().encode()
                 number = bucket_number(entry.request_id, len(self._buckets))
             except ValueError:  # pydantic's and Python's own errors for what UTF-8 cannot hold
                 refusals.append(Refusal(entry, "an entry must be text that UTF-8 can hold"))
                 continue
-            if not fits_alone(record, self._buckets[number].hash_key):
+            if number not in packers:
+                packers[number] = Packer(self._buckets[number].hash_key, self._target_bytes), deque()
+            packer, indexes = packers[number]
+            if packer.add(entry.request_id, data):
+                indexes.append(index)
+            else:
                 reason = f"an entry must fit into a Kinesis record of {MAX_RECORD_BYTES} bytes"
                 refusals.append(Refusal(entry, reason))
-                continue
-            indexed.setdefault(number, []).append((index, record))
-        queues = []
-        for number, records in indexed.items():
-            bucket = self._buckets[number]
-            packed = aggregate([record for _, record in records], bucket.hash_key, self._target_bytes)
-            queues.append(_Queue(bucket, deque(packed), deque(index for index, _ in records)))
-        return KinesisPut(self, queues, refusals, len(entries), self._clock)
+        queues = [
+            _Queue(self._buckets[number], deque(packer.packed()), indexes)
+            for number, (packer, indexes) in packers.items()
+            if indexes
+        ]
+        return KinesisPut(self, queues, refusals, len(entries))
 
     def put_records(self, heads: "Sequence[_Queue]") -> "dict[_Queue, str]":
         """Calls PutRecords with the first record of each queue.
@@ -150,7 +139,7 @@ class KinesisSink:
         """
         records = [
             {
-                "Data": queue.records[0].data,
+                "Data": queue.records[0][0],
                 "PartitionKey": queue.bucket.name,
                 "ExplicitHashKey": str(queue.bucket.hash_key),
             }
@@ -179,7 +168,8 @@ class _Queue:
     """The records of one bucket that Kinesis has not acknowledged, oldest first."""
 
     bucket: Bucket
-    records: deque[Packed]
+    records: deque[tuple[bytes, int]]
+    """Data, with the number of sub-records."""
     indexes: deque[int]
     """The places of their entries in the page."""
     back_off: BackOff = field(
@@ -191,7 +181,7 @@ class _Queue:
 
     def acknowledged(self) -> None:
         """Removes the first record."""
-        for _ in range(self.records.popleft().sub_records):
+        for _ in range(self.records.popleft()[1]):
             self.indexes.popleft()
         self.back_off.worked()
         self.retry_at = float("-inf")
@@ -202,6 +192,7 @@ class _Queue:
         self.retry_at = now + jitter * self.back_off.failed()
 
 
+@dataclass(eq=False, slots=True)
 class KinesisPut:
     """A page of entries on its way into the stream; see `Put`.
 
@@ -210,66 +201,56 @@ class KinesisPut:
         queues: the records of each bucket.
         refusals: the entries that are in no record.
         count: how many entries the page has.
-        clock: monotonic seconds.
     """
 
-    def __init__(
-        self,
-        sink: KinesisSink,
-        queues: list[_Queue],
-        refusals: Sequence[Refusal],
-        count: int,
-        clock: Callable[[], float],
-    ) -> None:
-        self._sink = sink
-        self._queues = queues
-        self._count = count
-        self._clock = clock
-        self.refusals = refusals
+    sink: KinesisSink
+    queues: list[_Queue]
+    refusals: Sequence[Refusal]
+    count: int
 
     @property
     def durable(self) -> int:
         """How many of the first entries are in the stream or refused; see `Put.durable`."""
-        return min((queue.indexes[0] for queue in self._queues), default=self._count)
+        return min((queue.indexes[0] for queue in self.queues), default=self.count)
 
     def go_on(self, may_continue: Callable[[], bool]) -> None:
         """Puts what is left; see `Put.go_on`. One call for a page that makes one record a bucket."""
-        while self._queues:
+        while self.queues:
             heads = self._heads()
             if not heads:
                 raise self._unavailable()
             if not may_continue():
-                raise SinkInterrupted
-            self._note(heads, self._sink.put_records(heads))
+                raise Interrupted
+            self._note(heads, self.sink.put_records(heads))
 
     def _note(self, heads: Sequence[_Queue], failed: Mapping[_Queue, str]) -> None:
-        now, jitter = self._clock(), jittered(1.0)
+        now, jitter = self.sink.clock(), jittered(1.0)
         for queue in heads:
             if queue in failed:
                 queue.failed(failed[queue], now, jitter)
             else:
                 queue.acknowledged()
-        self._queues = [queue for queue in self._queues if queue.records]
+        self.queues = [queue for queue in self.queues if queue.records]
 
     def _heads(self) -> list[_Queue]:
         """The queues whose first record goes into the next call: due ones, up to what a call may carry."""
-        now = self._clock()
+        now = self.sink.clock()
         heads: list[_Queue] = []
         size = 0
-        for queue in self._queues:
+        for queue in self.queues:
             if queue.retry_at > now:
                 continue
-            size += len(queue.records[0].data) + len(queue.bucket.name)
+            size += len(queue.records[0][0]) + len(queue.bucket.name)
             if heads and (size > PUT_RECORDS_MAX_BYTES or len(heads) == PUT_RECORDS_MAX_RECORDS):
                 break
             heads.append(queue)
         return heads
 
     def _unavailable(self) -> SinkUnavailable:
-        worst = max(self._queues, key=lambda queue: queue.back_off.failures)
+        worst = max(self.queues, key=lambda queue: queue.back_off.failures)
         failures = worst.back_off.failures
         return SinkUnavailable(
             f"sink kinesis: PutRecords: {worst.error_code}, {failures} times in a row",
-            retry_seconds=max(0.0, min(queue.retry_at for queue in self._queues) - self._clock()),
+            retry_seconds=max(0.0, min(queue.retry_at for queue in self.queues) - self.sink.clock()),
             is_outage=failures >= OUTAGE_FAILURES,
         )

@@ -1,17 +1,20 @@
 """The sink `log`: one JSON line an entry on standard output (docs/contract.md, section 4)."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from handlers.audit import AuditEntry
 from handlers.timestamps import format_timestamp
-from processor.audit.sinks.base import Refusal, SinkInterrupted, SinkUnavailable
+from processor.audit.sinks.base import Refusal, SinkUnavailable
 from processor.observability.log import LineOutput
+from processor.streams.record_processor import Interrupted
 
 LINES_PER_WRITE = 32
 """Lines that are written and flushed together. After an error the sink writes all of them again."""
 
 
+@dataclass(frozen=True)
 class LogSink:
     """Writes each entry as one flushed JSON line, whatever the log's level and format.
 
@@ -22,32 +25,28 @@ class LogSink:
         now: the time for the lines' `timestamp`.
     """
 
+    lines: LineOutput
+    now: Callable[[], datetime]
     name = "log"
-
-    def __init__(self, lines: LineOutput, now: Callable[[], datetime]) -> None:
-        self._lines = lines
-        self._now = now
 
     def begin(self, entries: Sequence[AuditEntry]) -> "LogPut":
         """Prepares to write entries; see `Sink.begin`."""
-        return LogPut(self._lines, self._now, entries)
+        return LogPut(self, entries)
 
 
 class LogPut:
     """Entries on their way to standard output; see `Put`.
 
     Args:
-        lines: standard output.
-        now: the time for the lines' `timestamp`.
+        sink: where they go.
         entries: what to write.
     """
 
     refusals: Sequence[Refusal] = ()
     """A line can hold every entry."""
 
-    def __init__(self, lines: LineOutput, now: Callable[[], datetime], entries: Sequence[AuditEntry]) -> None:
-        self._lines = lines
-        self._now = now
+    def __init__(self, sink: LogSink, entries: Sequence[AuditEntry]) -> None:
+        self._sink = sink
         self._entries = entries
         self.durable = 0
 
@@ -55,11 +54,11 @@ class LogPut:
         """Writes what is left; see `Put.go_on`."""
         while self.durable < len(self._entries):
             if not may_continue():
-                raise SinkInterrupted
-            now = self._now()
+                raise Interrupted
+            now = self._sink.now()
             entries = self._entries[self.durable : self.durable + LINES_PER_WRITE]
             try:
-                self._lines.write_line("\n".join(audit_line(entry, now) for entry in entries))
+                self._sink.lines.write_line("\n".join(audit_line(entry, now) for entry in entries))
             except OSError as error:
                 raise SinkUnavailable("standard output takes no lines") from error
             self.durable += len(entries)

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
+from processor.audit.pipeline import make_sink
 from processor.audit.replay import Replay, Replayed
 from processor.audit.sinks.base import SinkUnavailable
-from processor.audit.sinks.factory import make_sink
 from processor.audit.tail import KinesisReader
 from processor.aws.errors import AwsError
 from processor.cli.audit.output import EntryOutput

@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from handlers.masking import mask_urls
-from processor.audit.kpl import BrokenAggregate, UserRecord, read_record
+from processor.audit.kpl import BrokenAggregate, read_record
 from processor.audit.tail import KinesisRecord
 from processor.cli.audit.lines import HEADER, render, row
 from processor.cli.output import console, json_line
@@ -47,7 +47,7 @@ class EntryOutput:
 
     def _entries(self, record: KinesisRecord) -> Iterator[dict[str, Any]]:
         try:
-            sub_records = read_record(record.partition_key, record.data)
+            sub_records = read_record(record.data)
         except BrokenAggregate as broken:
             self._complain(record, str(broken))
             return
@@ -71,10 +71,10 @@ class EntryOutput:
         return repeat
 
 
-def entry_of(record: UserRecord) -> dict[str, Any] | None:
+def entry_of(data: bytes) -> dict[str, Any] | None:
     """The masked entry with all its fields, also those of later versions; None if it is not an entry."""
     try:
-        entry = _masked(json.loads(record.data, parse_constant=_no_constant))
+        entry = _masked(json.loads(data, parse_constant=_no_constant))
     except (ValueError, RecursionError):
         return None
     if not isinstance(entry, dict) or not isinstance(entry.get("auditId"), str):

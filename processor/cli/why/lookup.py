@@ -103,7 +103,7 @@ class Lookup:
             entry["auditId"]: entry
             for page in reader.pages(self.now)
             for record in page
-            for entry in _entries_of(record.partition_key, record.data)
+            for entry in _entries_of(record.data)
             if entry.get("requestId") == self.request_id
         }
         return list(found.values())
@@ -146,9 +146,9 @@ def _answer(source: Source, ask: Callable[[], T], unread: dict[Source, str]) -> 
     return None
 
 
-def _entries_of(partition_key: str, data: bytes) -> Iterator[Mapping[str, Any]]:
+def _entries_of(data: bytes) -> Iterator[Mapping[str, Any]]:
     try:
-        records = read_record(partition_key, data)
+        records = read_record(data)
     except BrokenAggregate:
         return
     for record in records:

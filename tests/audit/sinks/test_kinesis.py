@@ -1,32 +1,21 @@
 """Entries reach Kinesis at least once, in order per export, with the same ids, whatever PutRecords does."""
 
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handlers.audit import AuditEntry
-from processor.audit.kpl import MAX_RECORD_BYTES, UserRecord, fits_alone, read_record
-from processor.audit.sinks.base import SinkInterrupted, SinkUnavailable
+from processor.audit.kpl import MAX_RECORD_BYTES
+from processor.audit.sinks.base import SinkUnavailable
 from processor.audit.sinks.kinesis import OUTAGE_FAILURES, KinesisPut, KinesisSink, bucket_number, buckets_of
-from tests.audit.entries import always, entry, put_all
-from tests.audit.kcl_oracle import LAST_HASH_KEY, WHOLE, split
-from tests.audit.kinesis_standin import (
-    ALL_THROTTLED,
-    FAULTS,
-    MIB,
-    PARTIAL,
-    SERVER_ERROR,
-    THROTTLED_CALL,
-    TIMEOUT_AFTER,
-    Fault,
-    Kinesis,
-    client_error,
-)
-from tests.audit.throttled_readers import Clock, simulate_throttled_readers
+from processor.streams.record_processor import Interrupted
+from tests.audit.entries import Clock, always, entry, ids_by_export, put_all
+from tests.audit.kcl_oracle import LAST_HASH_KEY
+from tests.audit.kinesis_standin import FAULTS, MIB, Fault, Kinesis, client_error
+from tests.audit.throttled_readers import simulate_throttled_readers
 
 
 def sink_of(
@@ -57,49 +46,12 @@ def page(count: int, exports: int = 50) -> list[AuditEntry]:
     return [entry(f"id-{number}", f"req-{number % exports}") for number in range(count)]
 
 
-def in_order(entries: Sequence[AuditEntry]) -> dict[str, list[str]]:
-    """The audit ids of each export in the order in which they were given."""
-    expected: dict[str, list[str]] = {}
-    for given_entry in entries:
-        expected.setdefault(given_entry.request_id, []).append(given_entry.audit_id)
-    return expected
-
-
 def test_a_page_of_usual_entries_takes_one_call_of_one_record_a_bucket() -> None:
     kinesis = Kinesis()
     entries = page(1_000, exports=1_000)
     assert put_all(sink_of(kinesis), entries) == []
     assert [len(call) for call in kinesis.calls] == [16]
-    assert kinesis.first_appearances() == in_order(entries)
-
-
-def test_no_entries_take_no_call() -> None:
-    kinesis = Kinesis()
-    assert put_all(sink_of(kinesis), []) == []
-    assert kinesis.calls == []
-
-
-def test_the_records_of_one_bucket_go_one_after_the_other() -> None:
-    kinesis = Kinesis()
-    entries = page(300, exports=3)
-    put_all(sink_of(kinesis, target_bytes=4_096), entries)
-    assert len(kinesis.calls) >= 20
-    assert kinesis.first_appearances() == in_order(entries)
-
-
-def test_sub_records_carry_the_request_id_and_the_hash_key_of_their_bucket() -> None:
-    kinesis = Kinesis()
-    entries = page(200)
-    put_all(sink_of(kinesis, buckets=4), entries)
-    buckets = buckets_of(4)
-    for record in kinesis.records:
-        for sub_record in read_record(record["PartitionKey"], record["Data"]):
-            bucket = buckets[bucket_number(sub_record.partition_key, 4)]
-            assert record["PartitionKey"] == bucket.name
-            assert record["ExplicitHashKey"] == sub_record.explicit_hash_key == str(bucket.hash_key)
-            assert AuditEntry.model_validate_json(sub_record.data).request_id == sub_record.partition_key
-    names = {record["PartitionKey"] for record in kinesis.records}
-    assert names == {"bucket-0", "bucket-1", "bucket-2", "bucket-3"}
+    assert kinesis.first_appearances() == ids_by_export(entries)
 
 
 def test_buckets_are_the_middles_of_equal_slices_and_stay_as_they_are() -> None:
@@ -116,7 +68,7 @@ def test_after_every_fault_all_entries_arrive_in_order(fault: str) -> None:
     entries = page(400, exports=20)
     clock = Clock()
     finish(sink_of(kinesis, clock=clock, target_bytes=4_096).begin(entries), clock)
-    assert kinesis.first_appearances() == in_order(entries)
+    assert kinesis.first_appearances() == ids_by_export(entries)
 
 
 @settings(deadline=None, max_examples=200)
@@ -130,19 +82,17 @@ def test_after_every_fault_all_entries_arrive_in_order(fault: str) -> None:
 def test_any_faults_over_any_shards_lose_nothing_and_keep_order(
     faults: list[str], exports: list[int], buckets: int, target: int, splits: list[int]
 ) -> None:
-    shards = [WHOLE]
-    for new_start in splits:
-        holder = next(index for index, shard in enumerate(shards) if shard.holds(new_start))
-        shards = split(shards, holder, new_start)
-    kinesis = Kinesis([FAULTS[fault] for fault in faults], shards=shards)
+    kinesis = Kinesis([FAULTS[fault] for fault in faults])
+    for hash_key in splits:
+        kinesis.split(hash_key)
     entries = [entry(f"id-{number}", f"req-{export}") for number, export in enumerate(exports)]
     clock = Clock()
     finish(sink_of(kinesis, buckets=buckets, clock=clock, target_bytes=target).begin(entries), clock)
-    assert kinesis.first_appearances() == in_order(entries)
+    assert kinesis.first_appearances() == ids_by_export(entries)
 
 
 def test_only_what_failed_is_sent_again_byte_for_byte() -> None:
-    kinesis = Kinesis([PARTIAL])
+    kinesis = Kinesis([FAULTS["partial failure"]])
     clock = Clock()
     finish(sink_of(kinesis, clock=clock).begin(page(400)), clock)
     first, second = kinesis.calls
@@ -150,7 +100,7 @@ def test_only_what_failed_is_sent_again_byte_for_byte() -> None:
 
 
 def test_a_timeout_after_the_put_repeats_the_same_bytes() -> None:
-    kinesis = Kinesis([TIMEOUT_AFTER])
+    kinesis = Kinesis([FAULTS["timeout after the put"]])
     clock = Clock()
     finish(sink_of(kinesis, clock=clock).begin(page(400)), clock)
     first, second = kinesis.calls
@@ -158,59 +108,21 @@ def test_a_timeout_after_the_put_repeats_the_same_bytes() -> None:
     assert sorted(e.audit_id for e in kinesis.entries()) == sorted([e.audit_id for e in page(400)] * 2)
 
 
-def test_an_answer_that_leaves_records_out_acknowledges_no_record() -> None:
-    class Short(Kinesis):
-        def put_records(self, *, StreamName: str, Records: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
-            answer = super().put_records(StreamName=StreamName, Records=Records)
-            if len(self.calls) == 1:
-                answer["Records"] = answer["Records"][:-1]
-            return answer
-
-    kinesis = Short()
-    entries = page(100)
-    clock = Clock()
-    finish(sink_of(kinesis, clock=clock).begin(entries), clock)
-    assert len(kinesis.calls) == 2
-    assert kinesis.first_appearances() == in_order(entries)
-
-
-def test_an_answer_without_results_acknowledges_no_record() -> None:
-    class Silent(Kinesis):
-        def put_records(self, *, StreamName: str, Records: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
-            answer = super().put_records(StreamName=StreamName, Records=Records)
-            return {} if len(self.calls) == 1 else answer
-
-    kinesis = Silent()
-    entries = page(100)
-    clock = Clock()
-    finish(sink_of(kinesis, clock=clock).begin(entries), clock)
-    assert len(kinesis.calls) == 2
-    assert kinesis.first_appearances() == in_order(entries)
-
-
-@pytest.mark.parametrize("fault", [ALL_THROTTLED, THROTTLED_CALL, SERVER_ERROR])
-def test_each_failure_is_followed_by_a_longer_wait_and_several_are_an_outage(fault: Fault) -> None:
-    kinesis, clock = Kinesis([fault] * 100), Clock()
+@pytest.mark.parametrize("fault", ["all records throttled", "call throttled", "server error"])
+def test_each_failure_is_followed_by_a_longer_wait_and_several_are_an_outage(fault: str) -> None:
+    kinesis, clock = Kinesis([FAULTS[fault]] * 100), Clock()
     put = sink_of(kinesis, buckets=1, clock=clock).begin(page(10))
     waits, outages = [], []
     for _ in range(OUTAGE_FAILURES):
-        with pytest.raises(SinkUnavailable, match="sink kinesis: PutRecords") as caught:
-            put.go_on(always)
+        for _before_its_time in range(2):
+            with pytest.raises(SinkUnavailable, match="sink kinesis: PutRecords") as caught:
+                put.go_on(always)
         waits.append(caught.value.retry_seconds or 0.0)
         outages.append(caught.value.is_outage)
         clock.seconds += waits[-1]
     assert len(kinesis.calls) == OUTAGE_FAILURES
     assert outages == [False] * (OUTAGE_FAILURES - 1) + [True]
     assert all(0.5 * 0.1 * 2**n <= wait <= 0.1 * 2**n for n, wait in enumerate(waits))
-
-
-def test_before_its_time_nothing_is_put_again() -> None:
-    kinesis, clock = Kinesis([ALL_THROTTLED]), Clock()
-    put = sink_of(kinesis, clock=clock).begin(page(10))
-    for _ in range(3):
-        with pytest.raises(SinkUnavailable):
-            put.go_on(always)
-    assert len(kinesis.calls) == 1
 
 
 def test_one_blocked_bucket_does_not_delay_the_others_and_repeats_nothing() -> None:
@@ -230,7 +142,7 @@ def test_one_blocked_bucket_does_not_delay_the_others_and_repeats_nothing() -> N
     kinesis.blocked = set()
     finish(put, clock)
     assert put.durable == len(entries)
-    assert kinesis.first_appearances() == in_order(entries)
+    assert kinesis.first_appearances() == ids_by_export(entries)
     assert len(kinesis.records) == len({record["Data"] for record in kinesis.records})
 
 
@@ -254,57 +166,38 @@ def test_an_error_for_operators_is_an_outage_at_once_and_names_the_code(code: st
     assert put.durable == 10
 
 
-def test_nothing_is_put_once_the_lease_is_not_trusted() -> None:
+def test_the_lease_is_asked_for_before_every_call_and_the_put_continues_behind_what_is_durable() -> None:
     kinesis = Kinesis()
-    with pytest.raises(SinkInterrupted):
-        sink_of(kinesis).begin(page(10)).go_on(lambda: False)
-    assert kinesis.calls == []
-
-
-def test_the_lease_is_asked_for_before_every_call() -> None:
-    trusted = iter([True, True, False])
-    kinesis = Kinesis()
-    with pytest.raises(SinkInterrupted):
-        sink_of(kinesis, buckets=1, target_bytes=1).begin(page(10)).go_on(lambda: next(trusted))
-    assert len(kinesis.calls) == 2
-
-
-def test_after_an_interruption_the_put_continues_behind_what_is_durable() -> None:
-    kinesis, answers = Kinesis(), iter([True, True, False])
     put = sink_of(kinesis, buckets=1, target_bytes=1).begin(page(10))
-    with pytest.raises(SinkInterrupted):
-        put.go_on(lambda: next(answers))
-    assert put.durable == 2
+    for answers in (iter([False]), iter([True, True, False])):
+        with pytest.raises(Interrupted):
+            put.go_on(lambda answers=answers: next(answers))  # type: ignore[misc]
+    assert put.durable == len(kinesis.calls) == 2
     put.go_on(always)
     assert [each.audit_id for each in kinesis.entries()] == [each.audit_id for each in page(10)]
 
 
-def padded(audit_id: str, size: int) -> AuditEntry:
-    """An entry whose JSON is exactly of this size in bytes."""
-    bare = entry(audit_id, "req-1", error="")
-    return entry(audit_id, "req-1", error="x" * (size - len(bare.to_json().encode())))
-
-
 def test_each_byte_around_the_limit_arrives_or_is_refused_alone() -> None:
-    hash_key = buckets_of(16)[bucket_number("req-1", 16)].hash_key
-    sizes = range(MAX_RECORD_BYTES - 200, MAX_RECORD_BYTES)
-    largest = max(size for size in sizes if fits_alone(UserRecord("req-1", b"x" * size), hash_key))
-    for size in range(largest - 22, largest + 4):
+    bare = len(entry("large", "req-1", error="").to_json().encode())
+    refused: list[int] = []
+    for size in range(MAX_RECORD_BYTES - 100, MAX_RECORD_BYTES):
         kinesis = Kinesis()
-        entries = [entry("before", "req-1"), padded("large", size), entry("after", "req-1")]
-        refusals = put_all(sink_of(kinesis), entries)
-        fits = size <= largest
-        assert [refusal.entry.audit_id for refusal in refusals] == ([] if fits else ["large"])
+        large = entry("large", "req-1", error="x" * (size - bare))
+        refusals = put_all(sink_of(kinesis), [entry("before", "req-1"), large, entry("after", "req-1")])
+        assert [refusal.entry.audit_id for refusal in refusals] in ([], ["large"])
         assert all("1047552 bytes" in refusal.reason for refusal in refusals)
-        expected = ["before", "large", "after"] if fits else ["before", "after"]
+        refused += [size] * len(refusals)
+        expected = ["before", "after"] if refusals else ["before", "large", "after"]
         assert kinesis.first_appearances() == {"req-1": expected}
+    assert 0 < len(refused) < 100
+    assert refused == list(range(refused[0], MAX_RECORD_BYTES)), "the largest are refused"
 
 
 def test_entries_that_fill_more_than_a_call_are_spread_over_calls() -> None:
     kinesis = Kinesis()  # refuses more than 5 MiB or 500 records in a call
     entries = [entry(f"id-{n}", f"req-{n}", error="x" * (MIB - 3_000)) for n in range(12)]
     assert put_all(sink_of(kinesis, buckets=1_000), entries) == []
-    assert kinesis.first_appearances() == in_order(entries)
+    assert kinesis.first_appearances() == ids_by_export(entries)
 
 
 def test_more_buckets_than_a_call_may_carry_are_spread_over_calls() -> None:
@@ -312,7 +205,7 @@ def test_more_buckets_than_a_call_may_carry_are_spread_over_calls() -> None:
     entries = page(1_500, exports=1_500)
     assert put_all(sink_of(kinesis, buckets=2_000), entries) == []
     assert [len(call) for call in kinesis.calls[:2]] == [500, 500]
-    assert kinesis.first_appearances() == in_order(entries)
+    assert kinesis.first_appearances() == ids_by_export(entries)
 
 
 def test_an_entry_that_utf8_cannot_hold_is_refused_alone() -> None:
@@ -323,9 +216,3 @@ def test_an_entry_that_utf8_cannot_hold_is_refused_alone() -> None:
     assert [refusal.entry for refusal in refusals] == [broken, broken_id]
     assert all("UTF-8" in refusal.reason for refusal in refusals)
     assert kinesis.first_appearances() == {"req-1": ["1", "4"]}
-
-
-@pytest.mark.parametrize(("buckets", "target"), [(0, 1_000), (16, 0), (16, MAX_RECORD_BYTES + 1)])
-def test_settings_that_cannot_work_are_refused(buckets: int, target: int) -> None:
-    with pytest.raises(ValueError, match="must be"):
-        sink_of(Kinesis(), buckets=buckets, target_bytes=target)

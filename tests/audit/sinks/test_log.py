@@ -5,9 +5,10 @@ import json
 
 import pytest
 
-from processor.audit.sinks.base import SinkInterrupted, SinkUnavailable
+from processor.audit.sinks.base import SinkUnavailable
 from processor.audit.sinks.log import LogSink
 from processor.observability.log import LineOutput
+from processor.streams.record_processor import Interrupted
 from tests.audit.entries import NOW, always, expired, put_all
 
 
@@ -40,7 +41,7 @@ def test_a_line_that_cannot_be_written_makes_the_sink_unavailable() -> None:
 def test_the_log_sink_asks_before_each_write_and_continues_behind_the_last() -> None:
     stream, answers = io.StringIO(), [True, False]
     put = LogSink(LineOutput(stream), lambda: NOW).begin(expired(*[str(number) for number in range(50)]))
-    with pytest.raises(SinkInterrupted):
+    with pytest.raises(Interrupted):
         put.go_on(lambda: answers.pop(0))
     assert 0 < len(stream.getvalue().splitlines()) == put.durable < 50
     put.go_on(always)

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from handlers.audit import AuditEntry
 from processor.audit.sinks.base import SinkUnavailable
 from processor.audit.sinks.kinesis import KinesisSink
-from tests.audit.entries import always, entry
+from tests.audit.entries import always, entry, ids_by_export
 from tests.audit.kinesis_standin import FAULTS, Kinesis
-from tests.audit.sinks.test_kinesis import in_order, sink_of
+from tests.audit.sinks.test_kinesis import sink_of
 
 DEADLINE_SECONDS = 20
 
@@ -51,7 +51,7 @@ def test_many_readers_share_a_sink_and_each_exports_entries_keep_their_order() -
     sink = sink_of(kinesis, target_bytes=2_000)
     pages = [[entry(f"{r}-{n}", f"req-{r}-{n % 9}") for n in range(150)] for r in range(6)]
     in_threads(*[functools.partial(put_patiently, sink, entries) for entries in pages])
-    assert kinesis.first_appearances() == in_order([each for entries in pages for each in entries])
+    assert kinesis.first_appearances() == ids_by_export([each for entries in pages for each in entries])
 
 
 def test_readers_with_entries_of_the_same_bucket_do_not_wait_for_each_other() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from handlers.audit import AuditEntry
-from processor.audit.kpl import UserRecord, aggregate
+from processor.audit.kpl import Packer
 from processor.audit.sinks.kinesis import KinesisSink
 from processor.localaws.embedded_aws import EmbeddedAws
 from tests.audit.entries import entry, put_all
@@ -127,8 +127,11 @@ def test_bad_records_are_named_one_line_each_and_the_rest_is_printed(
     put(client, stream, page(0, 1))
     for data, _ in BAD.values():
         client.put_record(StreamName=stream, PartitionKey="x", Data=data)
-    mixed = [UserRecord("a", b"{}"), UserRecord("b", entry("id-1", "req-1").to_json().encode())]
-    client.put_record(StreamName=stream, PartitionKey="x", Data=aggregate(mixed, 5, 10_000)[0].data)
+    mixed = Packer(5, 10_000)
+    assert mixed.add("a", b"{}")
+    assert mixed.add("b", entry("id-1", "req-1").to_json().encode())
+    ((data, _),) = mixed.packed()
+    client.put_record(StreamName=stream, PartitionKey="x", Data=data)
     done = tail(environment)
     assert done.returncode == 1
     assert [json.loads(line)["auditId"] for line in done.stdout.splitlines()] == ["id-0", "id-1"]
