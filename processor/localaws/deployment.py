@@ -10,13 +10,15 @@ from typing import Any
 import yaml
 
 from processor.localaws.clients import emulator_client
-from processor.localaws.deployed import Deployment
 
 STACK = "export-status-data"
 
 
-def deploy(endpoint_url: str) -> Deployment:
+def deploy(endpoint_url: str) -> dict[str, str]:
     """Creates the data plane's stack and waits until it is complete.
+
+    Returns:
+        Names and addresses of the resources, as in `embedded_aws.Deployment`.
 
     Raises:
         botocore.exceptions.ClientError: if the emulator refuses the template.
@@ -32,14 +34,14 @@ def deploy(endpoint_url: str) -> Deployment:
     [stack] = cloudformation.describe_stacks(StackName=STACK)["Stacks"]
     outputs = {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
     sqs = emulator_client("sqs", endpoint_url)
-    return Deployment(
-        table=outputs["TableName"],
-        leases_table=outputs["LeasesTableName"],
+    return {
+        "table": outputs["TableName"],
+        "leases_table": outputs["LeasesTableName"],
         # The outputs hold AWS's addresses, so the queues are looked up by name at the emulator.
-        queue_url=sqs.get_queue_url(QueueName=outputs["EventsQueueUrl"].rpartition("/")[2])["QueueUrl"],
-        dlq_url=sqs.get_queue_url(QueueName=outputs["DeadLetterQueueUrl"].rpartition("/")[2])["QueueUrl"],
-        audit_stream=outputs["AuditStreamName"],
-    )
+        "queue_url": sqs.get_queue_url(QueueName=outputs["EventsQueueUrl"].rpartition("/")[2])["QueueUrl"],
+        "dlq_url": sqs.get_queue_url(QueueName=outputs["DeadLetterQueueUrl"].rpartition("/")[2])["QueueUrl"],
+        "audit_stream": outputs["AuditStreamName"],
+    }
 
 
 def _complete(template: Mapping[str, Any], endpoint_url: str) -> None:

@@ -3,8 +3,7 @@
 moto's router matches the request against each of its services, which takes longer than the answer.
 """
 
-from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
@@ -28,7 +27,7 @@ class MotoApplication:
         }
         self._rest: Application = DomainDispatcherApplication(create_backend_app)
 
-    def __call__(self, environ: Environ, start_response: object) -> Iterable[bytes]:
+    def __call__(self, environ: Environ, start_response: object) -> Any:
         """Answers a request (PEP 3333)."""
         target = str(environ.get("HTTP_X_AMZ_TARGET")).partition(".")[0]
         return self._applications.get(target, self._rest)(environ, start_response)

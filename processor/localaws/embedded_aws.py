@@ -5,12 +5,12 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Self
 
 from handlers.export import DEFAULT_TTL_SECONDS
 from processor.localaws.clients import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, emulator_client
-from processor.localaws.deployed import Deployment
 
 START_LIMIT_SECONDS = 60.0
 
@@ -23,6 +23,17 @@ CALLERS_VARIABLES = (
     "AWS_ENDPOINT_URL_KINESIS",
 )
 """Variables of the caller that would lead a client away from the embedded AWS."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """Names and addresses of the deployed resources."""
+
+    table: str
+    leases_table: str
+    queue_url: str
+    dlq_url: str
+    audit_stream: str
 
 
 class EmbeddedAwsError(Exception):
@@ -47,8 +58,9 @@ class EmbeddedAws:
         self._ttl_seconds = ttl_seconds
         self._reap_seconds = reap_seconds
         self._process: subprocess.Popen[str] | None = None
-        self._endpoint_url = ""
-        self._deployment: Deployment | None = None
+        self.endpoint_url: str
+        """Where it listens, for example `http://127.0.0.1:40123`; from `start` on, as is `deployment`."""
+        self.deployment: Deployment
         self._clients: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
@@ -69,13 +81,7 @@ class EmbeddedAws:
                 "the embedded AWS needs the extra `demo`: pip install 'export-status[demo]'"
             )
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [
-                sys.executable,
-                "-m",
-                "processor.localaws.server",
-                f"--port={self._port}",
-                f"--reap-seconds={self._reap_seconds}",
-            ],
+            [sys.executable, "-m", "processor.localaws.server", str(self._port), str(self._reap_seconds)],
             stdin=subprocess.PIPE,  # the server stops at its end, also when this process is killed
             stdout=subprocess.PIPE,
             env=isolated_environment(),
@@ -87,9 +93,9 @@ class EmbeddedAws:
         except BaseException:
             self.stop()
             raise
-        self._endpoint_url = answer.pop("endpoint_url")
+        self.endpoint_url = answer.pop("endpoint_url")
         self._clients.clear()
-        self._deployment = Deployment(**answer)
+        self.deployment = Deployment(**answer)
 
     def stop(self) -> None:
         """Ends the server. May be called twice, and before `start`."""
@@ -118,29 +124,17 @@ class EmbeddedAws:
             self._process.stdin.write(f"{pid}\n")
             self._process.stdin.flush()
 
-    @property
-    def endpoint_url(self) -> str:
-        """Where it listens, for example `http://127.0.0.1:40123`."""
-        return self._endpoint_url
-
-    @property
-    def deployment(self) -> Deployment:
-        """Names and addresses of the resources; only after `start`."""
-        if self._deployment is None:
-            raise EmbeddedAwsError("the embedded AWS is not running")
-        return self._deployment
-
     def client(self, service: str) -> Any:
         """The boto3 client of one service of this AWS, for example of `sqs`."""
         if service not in self._clients:
-            self._clients[service] = emulator_client(service, self._endpoint_url)
+            self._clients[service] = emulator_client(service, self.endpoint_url)
         return self._clients[service]
 
     def environment(self) -> dict[str, str]:
         """The settings that lead a service, or any AWS SDK, to this AWS (docs/contract.md, section 5)."""
         deployment = self.deployment
         return {
-            "AWS_ENDPOINT_URL": self._endpoint_url,
+            "AWS_ENDPOINT_URL": self.endpoint_url,
             "AWS_REGION": REGION,
             "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
             "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,

@@ -6,16 +6,19 @@ werkzeug's handler closes each connection, so that every AWS call would need a n
 import io
 import socket
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from werkzeug.exceptions import InternalServerError
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+from werkzeug.test import run_wsgi_app
 
 LOOPBACK = "127.0.0.1"
 BACKLOG = 128
 
-Application = Callable[..., Iterable[bytes]]
+Application = Callable[..., Any]
+"""PEP 3333. Its answer can be closed."""
+
 Environ = dict[str, Any]
 
 
@@ -28,32 +31,29 @@ class KeepAliveHandler(WSGIRequestHandler):
     def run_wsgi(self) -> None:
         """Answers one request; closes the connection without a message when the client has gone."""
         environ = self.make_environ()
-        environ["wsgi.input"] = io.BytesIO(self._read_body(environ))
+        # A chunked body has no length; werkzeug's reader finds its end.
+        size = -1 if environ.get("wsgi.input_terminated") else int(environ.get("CONTENT_LENGTH") or 0)
+        environ["wsgi.input"] = io.BytesIO(environ["wsgi.input"].read(size))
         try:
-            status, headers, body = _call(self.server.app, environ)
+            chunks, status, headers = run_wsgi_app(self.server.app, environ, buffered=True)
         except ConnectionError:
             self.close_connection = True
             return
         except Exception as failure:  # noqa: BLE001 - one failed request must not end the server
             operation = environ.get("HTTP_X_AMZ_TARGET") or environ["PATH_INFO"]
             sys.stderr.write(f"embedded AWS: {operation} failed: {type(failure).__name__}\n")
-            status, headers, body = _call(InternalServerError(), environ)
+            chunks, status, headers = run_wsgi_app(InternalServerError(), environ, buffered=True)
+        body = b"".join(chunks)
+        headers["Content-Length"] = str(len(body))
         code, _, reason = status.partition(" ")
         self.send_response(int(code), reason)
         for name, value in headers:
-            if name.lower() != "content-length":
-                self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Writes no access log."""
-
-    def _read_body(self, environ: Environ) -> bytes:
-        if environ.get("wsgi.input_terminated"):  # chunked: werkzeug's reader finds the end
-            return bytes(environ["wsgi.input"].read())
-        return bytes(environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)))
 
 
 def http_server(application: Application, port: int) -> BaseWSGIServer:
@@ -67,19 +67,3 @@ def http_server(application: Application, port: int) -> BaseWSGIServer:
         return make_server(
             LOOPBACK, port, application, threaded=True, request_handler=KeepAliveHandler, fd=bound.fileno()
         )
-
-
-def _call(application: Application, environ: Environ) -> tuple[str, list[tuple[str, str]], bytes]:
-    started: list[Any] = []
-
-    def start_response(status: str, headers: list[tuple[str, str]], _exc_info: object = None) -> None:
-        started[:] = [status, headers]
-
-    chunks = application(environ, start_response)
-    try:
-        body = b"".join(chunks)
-    finally:
-        close: Callable[[], None] | None = getattr(chunks, "close", None)
-        if close is not None:
-            close()
-    return started[0], started[1], body

@@ -48,18 +48,13 @@ def apply_moto_patches(turns: Turns) -> None:
 def _wait_aside(turns: Turns) -> None:
     poll_once = SQSBackend.receive_message
 
-    def receive_message(  # noqa: PLR0917 - moto's signature
-        backend: SQSBackend,
-        queue_name: str,
-        count: int,
-        wait_seconds_timeout: int,
-        visibility_timeout: int,
-        message_attribute_names: list[str] | None = None,
+    def receive_message(
+        backend: SQSBackend, queue_name: str, count: int, wait_seconds: int, *rest: Any
     ) -> list[Message]:
-        deadline = time.monotonic() + wait_seconds_timeout
+        deadline = time.monotonic() + wait_seconds
         while True:
             _check_client()
-            messages = poll_once(backend, queue_name, count, 0, visibility_timeout, message_attribute_names)
+            messages = poll_once(backend, queue_name, count, 0, *rest)
             left = deadline - time.monotonic()
             if messages or left <= 0:
                 return messages

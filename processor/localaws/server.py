@@ -1,10 +1,9 @@
-"""The process of the embedded AWS: `python -m processor.localaws.server --port P --reap-seconds S`.
+"""The process of the embedded AWS: `python -m processor.localaws.server PORT REAP_SECONDS`.
 
 It prints one line of JSON to standard output when everything is deployed. It ends when its standard input is
 closed, so it ends with the process that started it.
 """
 
-import argparse
 import contextlib
 import json
 import logging
@@ -14,7 +13,6 @@ import sys
 import threading
 import time
 import warnings
-from dataclasses import asdict
 
 import moto.awslambda.utils  # noqa: F401 - else moto pauses to import it at the first stream record
 
@@ -28,24 +26,21 @@ from processor.localaws.turns import Turns
 
 def main() -> None:
     """Serves until standard input ends; the exit status is 1 if the port is in use."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--reap-seconds", type=float, required=True)
-    arguments = parser.parse_args()
+    port, reap_seconds = int(sys.argv[1]), float(sys.argv[2])
     threading.Thread(target=_end_with_input, name="end of input", daemon=True).start()
     _silence_warnings()
     turns = Turns()
     apply_moto_patches(turns)
     try:
-        server = http_server(turns.wrap(MotoApplication()), arguments.port)
+        server = http_server(turns.wrap(MotoApplication()), port)
     except OSError:
-        _print({"error": f"port {arguments.port} on {LOOPBACK} is in use; choose another"})
+        _print({"error": f"port {port} on {LOOPBACK} is in use; choose another"})
         sys.exit(1)
     threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
     endpoint_url = f"http://{LOOPBACK}:{server.server_address[1]}"
-    _print({"endpoint_url": endpoint_url, **asdict(deploy(endpoint_url))})
+    _print({"endpoint_url": endpoint_url, **deploy(endpoint_url)})
     pause = threading.Event()
-    while not pause.wait(arguments.reap_seconds):
+    while not pause.wait(reap_seconds):
         with turns:
             reap(time.time())
 

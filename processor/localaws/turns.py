@@ -5,7 +5,8 @@ is not complete, or get the record of the reaper before it has its `userIdentity
 """
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from contextlib import closing
 
 from processor.localaws.http import Application, Environ
 
@@ -36,18 +37,10 @@ class Turns:
         """The application with one request at a time, up to the last byte of its answer."""
 
         def in_turn(environ: Environ, start_response: object) -> Sequence[bytes]:
-            with self:
-                answer = _drain(application(environ, start_response))
+            with self, closing(application(environ, start_response)) as chunks:
+                answer = list(chunks)
                 if str(environ.get("HTTP_X_AMZ_TARGET")).startswith(_CALLS_THAT_FEED_A_QUEUE):
                     self._condition.notify_all()
-                return answer
+            return answer
 
         return in_turn
-
-
-def _drain(chunks: Iterable[bytes]) -> Sequence[bytes]:
-    try:
-        return list(chunks)
-    finally:
-        if hasattr(chunks, "close"):
-            chunks.close()

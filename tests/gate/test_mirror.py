@@ -40,7 +40,6 @@ TESTED_ELSEWHERE = {
     "processor/demo/service_process.py": "demo/test_demonstration.py",
     # Parts of the embedded AWS: its tests start it.
     "processor/localaws/clients.py": "localaws/test_embedded_aws.py",
-    "processor/localaws/deployed.py": "localaws/test_embedded_aws.py",
     "processor/localaws/deployment.py": "localaws/test_embedded_aws.py",
     "processor/localaws/dispatch.py": "localaws/test_turns.py",
     "processor/localaws/http.py": "localaws/test_moto_patches.py",

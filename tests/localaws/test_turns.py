@@ -1,7 +1,7 @@
 """One request at a time, and a waiting one releases its turn."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -33,9 +33,9 @@ def test_requests_take_turns_up_to_the_last_byte_of_their_answer() -> None:
 def test_others_wait_while_the_turn_is_held() -> None:
     turns, entered = Turns(), threading.Event()
 
-    def application(_environ: dict[str, Any], _start: object) -> Sequence[bytes]:
+    def application(_environ: dict[str, Any], _start: object) -> Iterator[bytes]:
         entered.set()
-        return []
+        yield b""
 
     with turns:
         request = threading.Thread(target=turns.wrap(application), args=({}, None))
@@ -48,11 +48,11 @@ def test_others_wait_while_the_turn_is_held() -> None:
 def test_a_send_wakes_the_one_that_stands_aside() -> None:
     turns, aside = Turns(), threading.Event()
 
-    def application(environ: dict[str, Any], _start: object) -> Sequence[bytes]:
+    def application(environ: dict[str, Any], _start: object) -> Iterator[bytes]:
         if environ == RECEIVE:
             aside.set()
             turns.stand_aside(30)
-        return []
+        yield b""
 
     receive = threading.Thread(target=turns.wrap(application), args=(RECEIVE, None))
     receive.start()
