@@ -29,7 +29,7 @@ class Transient(AwsError):
     @property
     def throttled(self) -> bool:
         """Whether AWS asked for fewer calls, rather than failing."""
-        return self.code in _THROTTLED
+        return _asks_for_fewer_calls(self.code)
 
 
 class Rejected(AwsError):
@@ -64,66 +64,58 @@ class Trimmed(AwsError):
     """The position lies before the oldest record that the stream still holds."""
 
 
+# Codes without `Exception` at the end, and without the prefix of SQS's query-compatible errors.
 _THROTTLED = frozenset(
     {
-        "Throttling",
-        "ThrottlingException",
-        "ThrottledException",
-        "TooManyRequestsException",
-        "RequestThrottled",
-        "RequestThrottledException",
+        "TooManyRequests",
         "RequestLimitExceeded",
-        "LimitExceededException",
-        "ProvisionedThroughputExceededException",
+        "LimitExceeded",
+        "ProvisionedThroughputExceeded",
         "BandwidthLimitExceeded",
         "SlowDown",
         "OverLimit",
-        "KmsThrottled",
-        "KMSThrottlingException",
-        "KMS.ThrottlingException",  # SQS's name for it, in its query-compatible errors
     }
 )
-_TRANSIENT = _THROTTLED | {
-    "InternalServerError",
-    "InternalFailure",
-    "InternalFailureException",
-    "InternalError",
-    "ServiceUnavailable",
-    "ServiceUnavailableException",
-    "RequestTimeout",
-    "RequestTimeoutException",
-    "TransactionConflictException",
-    "TransactionInProgressException",
-    "ReplicatedWriteConflictException",
-    "ResourceInUseException",
-}
-_NOT_FOUND = frozenset(
+"""Next to the codes that say it, such as `KMS.ThrottlingException`."""
+
+_TRANSIENT = frozenset(
     {
-        "ResourceNotFoundException",
-        "TableNotFoundException",
-        "QueueDoesNotExist",
-        "AWS.SimpleQueueService.NonExistentQueue",
+        "InternalServerError",
+        "InternalFailure",
+        "InternalError",
+        "ServiceUnavailable",
+        "RequestTimeout",
+        "TransactionConflict",
+        "TransactionInProgress",
+        "ReplicatedWriteConflict",
+        "ResourceInUse",
     }
 )
+_NOT_FOUND = frozenset({"ResourceNotFound", "TableNotFound", "QueueDoesNotExist", "NonExistentQueue"})
 _REJECTED = frozenset(
     {
-        "ValidationException",
-        "SerializationException",
-        "ItemCollectionSizeLimitExceededException",
+        "Validation",
+        "Serialization",
+        "ItemCollectionSizeLimitExceeded",
         "InvalidParameterValue",
-        "InvalidParameterValueException",
         "InvalidParameterCombination",
-        "InvalidArgumentException",
+        "InvalidArgument",
         "InvalidMessageContents",
         "InvalidAttributeValue",
         "MessageTooLong",
-        "AWS.SimpleQueueService.BatchRequestTooLong",
         "BatchRequestTooLong",
         "ReceiptHandleIsInvalid",
         "MessageNotInflight",
-        "AWS.SimpleQueueService.MessageNotInflight",
     }
 )
+
+
+def _plain(code: str) -> str:
+    return code.removeprefix("AWS.SimpleQueueService.").removesuffix("Exception")
+
+
+def _asks_for_fewer_calls(code: str) -> bool:
+    return "throttl" in code.lower() or _plain(code) in _THROTTLED
 
 
 def error_for(operation: str, code: str, http_status: int = 400) -> AwsError:
@@ -132,11 +124,12 @@ def error_for(operation: str, code: str, http_status: int = 400) -> AwsError:
     An unknown code of the 4xx family counts as `Misconfigured`: it is not known to be the request's
     fault, so nothing may be thrown away for it.
     """
-    if code in _TRANSIENT or http_status >= 500 or http_status == 429:
+    plain = _plain(code)
+    if plain in _TRANSIENT or _asks_for_fewer_calls(code) or http_status >= 500 or http_status == 429:
         return Transient(operation, code)
-    if code in _NOT_FOUND:
+    if plain in _NOT_FOUND:
         return NotFound(operation, code)
-    if code in _REJECTED:
+    if plain in _REJECTED:
         return Rejected(operation, code)
     return Misconfigured(operation, code)
 
