@@ -4,7 +4,7 @@
 - `calls`: one call; every exception of botocore becomes one of ours.
 - `errors`: those errors, named for what follows: `Transient`, `Rejected`, `Misconfigured` and their kin.
 - `sqs`: quotas, batch calls read entry by entry, the redrive policy.
-- `fast_calls`: a shorter way for the calls of the daily work, on `http_connections`, `signature`, `answers`.
+- `fast_calls`: a shorter way for the calls of the daily work, on `http_connections` and `signature`.
 - `fast_choice`: whether the calls use it.
 - `stream_records`: GetRecords read as DynamoDB's own JSON.
 

@@ -3,7 +3,7 @@
 import os
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import boto3
 import botocore.exceptions as bc
@@ -79,65 +79,55 @@ class Aws:
 
     def receiving(self) -> SQSClient:
         """SQS for ReceiveMessage: its read timeout outlasts a long poll. The receiver has its own retries."""
-        client: SQSClient = self._client("receiving", "sqs", read=self._poll_seconds + 10, attempts=1)
-        return client
+        return cast("SQSClient", self._client("receiving", "sqs", read=self._poll_seconds + 10))
 
     def settling(self) -> SQSClient:
         """SQS for the short calls of the service. No retries inside: callers retry until a deadline."""
-        client: SQSClient = self._client("settling", "sqs", read=SETTLE_ANSWER_SECONDS, attempts=1)
-        return client
+        return cast("SQSClient", self._client("settling", "sqs", read=SETTLE_ANSWER_SECONDS))
 
     def sqs(self) -> SQSClient:
         """SQS for the operator's commands."""
-        client: SQSClient = self._client("sqs", "sqs", attempts=3)
-        return client
+        return cast("SQSClient", self._client("sqs", "sqs", attempts=3))
 
     def dynamodb(self) -> DynamoDBClient:
         """DynamoDB for the status table. No retries inside: the caller reads the clock again before each
         attempt, so that no late retry writes an expired item."""
-        client: DynamoDBClient = self._client("dynamodb", "dynamodb", read=WRITE_ANSWER_SECONDS, attempts=1)
-        return client
+        return cast("DynamoDBClient", self._client("dynamodb", "dynamodb", read=WRITE_ANSWER_SECONDS))
 
     def leases(self) -> DynamoDBClient:
         """DynamoDB for the leases table. No retries inside: a renewal without an answer must end while its
         lease can still be renewed, and the caller retries."""
-        client: DynamoDBClient = self._client("leases", "dynamodb", read=WRITE_ANSWER_SECONDS, attempts=1)
-        return client
+        return cast("DynamoDBClient", self._client("leases", "dynamodb", read=WRITE_ANSWER_SECONDS))
 
     def streams(self) -> DynamoDBStreamsClient:
         """DynamoDB Streams, its GetRecords records as DynamoDB's own JSON (see `keep_raw_records`)."""
-        client: DynamoDBStreamsClient = self._client(
-            "streams", "dynamodbstreams", attempts=1, prepare=keep_raw_records
-        )
-        return client
+        return cast("DynamoDBStreamsClient", self._client("streams", "dynamodbstreams"))
 
     def kinesis(self) -> KinesisClient:
         """Kinesis, without retries inside: a retry must keep the order of a bucket."""
-        client: KinesisClient = self._client("kinesis", "kinesis", attempts=1)
-        return client
+        return cast("KinesisClient", self._client("kinesis", "kinesis"))
 
     def other(self, service: str) -> Any:
         """A client of another service, for the operator's commands."""
         return self._client(f"other {service}", service, read=20, attempts=3)
 
-    def _client(
-        self,
-        key: str,
-        service: str,
-        *,
-        attempts: int,
-        read: int = ANSWER_SECONDS,
-        prepare: Callable[[Any], None] | None = None,
-    ) -> Any:
+    def _client(self, key: str, service: str, *, attempts: int = 1, read: int = ANSWER_SECONDS) -> Any:
         def find_or_make() -> Any:
             with self._lock:
                 if key not in self._clients:
                     client = self._make(service, read, attempts)
                     refuse_foreign_answers(client)
-                    if prepare:
-                        prepare(client)
+                    if service == "dynamodbstreams":
+                        keep_raw_records(client)
                     if attempts == 1 and self._fast_calls:
-                        self._add_fast_calls(key, client, self._fast_calls)
+                        credentials: Any = self._session.get_credentials()
+                        bundle = self._core.get_config_variable("ca_bundle")
+                        self._fast_calls.add(
+                            key,
+                            client,
+                            lambda: credentials and credentials.get_frozen_credentials(),
+                            bundle or os.environ.get("REQUESTS_CA_BUNDLE"),
+                        )
                     self._clients[key] = client
                 return self._clients[key]
 
@@ -145,11 +135,6 @@ class Aws:
             return find_or_make()
         except bc.CredentialRetrievalError:  # from making it, which asks a container's endpoint
             return _ClientToCome(find_or_make)
-
-    def _add_fast_calls(self, key: str, client: Any, choice: FastChoice) -> None:
-        credentials: Any = self._session.get_credentials()
-        ca_bundle = self._core.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
-        choice.add(key, client, lambda: credentials and credentials.get_frozen_credentials(), ca_bundle)
 
     def _make(self, service: str, read_seconds: int, attempts: int) -> Any:
         config = Config(

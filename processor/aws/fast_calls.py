@@ -1,4 +1,4 @@
-"""A shorter way for the calls of the daily work, inside boto3's clients.
+"""A shorter way for the calls of the daily work, inside boto3's clients of the JSON protocols.
 
 boto3 makes clients, credentials, endpoints and request bodies. Before it signs and sends, botocore emits
 `before-call` and accepts the answer of a handler. This handler signs, sends and reads.
@@ -9,37 +9,39 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
 from ssl import SSLContext
-from typing import Any
+from types import GenericAlias
+from typing import Any, TypedDict
 from urllib.parse import urlsplit
 
 import msgspec
 from botocore.awsrequest import AWSResponse
 from botocore.credentials import ReadOnlyCredentials
 from botocore.parsers import create_parser
+from msgspec.json import Decoder
 
-from processor.aws.answers import DECODERS
 from processor.aws.http_connections import Connections, HttpAnswer
-from processor.aws.signature import Signer
-
-OPERATIONS = {
-    "sqs": (
-        "ReceiveMessage",
-        "DeleteMessageBatch",
-        "ChangeMessageVisibilityBatch",
-        "SendMessageBatch",
-        "GetQueueAttributes",
-    ),
-    "dynamodb": ("BatchExecuteStatement", "UpdateItem", "BatchGetItem", "GetItem", "PutItem", "DeleteItem"),
-    "dynamodbstreams": ("GetRecords", "ListStreams"),
-    "kinesis": ("PutRecords", "DescribeStreamSummary"),
-}
-"""The calls that take the shorter way, by service. One of each service's changes nothing: it is the proof."""
+from processor.aws.signature import authorization
 
 # A proxy may change the first one, and AWS asks for the second one to be left out.
 _UNSIGNED = ("user-agent", "x-amzn-trace-id")
 _BODY = "export_status_body"  # where a request's context keeps a body that botocore did not build
+_SCALARS = {"string": str, "blob": bytes, "boolean": bool, "integer": int, "long": int, "double": Any}
 _encode = msgspec.json.Encoder().encode
+
+
+class _AttributeValue(TypedDict, total=False):
+    S: str
+    N: str
+    B: bytes
+    SS: list[str]
+    NS: list[str]
+    BS: list[bytes]
+    M: "dict[str, _AttributeValue]"
+    L: "list[_AttributeValue]"
+    NULL: bool
+    BOOL: bool
 
 
 class FastCalls:
@@ -60,14 +62,11 @@ class FastCalls:
         self._events = client.meta.events
         self._service = client.meta.service_model
         self._service_id = self._service.service_id.hyphenize()
-        self._config = client.meta.config
         self._credentials = credentials
         self._tls = tls
         self._parser = create_parser("json")
-        self._signers: dict[tuple[str, str], Signer] = {}
         self._targets: dict[str, tuple[Connections, str, str]] = {}
-        for operation in OPERATIONS[self._service.service_name]:
-            self._events.register_last(f"before-call.{self._service_id}.{operation}", self._answer)
+        self._events.register_last(f"before-call.{self._service_id}", self._answer)
         self._events.register("provide-client-params.dynamodb.BatchExecuteStatement", self._build_body)
 
     @contextmanager
@@ -109,41 +108,30 @@ class FastCalls:
             signing.get("region", request_signer.region_name),
             signing.get("signing_name", request_signer.signing_name),
         )
-        signer = self._signers.get(place) or self._signers.setdefault(place, Signer(*place))
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         headers = {name.lower(): value for name, value in params["headers"].items()}
         unsigned = {name: headers.pop(name) for name in _UNSIGNED if name in headers}
         headers["host"] = host
-        headers["x-amz-date"] = stamp
+        headers["x-amz-date"] = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         if credentials.token:
             headers["x-amz-security-token"] = credentials.token
-        headers["authorization"] = signer.authorization(credentials, headers, body, stamp=stamp, path=path)
-        headers |= unsigned
-        lines = [f"{name}: {value}" for name, value in headers.items()]
-        head = "\r\n".join(
-            [
-                f"POST {path} HTTP/1.1",
-                *lines,
-                "accept-encoding: identity",
-                f"content-length: {len(body)}",
-                "",
-                "",
-            ]
-        )
-        if head.count("\n") != len(lines) + 4:  # a value with a line end, which botocore refuses
+        headers["authorization"] = authorization(credentials, place, headers, body, path=path)
+        headers |= unsigned | {"accept-encoding": "identity", "content-length": str(len(body))}
+        lines = [f"POST {path} HTTP/1.1", *[f"{name}: {value}" for name, value in headers.items()], "", ""]
+        head = "\r\n".join(lines)
+        if head.count("\n") != len(lines) - 1:  # a value with a line end, which botocore refuses
             return None
         answer = connections.exchange(head.encode() + body)
         answered_headers: Any = answer.headers
         return AWSResponse(url, answer.status, answered_headers, None), self._read(model, answer)
 
     def _target(self, url: str) -> tuple[Connections, str, str]:
-        parts = urlsplit(url)
-        connections = Connections(url, self._tls, self._config.connect_timeout, self._config.read_timeout)
+        parts, config = urlsplit(url), self.client.meta.config
+        connections = Connections(url, self._tls, config.connect_timeout, config.read_timeout)
         return self._targets.setdefault(url, (connections, parts.netloc, parts.path or "/"))
 
     def _read(self, model: Any, answer: HttpAnswer) -> dict[str, Any]:
         parsed: dict[str, Any] | None = None
-        decoder = DECODERS.get(model.name)
+        decoder = _decoder(model)
         if decoder and answer.status == 200 and answer.body.startswith(b"{"):
             with suppress(msgspec.MsgspecError):
                 parsed = decoder.decode(answer.body)
@@ -180,3 +168,33 @@ class FastCalls:
             if shape is not None:
                 parsed.update(self._parser.parse(response, shape))
         return parsed
+
+
+@cache
+def _decoder(model: Any) -> Decoder[Any] | None:
+    """Reads the answers of an operation; None where botocore and its handlers must."""
+    with suppress(KeyError):
+        if model.output_shape and model.name != "GetRecords":
+            return Decoder(_type_of(model.output_shape))
+    return None
+
+
+def _type_of(shape: Any) -> Any:
+    """The type in which msgspec reads what botocore's model of a service describes.
+
+    Raises:
+        KeyError: if it holds times, which boto3 returns as `datetime`.
+    """
+    if shape.name == "AttributeValue":
+        return _AttributeValue  # it holds itself
+    match shape.type_name:
+        case "structure":
+            make: Any = TypedDict
+            members = {name: _type_of(member) for name, member in shape.members.items()}
+            return make(shape.name, members, total=False)
+        case "list":
+            return GenericAlias(list, _type_of(shape.member))
+        case "map":
+            return GenericAlias(dict, (str, _type_of(shape.value)))
+        case scalar:
+            return _SCALARS[scalar]

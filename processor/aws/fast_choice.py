@@ -1,5 +1,6 @@
 """EXPORT_FAST_CALLS: which way the calls of the daily work take, and the proof that `auto` wants first."""
 
+import functools
 import ssl
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -73,15 +74,7 @@ class FastChoice:
         self._metrics = metrics
         self._health = health
         self._back_off = back_off or BackOff(FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS)
-        self._tls: ssl.SSLContext | None = None
         self._ways: dict[str, FastCalls] = {}
-        self._problem: str | None = None
-        self._undecided = False
-
-    @property
-    def is_decided(self) -> bool:
-        """Whether nothing is left to prove, whatever clients come."""
-        return self._mode != "auto" or self._problem is not None
 
     def add(
         self,
@@ -98,16 +91,16 @@ class FastChoice:
             credentials: returns its credentials, refreshed if due.
             ca_bundle: a file of trusted authorities; None: AWS's own.
         """
-        if self._mode == "off" or self._problem:
+        if self._mode == "off":
             return
         problem = _missing_ability(client)
-        try:
-            tls = self._tls = self._tls or _tls_context(ca_bundle)
-        except OSError:
-            self._off("the CA bundle cannot be read")
-            return
         if problem:
             self._off(problem)
+            return
+        try:
+            tls = _tls_context(ca_bundle)
+        except OSError:
+            self._off("the CA bundle cannot be read")
             return
         way = FastCalls(client, credentials, tls)
         self._ways = {**self._ways, name: way}
@@ -118,40 +111,35 @@ class FastChoice:
         """Proves the clients that are new or were not answered; returns when to look again (seconds), None if
         that is never."""
         for name, way in self._ways.items():
-            if self.is_decided:
+            if self._mode != "auto":
                 break
             if way.enabled or name not in self._proofs:
                 continue
             try:
-                difference = self._difference(way, *self._proofs[name])
+                own = _outcome(way.client, *self._proofs[name])
+                with way.trial():
+                    short = _outcome(way.client, *self._proofs[name])
             except Transient as unanswered:
-                if not self._undecided:
-                    self._undecided = True
+                if not self._back_off.failures:
                     get_logger().info("fast_calls_undecided", error=str(unanswered), consequence=_BOTO3)
                     self._health.report("fast calls", "off: AWS does not answer the proof")
                 return self._back_off.failed()
-            if difference:
-                self._off(f"{name}: {difference}")
-            else:
+            if own == short:
                 self._set_on(name, way)
-        return None if self.is_decided else NEW_CLIENTS_SECONDS
-
-    def _difference(self, way: FastCalls, method: str, arguments: Mapping[str, Any]) -> str | None:
-        own = _outcome(way.client, method, arguments)
-        with way.trial():
-            short = _outcome(way.client, method, arguments)
-        return None if own == short else f"both ways answer {method} differently"
+            else:
+                self._off(f"{name}: both ways answer {self._proofs[name][0]} differently")
+        return None if self._mode != "auto" else NEW_CLIENTS_SECONDS
 
     def _set_on(self, name: str, way: FastCalls) -> None:
         way.enabled = True
         get_logger().info("fast_calls_on", client=name)
         self._metrics.gauge(Metric.FAST_CALLS, sum(each.enabled for each in self._ways.values()))
-        if self._undecided:
-            self._undecided = False
+        if self._back_off.failures:
+            self._back_off.worked()
             self._health.report("fast calls", None)
 
     def _off(self, problem: str) -> None:
-        self._problem = problem
+        self._mode = "off"  # for the clients to come, and for good
         for way in self._ways.values():
             way.enabled = False
         get_logger().warning("fast_calls_off", problem=problem, consequence=_BOTO3)
@@ -159,6 +147,7 @@ class FastChoice:
         self._health.report("fast calls", f"off: {problem}")
 
 
+@functools.cache
 def _tls_context(ca_bundle: str | None) -> ssl.SSLContext:
     """Checks certificates as botocore does, which leaves the check of the host's name to urllib3."""
     context: ssl.SSLContext = create_urllib3_context()
@@ -189,16 +178,11 @@ def _outcome(client: Any, method: str, arguments: Mapping[str, Any]) -> Any:
     """
     try:
         return _outline(getattr(client, method)(**arguments))
-    except bc.ClientError as error:
-        if isinstance(known := translate(error, method), Transient):
-            raise known from None
-        return type(error).__name__, _outline(error.response)
-    except bc.BotoCoreError as error:
-        if isinstance(known := translate(error, method), Transient):
-            raise known from None
-        return type(error).__name__
     except Exception as error:  # noqa: BLE001 - a defect of one way is a difference
-        return type(error).__name__
+        known = translate(error, method)
+        if isinstance(error, bc.ClientError | bc.BotoCoreError) and isinstance(known, Transient):
+            raise known from None
+        return type(error).__name__, _outline(getattr(error, "response", None))
 
 
 def _outline(value: Any) -> Any:

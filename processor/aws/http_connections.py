@@ -11,6 +11,7 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 from urllib.parse import urlsplit
 
 import botocore.exceptions as bc
@@ -18,6 +19,12 @@ import botocore.exceptions as bc
 MAX_HEAD_BYTES = 65_536
 _CHUNK_BYTES = 65_536
 _NO_BODY = (204, 304)
+_FAILURES: tuple[tuple[type[Exception], Any], ...] = (
+    (TimeoutError, bc.ReadTimeoutError),
+    (ssl.SSLError, bc.SSLError),
+    (Exception, bc.ConnectionClosedError),
+)
+"""The first that fits is raised, once there is a connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +68,9 @@ class Connections:
         connection = self._kept() or self._connect()
         try:
             answer, keep = connection.exchange(request)
-        except TimeoutError as error:
-            connection.close()
-            raise bc.ReadTimeoutError(endpoint_url=self._url, error=error) from error
-        except ssl.SSLError as error:
-            connection.close()
-            raise bc.SSLError(endpoint_url=self._url, error=error) from error
         except (OSError, ValueError) as error:
             connection.close()
-            raise bc.ConnectionClosedError(endpoint_url=self._url, error=error) from error
+            raise self._failure(error) from error
         if keep:
             self._idle.append(connection)
         else:
@@ -77,14 +78,13 @@ class Connections:
         return answer
 
     def _kept(self) -> "_Connection | None":
-        while True:
-            try:
-                connection = self._idle.pop()  # the last one used: the others may be closed by the server
-            except IndexError:
-                return None
-            if not connection.is_dropped():
-                return connection
-            connection.close()
+        with suppress(IndexError):
+            while True:
+                connection = self._idle.pop()  # the last one used: the server may have closed the others
+                if not connection.is_dropped():
+                    return connection
+                connection.close()
+        return None
 
     def _connect(self) -> "_Connection":
         try:
@@ -95,21 +95,18 @@ class Connections:
             raise bc.EndpointConnectionError(endpoint_url=self._url, error=error) from error
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        found: socket.socket = plain
-        if self._tls:
-            try:
-                found = self._tls.wrap_socket(plain, server_hostname=self._host)
-            except TimeoutError as error:
-                plain.close()
-                raise bc.ReadTimeoutError(endpoint_url=self._url, error=error) from error
-            except ssl.SSLError as error:
-                plain.close()
-                raise bc.SSLError(endpoint_url=self._url, error=error) from error
-            except OSError as error:
-                plain.close()
-                raise bc.ConnectionClosedError(endpoint_url=self._url, error=error) from error
+        try:
+            found = self._tls.wrap_socket(plain, server_hostname=self._host) if self._tls else plain
+        except OSError as error:
+            plain.close()
+            raise self._failure(error) from error
         found.settimeout(self._read_seconds)
         return _Connection(found)
+
+    def _failure(self, error: Exception) -> Exception:
+        kind = next(kind for cause, kind in _FAILURES if isinstance(error, cause))
+        failure: Exception = kind(endpoint_url=self._url, error=error)
+        return failure
 
 
 def _close_all(idle: "deque[_Connection]") -> None:
@@ -122,11 +119,11 @@ class _Connection:
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
+        self.close = sock.close
         poller = select.poll()
         poller.register(sock, select.POLLIN)
         # Readable without a request: the server has closed it, or speaks without being asked.
         self.is_dropped = partial(poller.poll, 0)
-        self.close = sock.close
 
     def exchange(self, request: bytes) -> tuple[HttpAnswer, bool]:
         """The answer, and whether the connection can be used again."""
@@ -156,7 +153,7 @@ class _Connection:
         elif "content-length" in headers:
             body, rest = self._exactly(int(headers["content-length"]), rest)
         else:
-            body, rest, keep = self._to_the_end(rest), b"", False
+            body, keep = b"".join([rest, *iter(partial(self._socket.recv, _CHUNK_BYTES), b"")]), False
         # What comes after the answer belongs to no request.
         return HttpAnswer(status, headers, body), keep and not rest
 
@@ -177,13 +174,10 @@ class _Connection:
     def _exactly(self, size: int, data: bytes) -> tuple[bytes, bytes]:
         if size < 0:
             raise ValueError("a negative length")
-        if len(data) < size:
-            parts, missing = [data], size - len(data)
-            while missing > 0:
-                parts.append(self._receive())
-                missing -= len(parts[-1])
-            data = b"".join(parts)
-        return data[:size], data[size:]
+        found = bytearray(data)
+        while len(found) < size:
+            found += self._receive()
+        return bytes(found[:size]), bytes(found[size:])
 
     def _chunks(self, data: bytes) -> tuple[bytes, bytes]:
         parts = []
@@ -197,9 +191,3 @@ class _Connection:
         while line:  # trailers
             line, data = self._until(b"\r\n", data)
         return b"".join(parts), data
-
-    def _to_the_end(self, data: bytes) -> bytes:
-        parts = [data]
-        while parts[-1] or len(parts) == 1:
-            parts.append(self._socket.recv(_CHUNK_BYTES))
-        return b"".join(parts)
