@@ -69,8 +69,8 @@ def statement(table: str, event: dict[str, Any]) -> dict[str, Any]:
         return {"Statement": f'INSERT INTO "{table}" VALUE {{{members}}}', "Parameters": values}
     sets = " ".join(f'SET "{name}" = ?' for name in names[1:])
     return {
-        "Statement": f'UPDATE "{table}" {sets} WHERE "requestId" = ? AND "ttl" > 0',
-        "Parameters": [*values[1:], values[0]],
+        "Statement": f'UPDATE "{table}" {sets} WHERE "requestId" = ? AND "ttl" > ?',
+        "Parameters": [*values[1:], values[0], {"N": "0"}],
     }
 
 

@@ -7,11 +7,9 @@ is missed.
 
 import argparse
 import platform
-import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from typing import Any
 
@@ -20,7 +18,7 @@ from processor.audit.sinks.kinesis import KinesisSink
 from processor.aws.clients import Aws
 from processor.settings import AwsSettings
 from tests.audit.entries import entry, put_all
-from tests.benchmarks.measuring import StandIn, Target, verdict
+from tests.benchmarks.measuring import StandIn, Target, stand_in, verdict
 from tests.benchmarks.standin_table import REGION
 
 PAGE_ENTRIES = 1_000
@@ -134,19 +132,6 @@ def client_of(endpoint: str) -> Any:
         secret_access_key="bench",
     )
     return Aws(settings).kinesis()
-
-
-@contextmanager
-def stand_in() -> Iterator[StandIn]:
-    """The stand-in in its own process."""
-    command = [sys.executable, "-m", "tests.benchmarks.kinesis_standin"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            with closing(StandIn(int(process.stdout.readline()))) as control:
-                yield control
-        finally:
-            process.kill()
 
 
 def print_table(measured: dict[str, Measured]) -> None:

@@ -1,11 +1,12 @@
 """Runs one consumer as a child process against the stand-in, and measures it from the outside.
 
 CPU is read from the kernel's account of the child (all threads, user and system) before a round's events
-are released and again when the last of them is deleted, so that start-up and imports are in no figure.
+come and again when the last of them is deleted, so that start-up and imports are in no figure.
 """
 
 import http.client
 import json
+import operator
 import os
 import signal
 import subprocess
@@ -13,40 +14,62 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
+from functools import reduce
 from pathlib import Path
 from statistics import median
 from typing import Any, Self
 
 from tests.benchmarks.standin_table import ACCOUNT, REGION, TABLE
-from tests.benchmarks.standin_world import DLQ, QUEUE
+from tests.benchmarks.standin_world import DLQ, QUEUE, DayPlan
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 120.0
 STOP_SECONDS = 40.0
 OUTPUT_SHOWN_CHARS = 4_000
 KIB = 1_024
+
+State = Mapping[str, Any]
+"""The stand-in's counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
     """What one consumer took for the events of one round."""
 
-    events: int
-    calls: Mapping[str, int]
+    calls: Counter[str]
     seconds: float
     cpu_seconds: float
+    events: int
     applied: int
     refused: int
+    latencies: list[float]  # of a day, from arrival to write
+
+    def __add__(self, other: "Round") -> "Round":
+        mine, theirs = ([getattr(one, each.name) for each in fields(Round)] for one in (self, other))
+        return Round(*map(operator.add, mine, theirs))
+
+    @property
+    def calls_per_event(self) -> float:
+        return sum(self.calls.values()) / max(1, self.events)
 
     @property
     def cpu_micros_per_event(self) -> float:
-        return self.cpu_seconds * 1e6 / self.events
+        return self.cpu_seconds * 1e6 / max(1, self.events)
 
     @property
     def events_per_second(self) -> float:
         return self.events / self.seconds
+
+    @property
+    def cpu_of_a_core(self) -> float:
+        return self.cpu_seconds / self.seconds
+
+    def latency(self, part: float) -> float:
+        """The time from arrival to write within which this part of the events was written (seconds)."""
+        ordered = sorted(self.latencies)
+        return ordered[min(len(ordered) - 1, int(part * len(ordered)))] if ordered else float("nan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,31 +77,14 @@ class Measured:
     """What one consumer took for all rounds. CPU and rate are those of the median round."""
 
     rounds: Sequence[Round]
-    early_mib: float  # resident after the first round
-    late_mib: float  # resident after the last one
+    resident_mib: Sequence[float]  # after each round
     peak_mib: float
     dead_lettered: int
     exit_status: int
 
     @property
-    def events(self) -> int:
-        return sum(one.events for one in self.rounds)
-
-    @property
-    def calls(self) -> Mapping[str, int]:
-        return sum((Counter(one.calls) for one in self.rounds), Counter())
-
-    @property
-    def applied(self) -> int:
-        return sum(one.applied for one in self.rounds)
-
-    @property
-    def refused(self) -> int:
-        return sum(one.refused for one in self.rounds)
-
-    @property
-    def calls_per_event(self) -> float:
-        return sum(self.calls.values()) / self.events
+    def total(self) -> Round:
+        return reduce(operator.add, self.rounds)
 
     @property
     def cpu_micros_per_event(self) -> float:
@@ -90,7 +96,7 @@ class Measured:
 
     @property
     def growth_mib(self) -> float:
-        return self.late_mib - self.early_mib
+        return self.resident_mib[-1] - self.resident_mib[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,38 +129,34 @@ class StandIn:
     def __init__(self, port: int) -> None:
         self.endpoint = f"http://127.0.0.1:{port}"
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
+        self.close = self._connection.close
 
     def release(self, events: int) -> None:
         """Puts more events into the queue."""
         self._request({"events": events})
 
-    def begin_day(self, plan: Mapping[str, Any]) -> None:
-        """Lets events arrive by the clock (see `standin_day.DayPlan`)."""
-        self._request({"day": plan})
+    def begin_day(self, plan: DayPlan) -> None:
+        """Lets events arrive by the clock."""
+        self._request({"day": asdict(plan)})
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """The counts so far."""
         return self._request({})
 
-    def close(self) -> None:
-        """Closes the connection to it."""
-        self._connection.close()
-
-    def _request(self, members: Mapping[str, Any]) -> dict[str, Any]:
+    def _request(self, members: Mapping[str, Any]) -> State:
         self._connection.request("POST", "/control", json.dumps(members))
-        answer: dict[str, Any] = json.loads(self._connection.getresponse().read())
+        answer: State = json.loads(self._connection.getresponse().read())
         return answer
 
 
 @contextmanager
-def stand_in(latency_ms: float, *options: str) -> Iterator[StandIn]:
+def stand_in(latency_ms: float = 0.0) -> Iterator[StandIn]:
     """A stand-in in its own process."""
-    command = [sys.executable, "-m", "tests.benchmarks.standin", "--latency-ms", str(latency_ms), *options]
+    command = [sys.executable, "-m", "tests.benchmarks.standin", str(latency_ms / 1_000)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            control = StandIn(int(process.stdout.readline()))
-            with closing(control):
+            with closing(StandIn(int(process.stdout.readline()))) as control:
                 yield control
         finally:
             process.kill()
@@ -180,10 +182,19 @@ def environment(endpoint: str, health_file: Path) -> dict[str, str]:
 
 
 class Consumer:
-    """One consumer as a child process, with its own stand-in; leaving the context ends it by SIGTERM."""
+    """One consumer as a child process, with its own stand-in; leaving the context ends it by SIGTERM.
+
+    Each method that waits raises RuntimeError if the consumer ends by itself, or deletes nothing for two
+    minutes.
+
+    Args:
+        module: what `python -m` runs.
+        latency_ms: how long every answer takes.
+        scratch: a folder for its output.
+        settings: environment variables next to `environment`.
+    """
 
     def __init__(self, module: Sequence[str], latency_ms: float, scratch: Path, **settings: str) -> None:
-        """Takes what `python -m` runs, how long every answer takes, where its output may go, and settings."""
         self._module = module
         self._latency_ms = latency_ms
         name = "-".join([module[0], *settings.values()])
@@ -191,7 +202,6 @@ class Consumer:
         self._health_file = scratch / f"health-{name}"
         self._settings = settings
         self._stack = ExitStack()
-        self._wanted = 0
         self._rounds: list[Round] = []
         self._resident_mib: list[float] = []
         self._peak_mib = 0.0
@@ -209,75 +219,73 @@ class Consumer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._dead_lettered: int = self._service.state()["dead_lettered"]
         self._exit_status = end(self._child)
         self._stack.close()
 
     def warm_up(self, events: int) -> None:
-        """Lets it consume events that are in no figure.
-
-        Raises:
-            RuntimeError: as `consume`.
-        """
-        self._release_and_wait(events)
+        """Lets it consume events that are in no figure."""
+        self._service.release(events)
+        self.until(_is_done)
 
     def consume(self, events: int) -> None:
-        """One round: lets it consume events, and measures.
-
-        Raises:
-            RuntimeError: if it ends by itself, or makes no progress for a minute.
-        """
-        before = self._service.state()
-        cpu_before, begun = cpu_seconds(self._child.pid), time.perf_counter()
-        after = self._release_and_wait(events)
-        ended, cpu_after = time.perf_counter(), cpu_seconds(self._child.pid)
-        calls = Counter(after["calls"])
-        calls.subtract(before["calls"])
-        self._rounds.append(
-            Round(
-                events=events,
-                calls=+calls,
-                seconds=ended - begun,
-                cpu_seconds=cpu_after - cpu_before,
-                applied=after["applied"] - before["applied"],
-                refused=after["refused"] - before["refused"],
-            )
-        )
-        self._dead_lettered: int = after["dead_lettered"]
+        """One round: releases events and measures until the last of them is deleted."""
+        self._rounds.append(self._measured(lambda: self._service.release(events), _is_done))
         self._resident_mib.append(resident_mib(self._child.pid))
         self._peak_mib = resident_mib(self._child.pid, "VmHWM")
 
+    def begin_day(self, plan: DayPlan) -> None:
+        """Begins a day without waiting for its end."""
+        self._service.begin_day(plan)
+
+    def day(self, plan: DayPlan) -> Round:
+        """Measures a day, from its first arrival to its last delete."""
+        return self._measured(lambda: self._service.begin_day(plan), _is_done)
+
+    def idle(self, seconds: float) -> Round:
+        """Measures a time without events."""
+        end = time.perf_counter() + seconds
+        return self._measured(lambda: None, lambda _state: time.perf_counter() >= end)
+
+    def until(self, condition: Callable[[State], bool]) -> State:
+        """Waits until a condition on the counts holds; returns the counts."""
+        pause = threading.Event()
+        deleted, progress_at = -1, time.monotonic()
+        while not condition(state := self._service.state()):
+            if state["deleted"] > deleted:
+                deleted, progress_at = state["deleted"], time.monotonic()
+            if self._child.poll() is not None or time.monotonic() - progress_at > PATIENCE_SECONDS:
+                stuck = RuntimeError(f"the consumer has stopped after {deleted} events")
+                stuck.add_note(self.output()[-OUTPUT_SHOWN_CHARS:])
+                raise stuck
+            pause.wait(0.02)
+        return state
+
     def measured(self) -> Measured:
-        """The figures, once it has ended."""
+        """The figures of all rounds, once it has ended."""
         assert self._exit_status is not None, "leave the context first"
         return Measured(
-            rounds=tuple(self._rounds),
-            early_mib=self._resident_mib[0],
-            late_mib=self._resident_mib[-1],
-            peak_mib=self._peak_mib,
-            dead_lettered=self._dead_lettered,
-            exit_status=self._exit_status,
+            self._rounds, self._resident_mib, self._peak_mib, self._dead_lettered, self._exit_status
         )
 
     def output(self) -> str:
         """What it has written to standard output and standard error."""
         return self._output.read_text()
 
-    def _release_and_wait(self, events: int) -> dict[str, Any]:
-        self._wanted += events
-        self._service.release(events)
-        pause = threading.Event()
-        deleted, progress_at = -1, time.monotonic()
-        while True:
-            state = self._service.state()
-            if state["deleted"] >= self._wanted:
-                return state
-            if state["deleted"] > deleted:
-                deleted, progress_at = state["deleted"], time.monotonic()
-            if self._child.poll() is not None or time.monotonic() - progress_at > PATIENCE_SECONDS:
-                stuck = RuntimeError(f"the consumer has stopped after {deleted} of {self._wanted} events")
-                stuck.add_note(self.output()[-OUTPUT_SHOWN_CHARS:])
-                raise stuck
-            pause.wait(0.01)
+    def _measured(self, begin: Callable[[], None], is_over: Callable[[State], bool]) -> Round:
+        before = self._service.state()
+        cpu_before, begun = cpu_seconds(self._child.pid), time.perf_counter()
+        begin()
+        after = self.until(is_over)
+        seconds, cpu_after = time.perf_counter() - begun, cpu_seconds(self._child.pid)
+        calls: Counter[str] = Counter(after["calls"])
+        calls.subtract(before["calls"])
+        events, applied, refused = (after[name] - before[name] for name in ("deleted", "applied", "refused"))
+        return Round(+calls, seconds, cpu_after - cpu_before, events, applied, refused, after["latencies"])
+
+
+def _is_done(state: State) -> bool:
+    return not state["arriving"] and not state["waiting"]
 
 
 def end(child: subprocess.Popen[bytes]) -> int:
@@ -293,8 +301,8 @@ def end(child: subprocess.Popen[bytes]) -> int:
 
 def cpu_seconds(pid: int) -> float:
     """User and system time of the process and all its threads so far (proc(5), /proc/pid/stat)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    values = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(values[11]) + int(values[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def resident_mib(pid: int, what: str = "VmRSS") -> float:

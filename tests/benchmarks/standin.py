@@ -1,21 +1,20 @@
-"""A local stand-in for SQS and DynamoDB that costs its clients as little waiting as possible.
+"""A local stand-in for SQS, DynamoDB and Kinesis that costs its clients as little waiting as possible.
 
-It speaks the JSON protocols over HTTP on 127.0.0.1, makes the events of as many exports as it is told to
-while they are received, answers every conditional write by the life of an export, and counts the calls.
+It speaks the JSON protocols over HTTP on 127.0.0.1 and counts the calls. `python -m tests.benchmarks.standin
+SECONDS` answers each call after so long.
 
-`GET /control` gives the counts; `POST /control` with `{"events": n}` puts n more events into the queue. With
-`--day` events arrive by the clock, as `POST /control` with `{"day": …}` plans it (see `standin_day`).
+`POST /control` gives the counts; with `{"events": n}` it puts n more events into the queue, and with
+`{"day": …}` it lets events arrive by the clock (see `DayPlan`).
 """
 
-import argparse
 import asyncio
 import json
+import sys
 from collections.abc import Mapping
 from typing import Any
 
-from tests.benchmarks.standin_day import Day, DayPlan
 from tests.benchmarks.standin_table import Answer
-from tests.benchmarks.standin_world import Poll, World
+from tests.benchmarks.standin_world import DayPlan, Poll, World
 
 
 class Connection(asyncio.Protocol):
@@ -61,7 +60,7 @@ class Connection(asyncio.Protocol):
     def _handle(self, path: str, headers: Mapping[str, str], request: dict[str, Any]) -> None:
         world = self._world
         if path == "/control":
-            if "day" in request and isinstance(world, Day):
+            if "day" in request:
                 world.begin(DayPlan(**request["day"]))
             else:
                 world.release(int(request.get("events", 0)))
@@ -86,8 +85,4 @@ async def serve(world: World, latency_seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--latency-ms", type=float, default=0.0, help="how long every answer takes")
-    parser.add_argument("--day", action="store_true", help="events arrive by the clock, pages are short")
-    chosen = parser.parse_args()
-    asyncio.run(serve(Day() if chosen.day else World(), chosen.latency_ms / 1_000))
+    asyncio.run(serve(World(), float(sys.argv[1])))

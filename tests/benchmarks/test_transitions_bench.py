@@ -25,12 +25,12 @@ def service(consumer: Consumer) -> Measured:
 
 
 def test_the_service_needs_no_more_calls_than_its_budget(service: Measured) -> None:
-    assert service.calls_per_event <= MAX_CALLS_PER_EVENT
-    assert set(service.calls) == {"ReceiveMessage", "BatchExecuteStatement", "DeleteMessageBatch"}
+    assert service.total.calls_per_event <= MAX_CALLS_PER_EVENT
+    assert set(service.total.calls) == {"ReceiveMessage", "BatchExecuteStatement", "DeleteMessageBatch"}
 
 
 def test_every_event_is_applied_once_and_the_service_ends_well(service: Measured) -> None:
-    assert (service.applied, service.refused, service.dead_lettered) == (EVENTS, 0, 0)
+    assert (service.total.applied, service.total.refused, service.dead_lettered) == (EVENTS, 0, 0)
     assert service.exit_status == 0
 
 

@@ -79,12 +79,12 @@ def targets_of(service: Measured, floor: Measured, latency_ms: float) -> list[Ta
     rate = median(ours.events_per_second / theirs.events_per_second for ours, theirs in pairs)
     cpu = median(ours.cpu_micros_per_event / theirs.cpu_micros_per_event for ours, theirs in pairs)
     return [
-        Target(f"calls an event {at}", service.calls_per_event, MAX_CALLS_PER_EVENT),
+        Target(f"calls an event {at}", service.total.calls_per_event, MAX_CALLS_PER_EVENT),
         Target(f"CPU an event, of boto3's floor, {at}", cpu, MAX_CPU_OF_FLOOR),
         Target(f"events a second, of boto3's floor, {at}", rate, MIN_RATE_OF_FLOOR, at_least=True),
         Target(f"peak memory in MiB {at}", service.peak_mib, MAX_PEAK_MIB),
-        Target(f"growth in MiB over {service.events} events {at}", service.growth_mib, MAX_GROWTH_MIB),
-        Target(f"writes refused {at}", service.refused, service.events * 0.001),
+        Target(f"growth in MiB over {service.total.events} events {at}", service.growth_mib, MAX_GROWTH_MIB),
+        Target(f"writes refused {at}", service.total.refused, service.total.events * 0.001),
         Target(f"dead letters {at}", service.dead_lettered, 0),
         Target(f"exit status {at}", service.exit_status, 0),
     ]
@@ -97,8 +97,8 @@ def print_table(measured: dict[str, Measured]) -> None:
     print("|---|---|---|---|---|---|---|")
     for name, it in measured.items():
         cells = [
-            f"{it.events:,}",
-            f"{it.calls_per_event:.3f} ({it.calls_per_event / floor.calls_per_event:.2f})",
+            f"{it.total.events:,}",
+            f"{it.total.calls_per_event:.3f} ({it.total.calls_per_event / floor.total.calls_per_event:.2f})",
             f"{it.cpu_micros_per_event:,.0f} ({it.cpu_micros_per_event / floor.cpu_micros_per_event:.2f})",
             f"{it.events_per_second:,.0f} ({it.events_per_second / floor.events_per_second:.2f})",
             f"{it.peak_mib:.0f}",
@@ -106,7 +106,7 @@ def print_table(measured: dict[str, Measured]) -> None:
         ]
         print(f"| {name} | {' | '.join(cells)} |")
     for name, it in measured.items():
-        print(f"{name}: " + ", ".join(f"{count:,} {call}" for call, count in sorted(it.calls.items())))
+        print(f"{name}: " + ", ".join(f"{count:,} {call}" for call, count in sorted(it.total.calls.items())))
 
 
 if __name__ == "__main__":
