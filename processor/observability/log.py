@@ -17,16 +17,6 @@ from handlers.masking import mask_urls
 
 _NOISY_LOGGERS = ("boto3", "botocore", "urllib3", "s3transfer")  # their DEBUG lines hold headers and bodies
 MAX_FIELD_CHARS = 2_000
-_CONTROLS = (
-    *range(0x20),
-    *range(0x7F, 0xA0),
-    *range(0x200E, 0x2010),
-    *range(0x2028, 0x202F),
-    *range(0x2066, 0x206A),
-)
-_ESCAPES = {code: ascii(chr(code))[1:-1] for code in _CONTROLS}
-"""C0 and C1 controls, line separators, and what changes the direction of text."""
-
 LogEvent = MutableMapping[str, Any]
 
 
@@ -36,7 +26,8 @@ class LineOutput:
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream
         self._lock = threading.Lock()
-        self._lost = 0
+        self.lost_lines = 0
+        """How many log lines could not be written since the start."""
         self._torn = False
 
     def write_line(self, line: str) -> None:
@@ -61,12 +52,7 @@ class LineOutput:
         try:
             self.write_line(line)
         except OSError:
-            self._lost += 1
-
-    @property
-    def lost_lines(self) -> int:
-        """How many log lines could not be written since the start."""
-        return self._lost
+            self.lost_lines += 1
 
 
 def _write_whole(stream: TextIO, text: str) -> None:
@@ -108,23 +94,23 @@ def configure_logging(
     if output is None and isinstance(sys.stdout, io.TextIOWrapper):
         # JSON is UTF-8 in every locale; else one file name could hold up an audit line without end.
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
-    shared: list[structlog.typing.Processor] = [
+    processors: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         name_exception,
         mask_event,
     ]
-    renderers: list[structlog.typing.Processor] = [
-        structlog.processors.JSONRenderer(
-            ensure_ascii=False, default=lambda value: mask_urls(type(value).__name__)
-        )
-    ]
     if log_format == "console":
         console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-        renderers = [escape_controls, console]
+        processors += [escape_controls, console]
+    else:
+        named = structlog.processors.JSONRenderer(
+            ensure_ascii=False, default=lambda value: mask_urls(type(value).__name__)
+        )
+        processors.append(named)
     structlog.configure(
-        processors=[*shared, *renderers],
+        processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level)),
         logger_factory=lambda *_: _LineLogger(lines),
         cache_logger_on_first_use=False,
@@ -173,9 +159,12 @@ def mask_event(_logger: object, _method: str, event: LogEvent) -> LogEvent:
 def escape_controls(_logger: object, _method: str, event: LogEvent) -> LogEvent:
     """Escapes control characters, which a terminal would act on. Values within lists are shown as `repr`."""
     return {
-        name.translate(_ESCAPES): value.translate(_ESCAPES) if isinstance(value, str) else value
-        for name, value in event.items()
+        _escaped(name): _escaped(value) if isinstance(value, str) else value for name, value in event.items()
     }
+
+
+def _escaped(text: str) -> str:
+    return text if text.isprintable() else repr(text)[1:-1]
 
 
 def _masked(value: object) -> object:

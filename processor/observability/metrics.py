@@ -10,11 +10,12 @@ import math
 import random
 import threading
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import Enum
-from typing import Protocol, Self
+from typing import Any, Self
 
 from handlers.timestamps import format_timestamp
+from processor.observability.log import LineOutput
 
 NAMESPACE = "ExportStatus"
 SERVICE = "export-status"
@@ -23,11 +24,10 @@ EMF_MAX_VALUES = 100
 # "MetricDatum" (CloudWatch API Reference): NaN, infinity and values beyond 2^360 either way are refused.
 CLOUDWATCH_MAX_VALUE = 2.0**360
 SAMPLE_SIZE = 1_000
-LAST_LINE_SECONDS = 1.0  # how long a stop waits for a standard output that blocks
 
 
 class Kind(Enum):
-    """How the values of one interval become what the line says."""
+    """How the values of one interval become the line's."""
 
     COUNTER = "sum of the interval; 0 if nothing happened"
     STATE = "highest since the last line; stays until it changes"
@@ -150,19 +150,19 @@ class Metrics:
         here = {*parts, Part.SERVICE}
         running = [metric for metric in Metric if metric.part in here]
         self._lock = threading.Lock()
-        self._zeros: dict[Metric, float] = {metric: 0 for metric in running if metric.kind is COUNTER}
-        self._states: dict[Metric, float] = {metric: 0 for metric in running if metric.kind is STATE}
-        self._quiet: dict[Metric, float] = {metric: 0 for metric in running if metric.kind is PEAK}
-        self._counts = dict(self._zeros)
+        self._quiet: dict[Metric, float] = {
+            metric: 0 for metric in running if metric.kind in {COUNTER, STATE, PEAK}
+        }
+        """What an interval begins with."""
+        self._values = dict(self._quiet)
         self._flushed: dict[Metric, float] = {}
-        self._gauges = self._states | self._quiet
         self._samples: dict[Metric, Sample] = {}
 
     def count(self, metric: Metric, n: float = 1) -> None:
         """Adds to a counter."""
         with self._lock:
             if self._is_sendable(n):
-                self._counts[metric] = self._counts.get(metric, 0) + n
+                self._values[metric] = self._values.get(metric, 0) + n
 
     def gauge(self, metric: Metric, value: float) -> None:
         """Says how something is now; what of it reaches the line is the metric's kind."""
@@ -170,9 +170,9 @@ class Metrics:
             if not self._is_sendable(value):
                 return
             if metric.kind is STATE:
-                self._states[metric] = value
-            known = self._gauges.get(metric, value)
-            self._gauges[metric] = min(known, value) if metric.kind is LOWEST else max(known, value)
+                self._quiet[metric] = value
+            known = self._values.get(metric, value)
+            self._values[metric] = min(known, value) if metric.kind is LOWEST else max(known, value)
 
     def observe(self, metric: Metric, *values: float) -> None:
         """Adds values to a distribution; a whole batch costs one call."""
@@ -189,15 +189,13 @@ class Metrics:
             now: the end of the interval, an aware datetime.
         """
         with self._lock:
-            counts, gauges, samples = self._counts, self._gauges, self._samples
-            self._flushed = counts
-            self._counts, self._gauges, self._samples = dict(self._zeros), self._states | self._quiet, {}
-        members: dict[Metric, float | list[float]] = {**counts}
-        members |= {metric: round(value, 3) for metric, value in gauges.items()}
+            values, samples = self._values, self._samples
+            self._flushed, self._values, self._samples = values, dict(self._quiet), {}
+        members: dict[Metric, Any] = {metric: round(value, 3) for metric, value in values.items()}
         members |= {
-            metric: [round(value, 3) for value in values]
+            metric: [round(value, 3) for value in sampled]
             for metric, sample in samples.items()
-            if (values := sample.values())
+            if (sampled := sample.values())
         }
         definitions = [{"Name": metric.value, "Unit": metric.unit} for metric in members]
         directive = {"Namespace": NAMESPACE, "Dimensions": [["Service"]], "Metrics": definitions}
@@ -215,36 +213,22 @@ class Metrics:
         """The last line was not written: its counters are added to the next one."""
         with self._lock:
             for metric, n in self._flushed.items():
-                self._counts[metric] = self._counts.get(metric, 0) + n
+                if metric.kind is COUNTER:
+                    self._values[metric] = self._values.get(metric, 0) + n
             self._flushed = {}
 
     def _is_sendable(self, value: object) -> bool:
         if isinstance(value, (int, float)) and -CLOUDWATCH_MAX_VALUE <= value <= CLOUDWATCH_MAX_VALUE:
             return True
-        self._counts[Metric.METRICS_REFUSED] += 1
+        self._values[Metric.METRICS_REFUSED] += 1
         return False
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
-class Lines(Protocol):
-    """Where lines go: `processor.observability.log.LineOutput`."""
-
-    @property
-    def lost_lines(self) -> int:
-        """How many log lines could not be written since the start."""
-
-    def write_line(self, line: str) -> None:
-        """Writes one whole line, or raises OSError."""
 
 
 class MetricsWriter:
     """A thread that writes one line each interval, and a last one at the stop. It needs no AWS permission."""
 
     def __init__(
-        self, metrics: Metrics, lines: Lines, seconds: float, clock: Callable[[], datetime] = _utc_now
+        self, metrics: Metrics, lines: LineOutput, seconds: float, clock: Callable[[], datetime]
     ) -> None:
         """Takes the interval in seconds (0: write nothing) and the clock that stamps the lines."""
         self._metrics = metrics
@@ -260,7 +244,7 @@ class MetricsWriter:
         if self._seconds > 0:
             self._thread.start()
 
-    def stop(self, timeout_seconds: float = LAST_LINE_SECONDS) -> None:
+    def stop(self, timeout_seconds: float) -> None:
         """Returns when the last line is written, or after the timeout if standard output blocks.
 
         May be called twice, and before `start`.

@@ -1,7 +1,7 @@
 """A local stand-in for SQS, DynamoDB and Kinesis that costs its clients as little waiting as possible.
 
 It speaks the JSON protocols over HTTP on 127.0.0.1 and counts the calls. `python -m tests.benchmarks.standin
-SECONDS` answers each call after so long.
+SECONDS` answers each call after this time.
 
 `POST /control` gives the counts; with `{"events": n}` it puts n more events into the queue, and with
 `{"day": …}` it lets events arrive by the clock (see `DayPlan`).

@@ -16,14 +16,19 @@ from tests.waiting import eventually
 DEADLINE_SECONDS = 60
 
 
-class Clock:
-    """A clock that a test moves."""
+class Rig:
+    """A health that must be able to write its file, and a clock that a test moves."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path) -> None:
+        self.path = path
         self.now = 1_000.0
+        self.health = Health(path, pytest.fail, lambda: self.now)
 
-    def __call__(self) -> float:
-        return self.now
+    def problems(self, *, passed: float = 0, late: float = 0) -> tuple[str, ...]:
+        """What another process would say so late after a write, once this time has passed."""
+        self.now += passed
+        self.health.write()
+        return check(self.path, lambda: self.now + late).problems
 
 
 @pytest.fixture
@@ -32,15 +37,14 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def rig(path: Path) -> Rig:
+    return Rig(path)
+
+
+@pytest.fixture
 def health(path: Path) -> Health:
-    """A health that must be able to write its file, on the real clock."""
+    """A health on the real clock."""
     return Health(path, pytest.fail)
-
-
-def diagnosis_of(health: Health, path: Path) -> Diagnosis:
-    """What another process would say now."""
-    health.write()
-    return check(path)
 
 
 @contextmanager
@@ -56,36 +60,28 @@ def running(target: Callable[[], None], *, release: threading.Event) -> Iterator
         assert not thread.is_alive()
 
 
-def test_a_loop_that_does_not_go_on_is_unhealthy_until_it_does(path: Path) -> None:
-    clock = Clock()
-    health = Health(path, pytest.fail, clock)
-    stuck, _ = health.loop("receiver-3", 60), health.loop("other", 3_600)
-    clock.now += 61
-    health.write()
-    assert check(path, clock).problems == ("receiver-3 has made no progress for 61 s (limit 60 s)",)
+def test_a_loop_that_does_not_go_on_is_unhealthy_until_it_does(rig: Rig) -> None:
+    stuck, _ = rig.health.loop("receiver-3", 10), rig.health.loop("other", 60)
+    assert rig.problems(passed=9) == ()
+    assert rig.problems(passed=33) == ("receiver-3 has made no progress for 42 s (limit 10 s)",)
     stuck.beat()
-    health.write()
-    assert check(path, clock).problems == ()
+    assert rig.problems() == ()
 
 
-def test_a_loop_stays_healthy_however_long_it_backs_off(path: Path) -> None:
-    clock = Clock()
-    health = Health(path, pytest.fail, clock)
-    heartbeat = health.loop("receiver-1", 60)
+def test_a_loop_stays_healthy_however_long_it_backs_off(rig: Rig) -> None:
+    heartbeat = rig.health.loop("receiver-1", 60)
     problems: list[str] = []
 
     class Passing(threading.Event):
         """Time passes while it is waited for."""
 
         def wait(self, timeout: float | None = None) -> bool:
-            clock.now += timeout or 0.0
-            health.write()
-            problems.extend(check(path, clock).problems)
+            problems.extend(rig.problems(passed=timeout or 0.0))
             return False
 
-    begun = clock.now
+    begun = rig.now
     heartbeat.wait(Passing(), 600)
-    assert clock.now - begun == 600
+    assert rig.now - begun == 600
     assert problems == []
 
 
@@ -104,41 +100,22 @@ def test_a_wait_that_ran_its_time_shows_that_nothing_was_set(health: Health) -> 
     assert heartbeat.wait(threading.Event(), 0) is False
 
 
-def test_a_closed_loop_is_expected_no_more(path: Path) -> None:
-    clock = Clock()
-    health = Health(path, pytest.fail, clock)
-    shard, renewer = health.loop("shard shardId-0001", 10), health.loop("lease renewer", 1_000)
+def test_a_closed_loop_is_expected_no_more(rig: Rig) -> None:
+    shard, renewer = rig.health.loop("shard shardId-0001", 10), rig.health.loop("lease renewer", 1_000)
     shard.close()
     shard.close()
-    clock.now += 100
-    health.write()
-    assert check(path, clock).problems == ()
+    assert rig.problems(passed=100) == ()
     renewer.close()
-    health.write()
-    assert check(path, clock).problems == ("no loop is running",)
+    assert rig.problems() == ("no loop is running",)
 
 
-def test_two_loops_of_one_name_are_two(path: Path) -> None:
-    clock = Clock()
-    health = Health(path, pytest.fail, clock)
-    old = health.loop("shard shardId-0001", 10)
-    clock.now += 11
-    health.loop("shard shardId-0001", 10)
-    health.write()
-    assert len(check(path, clock).problems) == 1
+def test_two_loops_of_one_name_are_two_and_the_new_one_has_its_whole_limit(rig: Rig) -> None:
+    old = rig.health.loop("shard shardId-0001", 10)
+    rig.now += 11
+    rig.health.loop("shard shardId-0001", 10)
+    assert len(rig.problems(passed=9)) == 1
     old.close()
-    health.write()
-    assert check(path, clock).problems == ()
-
-
-def test_each_loop_has_its_own_limit_and_the_line_tells_both_numbers(path: Path) -> None:
-    clock = Clock()
-    health = Health(path, pytest.fail, clock)
-    health.loop("receiver-1", 60)
-    health.loop("lease renewer", 10)
-    clock.now += 42
-    health.write()
-    assert check(path, clock).problems == ("lease renewer has made no progress for 42 s (limit 10 s)",)
+    assert rig.problems() == ()
 
 
 def test_a_jump_of_the_wall_clock_changes_nothing(
@@ -153,43 +130,23 @@ def test_a_jump_of_the_wall_clock_changes_nothing(
 
 def test_a_degraded_component_is_shown_and_healthy(health: Health, path: Path) -> None:
     health.loop("receiver-1", 60)
-    health.report("sink kinesis", "down for 12 s: PutRecords ProvisionedThroughputExceededException")
-    diagnosis = diagnosis_of(health, path)
-    assert diagnosis == Diagnosis(
-        problems=(),
-        degraded=("sink kinesis: down for 12 s: PutRecords ProvisionedThroughputExceededException",),
-    )
-    health.report("sink kinesis", None)
-    health.report("sink kinesis", None)
-    assert diagnosis_of(health, path) == Diagnosis(problems=())
-
-
-def test_a_service_that_was_stopped_or_killed_is_found_by_the_age_of_its_file(path: Path) -> None:
-    clock = Clock()
-    health = Health(path, pytest.fail, clock)
-    health.loop("receiver-1", 3_600)
+    problem = "down for 12 s: PutRecords ProvisionedThroughputExceededException"
+    health.report("sink kinesis", problem)
     health.write()
-    assert check(path, lambda: clock.now + MAX_FILE_AGE_SECONDS - 1).problems == ()
-    (problem,) = check(path, lambda: clock.now + MAX_FILE_AGE_SECONDS + 1).problems
-    assert problem.endswith("last written 16 s ago: the service is stopped or gone")
-
-
-def test_a_late_writer_does_not_make_its_loops_look_stuck(path: Path) -> None:
-    clock = Clock()
-    health = Health(path, pytest.fail, clock)
-    health.loop("lease renewer", 5)
-    clock.now += 4
+    assert check(path) == Diagnosis(problems=(), degraded=(f"sink kinesis: {problem}",))
+    for _ in range(2):
+        health.report("sink kinesis", None)
     health.write()
-    assert check(path, lambda: clock.now + 10).problems == ()
+    assert check(path) == Diagnosis(problems=())
 
 
-def test_a_file_from_before_a_reboot_is_unhealthy(path: Path) -> None:
-    clock = Clock()
-    health = Health(path, pytest.fail, clock)
-    health.loop("receiver-1", 3_600)
-    health.write()
-    (problem,) = check(path, lambda: clock.now - 900).problems
-    assert problem.endswith("is from before this machine was started")
+def test_a_service_that_was_stopped_or_killed_is_found_by_the_age_of_its_file(rig: Rig) -> None:
+    rig.health.loop("receiver-1", 10)
+    assert rig.problems(passed=9, late=MAX_FILE_AGE_SECONDS - 1) == (), "a late writer is no stuck loop"
+    (old,) = rig.problems(late=MAX_FILE_AGE_SECONDS + 1)
+    assert old.endswith("last written 16 s ago: the service is stopped or gone")
+    (rebooted,) = rig.problems(late=-900)
+    assert rebooted.endswith("is from before this machine was started")
 
 
 def test_no_file_means_not_running(path: Path) -> None:
@@ -260,7 +217,8 @@ def test_a_file_that_becomes_writable_is_written(tmp_path: Path) -> None:
     health.loop("receiver-1", 60)
     health.write()
     path.parent.mkdir()
-    assert diagnosis_of(health, path).problems == ()
+    health.write()
+    assert check(path).problems == ()
     assert len(warnings) == 1
 
 
@@ -296,16 +254,3 @@ def test_the_file_is_kept_up_to_date(path: Path, monkeypatch: pytest.MonkeyPatch
 def test_stop_before_start_is_no_error(health: Health, path: Path) -> None:
     health.stop()
     assert not path.exists()
-
-
-def test_a_new_loop_has_its_whole_limit_for_the_first_iteration(path: Path) -> None:
-    clock = Clock()
-    health = Health(path, pytest.fail, clock)
-    clock.now += 100
-    health.loop("receiver-1", 60)
-    clock.now += 59
-    health.write()
-    assert check(path, clock).problems == ()
-    clock.now += 2
-    health.write()
-    assert len(check(path, clock).problems) == 1
