@@ -78,11 +78,11 @@ class Change:
     request_id: str
     status: Status
     updated_at: datetime
-    created_at: datetime | None
-    ttl: int | None
-    file_name: str | None
-    signed_url: str | None
-    error: str | None
+    created_at: datetime | None = None
+    ttl: int | None = None
+    file_name: str | None = None
+    signed_url: str | None = None
+    error: str | None = None
     begins: bool = False
 
 
@@ -117,6 +117,11 @@ def decide(event: ExportEvent, item: Item | None, *, now: datetime, ttl_seconds:
             return Outcome.APPLIED
         dead = is_dead(ttl_of(event.occurred_at, ttl_seconds), now)
         return Outcome.EXPIRED if dead else Outcome.EARLY
+    return _against(event.status, item, now)
+
+
+def _against(status: Status, item: Item, now: datetime) -> Outcome:
+    """The outcome of an event of this status for a stored item, dead or alive."""
     ttl = stored_ttl(item)
     if ttl is not None and is_dead(ttl, now):
         return Outcome.EXPIRED
@@ -124,7 +129,7 @@ def decide(event: ExportEvent, item: Item | None, *, now: datetime, ttl_seconds:
         current = Export.from_item(item)
     except MalformedItem:
         return Outcome.CONFLICT
-    return compare(event.status, current.status)
+    return compare(status, current.status)
 
 
 def expired_by_itself(event: ExportEvent, *, now: datetime, ttl_seconds: int) -> bool:
@@ -194,14 +199,7 @@ def would_apply(change: Change, item: Item | None, now: datetime) -> bool:
     """Whether a change, if written now, would create this item or move it forward."""
     if item is None:
         return change.created_at is not None
-    ttl = stored_ttl(item)
-    if ttl is not None and is_dead(ttl, now):
-        return False
-    try:
-        current = Export.from_item(item)
-    except MalformedItem:
-        return False
-    return compare(change.status, current.status) is Outcome.APPLIED
+    return _against(change.status, item, now) is Outcome.APPLIED
 
 
 def missing_fields(event: ExportEvent, outcome: Outcome, item: Item) -> dict[str, str]:

@@ -61,28 +61,16 @@ def update_arguments(change: Change, now: datetime) -> dict[str, Any]:
         change: what to write.
         now: the time of this attempt; an item whose ttl is not after it is dead and is not touched.
     """
-    values: dict[str, AttributeValue] = {
-        ":status": _s(change.status.value),
-        ":updatedAt": _s(format_timestamp(change.updated_at)),
-    }
-    sets = ["#status = :status", "updatedAt = :updatedAt"]
-    if change.created_at is not None:
-        values |= {":createdAt": _s(format_timestamp(change.created_at)), ":ttl": {"N": str(change.ttl)}}
-        sets += ["createdAt = if_not_exists(createdAt, :createdAt)", "#ttl = if_not_exists(#ttl, :ttl)"]
-    if change.file_name is not None:
-        values[":fileName"] = _s(change.file_name)
-        sets.append("fileName = if_not_exists(fileName, :fileName)")
-    if change.signed_url is not None:
-        values[":signedUrl"] = _s(change.signed_url)
-        sets.append("signedUrl = :signedUrl")
-    if change.error is not None:
-        values[":error"] = _s(change.error)
-        sets.append("#error = :error")
-    conditions = []
-    names = {"#status": "status"}
-    if change.created_at is not None:
-        names["#ttl"] = "ttl"
-        conditions.append("attribute_not_exists(requestId)")
+    written = _written(change)
+    begun = _begun(change)
+    kept = {*begun, "fileName"}  # whichever write comes first
+    values = {f":{name}": value for name, value in (written | begun).items()}
+    sets = [
+        f"{_path(name)} = " + (f"if_not_exists({_path(name)}, :{name})" if name in kept else f":{name}")
+        for name in written | begun
+    ]
+    conditions = ["attribute_not_exists(requestId)"] if begun else []
+    names = {name: _NAMES[name] for name in ("#status", *(("#ttl",) if begun else ()))}
     before = predecessors(change.status)
     if before:
         names = _NAMES
@@ -148,25 +136,11 @@ def statement(change: Change, table: str, now: datetime) -> Statement:
         table: the table's name.
         now: the time of this attempt.
     """
-    written: dict[str, AttributeValue] = {
-        "status": _s(change.status.value),
-        "updatedAt": _s(format_timestamp(change.updated_at)),
-    }
-    for name, value in (
-        ("fileName", change.file_name),
-        ("signedUrl", change.signed_url),
-        ("error", change.error),
-    ):
-        if value is not None:
-            written[name] = _s(value)
+    written = _written(change)
     if change.begins or not predecessors(change.status):
         if change.created_at is None:
             raise ValueError("a change that begins an export must say when it was requested")
-        written |= {
-            "requestId": _s(change.request_id),
-            "createdAt": _s(format_timestamp(change.created_at)),
-            "ttl": {"N": str(change.ttl)},
-        }
+        written |= {"requestId": _s(change.request_id)} | _begun(change)
         return Statement(_insert_text(table, tuple(written)), tuple(written.values()))
     kept = () if change.file_name is None else (_s(change.file_name),)
     return Statement(
@@ -213,11 +187,9 @@ def proof_updates(table: str, absent_key: Callable[[], str], now: datetime) -> t
     return tuple(
         statement(
             Change(
-                request_id=absent_key(),
-                status=status,
-                updated_at=now,
-                created_at=None,
-                ttl=None,
+                absent_key(),
+                status,
+                now,
                 file_name=file_name,
                 signed_url=text if status is Status.COMPLETED else None,
                 error=text if status is Status.FAILED else None,
@@ -239,17 +211,32 @@ def proof_insert(table: str, now: datetime) -> Statement:
         table: the table's name.
         now: stands for every time in it.
     """
-    begins = Change(
-        request_id="",
-        status=Status.PENDING,
-        updated_at=now,
-        created_at=now,
-        ttl=math.floor(now.timestamp()),
-        file_name=None,
-        signed_url=None,
-        error=None,
-    )
+    begins = Change("", Status.PENDING, now, created_at=now, ttl=math.floor(now.timestamp()))
     return statement(begins, table, now)
+
+
+def _written(change: Change) -> dict[str, AttributeValue]:
+    """The attributes that a change writes, but for those of its beginning."""
+    texts = {
+        "status": change.status.value,
+        "updatedAt": format_timestamp(change.updated_at),
+        "fileName": change.file_name,
+        "signedUrl": change.signed_url,
+        "error": change.error,
+    }
+    return {name: _s(text) for name, text in texts.items() if text is not None}
+
+
+def _begun(change: Change) -> dict[str, AttributeValue]:
+    """The attributes that follow from the time of the request; none where it is not known."""
+    if change.created_at is None:
+        return {}
+    return {"createdAt": _s(format_timestamp(change.created_at)), "ttl": {"N": str(change.ttl)}}
+
+
+def _path(name: str) -> str:
+    """How an expression names an attribute: some names are reserved."""
+    return f"#{name}" if f"#{name}" in _NAMES else name
 
 
 def _s(text: str) -> AttributeValue:
