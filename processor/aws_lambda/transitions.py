@@ -10,14 +10,15 @@ import time
 from collections.abc import Sequence
 from typing import Any, cast
 
+from processor.aws.sqs import BatchResult
 from processor.aws_lambda.runtime import Context, Environment, Event, Failures, entry_point, failures
 from processor.observability.metrics import Part
 from processor.settings import SettingsError
-from processor.transitions.event_queue import EventQueue, GivenBack
-from processor.transitions.handling import SETTLE_SECONDS, Batch
+from processor.transitions.context import Clocks, PipelineContext, Timing
+from processor.transitions.event_queue import EventQueue
+from processor.transitions.handling import SETTLE_SECONDS
 from processor.transitions.messages import Message, newest_handles
-from processor.transitions.pipeline import Flags, TransitionsClients, check_resources, compose
-from processor.transitions.timing import Clocks, Timing
+from processor.transitions.pipeline import check_resources, compose
 
 
 class TableUnavailable(Exception):
@@ -34,12 +35,14 @@ class MappedQueue(EventQueue):
     settled: list[Message]
     left: list[Message]
 
-    def delete(self, messages: Sequence[Message], deadline: float = math.inf) -> list[Message]:  # noqa: ARG002
+    def delete(self, messages: Sequence[Message], deadline: float = math.inf) -> BatchResult:  # noqa: ARG002
         """Notes what the mapping is to delete."""
         self.settled += messages
-        return []
+        return BatchResult({}, {})
 
-    def make_visible(self, messages: Sequence[tuple[Message, int]], deadline: float = math.inf) -> GivenBack:
+    def make_visible(
+        self, messages: Sequence[tuple[Message, int]], deadline: float = math.inf
+    ) -> BatchResult:
         """Notes what stays, and backs it off."""
         self.left += [message for message, _ in messages]
         return super().make_visible(messages, deadline)
@@ -65,15 +68,16 @@ class TransitionsFunction:
         self._environment = environment
         settings, aws, never = environment.settings, environment.aws, environment.never
         self._parts = compose(
-            TransitionsClients(aws.settling(), aws.settling(), aws.dynamodb()),
+            aws,
             settings,
             *check_resources(settings, aws, never),
-            metrics=environment.metrics,
-            health=environment.health,
-            flags=Flags(never, never),
-            clocks=clocks or Clocks(),
-            # An invocation pauses for nothing: it probes a table that was down, and fails again.
-            timing=Timing(breaker_pause_seconds=0.0, breaker_pause_most_seconds=0.0),
+            PipelineContext(
+                environment.metrics,
+                environment.health,
+                clocks or Clocks(),
+                # An invocation pauses for nothing: it probes a table that was down, and fails again.
+                Timing(breaker_pause_seconds=0.0, breaker_pause_most_seconds=0.0),
+            ),
             wake=lambda _number: None,
             make_queue=MappedQueue,
         )
@@ -101,10 +105,9 @@ class TransitionsFunction:
         queue.settled, queue.left = [], []
         breaker.pause()  # probes a table that was down
         messages = newest_handles(message_of(record) for record in event["Records"])
-        batch = Batch(self._parts.handler, messages, received, seconds)
-        while batch.step():
+        for _ in self._parts.handler.steps(messages, received, seconds):
             pass
-        self._parts.outcome_log.close()
+        self._parts.outcome_log.flush(at_once=True)
         self._parts.monitor.step()
         self._environment.write_metrics()
         if breaker.is_tripped:

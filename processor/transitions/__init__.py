@@ -11,5 +11,5 @@ Start with `pipeline`: `compose` puts the parts together, for the service and fo
 - `settlement` deletes, backs off, releases and dead-letters, after the effect is durable. `event_queue` makes
   its calls; `outcome_log` writes the lines.
 - `circuit_breaker` pauses polling while the table is down.
-- `messages` and `results` are what is passed on; `timing` holds the clocks, chance and pauses.
+- `messages` and `results` are what is passed on; `context` is what the parts share: clocks, chance, pauses.
 """

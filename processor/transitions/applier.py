@@ -1,11 +1,11 @@
 """Applies events to the table: fold, one conditional write an export, a result for each message."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from handlers.events import ExportEvent
+from handlers.export import Export, Item, MalformedItem
 from handlers.transitions import (
     Outcome,
     compare,
@@ -20,15 +20,7 @@ from processor.aws.errors import AwsError, Misconfigured, NotFound, Rejected, Tr
 from processor.observability.log import get_logger
 from processor.transitions.look_up import LookUp
 from processor.transitions.messages import Message
-from processor.transitions.results import (
-    CONTRADICTION,
-    EventResult,
-    conflict_reason,
-    fill_in_failed,
-    judged,
-    rejected,
-    retry,
-)
+from processor.transitions.results import EventResult, failed
 from processor.transitions.status_table import (
     Answer,
     Failed,
@@ -39,6 +31,8 @@ from processor.transitions.status_table import (
     Unexplained,
 )
 from processor.transitions.writers import Writer, of_one_item
+
+_CONTRADICTION = "status contradicts the terminal status that was recorded first"
 
 
 class Delivery(NamedTuple):
@@ -73,11 +67,23 @@ class Applied(NamedTuple):
 class _Work:
     """One batch between its steps."""
 
-    groups: list[list[Delivery]]  # of one export each, still to be written
-    late: list[LateDelivery]
+    groups: list[list[Delivery]] = field(default_factory=list)  # of one export each, still to be written
+    late: list[LateDelivery] = field(default_factory=list)
     results: list[EventResult] = field(default_factory=list)
     failures: list[AwsError] = field(default_factory=list)
     answered: int = 0  # writes that the table took or refused
+
+    @property
+    def tried(self) -> list[AwsError]:
+        """The failures of writes that were begun, and for which the item is not at fault."""
+        return [error for error in self.failures if not isinstance(error, NotTried | Unexplained)]
+
+    @property
+    def outage(self) -> AwsError | None:
+        """The error that shows the table down."""
+        tried = self.tried
+        lasting = next((error for error in tried if isinstance(error, Misconfigured)), None)
+        return lasting or (tried[0] if tried and not self.answered else None)
 
 
 class Applier:
@@ -86,7 +92,6 @@ class Applier:
     Args:
         table: for fill-ins, probes and look-ups.
         writer: for the changes.
-        now: our clock.
         ttl_seconds: EXPORT_STATUS_TTL_SECONDS.
         explain: tells whether a refusal is the item's own; see `Refusals.explain`.
     """
@@ -95,13 +100,11 @@ class Applier:
         self,
         table: StatusTable,
         writer: Writer,
-        now: Callable[[], datetime],
         ttl_seconds: int,
         explain: Callable[[AwsError], AwsError] = lambda error: error,
     ) -> None:
         self._table = table
         self._writer = writer
-        self._now = now
         self._ttl_seconds = ttl_seconds
         self._explain = explain
 
@@ -121,7 +124,7 @@ class Applier:
         """
         look_up = look_up or self.look_up(late_too=True)
         work = self._sort(deliveries)
-        look_up.add_late([event.request_id for _, event, _ in work.late])
+        look_up.add_late(event.request_id for _, event, _ in work.late)
         while work.groups:
             self._write(work, look_up, deadline)
         # Writes come first: looking up is for the log only, and a silent table would use up the time.
@@ -130,17 +133,17 @@ class Applier:
 
     def _sort(self, deliveries: Iterable[Delivery]) -> _Work:
         """Groups events by export; those that have expired by themselves need no write."""
-        now = self._now()
-        late: list[LateDelivery] = []
+        now = self._table.now()
+        work = _Work()
         groups: dict[str, list[Delivery]] = {}
-        for delivery in deliveries:
-            message, event = delivery
+        for message, event in deliveries:
             if expired_by_itself(event, now=now, ttl_seconds=self._ttl_seconds):
-                seconds = late_seconds(event, None, now=now, ttl_seconds=self._ttl_seconds)
-                late.append(LateDelivery(message, event, seconds))
+                late = late_seconds(event, None, now=now, ttl_seconds=self._ttl_seconds)
+                work.late.append(LateDelivery(message, event, late))
             else:
-                groups.setdefault(event.request_id, []).append(delivery)
-        return _Work(list(groups.values()), late)
+                groups.setdefault(event.request_id, []).append(Delivery(message, event))
+        work.groups = [*groups.values()]
+        return work
 
     def _write(self, work: _Work, look_up: LookUp, deadline: float) -> None:
         """Folds and writes each group once. What remains of a group whose leading event is refused for its
@@ -149,8 +152,6 @@ class Applier:
         folds = [fold([event for _, event in group], self._ttl_seconds) for group in groups]
         answers = self._writer.write([change for _, change in folds], deadline, look_up)
         for group, (lead, _), answer in zip(groups, folds, answers, strict=True):
-            if isinstance(answer, Failed):
-                answer = Failed(self._explain(answer.error))  # noqa: PLW2901 - the same answer, explained
             self._judge(work, group, lead, answer, deadline)
 
     def _judge(
@@ -159,53 +160,55 @@ class Applier:
         """Judges every event of an export by the item as the write left it, or found it."""
         match answer:
             case Late(ttl):
-                seconds = seconds_past(ttl, self._now())
+                seconds = seconds_past(ttl, self._table.now())
                 work.late += [LateDelivery(*delivery, seconds) for delivery in group]
-            case Failed(Rejected() as error):
-                work.results.append(rejected(*group[lead], error))
-                rest = [*group[:lead], *group[lead + 1 :]]
-                work.groups += [rest] if rest else []
             case Failed(error):
-                work.results += [retry(*delivery, error) for delivery in group]
-                work.failures.append(error)
+                error = self._explain(error)
+                if isinstance(error, Rejected):
+                    work.results.append(failed(*group[lead], error))
+                    rest = [*group[:lead], *group[lead + 1 :]]
+                    work.groups += [rest] if rest else []
+                else:
+                    work.results += [failed(*delivery, error) for delivery in group]
+                    work.failures.append(error)
             case Refused():
                 work.answered += 1
-                self._fill_in(work, self._judge_refused(group, answer), answer, deadline)
+                results = [self._judge_refused(*delivery, answer) for delivery in group]
+                self._fill_in(work, results, answer, deadline)
             case _:
                 work.answered += 1
                 status = group[lead].event.status
                 for index, (message, event) in enumerate(group):
                     outcome = Outcome.APPLIED if index == lead else compare(event.status, status)
-                    work.results.append(judged(message, event, outcome, conflict=CONTRADICTION))
+                    reason = _CONTRADICTION if outcome is Outcome.CONFLICT else ""
+                    work.results.append(EventResult(message, outcome, event, reason))
 
-    def _judge_refused(self, group: Sequence[Delivery], refused: Refused) -> list[EventResult]:
+    def _judge_refused(self, message: Message, event: ExportEvent, refused: Refused) -> EventResult:
         item, now = refused.item, refused.now
-        results: list[EventResult] = []
-        for message, event in group:
-            outcome = decide(event, item, now=now, ttl_seconds=self._ttl_seconds)
-            if outcome is Outcome.EXPIRED:
+        result = EventResult(message, decide(event, item, now=now, ttl_seconds=self._ttl_seconds), event)
+        match result.outcome:
+            case Outcome.EXPIRED:
                 late = late_seconds(event, item, now=now, ttl_seconds=self._ttl_seconds)
-                results.append(
-                    EventResult(message, outcome, event, late_seconds=late, item_present=item is not None)
-                )
-            elif outcome is Outcome.APPLIED:
+                return replace(result, late_seconds=late, item_present=item is not None)
+            case Outcome.APPLIED:
                 # The condition is stricter than the rule: the message comes back rather than get lost.
                 get_logger().error(
                     "condition_and_rule_differ", request_id=event.request_id, **message.log_fields()
                 )
-                reason = "the write's condition was refused"
-                results.append(EventResult(message, Outcome.RETRY, event, reason))
-            else:
-                results.append(judged(message, event, outcome, conflict=conflict_reason(item)))
-        return results
+                return replace(result, outcome=Outcome.RETRY, reason="the write's condition was refused")
+            case Outcome.CONFLICT:
+                return replace(result, reason=_conflict_reason(item))
+            case Outcome.EARLY:
+                return replace(result, reason="createdAt is missing and no item exists yet")
+            case _:
+                return result
 
     def _fill_in(self, work: _Work, results: list[EventResult], refused: Refused, deadline: float) -> None:
         """Writes what duplicate and stale events know and the item lacks; their messages wait for it."""
-        if refused.item is None:
-            work.results += results
-            return
         offers = [
-            missing_fields(result.event, result.outcome, refused.item) if result.event else {}
+            missing_fields(result.event, result.outcome, refused.item)
+            if result.event and refused.item is not None
+            else {}
             for result in results
         ]
         fields: dict[str, str] = {}
@@ -214,25 +217,22 @@ class Applier:
         error: AwsError | None = None
         if fields:
             request_id = next(result.event.request_id for result in results if result.event)
+            error = NotTried("UpdateItem", "OutOfTime")
             if self._table.has_time(deadline):
-                failed = self._table.fill_in(request_id, fields, deadline)
-                error = self._explain(failed) if failed else None
-            else:
-                error = NotTried("UpdateItem", "OutOfTime")
+                error = self._table.fill_in(request_id, fields, deadline)
         if error:
+            error = self._explain(error)
             work.failures.append(error)
             results = [
-                fill_in_failed(result, error) if offer else result
+                failed(result.message, result.event, error) if offer else result
                 for result, offer in zip(results, offers, strict=True)
             ]
         work.results += results
 
     def _look_up_late(self, work: _Work, look_up: LookUp, deadline: float) -> None:
         """Adds the results of late events. A missing permission to read is no outage: writes may work."""
-        present: Mapping[str, bool] = {}
-        look_up.add_late([event.request_id for _, event, _ in work.late])
-        if _outage(work) is None:
-            present = look_up.presence(deadline)
+        look_up.add_late(event.request_id for _, event, _ in work.late)
+        present: Mapping[str, bool] = {} if work.outage else look_up.presence(deadline)
         for message, event, seconds in work.late:
             there = present.get(event.request_id)
             work.results.append(
@@ -247,8 +247,8 @@ class Applier:
         One export alone that is throttled or in a conflict is no outage: on FIFO a wave may hold no other.
         Then a write of another key tells.
         """
-        outage = _outage(work)
-        if outage is None or not of_one_item(outage) or _tried(work) != [outage]:
+        outage = work.outage
+        if outage is None or not of_one_item(outage) or work.tried != [outage]:
             return outage
         if self._table.has_time(deadline):
             try:
@@ -258,13 +258,10 @@ class Applier:
         return None
 
 
-def _outage(work: _Work) -> AwsError | None:
-    tried = _tried(work)
-    for error in tried:
-        if isinstance(error, Misconfigured):
-            return error
-    return tried[0] if tried and not work.answered else None
-
-
-def _tried(work: _Work) -> list[AwsError]:
-    return [error for error in work.failures if not isinstance(error, NotTried | Unexplained)]
+def _conflict_reason(item: Item | None) -> str:
+    """Why an event contradicts the stored item."""
+    try:
+        Export.from_item(item or {})
+    except MalformedItem as broken:
+        return f"the stored item is not one of ours: {broken}"
+    return _CONTRADICTION

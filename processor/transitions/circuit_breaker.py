@@ -5,10 +5,9 @@ import threading
 from collections.abc import Callable
 
 from processor.aws.errors import AwsError
-from processor.observability.health import Health
 from processor.observability.log import get_logger
-from processor.observability.metrics import Metric, Metrics
-from processor.transitions.timing import Clocks, Timing
+from processor.observability.metrics import Metric
+from processor.transitions.context import PipelineContext
 
 
 class CircuitBreaker:
@@ -16,44 +15,30 @@ class CircuitBreaker:
 
     Args:
         probe: tries a write that changes nothing; raises AwsError while the table is down.
-        metrics: shows whether polling is paused.
-        health: shows why.
-        clocks: for the pauses.
-        timing: how long they are.
+        context: the pipeline's; its metrics show whether polling is paused, its health shows why.
     """
 
-    def __init__(
-        self,
-        probe: Callable[[], None],
-        metrics: Metrics,
-        health: Health,
-        clocks: Clocks,
-        timing: Timing,
-    ) -> None:
+    def __init__(self, probe: Callable[[], None], context: PipelineContext) -> None:
         self._probe = probe
-        self._metrics = metrics
-        self._health = health
-        self._clocks = clocks
-        self._timing = timing
+        self._metrics = context.metrics
+        self._health = context.health
+        self._clocks = context.clocks
+        self._timing = context.timing
         self._lock = threading.Lock()  # for the decision to trip
         self._probing = threading.Lock()
-        self._tripped = False
+        self.is_tripped = False
+        """Whether polling is paused."""
         self._pause = 0.0
         self._probe_at = 0.0
-
-    @property
-    def is_tripped(self) -> bool:
-        """Whether polling is paused."""
-        return self._tripped
 
     def trip(self, error: AwsError) -> None:
         """Pauses polling because of this error. Many threads may call it for one outage."""
         with self._lock:
-            if self._tripped:
+            if self.is_tripped:
                 return
             self._pause = self._timing.breaker_pause_seconds
             self._probe_at = self._clocks.monotonic() + self._clocks.jitter(self._pause)
-            self._tripped = True
+            self.is_tripped = True
         self._metrics.gauge(Metric.STORE_PAUSED, 1)
         self._health.report("status table", str(error))
         get_logger().error("store_paused", error=str(error), consequence="no messages are received")
@@ -84,4 +69,4 @@ class CircuitBreaker:
         self._metrics.gauge(Metric.STORE_PAUSED, 0)
         self._health.report("status table", None)
         get_logger().info("store_resumed")
-        self._tripped = False
+        self.is_tripped = False

@@ -1,41 +1,9 @@
 """Order on FIFO queues: which messages of a batch may be handled together, and which have to wait."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from processor.transitions.messages import Message
 from processor.transitions.settlement import SettlementPlan
-
-
-class FifoOrder:
-    """Hands out a batch in waves. A message that stays in the queue holds back the later ones of its group.
-
-    Args:
-        messages: in the order received.
-        export_of: the requestId by message id; none for a body that holds no event.
-    """
-
-    def __init__(self, messages: Iterable[Message], export_of: Mapping[str, str]) -> None:
-        self._waves = waves(messages, export_of)
-        self._blocked: set[str | None] = set()
-
-    def next_wave(self, plan: SettlementPlan) -> Sequence[Message]:
-        """The messages to handle now; empty when the batch is done.
-
-        Args:
-            plan: takes the messages that have to wait.
-        """
-        while self._waves:
-            wave = self._waves.pop(0)
-            plan.back_off += [message for message in wave if message.group_id in self._blocked]
-            free = [message for message in wave if message.group_id not in self._blocked]
-            if free:
-                return free
-        return []
-
-    def keep(self, wave: Sequence[Message], plan: SettlementPlan) -> None:
-        """Corrects the plan of a handled wave, and blocks the groups in which something is backed off."""
-        keep_order(wave, plan)
-        self._blocked |= {message.group_id for message in plan.back_off}
 
 
 def waves(messages: Iterable[Message], export_of: Mapping[str, str]) -> list[list[Message]]:

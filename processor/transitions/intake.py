@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from processor.aws.sqs import SQS_MAX_BATCH
+from processor.transitions.context import Clocks
 from processor.transitions.messages import Message
-from processor.transitions.timing import Clocks
 
 MAX_BATCH = 50
 RATE_SECONDS = 2.0  # the time over which arrivals are averaged
@@ -66,21 +66,12 @@ class Intake:
         self._received_at = self._next_poll_at = self._rated_at
         self._rushed = 0
         self._calm = 0
-        self._polling = 1
-
-    @property
-    def polling(self) -> int:
+        self.polling = 1
         """How many receivers poll."""
-        return self._polling
 
     def parked_seconds(self, number: int) -> float:
         """How long this receiver need not poll (seconds); 0 if it is needed."""
-        return 0.0 if number < self._polling else PARKED_SECONDS
-
-    def rate(self) -> float:
-        """Messages that came for the first time, a second, lately."""
-        with self._lock:
-            return self._rate_at(self._clocks.monotonic())
+        return 0.0 if number < self.polling else PARKED_SECONDS
 
     def first_page(self, page: Sequence[Message], seconds: float) -> Found:
         """Learns from a receive that was willing to wait.
@@ -128,7 +119,7 @@ class Intake:
             self._rushed = self._rushed + 1 if more or now - due > LATE_SECONDS else 0
             if self._rushed > 1:
                 added = self._add_one()
-            elif busy_seconds * self._polling <= (busy_seconds + pause) * CALM_SHARE * (self._polling - 1):
+            elif busy_seconds * self.polling <= (busy_seconds + pause) * CALM_SHARE * (self.polling - 1):
                 self._calm += 1
                 if self._calm >= CALM_BATCHES:
                     self._stop_one()
@@ -149,14 +140,14 @@ class Intake:
 
     def _add_one(self) -> int | None:
         self._calm = 0
-        if self._polling == self._most:
+        if self.polling == self._most:
             return None
-        self._polling += 1
-        return self._polling - 1
+        self.polling += 1
+        return self.polling - 1
 
     def _stop_one(self) -> None:
         self._calm = 0
-        self._polling = max(1, self._polling - 1)
+        self.polling = max(1, self.polling - 1)
 
     def _new(self, page: Sequence[Message]) -> list[Message]:
         return [message for message in page if message.receive_count == 1]

@@ -1,6 +1,6 @@
 """The one look-up of a batch: a consistent BatchGetItem for what the writes could not tell."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 
 from handlers.export import Item
 from processor.aws.errors import AwsError
@@ -27,12 +27,12 @@ class LookUp:
         self.error: AwsError | None = None
         """Why the look-up failed; None if it did not."""
 
-    def add_late(self, request_ids: Collection[str]) -> None:
+    def add_late(self, request_ids: Iterable[str]) -> None:
         """Adds keys of expired events, to be looked up together with others."""
         if self._late_too:
             self._late |= dict.fromkeys(request_ids)
 
-    def items(self, request_ids: Collection[str], deadline: float) -> Mapping[str, Item | None]:
+    def items(self, request_ids: Iterable[str], deadline: float) -> Mapping[str, Item | None]:
         """Looks items up, or returns what is known if the table was asked before.
 
         Args:

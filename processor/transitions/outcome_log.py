@@ -38,48 +38,41 @@ class OutcomeLog:
             exhausted: whether the message has no receive left.
         """
         is_warning = exhausted or result.outcome in _WARNED
-        debug = debug_is_on()
-        if not is_warning and not debug:
-            return
-        if not debug and not self._has_room(result.outcome):
+        if not debug_is_on() and not (is_warning and self._has_room(result.outcome)):
             return
         log = get_logger()
-        if is_warning:
-            log.warning("event_outcome", **_fields(result))
-        else:
-            log.debug("event_outcome", **_fields(result))
+        (log.warning if is_warning else log.debug)("event_outcome", **_fields(result))
 
-    def flush(self) -> None:
-        """Tells the counts of a second that is over. To be called every second, and at the end."""
-        with self._lock:
-            left_out = self._next_second(self._monotonic()) if self._is_over() else None
-        _tell(left_out)
+    def flush(self, *, at_once: bool = False) -> None:
+        """Writes the counts of a second that is over. To be called every second, and at the end.
 
-    def close(self) -> None:
-        """Tells what was counted since the last line."""
+        Args:
+            at_once: the second counts as over.
+        """
         with self._lock:
-            left_out = self._next_second(self._monotonic())
-        _tell(left_out)
+            left_out = self._next_second(at_once=at_once)
+        _write(left_out)
 
     def _has_room(self, outcome: Outcome) -> bool:
         with self._lock:
-            left_out = self._next_second(self._monotonic()) if self._is_over() else None
+            left_out = self._next_second()
             has_room = self._written[outcome] < LINES_A_SECOND
             (self._written if has_room else self._left_out)[outcome] += 1
-        _tell(left_out)
+        _write(left_out)
         return has_room
 
-    def _is_over(self) -> bool:
-        return self._monotonic() - self._since >= 1.0
-
-    def _next_second(self, now: float) -> Counter[Outcome]:
+    def _next_second(self, *, at_once: bool = False) -> Counter[Outcome]:
+        """Begins another second if this one is over; returns what was not written in it."""
+        now = self._monotonic()
+        if now - self._since < 1.0 and not at_once:
+            return Counter()
         left_out, self._left_out = self._left_out, Counter()
         self._written.clear()
         self._since = now
         return left_out
 
 
-def _tell(left_out: Counter[Outcome] | None) -> None:
+def _write(left_out: Counter[Outcome]) -> None:
     if left_out:
         counts = {outcome.value: count for outcome, count in left_out.items()}
         get_logger().warning("event_outcomes_left_out", counts=counts)

@@ -5,12 +5,10 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import Any
 
 from processor.aws.clients import Aws
 from processor.aws.errors import Misconfigured
-from processor.backoff import BackOff
 from processor.dead_letters import DeadLetterQueue
 from processor.loops import Death, Loop, StopReport
 from processor.observability.health import Health
@@ -27,6 +25,7 @@ from processor.startup_checks import (
 )
 from processor.transitions.applier import Applier
 from processor.transitions.circuit_breaker import CircuitBreaker
+from processor.transitions.context import Clocks, PipelineContext, Timing
 from processor.transitions.event_queue import EventQueue
 from processor.transitions.handling import BatchHandler
 from processor.transitions.intake import Intake
@@ -36,45 +35,13 @@ from processor.transitions.receiver import Receiver
 from processor.transitions.refusals import Refusals
 from processor.transitions.settlement import Settlement
 from processor.transitions.status_table import StatusTable
-from processor.transitions.timing import Clocks, Timing
-from processor.transitions.write_modes import choose_writer
-
-if TYPE_CHECKING:
-    from types_boto3_dynamodb import DynamoDBClient
-    from types_boto3_sqs import SQSClient
+from processor.transitions.write_modes import WriteMode
+from processor.transitions.writers import Writer
 
 RELEASE_SECONDS = 6.0  # of the drain budget: for a call that does not answer, and for releases
 LONGEST_CALL_SECONDS = 15
 HOUSEKEEPING_LIMIT_SECONDS = 60.0  # of a step: a look at the queue with its retries
 HOUSEKEEPING_END_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class TransitionsClients:
-    """The clients of this half.
-
-    Attributes:
-        receiving: SQS; its read timeout outlasts a long poll.
-        settling: SQS, for all other calls.
-        dynamodb: without retries.
-    """
-
-    receiving: "SQSClient"
-    settling: "SQSClient"
-    dynamodb: "DynamoDBClient"
-
-
-@dataclass(frozen=True, slots=True)
-class Flags:
-    """How a stop reaches the parts.
-
-    Attributes:
-        stop: nothing is received any more; what was received is handled.
-        abandon: nothing begins any more, and no pause lasts on; what was received is released.
-    """
-
-    stop: threading.Event
-    abandon: threading.Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,99 +70,69 @@ class Transitions:
 
 
 def compose(
-    clients: TransitionsClients,
+    aws: Aws,
     settings: Settings,
     queue_state: QueueState,
     dlq_url: str,
+    context: PipelineContext,
     *,
-    metrics: Metrics,
-    health: Health,
-    flags: Flags,
-    clocks: Clocks,
-    timing: Timing,
     wake: Callable[[int], None],
-    make_queue: Callable[..., EventQueue] = EventQueue,
+    make_queue: Callable[[Aws, str, PipelineContext], EventQueue] = EventQueue,
 ) -> Transitions:
     """Puts the parts together, for the service and for the simulated world alike. Makes no thread.
 
     Args:
-        clients: of AWS, or of a simulated one.
+        aws: the clients.
         settings: the service's settings.
         queue_state: the event queue's attributes.
         dlq_url: the dead-letter queue's URL.
-        metrics, health: where the parts report.
-        flags: how a stop reaches the parts. Their waits inside a step are `flags.abandon.wait(seconds)`.
-        clocks: every source of time and chance.
-        timing: how long the parts wait after failures.
+        context: what the parts share.
         wake: called with the number of a receiver whose next step is due at once.
-        make_queue: makes the event queue, with the arguments of `EventQueue`.
+        make_queue: makes the event queue.
 
     Returns:
         The parts that do the work.
     """
-    url = settings.required_queue_url()
-    table = StatusTable(clients.dynamodb, settings.table, flags.abandon, clocks, timing)
-    queue = make_queue(
-        receiving=clients.receiving,
-        settling=clients.settling,
-        url=url,
-        abandon=flags.abandon,
-        metrics=metrics,
-        clocks=clocks,
-        timing=timing,
-    )
+    url, clocks = settings.required_queue_url(), context.clocks
+    table = StatusTable(aws.dynamodb(), settings.table, context)
+    queue = make_queue(aws, url, context)
     dead_letters = DeadLetterQueue(
-        clients.settling,
+        aws.settling(),
         dlq_url,
         clocks.now,
-        flags.abandon,
+        context.abandon,
         monotonic=clocks.monotonic,
-        back_off=lambda: BackOff(timing.queue_retry_seconds, factor=4, jitter=clocks.jitter),
+        back_off=context.queue_back_off,
     )
-    refusals = Refusals(table, clocks)
+    refusals = Refusals(table)
 
     def probe() -> None:
         table.probe()
         refusals.check()  # an index refuses real writes, not the probe
 
-    breaker = CircuitBreaker(probe, metrics, health, clocks, timing)
-    writer = choose_writer(settings.write_mode, table, clocks, metrics, health)
+    breaker = CircuitBreaker(probe, context)
+    writer = Writer(table, WriteMode(settings.write_mode, table))
     outcome_log = OutcomeLog(clocks.monotonic)
-    monitor = QueueMonitor(
-        clients.settling, url, queue_state, ttl_seconds=settings.ttl_seconds, health=health, clocks=clocks
-    )
+    monitor = QueueMonitor(aws.settling(), url, queue_state, settings.ttl_seconds, context)
     handler = BatchHandler(
-        applier=Applier(table, writer, clocks.now, settings.ttl_seconds, refusals.explain),
-        settlement=Settlement(
-            queue=queue,
-            dead_letters=dead_letters,
-            log=outcome_log,
-            metrics=metrics,
-            monitor=monitor,
-            jitter=clocks.jitter,
-        ),
-        breaker=breaker,
-        metrics=metrics,
-        clocks=clocks,
-        abandon=flags.abandon,
+        Applier(table, writer, settings.ttl_seconds, refusals.explain),
+        Settlement(queue, dead_letters, outcome_log, monitor, context),
+        breaker,
+        context,
         ttl_seconds=settings.ttl_seconds,
         fifo=url.endswith(".fifo"),
     )
     intake = Intake(settings.linger_seconds, settings.receivers, clocks, wake)
     receivers = [
         Receiver(
-            number=number,
+            number,
             queue=queue,
             intake=intake,
             handler=handler,
             breaker=breaker,
-            metrics=metrics,
-            report=partial(health.report, "event queue"),
-            clocks=clocks,
-            timing=timing,
-            stop=flags.stop,
-            poll_seconds=settings.poll_seconds,
             monitor=monitor,
+            context=context,
+            poll_seconds=settings.poll_seconds,
         )
         for number in range(settings.receivers)
     ]
@@ -229,18 +166,6 @@ def check_resources(settings: Settings, aws: Aws, cancelled: threading.Event) ->
     return queue_state, dlq_url
 
 
-def _prove_receives(receiver: Receiver) -> None:
-    """Receives once: without that the half has not started, whatever may be asked about the queue.
-
-    Raises:
-        StartError: if the queue refuses receives.
-    """
-    try:
-        receiver.first_receive()
-    except Misconfigured as refused:
-        raise StartError(f"the event queue refuses receives ({refused})") from None
-
-
 class TransitionsPipeline:
     """SQS to the status table. `start` once; `stop` and `join` may be called at any time, and twice.
 
@@ -266,12 +191,8 @@ class TransitionsPipeline:
     ) -> None:
         self._settings = settings
         self._aws = aws
-        self._metrics = metrics
-        self._health = health
         self._on_death = on_death
-        self._clocks = clocks or Clocks()
-        self._timing = timing or Timing()
-        self._flags = Flags(threading.Event(), threading.Event())
+        self._context = PipelineContext(metrics, health, clocks or Clocks(), timing or Timing())
         self._loops: list[Loop] = []
         self._housekeeping: Loop | None = None
         self._timer: threading.Timer | None = None
@@ -290,40 +211,30 @@ class TransitionsPipeline:
         settings = self._settings
         queue_state, dlq_url = check_resources(settings, self._aws, cancelled)
         parts = compose(
-            TransitionsClients(self._aws.receiving(), self._aws.settling(), self._aws.dynamodb()),
+            self._aws,
             settings,
             queue_state,
             dlq_url,
-            metrics=self._metrics,
-            health=self._health,
-            flags=self._flags,
-            clocks=self._clocks,
-            timing=self._timing,
+            self._context,
             wake=lambda number: self._loops[number].wake(),
         )
         parts.monitor.judge_start()
         if cancelled.is_set():
             return
-        _prove_receives(parts.receivers[0])
-        for number, receiver in enumerate(parts.receivers):
-            self._loops.append(
-                Loop(
-                    f"receiver-{number}",
-                    receiver.step,
-                    health=self._health,
-                    limit_seconds=settings.poll_seconds
-                    + LONGEST_CALL_SECONDS
-                    + parts.monitor.handling_seconds,
-                    on_death=self._on_death,
-                )
-            )
-        self._housekeeping = Loop(
+        try:  # without that the half has not started, whatever may be asked about the queue
+            parts.receivers[0].first_receive()
+        except Misconfigured as refused:
+            raise StartError(f"the event queue refuses receives ({refused})") from None
+        limit_seconds = settings.poll_seconds + LONGEST_CALL_SECONDS + parts.monitor.handling_seconds
+        self._loops += [
+            self._loop(f"receiver-{number}", receiver.step, limit_seconds)
+            for number, receiver in enumerate(parts.receivers)
+        ]
+        self._housekeeping = self._loop(
             "transitions-housekeeping",
             parts.keep_house,
-            health=self._health,
-            limit_seconds=HOUSEKEEPING_LIMIT_SECONDS,
-            on_death=self._on_death,
-            ended=parts.outcome_log.close,
+            HOUSEKEEPING_LIMIT_SECONDS,
+            ended=lambda: parts.outcome_log.flush(at_once=True),
         )
         if cancelled.is_set():
             return
@@ -343,13 +254,13 @@ class TransitionsPipeline:
         Args:
             deadline: on `time.monotonic()`.
         """
-        self._flags.stop.set()
+        self._context.stop.set()
         self._deadline = min(self._deadline, deadline)
         for loop in [*self._loops]:  # the start may still be adding to them
             loop.wake()
         if self._timer is None:
             self._timer = threading.Timer(
-                max(0.0, deadline - RELEASE_SECONDS - time.monotonic()), self._flags.abandon.set
+                max(0.0, deadline - RELEASE_SECONDS - time.monotonic()), self._context.abandon.set
             )
             self._timer.daemon = True
             self._timer.start()
@@ -366,3 +277,7 @@ class TransitionsPipeline:
         if self._timer is not None:
             self._timer.cancel()
         return StopReport(clean=all(ended), hung=not all(ended))
+
+    def _loop(self, name: str, step: Callable[[], float | None], limit_seconds: float, **more: Any) -> Loop:
+        health, on_death = self._context.health, self._on_death
+        return Loop(name, step, health=health, limit_seconds=limit_seconds, on_death=on_death, **more)

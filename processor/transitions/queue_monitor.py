@@ -12,12 +12,11 @@ from handlers.events import CLOCK_TOLERANCE
 from processor.aws.errors import AwsError
 from processor.aws.sqs import SQS_MAX_RECEIVES
 from processor.backoff import shortest
-from processor.observability.health import Health
 from processor.observability.log import get_logger
 from processor.settings import SettingsError
 from processor.startup_checks import MIN_VISIBILITY_SECONDS, QueueState, ask_queue
+from processor.transitions.context import PipelineContext
 from processor.transitions.event_queue import back_off_seconds
-from processor.transitions.timing import Clocks
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
@@ -52,10 +51,15 @@ def queue_problems(state: QueueState, ttl_seconds: int) -> list[QueueProblem]:
         state: the attributes.
         ttl_seconds: EXPORT_STATUS_TTL_SECONDS.
     """
-    return [
-        *visibility_problems(state.visibility_seconds, ttl_seconds),
-        *_receive_problems(state, ttl_seconds),
-    ]
+    problems = visibility_problems(state.visibility_seconds, ttl_seconds)
+    count, needed = state.redrive.max_receive_count, receives_needed(ttl_seconds)
+    if count is not None and count < needed:
+        rule = (
+            f"must be at least {needed} for an early event to wait out the TTL of {ttl_seconds} s,"
+            f" is {count}: it is dead-lettered before"
+        )
+        problems.append(QueueProblem("maxReceiveCount", rule))
+    return problems
 
 
 def visibility_problems(seconds: int, ttl_seconds: int) -> list[QueueProblem]:
@@ -113,17 +117,6 @@ def receives_needed(ttl_seconds: int) -> int:
     )
 
 
-def _receive_problems(state: QueueState, ttl_seconds: int) -> list[QueueProblem]:
-    count, needed = state.redrive.max_receive_count, receives_needed(ttl_seconds)
-    if count is None or count >= needed:
-        return []
-    rule = (
-        f"must be at least {needed} for an early event to wait out the TTL of {ttl_seconds} s,"
-        f" is {count}: it is dead-lettered before"
-    )
-    return [QueueProblem("maxReceiveCount", rule)]
-
-
 class QueueMonitor:
     """The queue's attributes as last read; `step` reads them again when that is due.
 
@@ -132,30 +125,21 @@ class QueueMonitor:
         url: the event queue's.
         state: the attributes as read at the start.
         ttl_seconds: EXPORT_STATUS_TTL_SECONDS.
-        health: shows what is wrong.
-        clocks: for the time between two reads.
+        context: the pipeline's; its health shows what is wrong.
     """
 
     def __init__(
-        self,
-        client: "SQSClient",
-        url: str,
-        state: QueueState,
-        *,
-        ttl_seconds: int,
-        health: Health,
-        clocks: Clocks,
+        self, client: "SQSClient", url: str, state: QueueState, ttl_seconds: int, context: PipelineContext
     ) -> None:
         self._client = client
         self._url = url
         self._state = state
         self._ttl_seconds = ttl_seconds
-        self._health = health
-        self._clocks = clocks
+        self._context = context
         self._most_handling_seconds = MOST_HANDLING_SECONDS
         self._most_handling_seconds = self.handling_seconds
         self._problems: Sequence[QueueProblem] = queue_problems(state, ttl_seconds)
-        self._due = clocks.monotonic() + READ_AGAIN_SECONDS
+        self._due = context.clocks.monotonic() + READ_AGAIN_SECONDS
 
     def judge_start(self) -> None:
         """Warns of what the attributes do at the start.
@@ -182,7 +166,7 @@ class QueueMonitor:
 
     def step(self) -> None:
         """Reads the attributes again if that is due. What cannot be read stays as it was."""
-        now = self._clocks.monotonic()
+        now = self._context.clocks.monotonic()
         if now < self._due:
             return
         self._due = now + READ_AGAIN_SECONDS
@@ -196,21 +180,20 @@ class QueueMonitor:
         if state == self._state:
             return
         before, self._state = self._state, state
-        get_logger().warning(
-            "queue_attributes_changed",
-            visibility_seconds=state.visibility_seconds,
-            max_receive_count=state.redrive.max_receive_count,
-            before={
-                "visibility_seconds": before.visibility_seconds,
-                "max_receive_count": before.redrive.max_receive_count,
-            },
-        )
+        get_logger().warning("queue_attributes_changed", **_shown(state), before=_shown(before))
         known, self._problems = self._problems, queue_problems(state, self._ttl_seconds)
         for problem in self._problems:
             if problem not in known:
                 _log_problem(problem, is_error=problem.is_error)
         texts = [f"{problem.attribute} {problem.text}" for problem in self._problems]
-        self._health.report(COMPONENT, "; ".join(texts) or None)
+        self._context.health.report(COMPONENT, "; ".join(texts) or None)
+
+
+def _shown(state: QueueState) -> dict[str, int | None]:
+    return {
+        "visibility_seconds": state.visibility_seconds,
+        "max_receive_count": state.redrive.max_receive_count,
+    }
 
 
 def _log_problem(problem: QueueProblem, *, is_error: bool) -> None:

@@ -6,25 +6,26 @@ fifty, so that writes and deletes fill their batches. A short page tells nothing
 waiting messages SQS mostly gives fewer than it has.
 """
 
-import threading
-from collections.abc import Callable
+from collections.abc import Iterator
 
-from processor.aws.errors import AwsError, Misconfigured
+from processor.aws.errors import AwsError, Misconfigured, Transient
 from processor.aws.sqs import SQS_MAX_BATCH
 from processor.backoff import BackOff
 from processor.observability.log import get_logger
-from processor.observability.metrics import Metric, Metrics
+from processor.observability.metrics import Metric
 from processor.transitions.circuit_breaker import CircuitBreaker
-from processor.transitions.event_queue import EventQueue, ReceiveAttempt
-from processor.transitions.handling import Batch, BatchHandler
+from processor.transitions.context import PipelineContext
+from processor.transitions.event_queue import EventQueue, receive_attempt
+from processor.transitions.handling import BatchHandler
 from processor.transitions.intake import MAX_BATCH, Intake
 from processor.transitions.messages import Message, newest_handles
 from processor.transitions.queue_monitor import QueueMonitor
-from processor.transitions.timing import Clocks, Timing
 
+COMPONENT = "event queue"
 FIRST_POLL_SECONDS = 1  # the start waits for it
 MOST_MISSES = 2  # empty pages of a batch
 MANY_MISSING = 5.0  # messages for which an empty page is followed by another receive
+_OVER = "over"  # of a batch: there was no step left
 
 
 class Receiver:
@@ -32,54 +33,47 @@ class Receiver:
 
     Args:
         number: of this receiver, from 0.
-        queue, intake, handler, breaker, metrics: see their classes.
-        report: called with why the queue cannot be read, and with None once it can.
-        clocks: our clocks.
-        timing: how long it waits after failed receives.
-        stop: no message is received any more once it is set.
-        poll_seconds: how long one receive waits.
+        queue, intake, handler, breaker: see their classes.
         monitor: knows how long a batch may take.
+        context: the pipeline's; its health shows why the queue cannot be read.
+        poll_seconds: how long one receive waits.
     """
 
     def __init__(
         self,
-        *,
         number: int,
+        *,
         queue: EventQueue,
         intake: Intake,
         handler: BatchHandler,
         breaker: CircuitBreaker,
-        metrics: Metrics,
-        report: Callable[[str | None], None],
-        clocks: Clocks,
-        timing: Timing,
-        stop: threading.Event,
-        poll_seconds: int,
         monitor: QueueMonitor,
+        context: PipelineContext,
+        poll_seconds: int,
     ) -> None:
         self._number = number
         self._queue = queue
         self._intake = intake
         self._handler = handler
         self._breaker = breaker
-        self._metrics = metrics
-        self._report = report
-        self._clocks = clocks
-        self._stop = stop
-        self._poll_seconds = poll_seconds
         self._monitor = monitor
+        self._context = context
+        self._poll_seconds = poll_seconds
+        self._monotonic = context.clocks.monotonic
         self._batch_limit = MAX_BATCH
-        self._attempt = ReceiveAttempt()
+        self._attempt = receive_attempt()
         self._reported = False
         self._back_off = BackOff(
-            timing.receive_back_off_seconds, timing.receive_back_off_most_seconds, jitter=clocks.jitter
+            context.timing.receive_back_off_seconds,
+            context.timing.receive_back_off_most_seconds,
+            jitter=context.clocks.jitter,
         )
-        self._began = self._received = clocks.monotonic()
+        self._began = self._received = self._monotonic()
         self._expected = 0.0
         self._may_miss = 0
         self._is_more = False
         self._messages: list[Message] = []
-        self._batch: Batch | None = None
+        self._batch: Iterator[None] | None = None
 
     def first_receive(self) -> None:
         """Receives before the loop runs; what comes is handled by its first steps. Without an answer the loop
@@ -89,13 +83,13 @@ class Receiver:
             Misconfigured: if the queue refuses receives.
         """
         try:
-            page = self._queue.receive(FIRST_POLL_SECONDS, self._attempt)
+            page = self._receive(FIRST_POLL_SECONDS)
         except Misconfigured:
             raise
         except AwsError as error:
             self._after_failed_receive(error)
             return
-        self._began = self._received = self._clocks.monotonic()
+        self._began = self._received = self._monotonic()
         self._take(page)
 
     def step(self) -> float | None:
@@ -109,21 +103,31 @@ class Receiver:
             return self._handle(self._batch)
         if self._messages:
             return self._receive_more()
-        if self._stop.is_set():
+        if self._context.stop.is_set():
             return None
         return self._breaker.pause() or self._intake.parked_seconds(self._number) or self._poll()
 
-    def _poll(self) -> float:
-        began = self._clocks.monotonic()
+    def _receive(self, wait_seconds: int) -> list[Message]:
+        """Receives; after an error that may have lost an answer the next receive asks for the same again."""
+        attempt, self._attempt = self._attempt, receive_attempt()
         try:
-            page = self._queue.receive(self._poll_seconds, self._attempt)
+            return self._queue.receive(wait_seconds, attempt)
+        except Transient as error:
+            if not error.throttled:
+                self._attempt = attempt
+            raise
+
+    def _poll(self) -> float:
+        began = self._monotonic()
+        try:
+            page = self._receive(self._poll_seconds)
         except AwsError as error:
             return self._after_failed_receive(error)
         self._back_off.worked()
         if self._reported:
             self._reported = False
-            self._report(None)
-        now = self._clocks.monotonic()
+            self._context.health.report(COMPONENT, None)
+        now = self._monotonic()
         found = self._intake.first_page(page, now - began)
         self._expected, self._is_more = found.expected, found.is_late
         self._began = now if found.waited else began
@@ -133,9 +137,9 @@ class Receiver:
 
     def _receive_more(self) -> float:
         try:
-            page = self._queue.receive(0, self._attempt)
+            page = self._receive(0)
         except AwsError as error:
-            self._metrics.count(Metric.RECEIVE_ERRORS)
+            self._context.metrics.count(Metric.RECEIVE_ERRORS)
             get_logger().warning("receive_failed", error=str(error), next_try_seconds=0)
             page = []
         self._intake.further_page(page)
@@ -150,20 +154,23 @@ class Receiver:
             room > 0
             and (len(page) == SQS_MAX_BATCH or self._expects_more(page))
             and not self._breaker.is_tripped
-            and not self._stop.is_set()
+            and not self._context.stop.is_set()
         )
         if self._messages and not more:
             self._is_more |= room <= 0
             messages, self._messages = newest_handles(self._messages), []
-            self._batch = Batch(self._handler, messages, self._received, self._monitor.handling_seconds)
+            self._batch = self._handler.steps(messages, self._received, self._monitor.handling_seconds)
         return 0.0
 
-    def _handle(self, batch: Batch) -> float:
-        if not batch.step():
-            self._batch = None
-            self._adapt(self._clocks.monotonic() - self._received)
-            return self._after_batch()
-        return 0.0
+    def _handle(self, batch: Iterator[None]) -> float:
+        if next(batch, _OVER) is not _OVER:
+            return 0.0
+        self._batch = None
+        self._adapt(self._monotonic() - self._received)
+        if self._context.stop.is_set():
+            return 0.0
+        # A pause, so that events gather.
+        return self._intake.pause_seconds(self._monotonic() - self._began, more=self._is_more)
 
     def _expects_more(self, page: list[Message]) -> bool:
         missing = self._expected - len(self._messages)
@@ -172,21 +179,15 @@ class Receiver:
         self._may_miss -= 1  # SQS asks only some of its servers
         return missing > MANY_MISSING
 
-    def _after_batch(self) -> float:
-        """Pauses so that events gather."""
-        if self._stop.is_set():
-            return 0.0
-        return self._intake.pause_seconds(self._clocks.monotonic() - self._began, more=self._is_more)
-
     def _after_failed_receive(self, error: AwsError) -> float:
         pause = self._back_off.failed()
-        self._metrics.count(Metric.RECEIVE_ERRORS)
+        self._context.metrics.count(Metric.RECEIVE_ERRORS)
         log = get_logger()
         # What only an operator can change is an error.
         write = log.error if isinstance(error, Misconfigured) else log.warning
         write("receive_failed", error=str(error), next_try_seconds=round(pause, 1))
         self._reported = True
-        self._report(str(error))
+        self._context.health.report(COMPONENT, str(error))
         return pause
 
     def _adapt(self, seconds: float) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 from processor.aws.calls import call
 from processor.aws.errors import AwsError, Misconfigured, Rejected
 from processor.transitions.status_table import StatusTable, Unexplained
-from processor.transitions.timing import Clocks
 
 DESCRIBE_EVERY_SECONDS = 5.0
 VALID_SECONDS = 1.0  # an index is made in minutes: so long a description explains refusals that follow it
@@ -24,12 +23,11 @@ class Refusals:
 
     Args:
         table: the status table.
-        clocks: for the rate.
     """
 
-    def __init__(self, table: StatusTable, clocks: Clocks) -> None:
+    def __init__(self, table: StatusTable) -> None:
         self._table = table
-        self._clocks = clocks
+        self._monotonic = table.context.clocks.monotonic
         self._lock = threading.Lock()
         self._asked_at = float("-inf")
         self._mismatch: str | None = None
@@ -48,7 +46,7 @@ class Refusals:
         if not isinstance(error, Rejected):
             return error
         with self._lock:
-            age = self._clocks.monotonic() - self._asked_at
+            age = self._monotonic() - self._asked_at
             if age >= DESCRIBE_EVERY_SECONDS:
                 self._describe()
                 age = 0.0
@@ -72,7 +70,7 @@ class Refusals:
                 raise Misconfigured("UpdateItem", self._mismatch)
 
     def _describe(self) -> None:
-        self._asked_at = self._clocks.monotonic()
+        self._asked_at = self._monotonic()
         try:
             description = call(self._table.client.describe_table, TableName=self._table.name)["Table"]
         except AwsError:
@@ -89,11 +87,8 @@ def wrong_index(description: Mapping[str, Any]) -> str | None:
         description: the table's, as DescribeTable gives it.
     """
     types = {each["AttributeName"]: each["AttributeType"] for each in description["AttributeDefinitions"]}
-    indexes = [
-        *(description.get("GlobalSecondaryIndexes") or []),
-        *(description.get("LocalSecondaryIndexes") or []),
-    ]
-    for index in indexes:
+    kinds = ("GlobalSecondaryIndexes", "LocalSecondaryIndexes")
+    for index in [each for kind in kinds for each in description.get(kind) or []]:
         for key in index["KeySchema"]:
             name = key["AttributeName"]
             written = _TYPES.get(name, "S")

@@ -3,14 +3,10 @@
 from dataclasses import dataclass
 
 from handlers.events import ExportEvent
-from handlers.export import Export, Item, MalformedItem
 from handlers.transitions import Outcome
 from processor.aws.errors import AwsError, Rejected
 from processor.transitions.messages import Message
 from processor.transitions.status_table import NotTried
-
-CONTRADICTION = "status contradicts the terminal status that was recorded first"
-NOT_THERE_YET = "createdAt is missing and no item exists yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,27 +22,11 @@ class EventResult:
     untried: bool = False  # only with RETRY: no write was begun, so the message needs no back-off
 
 
-def judged(message: Message, event: ExportEvent, outcome: Outcome, *, conflict: str) -> EventResult:
-    """An outcome that follows from the item.
-
-    Args:
-        message: the message.
-        event: its event.
-        outcome: what `handlers.transitions` decided.
-        conflict: the reason, should the outcome be CONFLICT.
-    """
-    reasons = {Outcome.CONFLICT: conflict, Outcome.EARLY: NOT_THERE_YET}
-    return EventResult(message, outcome, event, reasons.get(outcome, ""))
-
-
-def rejected(message: Message, event: ExportEvent | None, error: AwsError) -> EventResult:
-    """DynamoDB refuses this item alone."""
-    reason = f"the item must be one that DynamoDB takes ({error})"
-    return EventResult(message, Outcome.INVALID, event, reason)
-
-
-def retry(message: Message, event: ExportEvent, error: AwsError) -> EventResult:
-    """It is not known whether a write took effect, or no write was begun."""
+def failed(message: Message, event: ExportEvent | None, error: AwsError) -> EventResult:
+    """DynamoDB refuses this item alone; or it is not known whether a write took effect; or none was begun."""
+    if isinstance(error, Rejected):
+        reason = f"the item must be one that DynamoDB takes ({error})"
+        return EventResult(message, Outcome.INVALID, event, reason)
     if isinstance(error, NotTried):
         return out_of_time(message, event)
     return EventResult(message, Outcome.RETRY, event, f"the table did not answer the write ({error})")
@@ -62,19 +42,3 @@ def paused(message: Message, event: ExportEvent | None) -> EventResult:
     """The table is known to be down. The message is backed off: released at once, the polls that are still
     open would receive it again and use up its receive count."""
     return EventResult(message, Outcome.RETRY, event, "the table takes no writes, so none was tried")
-
-
-def fill_in_failed(result: EventResult, error: AwsError) -> EventResult:
-    """A duplicate or stale event could not fill in what the item lacks."""
-    if result.event is None or isinstance(error, Rejected):
-        return rejected(result.message, result.event, error)
-    return retry(result.message, result.event, error)
-
-
-def conflict_reason(item: Item | None) -> str:
-    """Why an event contradicts the stored item."""
-    try:
-        Export.from_item(item or {})
-    except MalformedItem as broken:
-        return f"the stored item is not one of ours: {broken}"
-    return CONTRADICTION

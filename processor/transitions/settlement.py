@@ -2,13 +2,14 @@
 (docs/invariants.md, law 3)."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from handlers.transitions import DISPOSITIONS, Disposition
 from processor.dead_letters import DeadLetter, DeadLetterQueue
 from processor.observability.log import get_logger
-from processor.observability.metrics import Metric, Metrics
+from processor.observability.metrics import Metric
+from processor.transitions.context import PipelineContext
 from processor.transitions.event_queue import EventQueue, back_off_seconds
 from processor.transitions.messages import Message
 from processor.transitions.outcome_log import OutcomeLog
@@ -44,27 +45,24 @@ class Settlement:
         queue: the event queue.
         dead_letters: the dead-letter queue.
         log: takes the outcomes' lines.
-        metrics: counts outcomes.
         monitor: knows the queue's maxReceiveCount.
-        jitter: shortens a pause by up to half.
+        context: the pipeline's.
     """
 
     def __init__(
         self,
-        *,
         queue: EventQueue,
         dead_letters: DeadLetterQueue,
         log: OutcomeLog,
-        metrics: Metrics,
         monitor: QueueMonitor,
-        jitter: Callable[[float], float],
+        context: PipelineContext,
     ) -> None:
         self._queue = queue
         self._dead_letters = dead_letters
         self._log = log
-        self._metrics = metrics
         self._monitor = monitor
-        self._jitter = jitter
+        self._metrics = context.metrics
+        self._jitter = context.clocks.jitter
 
     def plan(self, results: Sequence[EventResult], deadline: float) -> SettlementPlan:
         """Logs and counts results, and copies rejected messages to the dead-letter queue.
@@ -114,7 +112,7 @@ class Settlement:
             self._delete(plan.delete, deadline)
 
     def _delete(self, messages: Sequence[Message], deadline: float) -> None:
-        undone = self._queue.delete(messages, deadline)
+        undone = self._queue.delete(messages, deadline).not_taken
         if undone:
             get_logger().warning("delete_failed", messages=len(undone), consequence="they come back")
 
@@ -127,13 +125,13 @@ class Settlement:
         if not pairs:
             return True
         answer = self._queue.make_visible(pairs, deadline)
-        if answer.undone:
+        if answer.not_taken:
             get_logger().warning(
                 "release_failed",
-                messages=len(answer.undone),
+                messages=len(answer.not_taken),
                 consequence="they come back after the visibility timeout",
             )
-        return answer.answered or len(answer.undone) < len(pairs)
+        return answer.answered or bool(answer.done)
 
     def _dead_letter(self, rejected: Sequence[EventResult], plan: SettlementPlan, deadline: float) -> None:
         sent = self._dead_letters.send([_letter(result) for result in rejected], deadline)

@@ -1,19 +1,19 @@
 """The status table: one conditional write for a change, its refusal answered with the item as it was."""
 
 import math
-import threading
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from handlers.export import Item, is_dead
 from handlers.transitions import Change
 from handlers.writes import fill_in_arguments, probe_arguments, update_arguments
 from processor.aws.calls import call
 from processor.aws.errors import AwsError, ConditionFailed, Transient
-from processor.transitions.timing import Clocks, Timing
+from processor.transitions.context import PipelineContext
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -67,32 +67,15 @@ class StatusTable:
     Args:
         client: DynamoDB, without retries.
         table: the table's name.
-        abandon: set when nothing may wait or begin any more; tries end early then.
-        clocks: for expiry, deadlines and jitter.
-        timing: how long it waits before it tries again.
+        context: the pipeline's.
     """
 
-    def __init__(
-        self,
-        client: "DynamoDBClient",
-        table: str,
-        abandon: threading.Event,
-        clocks: Clocks,
-        timing: Timing,
-    ) -> None:
+    def __init__(self, client: "DynamoDBClient", table: str, context: PipelineContext) -> None:
         self.client = client
         self.name = table
-        self._abandon = abandon
-        self._clocks = clocks
-        self._retry_seconds = timing.table_retry_seconds
-
-    def now(self) -> datetime:
-        """Our clock."""
-        return self._clocks.now()
-
-    def has_time(self, deadline: float) -> bool:
-        """Whether another call may begin: the deadline has not come, and the drain leaves time for it."""
-        return self._clocks.monotonic() < deadline and not self._abandon.is_set()
+        self.context = context
+        self.now = context.clocks.now
+        self.has_time = context.has_time
 
     def write(self, change: Change, deadline: float = math.inf) -> Answer:
         """Writes one change with UpdateItem; this is the definition that batches follow.
@@ -101,24 +84,7 @@ class StatusTable:
             change: what to write.
             deadline: on `time.monotonic()`; no second or third try begins after it.
         """
-        error: AwsError | None = None
-        for attempt in range(TRIES):
-            if attempt and not self.wait_to_try_again(attempt, deadline):
-                break
-            now = self.now()
-            if change.ttl is not None and is_dead(change.ttl, now):
-                return Late(change.ttl)
-            try:
-                call(self.client.update_item, TableName=self.name, **update_arguments(change, now))
-            except ConditionFailed as refused:
-                return Refused(refused.item, now)
-            except Transient as transient:
-                error = transient
-            except AwsError as permanent:
-                return Failed(permanent)
-            else:
-                return Written()
-        return Failed(error or NotTried("UpdateItem", "OutOfTime"))
+        return self._update(partial(update_arguments, change), deadline, change.ttl)
 
     def fill_in(
         self, request_id: str, fields: Mapping[str, str], deadline: float = math.inf
@@ -133,22 +99,8 @@ class StatusTable:
         Returns:
             The error if whether it took effect is not known.
         """
-        error: AwsError | None = None
-        for attempt in range(TRIES):
-            if attempt and not self.wait_to_try_again(attempt, deadline):
-                break
-            try:
-                arguments = fill_in_arguments(request_id, fields, self.now())
-                call(self.client.update_item, TableName=self.name, **arguments)
-            except ConditionFailed:
-                return None
-            except Transient as transient:
-                error = transient
-            except AwsError as permanent:
-                return permanent
-            else:
-                return None
-        return error
+        answer = self._update(partial(fill_in_arguments, request_id, fields), deadline)
+        return answer.error if isinstance(answer, Failed) else None
 
     def get_items(self, request_ids: Sequence[str]) -> Mapping[str, Item | None]:
         """Reads items with one consistent BatchGetItem.
@@ -163,15 +115,9 @@ class StatusTable:
         Raises:
             AwsError: if DynamoDB does not answer.
         """
-        answer = call(
-            self.client.batch_get_item,
-            RequestItems={
-                self.name: {
-                    "Keys": [{"requestId": {"S": request_id}} for request_id in request_ids],
-                    "ConsistentRead": True,
-                }
-            },
-        )
+        keys = [{"requestId": {"S": request_id}} for request_id in request_ids]
+        asked: Any = {self.name: {"Keys": keys, "ConsistentRead": True}}
+        answer = call(self.client.batch_get_item, RequestItems=asked)
         found: dict[str, Item | None] = {
             item["requestId"]["S"]: item for item in answer.get("Responses", {}).get(self.name, [])
         }
@@ -192,8 +138,31 @@ class StatusTable:
 
     def wait_to_try_again(self, attempt: int, deadline: float) -> bool:
         """Waits before try number `attempt` (from 1); False if nothing may be tried any more."""
-        pause = self._clocks.jitter(self._retry_seconds * 4 ** (attempt - 1))
-        return self._clocks.monotonic() + pause < deadline and not self._abandon.wait(pause)
+        context = self.context
+        pause = context.clocks.jitter(context.timing.table_retry_seconds * 4 ** (attempt - 1))
+        return context.clocks.monotonic() + pause < deadline and not context.abandon.wait(pause)
+
+    def _update(
+        self, arguments: Callable[[datetime], dict[str, Any]], deadline: float, ttl: int | None = None
+    ) -> Answer:
+        error: AwsError = NotTried("UpdateItem", "OutOfTime")
+        for attempt in range(TRIES):
+            if attempt and not self.wait_to_try_again(attempt, deadline):
+                break
+            now = self.now()
+            if ttl is not None and is_dead(ttl, now):
+                return Late(ttl)
+            try:
+                call(self.client.update_item, TableName=self.name, **arguments(now))
+            except ConditionFailed as refused:
+                return Refused(refused.item, now)
+            except Transient as transient:
+                error = transient
+            except AwsError as permanent:
+                return Failed(permanent)
+            else:
+                return Written()
+        return Failed(error)
 
 
 def absent_key() -> str:

@@ -4,10 +4,9 @@ UpdateItem is the definition. A batch is only a faster way to the same result: w
 as done goes through UpdateItem, unless the batch's look-up shows that UpdateItem would be refused.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from handlers.export import is_dead
 from handlers.transitions import Change, would_apply
@@ -15,7 +14,7 @@ from handlers.writes import statement
 from processor.aws.calls import call
 from processor.aws.errors import AwsError, Rejected, Transient
 from processor.observability.log import get_logger
-from processor.observability.metrics import Metric, Metrics
+from processor.observability.metrics import Metric
 from processor.transitions.look_up import LookUp
 from processor.transitions.status_table import (
     TRIES,
@@ -27,21 +26,38 @@ from processor.transitions.status_table import (
     StatusTable,
     Written,
 )
+from processor.transitions.write_modes import ACCESS_DENIED, WriteMode
 
 MAX_STATEMENTS = 25  # a call ("BatchExecuteStatement", DynamoDB API Reference)
-ACCESS_DENIED = frozenset({"AccessDenied", "AccessDeniedException"})  # of a statement, of the call
 _DUPLICATE_ITEM = "DuplicateItem"  # of an INSERT: there is an item already
 _REFUSED = "ConditionalCheckFailed"  # of an UPDATE
 _MAX_FAILURES_IN_A_ROW = 3
 
 
-class Writer(Protocol):
-    """Writes changes of different exports."""
+def of_one_item(error: AwsError) -> bool:
+    """Whether the error may concern one item alone: its partition is hot, or a transaction holds it."""
+    return isinstance(error, Transient) and (error.throttled or error.code == "TransactionConflictException")
+
+
+class Writer:
+    """Writes changes of different exports, in batches where the mode allows them; safe for many threads.
+
+    Args:
+        table: the status table.
+        mode: decides whether batches are used.
+    """
+
+    def __init__(self, table: StatusTable, mode: WriteMode) -> None:
+        self._table = table
+        self._mode = mode
+        self._warned = False
 
     def write(
         self, changes: Sequence[Change], deadline: float, look_up: LookUp | None = None
     ) -> list[Answer]:
         """Writes each change that can be started before the deadline, and before a drain's last seconds.
+
+        Where batches get no answer UpdateItem tells whether the table is down.
 
         Args:
             changes: no two of one export.
@@ -51,104 +67,62 @@ class Writer(Protocol):
         Returns:
             An answer for each change, in their order.
         """
+        answers: dict[int, Answer] = {}
+        if changes and self._mode.allows_batches(deadline):
+            refused_inserts = self._write_batches(changes, answers, deadline)
+            if look_up and refused_inserts:
+                self._judge_refused_inserts(changes, refused_inserts, answers, look_up, deadline)
+            left = len(changes) - len(answers)
+            if left and len(changes) > 1:
+                self._table.context.metrics.count(Metric.WRITES_FELL_BACK, left)
+        self._write_singly(changes, answers, deadline)
+        return [answers[index] for index in range(len(changes))]
 
-
-class SingleWriter:
-    """One UpdateItem a change.
-
-    Args:
-        table: the status table.
-    """
-
-    def __init__(self, table: StatusTable) -> None:
-        self._table = table
-
-    def write(
-        self,
-        changes: Sequence[Change],
-        deadline: float,
-        look_up: LookUp | None = None,  # noqa: ARG002 - UpdateItem needs none
-    ) -> list[Answer]:
-        """As `Writer.write`. When the table is plainly down it stops trying: each try would cost seconds,
-        and the messages come back."""
-        answers: list[Answer] = []
+    def _write_singly(self, changes: Sequence[Change], answers: dict[int, Answer], deadline: float) -> None:
+        """Writes what has no answer. When the table is plainly down it stops trying: each try would cost
+        seconds, and the messages come back."""
         failures = 0
         stopped: Failed | None = None
-        for change in changes:
+        for index, change in enumerate(changes):
+            if index in answers:
+                continue
             if not self._table.has_time(deadline):
                 stopped = Failed(NotTried("UpdateItem", "OutOfTime"))
             answer = stopped or self._table.write(change, deadline)
-            answers.append(answer)
+            answers[index] = answer
             if stopped or not isinstance(answer, Failed) or isinstance(answer.error, Rejected):
                 failures = 0
                 continue
             failures += 1
             if not of_one_item(answer.error) or failures == _MAX_FAILURES_IN_A_ROW:
                 stopped = answer
-        return answers
 
-
-def of_one_item(error: AwsError) -> bool:
-    """Whether the error may concern one item alone: its partition is hot, or a transaction holds it."""
-    return isinstance(error, Transient) and (error.throttled or error.code == "TransactionConflictException")
-
-
-@dataclass(slots=True)
-class _Written:
-    """What a batch writer knows of its changes, by position."""
-
-    answers: dict[int, Answer] = field(default_factory=dict)
-    refused_inserts: list[int] = field(default_factory=list)
-
-
-class BatchWriter:
-    """Up to 25 changes a call; what is left over through UpdateItem.
-
-    Args:
-        table: the status table.
-        single: for the rest.
-        metrics: counts the changes that a batch did not settle.
-        denied: called each time that a batch or a statement of it is not allowed.
-    """
-
-    def __init__(
-        self, table: StatusTable, single: SingleWriter, metrics: Metrics, denied: Callable[[], None]
-    ) -> None:
-        self._table = table
-        self._single = single
-        self._metrics = metrics
-        self._denied = denied
-        self._warned = False
-
-    def write(
-        self, changes: Sequence[Change], deadline: float, look_up: LookUp | None = None
-    ) -> list[Answer]:
-        """As `Writer.write`. Where batches get no answer UpdateItem tells whether the table is down."""
-        written = _Written()
+    def _write_batches(
+        self, changes: Sequence[Change], answers: dict[int, Answer], deadline: float
+    ) -> list[int]:
+        """Writes 25 changes a call; returns the positions of INSERTs whose key exists."""
+        refused_inserts: list[int] = []
         for start in range(0, len(changes), MAX_STATEMENTS):
             positions = range(start, min(start + MAX_STATEMENTS, len(changes)))
             if len(positions) == 1:
                 break  # UpdateItem costs the same, and its refusal brings the item
-            if not self._table.has_time(deadline):
-                out_of_time = Failed(NotTried("BatchExecuteStatement", "OutOfTime"))
-                written.answers |= dict.fromkeys(range(start, len(changes)), out_of_time)
-                break
-            error = self._write_chunk(changes, positions, written, deadline)
+            error: Transient | None = NotTried("BatchExecuteStatement", "OutOfTime")
+            if self._table.has_time(deadline):
+                error = self._write_chunk(changes, positions, answers, refused_inserts, deadline)
             if error and not self._table.has_time(deadline):
-                failed = Failed(error)
-                written.answers |= {
-                    index: failed for index in range(start, len(changes)) if index not in written.answers
-                }
+                left = [index for index in range(start, len(changes)) if index not in answers]
+                answers |= dict.fromkeys(left, Failed(error))
             if error:
                 break
-        self._judge_refused_inserts(changes, written, look_up, deadline)
-        left = [index for index in range(len(changes)) if index not in written.answers]
-        singly = self._single.write([changes[index] for index in left], deadline)
-        written.answers |= dict(zip(left, singly, strict=True))
-        return [written.answers[index] for index in range(len(changes))]
+        return refused_inserts
 
     def _write_chunk(
-        self, changes: Sequence[Change], positions: Sequence[int], written: _Written, deadline: float
+        self,
+        changes: Sequence[Change],
+        positions: Sequence[int],
+        answers: dict[int, Answer],
+        refused_inserts: list[int],
+        deadline: float,
     ) -> Transient | None:
         """Writes one call's changes; returns the error if no try was answered."""
         error: Transient | None = None
@@ -157,7 +131,7 @@ class BatchWriter:
                 break
             now = self._table.now()
             late = {index: answer for index in positions if (answer := _late(changes[index], now))}
-            written.answers |= late
+            answers |= late
             timely = [index for index in positions if index not in late]
             if not timely:
                 return None
@@ -168,13 +142,13 @@ class BatchWriter:
                 continue
             except AwsError as refused:
                 if refused.code in ACCESS_DENIED:
-                    self._denied()
+                    self._mode.denied()
                 else:
                     self._warn_once({refused.code}, len(timely))
                 return None  # refused as a whole: UpdateItem tells what is wrong
             results = response.get("Responses", [])
             if len(results) == len(timely):  # else the server answers something else: UpdateItem tells
-                self._read(changes, timely, results, written, now)
+                refused_inserts += self._read(changes, timely, results, answers, now)
             return None
         return error
 
@@ -198,24 +172,23 @@ class BatchWriter:
         changes: Sequence[Change],
         positions: Sequence[int],
         results: Sequence[Mapping[str, Any]],
-        written: _Written,
+        answers: dict[int, Answer],
         now: datetime,
-    ) -> None:
-        codes: set[str] = set()
+    ) -> list[int]:
+        """Reads the statements' results; returns the positions of INSERTs whose key exists."""
+        codes: dict[int, str] = {}
         for index, result in zip(positions, results, strict=True):
-            code = str(result.get("Error", {}).get("Code", ""))
             answer = _answer(changes[index], result, now)
             if answer:
-                written.answers[index] = answer
-                continue
-            codes.add(code)
-            if code == _DUPLICATE_ITEM:
-                written.refused_inserts.append(index)
-        if codes & ACCESS_DENIED:
-            self._denied()
-        fell_back = [index for index in positions if index not in written.answers]
-        if len(fell_back) == len(positions) and not codes & (ACCESS_DENIED | {_DUPLICATE_ITEM, _REFUSED}):
-            self._warn_once(codes, len(fell_back))
+                answers[index] = answer
+            else:
+                codes[index] = str(result.get("Error", {}).get("Code", ""))
+        kinds = frozenset(codes.values())
+        if kinds & ACCESS_DENIED:
+            self._mode.denied()
+        elif len(codes) == len(positions) and not kinds & {_DUPLICATE_ITEM, _REFUSED}:
+            self._warn_once(kinds, len(codes))
+        return [index for index, code in codes.items() if code == _DUPLICATE_ITEM]
 
     def _warn_once(self, codes: Collection[str], changes: int) -> None:
         """Reports the first batch of which nothing was written: UpdateItem will tell why, or works."""
@@ -226,20 +199,21 @@ class BatchWriter:
             )
 
     def _judge_refused_inserts(
-        self, changes: Sequence[Change], written: _Written, look_up: LookUp | None, deadline: float
+        self,
+        changes: Sequence[Change],
+        positions: Sequence[int],
+        answers: dict[int, Answer],
+        look_up: LookUp,
+        deadline: float,
     ) -> None:
         """Settles INSERTs of keys that exist by one look-up, unless UpdateItem would apply them."""
-        if look_up and written.refused_inserts:
-            found = look_up.items([changes[index].request_id for index in written.refused_inserts], deadline)
-            now = self._table.now()
-            for index in written.refused_inserts:
-                change = changes[index]
-                item = found.get(change.request_id)
-                if item is not None and not would_apply(change, item, now):
-                    written.answers[index] = Refused(item, now)
-        left = len(changes) - len(written.answers)
-        if left and len(changes) > 1:
-            self._metrics.count(Metric.WRITES_FELL_BACK, left)
+        found = look_up.items([changes[index].request_id for index in positions], deadline)
+        now = self._table.now()
+        for index in positions:
+            change = changes[index]
+            item = found.get(change.request_id)
+            if item is not None and not would_apply(change, item, now):
+                answers[index] = Refused(item, now)
 
 
 def _late(change: Change, now: datetime) -> Late | None:

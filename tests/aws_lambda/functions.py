@@ -12,7 +12,7 @@ from processor.localaws.embedded_aws import EmbeddedAws
 from processor.observability.health import Health
 from processor.observability.metrics import Metrics, Part
 from processor.settings import AwsSettings, Settings
-from processor.transitions.timing import Clocks
+from processor.transitions.context import Clocks
 from tests.resources import audit_stream, queue_pair, status_table
 
 VISIBILITY_SECONDS = 300

@@ -14,7 +14,7 @@ import pytest
 
 from processor.aws_lambda.audit import RESERVED_SECONDS
 from processor.localaws.embedded_aws import EmbeddedAws
-from processor.transitions.timing import Clocks
+from processor.transitions.context import Clocks
 from tests.audit.kcl_oracle import WHOLE, accepted
 from tests.aws_lambda.functions import Deployed
 from tests.aws_lambda.mapping import QueueMapping, Record, send_stream, stream_record

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tests.handlers.model_table import ConditionRefused, ModelTable, StoredItem
-from tests.transitions.world.statements import Insert, compiled
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
@@ -27,19 +26,16 @@ class Table:
     def __init__(self, on_write: Callable[[str, StoredItem], None]) -> None:
         self.applied = 0
         self.refused = 0
-        self._model = ModelTable()
-        self.items = self._model.items
         self._on_write = on_write
+        self._model = ModelTable(before_write=self._written)
+        self.items = self._model.items
 
     def update_item(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """One conditional write."""
-        key = request["Key"]["requestId"]["S"]
         try:
             self._model.update_item(request)
-        except ConditionRefused:
-            self.refused += 1
-            raise Refused("ConditionalCheckFailedException", **self._old_item(key, request)) from None
-        self._written(key, self.items[key])
+        except ConditionRefused as refused:
+            raise Refused("ConditionalCheckFailedException", **self._refused(refused, request)) from None
         return {}
 
     def batch_execute_statement(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,30 +54,20 @@ class Table:
         return {"Responses": {name: found}, "UnprocessedKeys": {}}
 
     def _statement(self, statement: Mapping[str, Any]) -> dict[str, Any]:
-        made, parameters = compiled(statement["Statement"]), statement["Parameters"]
-        if isinstance(made, Insert):
-            new = made.item(parameters)
-            key = str(new["requestId"]["S"])
-            code = "ValidationError" if not key else "DuplicateItem" if key in self.items else None
-        else:
-            key = made.key(parameters)
-            old = self.items.get(key)
-            code = None if old and made.holds(old, parameters) else "ConditionalCheckFailed"
-            new = made.changed(old, parameters) if old and not code else {}
-        if code is None:
-            self._written(key, new)
-            return {"TableName": TABLE}
+        try:
+            self._model.execute(statement["Statement"], statement["Parameters"])
+        except ConditionRefused as refused:
+            error = {"Code": refused.code, "Message": refused.code, **self._refused(refused, statement)}
+            return {"TableName": TABLE, "Error": error}
+        return {"TableName": TABLE}
+
+    def _refused(self, refused: ConditionRefused, request: Mapping[str, Any]) -> dict[str, Any]:
         self.refused += 1
-        error = {"Code": code, "Message": code, **self._old_item(key, statement)}
-        return {"TableName": TABLE, "Error": error}
-
-    def _old_item(self, key: str, request: Mapping[str, Any]) -> dict[str, Any]:
         asked = "ReturnValuesOnConditionCheckFailure" in request
-        return {"Item": self.items[key]} if asked and key in self.items else {}
+        return {"Item": refused.item} if asked and refused.item else {}
 
-    def _written(self, key: str, item: StoredItem) -> None:
+    def _written(self, key: str, _old: StoredItem | None, item: StoredItem) -> None:
         self.applied += 1
-        self.items[key] = item
         self._on_write(key, item)
 
 

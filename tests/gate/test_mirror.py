@@ -14,7 +14,7 @@ TESTED_ELSEWHERE = {
     "processor/streams/record_processor.py": "audit/test_removals.py",
     "processor/transitions/messages.py": "transitions/test_event_queue.py",
     "processor/transitions/results.py": "transitions/test_settlement.py",
-    "processor/transitions/timing.py": "transitions/test_receiver.py",
+    "processor/transitions/context.py": "transitions/test_receiver.py",
     # Parts of one command: its test runs the command, as a user does.
     "processor/cli/audit/lines.py": "cli/audit/test_tail.py",
     "processor/cli/audit/output.py": "cli/audit/test_command.py",

@@ -1,34 +1,49 @@
-"""A table in memory that executes UpdateItem's expressions, as far as the service uses them.
+"""A table in memory that executes UpdateItem's expressions and PartiQL, as far as the service uses them.
 
-It knows DynamoDB's rules for comparisons (only values of one type compare, what is missing compares with
-nothing) and is itself held against DynamoDB Local in `tests/transitions/test_model_table.py`.
+It knows DynamoDB's rules: only values of one type compare, what is missing compares with nothing, an INSERT
+fails on a key that exists, an UPDATE never creates. `tests/transitions/test_modes_agree.py` holds it against
+DynamoDB Local. Expressions are compiled once.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 Value = Mapping[str, Any]
 StoredItem = dict[str, Value]
+Condition = Callable[[StoredItem, Any], bool]
+Operand = Callable[[StoredItem, Any], Value | None]
+Sets = list[tuple[str, Operand]]
 
-_TOKEN = re.compile(r"[#:]?\w+|[(),=<>]")
-_WORDS = {"AND", "OR", "BETWEEN", "IN", "SET"}
+_TOKEN = re.compile(r"""'[^']*'|"[^"]*"|[#:]?\w+|[(),=<>?{}:]""")
 
 
 class ConditionRefused(Exception):
-    """The condition did not hold; `item` is the item as it was."""
+    """A write was refused; `item` is the item as it was, `code` the error of a refused statement."""
 
-    def __init__(self, item: StoredItem | None) -> None:
-        super().__init__("the conditional request failed")
+    def __init__(self, item: StoredItem | None, code: str = "ConditionalCheckFailed") -> None:
+        super().__init__(code)
         self.item = item
+        self.code = code
 
 
 class ModelTable:
-    """Items by key."""
+    """Items by key.
 
-    def __init__(self, items: Mapping[str, StoredItem] | None = None) -> None:
+    Args:
+        items: what is stored.
+        before_write: called with the key, the item before and the item after; may refuse the write.
+    """
+
+    def __init__(
+        self,
+        items: Mapping[str, StoredItem] | None = None,
+        before_write: Callable[[str, StoredItem | None, StoredItem], None] = lambda *_: None,
+    ) -> None:
         self.items: dict[str, StoredItem] = dict(items or {})
+        self._before_write = before_write
 
     def update_item(self, arguments: Mapping[str, Any]) -> None:
         """Executes UpdateItem's arguments.
@@ -36,142 +51,193 @@ class ModelTable:
         Raises:
             ConditionRefused: if the condition does not hold.
         """
-        key = arguments["Key"]["requestId"]["S"]
+        names = arguments.get("ExpressionAttributeNames", {})
+        values = arguments["ExpressionAttributeValues"]
+        expressions = arguments["UpdateExpression"], arguments["ConditionExpression"]
+        used = {token for text in expressions for token in _TOKEN.findall(text) if token[0] in "#:"}
+        assert used == {*names, *values}, "DynamoDB refuses names and values that no expression uses"
+        sets, condition = _update(*expressions, tuple(names.items()))
+        self._write(arguments["Key"]["requestId"]["S"], sets, condition, values)
+
+    def execute(self, text: str, parameters: Sequence[Value]) -> None:
+        """Executes a PartiQL statement.
+
+        Raises:
+            ConditionRefused: if it is refused.
+        """
+        if text.startswith("INSERT"):
+            new = dict(zip(_inserted(text), parameters, strict=True))
+            key = new["requestId"]["S"]
+            if not key:
+                raise ConditionRefused(None, "ValidationError")
+            if key in self.items:
+                raise ConditionRefused(self.items[key], "DuplicateItem")
+            self._store(key, None, new)
+        else:
+            sets, condition = _update_statement(text)
+            self._write(parameters[len(sets)]["S"], sets, condition, parameters)
+
+    def _write(self, key: str, sets: Sets, condition: Condition, values: Any) -> None:
         old = self.items.get(key)
-        reader = _Reader(
-            old or {}, arguments.get("ExpressionAttributeNames", {}), arguments["ExpressionAttributeValues"]
-        )
-        if not reader.condition(arguments["ConditionExpression"]):
+        item = old or {}
+        if not condition(item, values):
             raise ConditionRefused(old)
-        changes = reader.update(arguments["UpdateExpression"])
-        assert reader.used == set(arguments.get("ExpressionAttributeNames", {})) | set(
-            arguments["ExpressionAttributeValues"]
-        ), "DynamoDB refuses names and values that no expression uses"
-        self.items[key] = {"requestId": {"S": key}, **(old or {}), **changes}
-
-
-class _Reader:
-    """Recursive descent over one request's expressions, evaluated against one item."""
-
-    def __init__(self, item: StoredItem, names: Mapping[str, str], values: Mapping[str, Value]) -> None:
-        self._item = item
-        self._names = names
-        self._values = values
-        self._tokens: Iterator[str] = iter(())
-        self._next = ""
-        self.used: set[str] = set()
-
-    def condition(self, expression: str) -> bool:
-        self._begin(expression)
-        holds = self._either()
-        assert not self._next, f"left over: {self._next}"
-        return holds
-
-    def update(self, expression: str) -> StoredItem:
-        self._begin(expression)
-        self._take("SET")
         changes: StoredItem = {}
-        while True:
-            name = self._path()
-            self._take("=")
-            value = self._operand()
+        for name, operand in sets:
+            value = operand(item, values)
             assert value is not None, "DynamoDB refuses to set what is missing"
             changes[name] = value
-            if self._next != ",":
-                assert not self._next, f"left over: {self._next}"
-                return changes
-            self._take(",")
+        self._store(key, old, {"requestId": {"S": key}, **item, **changes})
 
-    def _begin(self, expression: str) -> None:
-        self._tokens = iter(_TOKEN.findall(expression))
-        self._advance()
+    def _store(self, key: str, old: StoredItem | None, new: StoredItem) -> None:
+        self._before_write(key, old, new)
+        self.items[key] = new
 
-    def _advance(self) -> str:
-        token, self._next = self._next, next(self._tokens, "")
+
+@cache
+def _update(update: str, condition: str, names: tuple[tuple[str, str], ...]) -> tuple[Sets, Condition]:
+    return _Compiler(update, dict(names)).sets(""), _Compiler(condition, dict(names)).condition()
+
+
+@cache
+def _update_statement(text: str) -> tuple[Sets, Condition]:
+    compiler = _Compiler(text, {})
+    for _ in ("UPDATE", "table"):
+        compiler.take()
+    return compiler.sets("WHERE"), compiler.condition()
+
+
+@cache
+def _inserted(text: str) -> list[str]:
+    """The attributes' names of an INSERT, in the order of its parameters."""
+    return re.findall(r"'(\w+)': \?", text)
+
+
+class _Compiler:
+    """Recursive descent over one expression or statement."""
+
+    def __init__(self, text: str, names: Mapping[str, str]) -> None:
+        self._tokens: list[str] = [*_TOKEN.findall(text), ""]
+        self._place = 0
+        self._parameters = 0
+        self._names = names
+
+    @property
+    def _next(self) -> str:
+        return self._tokens[self._place]
+
+    def take(self, expected: str | None = None) -> str:
+        token: str = self._next
+        assert expected is None or token == expected, f"expected {expected}, found {token}"
+        self._place += 1
         return token
 
-    def _take(self, expected: str) -> None:
-        token = self._advance()
-        assert token == expected, f"expected {expected}, found {token}"
+    def sets(self, end: str) -> Sets:
+        """`SET a = …, b = …`, or `SET` before each, until a word."""
+        found = []
+        while self._next != end:
+            assert self.take() in {"SET", ","}
+            name = self._path()
+            self.take("=")
+            found.append((name, self._operand()))
+        self._place += bool(end)
+        return found
 
-    def _either(self) -> bool:
-        holds = self._all()
-        while self._next == "OR":
-            self._advance()
-            holds = self._all() or holds
-        return holds
+    def condition(self) -> Condition:
+        condition = self._either()
+        assert not self._next, f"left over: {self._next}"
+        return condition
 
-    def _all(self) -> bool:
-        holds = self._one()
-        while self._next == "AND":
-            self._advance()
-            holds = self._one() and holds
-        return holds
+    def _either(self) -> Condition:
+        sides = self._separated("OR", self._all)
+        return lambda item, values: any(side(item, values) for side in sides)
 
-    def _one(self) -> bool:
+    def _all(self) -> Condition:
+        sides = self._separated("AND", self._one)
+        return lambda item, values: all(side(item, values) for side in sides)
+
+    def _separated(self, word: str, part: Callable[[], Any]) -> list[Any]:
+        parts = [part()]
+        while self._next == word:
+            self.take()
+            parts.append(part())
+        return parts
+
+    def _one(self) -> Condition:
         if self._next == "(":
-            self._advance()
-            holds = self._either()
-            self._take(")")
-            return holds
+            self.take()
+            condition = self._either()
+            self.take(")")
+            return condition
         if self._next in {"attribute_exists", "attribute_not_exists"}:
-            function = self._advance()
-            self._take("(")
-            present = self._path() in self._item
-            self._take(")")
-            return present == (function == "attribute_exists")
+            wanted = self.take() == "attribute_exists"
+            [name] = self._arguments(self._path)
+            return lambda item, _: (name in item) is wanted
         if self._next == "attribute_type":
-            self._advance()
-            self._take("(")
-            value = self._operand()
-            self._take(",")
-            kind = self._operand()
-            self._take(")")
-            return kind is not None and list(value or {}) == [kind["S"]]
+            self.take()
+            operand, kind = self._arguments(self._operand)
+            return lambda item, values: list(operand(item, values) or {}) == [kind(item, values)["S"]]
         left = self._operand()
-        match self._advance():
+        match self.take():
             case "=":
-                return order(left, self._operand()) == 0
+                right = self._operand()
+                return lambda item, values: order(left(item, values), right(item, values)) == 0
             case ">":
-                return order(left, self._operand()) == 1
+                right = self._operand()
+                return lambda item, values: order(left(item, values), right(item, values)) == 1
             case "BETWEEN":
                 low = self._operand()
-                self._take("AND")
+                self.take("AND")
                 high = self._operand()
-                return order(left, low) in {0, 1} and order(left, high) in {0, -1}
+                return lambda item, values: (
+                    order(left(item, values), low(item, values)) in {0, 1}
+                    and order(left(item, values), high(item, values)) in {0, -1}
+                )
             case "IN":
-                self._take("(")
-                found = order(left, self._operand()) == 0
-                while self._next == ",":
-                    self._advance()
-                    found = order(left, self._operand()) == 0 or found
-                self._take(")")
-                return found
+                choices = self._arguments(self._operand)
+                return lambda item, values: any(
+                    order(left(item, values), choice(item, values)) == 0 for choice in choices
+                )
+            case "IS":
+                self.take("MISSING")
+                return lambda item, values: left(item, values) is None
             case other:
                 raise AssertionError(f"no comparison: {other}")
 
-    def _operand(self) -> Value | None:
+    def _arguments(self, part: Callable[[], Any]) -> list[Any]:
+        self.take("(")
+        found = self._separated(",", part)
+        self.take(")")
+        return found
+
+    def _operand(self) -> Operand:
         if self._next == "if_not_exists":
-            self._advance()
-            self._take("(")
+            self.take()
+            self.take("(")
             name = self._path()
-            self._take(",")
+            self.take(",")
             otherwise = self._operand()
-            self._take(")")
-            return self._item.get(name, otherwise)
-        if self._next.startswith(":"):
-            token = self._advance()
-            self.used.add(token)
-            return self._values[token]
-        return self._item.get(self._path())
+            self.take(")")
+            return lambda item, values: item.get(name, otherwise(item, values))
+        token = self._next
+        if token == "?":
+            place = self._parameters
+            self._parameters += 1
+            self.take()
+            return lambda _, values: values[place]
+        if token.startswith(":"):
+            self.take()
+            return lambda _, values: values[token]
+        if token.startswith("'"):
+            constant = {"S": self.take().strip("'")}
+            return lambda _item, _values: constant
+        path = self._path()
+        return lambda item, _: item.get(path)
 
     def _path(self) -> str:
-        token = self._advance()
-        assert token not in _WORDS
-        if token.startswith("#"):
-            self.used.add(token)
-            return self._names[token]
-        return token
+        token = self.take()
+        assert re.fullmatch(r'#?\w+|"\w+"', token), f"no attribute: {token}"
+        return self._names[token] if token.startswith("#") else token.strip('"')
 
 
 def order(left: Value | None, right: Value | None) -> int | None:

@@ -9,8 +9,7 @@ import structlog
 
 from processor.localaws.embedded_aws import EmbeddedAws
 from tests.resources import ClientFactory, status_table
-from tests.transitions.rig import Clock
-from tests.transitions.stores import Store
+from tests.transitions.rig import Clock, Store
 
 
 @pytest.fixture(params=["moto", pytest.param("dynamodb_local", marks=pytest.mark.dynamodb_local)])

@@ -3,25 +3,30 @@
 import json
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from handlers.events import decode
-from handlers.transitions import Outcome
+from handlers.transitions import Change, Outcome, fold
+from processor.observability.health import Health
 from processor.observability.metrics import Metric, Metrics
 from processor.transitions.applier import Applier, Delivery
+from processor.transitions.context import Clocks, PipelineContext
 from processor.transitions.messages import Message
 from processor.transitions.results import EventResult
 from processor.transitions.status_table import StatusTable
-from processor.transitions.timing import Clocks, Timing
-from processor.transitions.writers import BatchWriter, SingleWriter
-from tests.handlers.making import TTL_SECONDS, at
-from tests.handlers.model_table import ConditionRefused, ModelTable
+from processor.transitions.write_modes import WriteMode
+from processor.transitions.writers import Writer
+from tests.handlers.making import TTL_SECONDS, at, event
+from tests.resources import ClientFactory, item_of
+from tests.transitions.world.faults import client_error
 
 FAR_DEADLINE = float("inf")
 MESSAGE_NUMBERS = count(1)
@@ -45,6 +50,19 @@ class NoWaiting(threading.Event):
         return self.is_set()
 
 
+def context(
+    clock: Callable[[], datetime] | None = None,
+    monotonic: Callable[[], float] = time.monotonic,
+    *,
+    health_file: Path = Path("health"),
+    **more: Any,
+) -> PipelineContext:
+    """What the parts share; tries follow each other without a pause, and no health file is written."""
+    health = Health(health_file, warn=lambda _problem: None, clock=monotonic)
+    clocks = Clocks(clock or Clock(), monotonic)
+    return PipelineContext(Metrics(), health, clocks, **{"abandon": NoWaiting(), **more})
+
+
 def counted(metrics: Metrics, metric: Metric) -> Any:
     """A metric's value in the next line; the line is taken, so counters begin again."""
     return json.loads(metrics.flush(at(0))).get(metric.value)
@@ -64,49 +82,16 @@ def message(body: str, **changes: Any) -> Message:
     return Message(**(whole | changes))
 
 
-class ModelDynamoDb:
-    """DynamoDB's client with the model table behind it.
+def delivery(body: str, now: datetime | None = None, **changes: Any) -> Delivery:
+    """A message with its event."""
+    made = message(body, **changes)
+    return Delivery(made, decode(body, now=now or at(60)))
 
-    `plan` decides about the calls to come: None lets one through, `before` and `after` are errors raised
-    before or after the write takes effect. `on_write` sees each item that a write has left.
-    """
 
-    def __init__(self, clock: Clock) -> None:
-        self.table = ModelTable()
-        self.plan: deque[tuple[str, Exception] | None] = deque()
-        self.on_write: Callable[[Mapping[str, Any] | None, Mapping[str, Any]], None] = lambda _old, _new: None
-        self.updates = 0
-        self._clock = clock
-
-    def update_item(self, **arguments: Any) -> dict[str, Any]:
-        """Executes the expressions, unless the plan says otherwise."""
-        self.updates += 1
-        fault = self.plan.popleft() if self.plan else None
-        if fault and fault[0] == "before":
-            raise fault[1]
-        key = arguments["Key"]["requestId"]["S"]
-        old = self.table.items.get(key)
-        refusal: ClientError | None = None
-        try:
-            self.table.update_item(arguments)
-        except ConditionRefused as refused:
-            old_item: dict[str, Any] = {"Item": refused.item} if refused.item is not None else {}
-            if arguments.get("ReturnValuesOnConditionCheckFailure") != "ALL_OLD":
-                old_item = {}
-            refusal = service_error("ConditionalCheckFailedException", **old_item)
-        else:
-            self.on_write(old, self.table.items[key])
-        if fault:
-            raise fault[1]
-        if refusal:
-            raise refusal
-        return {}
-
-    def batch_get_item(self, **arguments: Any) -> dict[str, Any]:
-        """The items that are there."""
-        [(table, request)] = arguments["RequestItems"].items()
-        keys = [key["requestId"]["S"] for key in request["Keys"]]
-        return {"Responses": {table: [self.table.items[key] for key in keys if key in self.table.items]}}
+def change(status: str = "pending", **changes: Any) -> Change:
+    """The change of one event."""
+    _, made = fold([event(status, **changes)], TTL_SECONDS)
+    return made
 
 
 def timeout() -> ReadTimeoutError:
@@ -114,32 +99,105 @@ def timeout() -> ReadTimeoutError:
     return ReadTimeoutError(endpoint_url="http://127.0.0.1")
 
 
-def service_error(code: str, status: int = 400, **members: Any) -> ClientError:
+def service_error(code: str, status: int = 400) -> ClientError:
     """What botocore raises for an error answer."""
-    answer: Any = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}, **members}
-    return ClientError(answer, "UpdateItem")
+    return client_error("UpdateItem", code, status)
 
 
-def status_table_on(
-    client: Any,
-    name: str,
-    clock: Clock,
-    *,
-    abandon: threading.Event | None = None,
-    monotonic: Callable[[], float] = time.monotonic,
-) -> StatusTable:
-    """The real status table on a client; tries follow each other without a pause."""
-    return StatusTable(client, name, abandon or NoWaiting(), Clocks(clock, monotonic), Timing())
+class Scripted:
+    """A boto3 client whose calls go by a plan, and that passes on what the plan leaves to another client.
+
+    Args:
+        client: the other client.
+        plan: for each call an error that is raised in its place; `("after", error)`: raised after it took
+            effect; the results of a batch's statements; a function that answers, given the arguments; any
+            other answer; or None: the call is passed on.
+        only: the operation that goes by the plan; without it each does.
+    """
+
+    def __init__(self, client: Any = None, *plan: Any, only: str = "") -> None:
+        self._client = client
+        self._plan = list(plan)
+        self._only = only
+        self.calls: list[str] = []
+        self.requests: list[dict[str, Any]] = []
+        self.before_call: Callable[[], object] = lambda: None
+
+    def __getattr__(self, name: str) -> Any:
+        def scripted(**arguments: Any) -> Any:
+            self.calls.append(name)
+            self.requests.append(arguments)
+            self.before_call()
+            planned = self._plan.pop(0) if self._plan and self._only in {"", name} else None
+            if isinstance(planned, Exception):
+                raise planned
+            if isinstance(planned, tuple):  # it takes effect, or is refused, and nobody hears of it
+                with suppress(ClientError):
+                    getattr(self._client, name)(**arguments)
+                raise planned[1]
+            if isinstance(planned, list):
+                return {"Responses": planned * len(arguments["Statements"]) if len(planned) == 1 else planned}
+            if planned is not None:
+                return planned(arguments) if callable(planned) else planned
+            return getattr(self._client, name)(**arguments)
+
+        scripted.__name__ = name
+        return scripted
+
+    def count(self, name: str) -> int:
+        """How often an operation was called."""
+        return self.calls.count(name)
 
 
-def applier_on(
-    client: Any, table: str, clock: Clock, *, mode: str = "single", ttl_seconds: int = TTL_SECONDS
-) -> Applier:
-    """The real applier with the writer of a mode, on a client."""
-    status_table = status_table_on(client, table, clock)
-    single = SingleWriter(status_table)
-    writer = BatchWriter(status_table, single, Metrics(), lambda: None) if mode == "batch" else single
-    return Applier(status_table, writer, clock, ttl_seconds)
+def batches(client: Any, *answers: Any) -> Scripted:
+    """A client whose BatchExecuteStatement gives these answers in turn."""
+    return Scripted(client, *answers, only="batch_execute_statement")
+
+
+class FakeAws:
+    """Stands in for `processor.aws.clients.Aws`."""
+
+    def __init__(self, sqs: Any, receiving: Any = None) -> None:
+        self.settling = lambda: sqs
+        self.receiving = lambda: receiving or sqs
+
+
+@dataclass(frozen=True)
+class Store:
+    """A table on one of the engines."""
+
+    at: ClientFactory
+    table: str
+    modes: tuple[str, ...] = ("single",)
+
+    @property
+    def client(self) -> Any:
+        """The engine's own client."""
+        return self.at("dynamodb")
+
+    def put(self, stored: Mapping[str, Any]) -> None:
+        """Stores an item."""
+        self.client.put_item(TableName=self.table, Item=stored)
+
+    def item(self, key: str = "req-1") -> dict[str, Any] | None:
+        """The stored item."""
+        return item_of(self.at, self.table, key)
+
+
+def status_table_on(client: Any, name: str, clock: Clock, **more: Any) -> StatusTable:
+    """The real status table on a client; `more` is `context`'s."""
+    return StatusTable(client, name, context(clock, **more))
+
+
+def writer_on(table: StatusTable, mode: str = "batch") -> Writer:
+    """The real writer."""
+    return Writer(table, WriteMode(mode, table))
+
+
+def applier_on(client: Any, table: str, clock: Clock, *, mode: str = "single", **more: Any) -> Applier:
+    """The real applier with the writer of a mode, on a client; `more` is `context`'s."""
+    status_table = status_table_on(client, table, clock, **more)
+    return Applier(status_table, writer_on(status_table, mode), TTL_SECONDS)
 
 
 def deliver(applier: Applier, batch: Iterable[Delivery]) -> dict[str, EventResult]:
@@ -170,7 +228,6 @@ def settle(applier: Applier, batches: Sequence[Sequence[Delivery]]) -> list[Outc
 LEFT = {Outcome.EARLY, Outcome.RETRY}
 
 
-def delivery(body: str, now: datetime | None = None, **changes: Any) -> Delivery:
-    """A message with its event."""
-    made = message(body, **changes)
-    return Delivery(made, decode(body, now=now or at(60)))
+def outcomes(applier: Applier, *bodies: str, now: float = 60) -> list[Outcome]:
+    """What becomes of messages with these bodies that arrive together."""
+    return settle(applier, [[delivery(text, now=at(now)) for text in bodies]])

@@ -13,8 +13,8 @@ from processor.localaws.embedded_aws import EmbeddedAws
 from processor.observability.health import Health
 from processor.observability.metrics import Metrics
 from processor.settings import Settings
+from processor.transitions.context import Clocks, Timing
 from processor.transitions.pipeline import TransitionsPipeline
-from processor.transitions.timing import Clocks, Timing
 from tests.handlers.making import at
 from tests.resources import ClientFactory, drained_messages, item_of, queue_pair, status_table
 from tests.transitions.rig import Clock

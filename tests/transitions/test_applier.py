@@ -10,23 +10,38 @@ import pytest
 
 from handlers.transitions import Outcome
 from processor.aws.errors import Misconfigured, Transient
-from processor.transitions.applier import Applier, Delivery
-from processor.transitions.writers import SingleWriter
-from tests.handlers.making import SIGNED_URL, TTL_SECONDS, at, body, item, text_at
+from processor.transitions.applier import Applied, Delivery
+from processor.transitions.results import EventResult
+from tests.handlers.making import SIGNED_URL, at, body, item, text_at
 from tests.handlers.test_transitions import BROKEN
 from tests.transitions.rig import (
     FAR_DEADLINE,
     Clock,
+    Scripted,
+    Store,
     applier_on,
     deliver,
     delivery,
+    outcomes,
     service_error,
     status_table_on,
     timeout,
 )
-from tests.transitions.stores import Faulty, Store, outcomes, table_on
 
 CREATED_AT = text_at(0)
+
+
+def applied(
+    store: Store, client: Any, *deliveries: Delivery, now: float = 60, deadline: float = FAR_DEADLINE
+) -> Applied:
+    """What becomes of these deliveries, which arrive together, with single writes."""
+    return applier_on(client, store.table, Clock(now)).apply(deliveries, deadline)
+
+
+def alone(store: Store, made: Delivery, now: float) -> EventResult:
+    """What becomes of one delivery."""
+    [result] = applied(store, store.client, made, now=now).results
+    return result
 
 
 @pytest.mark.parametrize("stored", BROKEN, ids=range(len(BROKEN)))
@@ -48,25 +63,11 @@ def test_a_dead_item_is_not_touched_and_the_event_is_expired(
     store: Store, stored: dict[str, Any], status: str
 ) -> None:
     store.put(stored)
-    made = delivery(body(status, occurredAt=text_at(890), fileName="late"), now=at(950))
-    applier = applier_on(store.client, store.table, Clock(950))
-    result = deliver(applier, [made])[made[0].message_id]
+    result = alone(store, delivery(body(status, occurredAt=text_at(890), fileName="late"), now=at(950)), 950)
     # A pending event's own end would have been at 1,790: it is the item's that has passed.
     assert (result.outcome, result.item_present) == (Outcome.EXPIRED, True)
     assert result.late_seconds == 50
     assert store.item() == stored
-
-
-@pytest.mark.parametrize("there", [True, False])
-def test_an_event_that_expired_by_itself_tells_whether_an_item_was_there(
-    store: Store, *, there: bool
-) -> None:
-    if there:
-        store.put(item("pending"))
-    made = delivery(body("completed", createdAt=CREATED_AT), now=at(1_000))
-    result = deliver(applier_on(store.client, store.table, Clock(1_000)), [made])[made[0].message_id]
-    assert (result.outcome, result.late_seconds, result.item_present) == (Outcome.EXPIRED, 100.0, there)
-    assert store.item() == (item("pending") if there else None)
 
 
 def test_events_whose_end_comes_before_their_write_are_late_by_that_end(store: Store) -> None:
@@ -97,7 +98,7 @@ def expired_and_fresh() -> list[Delivery]:
 
 @pytest.mark.parametrize("mode", ["single", "batch"])
 def test_expired_events_do_not_hide_that_the_table_is_silent(store: Store, mode: str) -> None:
-    client = Faulty(store.client, *[("before", timeout())] * 99)
+    client = Scripted(None, *[timeout()] * 99)
     applier = applier_on(client, store.table, Clock(1_000), mode=mode)
     results, outage = applier.apply(expired_and_fresh(), FAR_DEADLINE)
     assert Counter(result.outcome for result in results) == {Outcome.EXPIRED: 40, Outcome.RETRY: 10}
@@ -108,55 +109,52 @@ def test_expired_events_do_not_hide_that_the_table_is_silent(store: Store, mode:
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ValidationException"])
 def test_a_look_up_that_is_refused_pauses_nothing(store: Store, code: str) -> None:
-    client = Faulty(store.client, *[("before", service_error(code))] * 99, calls="batch_get_item")
-    results, outage = applier_on(client, store.table, Clock(1_000)).apply(expired_and_fresh(), FAR_DEADLINE)
+    client = Scripted(store.client, *[service_error(code)] * 99, only="batch_get_item")
+    results, outage = applied(store, client, *expired_and_fresh(), now=1_000)
     assert Counter(result.outcome for result in results) == {Outcome.EXPIRED: 40, Outcome.APPLIED: 10}
     assert outage is None
-    assert client.calls.count("batch_get_item") == 1
+    assert client.count("batch_get_item") == 1
 
 
 @pytest.mark.parametrize(
-    ("late_too", "deadline", "errors", "calls"),
-    [
-        (True, FAR_DEADLINE, 99, 1),
-        (False, FAR_DEADLINE, 0, 0),
-        (True, -1.0, 0, 0),
-    ],
+    ("late_too", "deadline", "calls"),
+    [(True, FAR_DEADLINE, 1), (False, FAR_DEADLINE, 0), (True, -1.0, 0)],
     ids=["a silent table is asked once", "not while the backlog is old", "not without time"],
 )
 def test_expired_events_cost_at_most_one_question(
-    store: Store, *, late_too: bool, deadline: float, errors: int, calls: int
+    store: Store, *, late_too: bool, deadline: float, calls: int
 ) -> None:
-    client = Faulty(store.client, *[("before", timeout())] * errors)
+    client = Scripted(None, *[timeout()] * 99)
     applier = applier_on(client, store.table, Clock(1_000))
     look_up = applier.look_up(late_too=late_too)
     results, outage = applier.apply(expired_and_fresh()[:40], deadline, look_up)
     assert {(result.outcome, result.item_present) for result in results} == {(Outcome.EXPIRED, None)}
     assert client.calls == ["batch_get_item"] * calls
-    assert isinstance(outage, Transient) == (errors > 0)
+    assert isinstance(outage, Transient) == (calls > 0)
 
 
 def test_all_expired_events_of_a_batch_are_looked_up_by_one_call(store: Store) -> None:
-    client = Faulty(store.client)
+    client = Scripted(store.client)
     store.put(item(requestId={"S": "late-7"}))
-    results, _ = applier_on(client, store.table, Clock(1_000)).apply(expired_and_fresh()[:40], FAR_DEADLINE)
-    there = {result.event.request_id for result in results if result.event and result.item_present}
-    assert there == {"late-7"}
+    results, _ = applied(store, client, *expired_and_fresh()[:40], now=1_000)
+    found = {result.event.request_id: result.item_present for result in results if result.event}
+    assert found == {f"late-{number}": number == 7 for number in range(40)}
+    assert {result.late_seconds for result in results} == {100.0}
     assert client.calls == ["batch_get_item"]
 
 
 @pytest.mark.parametrize("status", ["pending", "processing", "completed", "failed"])
 def test_a_write_whose_answer_was_lost_is_a_duplicate(store: Store, clock: Clock, status: str) -> None:
     text = body(status, createdAt=CREATED_AT, fileName="f")
-    applier = applier_on(Faulty(store.client, ("after", timeout())), store.table, clock)
+    applier = applier_on(Scripted(store.client, ("after", timeout())), store.table, clock)
     assert outcomes(applier, text) == [Outcome.DUPLICATE]
     assert store.item() == item(status, fileName={"S": "f"})
 
 
 def test_of_two_receivers_that_hold_one_event_one_applies_it(store: Store, clock: Clock) -> None:
     both_are_about_to_write = threading.Barrier(2, timeout=10)
-    client = Faulty(store.client)
-    client.before_call = both_are_about_to_write.wait  # type: ignore[assignment] # its answer is not looked at
+    client = Scripted(store.client)
+    client.before_call = both_are_about_to_write.wait
     text = body("completed", createdAt=CREATED_AT)
     with ThreadPoolExecutor(2) as receivers:
         found = [receivers.submit(outcomes, applier_on(client, store.table, clock), text) for _ in range(2)]
@@ -170,24 +168,20 @@ def test_a_write_that_never_answers_leaves_the_message_and_the_next_delivery_is_
 ) -> None:
     text = body("pending", createdAt=CREATED_AT)
     made = delivery(text)
-    applier = applier_on(Faulty(store.client, *[("after", timeout())] * 3), store.table, clock)
-    results, outage = applier.apply([made], FAR_DEADLINE)
+    client = Scripted(store.client, *[("after", timeout())] * 3)
+    results, outage = applied(store, client, made)
     assert [result.outcome for result in results] == [Outcome.RETRY]
     assert str(outage) == "UpdateItem: ReadTimeoutError"
-    assert outcomes(applier, text) == [Outcome.DUPLICATE]
+    assert outcomes(applier_on(client, store.table, clock), text) == [Outcome.DUPLICATE]
 
 
 def test_what_dynamodb_refuses_of_one_event_is_invalid_and_its_neighbours_go_on(
     store: Store, clock: Clock
 ) -> None:
-    refused = service_error("ValidationException")
-    applier = applier_on(Faulty(store.client, ("before", refused)), store.table, clock)
-    pair = [
-        delivery(body("completed", createdAt=CREATED_AT)),
-        delivery(body("pending", createdAt=CREATED_AT)),
-    ]
+    pair = [delivery(body(status, createdAt=CREATED_AT)) for status in ("completed", "pending")]
     other = delivery(body(requestId="other"))
-    results, outage = applier.apply([*pair, other], FAR_DEADLINE)
+    client = Scripted(store.client, service_error("ValidationException"))
+    results, outage = applied(store, client, *pair, other)
     found = {result.message.message_id: result for result in results}
     assert [found[made.message_id].outcome for made, _ in (*pair, other)] == [
         Outcome.INVALID,
@@ -262,7 +256,7 @@ def test_a_fill_in_that_fails_keeps_only_the_messages_that_offered_something(
     store: Store, clock: Clock
 ) -> None:
     store.put(item("completed"))
-    client = Faulty(store.client, None, *[("before", timeout())] * 3)
+    client = Scripted(store.client, None, *[timeout()] * 3)
     applier = applier_on(client, store.table, clock)
     offering, empty = delivery(body("processing", fileName="f")), delivery(body("pending"))
     results = deliver(applier, [offering, empty])
@@ -274,9 +268,8 @@ def test_a_fill_in_that_fails_keeps_only_the_messages_that_offered_something(
 
 def test_a_fill_in_for_which_there_is_no_time_keeps_the_message(store: Store, clock: Clock) -> None:
     store.put(item("completed"))
-    ticks = iter([0.0, 2.0])
-    status_table = status_table_on(store.client, store.table, clock, monotonic=lambda: next(ticks))
-    applier = Applier(status_table, SingleWriter(status_table), clock, TTL_SECONDS)
+    client = Scripted(store.client)
+    applier = applier_on(client, store.table, clock, monotonic=lambda: 2.0 * len(client.calls))
     results, outage = applier.apply([delivery(body("processing", fileName="f"))], 1.0)
     assert [(result.outcome, result.untried) for result in results] == [(Outcome.RETRY, True)]
     assert outage is None
@@ -285,13 +278,13 @@ def test_a_fill_in_for_which_there_is_no_time_keeps_the_message(store: Store, cl
 
 def test_a_fill_in_does_not_reach_an_item_that_died_or_went_meanwhile(store: Store, clock: Clock) -> None:
     store.put(item("completed"))
-    client = Faulty(store.client)
+    client = Scripted(store.client)
 
     def pass_time() -> None:
         clock.seconds = 900 if len(client.calls) == 2 else 60
 
     client.before_call = pass_time
-    table = table_on(client, store, clock)
+    table = status_table_on(client, store.table, clock)
     clock.seconds = 900
     assert table.fill_in("req-1", {"fileName": "f"}) is None
     store.client.delete_item(TableName=store.table, Key={"requestId": {"S": "req-1"}})
@@ -307,81 +300,62 @@ def test_a_fill_in_does_not_reach_an_item_that_died_or_went_meanwhile(store: Sto
 def test_a_table_that_is_down_costs_one_event_s_tries_and_every_message_stays(
     store: Store, clock: Clock, mode: str
 ) -> None:
-    client = Faulty(store.client, *[("before", timeout())] * 99)
+    client = Scripted(None, *[timeout()] * 99)
     applier = applier_on(client, store.table, clock, mode=mode)
-    results, outage = applier.apply(
-        [delivery(body(requestId=f"r{number}")) for number in range(50)], FAR_DEADLINE
-    )
+    results, outage = applier.apply(pending(50), FAR_DEADLINE)
     assert [result.outcome for result in results] == [Outcome.RETRY] * 50
     assert isinstance(outage, Transient)
     assert len(client.calls) == (3 if mode == "single" else 3 + 3), "UpdateItem is asked too"
 
 
+def pending(number: int) -> list[Delivery]:
+    return [delivery(body(requestId=f"r{index}")) for index in range(number)]
+
+
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ResourceNotFoundException"])
-def test_access_denied_pauses_polling_even_if_an_earlier_write_passed(
-    store: Store, clock: Clock, code: str
-) -> None:
-    client = Faulty(store.client, None, ("before", service_error(code)))
-    results, outage = applier_on(client, store.table, clock).apply(
-        [delivery(body(requestId=f"r{number}")) for number in range(3)], FAR_DEADLINE
-    )
+def test_access_denied_pauses_polling_even_if_an_earlier_write_passed(store: Store, code: str) -> None:
+    results, outage = applied(store, Scripted(store.client, None, service_error(code)), *pending(3))
     assert [result.outcome for result in results] == [Outcome.APPLIED, Outcome.RETRY, Outcome.RETRY]
     assert isinstance(outage, Misconfigured)
-
-
-def test_one_throttled_export_does_not_pause_polling_while_others_pass(store: Store, clock: Clock) -> None:
-    throttled = ("before", service_error("ProvisionedThroughputExceededException"))
-    client = Faulty(store.client, throttled, throttled, throttled)
-    applier = applier_on(client, store.table, clock)
-    results, outage = applier.apply(
-        [delivery(body(requestId=f"r{number}")) for number in range(3)], FAR_DEADLINE
-    )
-    assert [result.outcome for result in results] == [Outcome.RETRY, Outcome.APPLIED, Outcome.APPLIED]
-    assert outage is None
-    both = Faulty(store.client, *[throttled] * 6)
-    two = [delivery(body(requestId=f"r{number}")) for number in range(2)]
-    _, outage = applier_on(both, store.table, clock).apply(two, FAR_DEADLINE)
-    assert isinstance(outage, Transient), "no other was answered"
 
 
 ONE_ITEM = ["ProvisionedThroughputExceededException", "ThrottlingException", "TransactionConflictException"]
 
 
+def test_one_throttled_export_does_not_pause_polling_while_others_pass(store: Store) -> None:
+    results, outage = applied(store, Scripted(store.client, *[service_error(ONE_ITEM[0])] * 3), *pending(3))
+    assert [result.outcome for result in results] == [Outcome.RETRY, Outcome.APPLIED, Outcome.APPLIED]
+    assert outage is None
+    _, outage = applied(store, Scripted(store.client, *[service_error(ONE_ITEM[0])] * 6), *pending(2))
+    assert isinstance(outage, Transient), "no other was answered"
+
+
 @pytest.mark.parametrize("code", ONE_ITEM)
-def test_an_export_that_fails_alone_for_its_own_item_does_not_pause_polling(
-    store: Store, clock: Clock, code: str
+@pytest.mark.parametrize(
+    ("probe", "found"),
+    [(None, "None"), (service_error("RequestLimitExceeded"), "UpdateItem: RequestLimitExceeded")],
+)
+def test_of_an_export_that_fails_alone_for_its_own_item_a_probe_tells_whether_polling_pauses(
+    store: Store, code: str, probe: Exception | None, found: str
 ) -> None:
     """As in a FIFO step, which may hold one export."""
-    client = Faulty(store.client, *[("before", service_error(code))] * 3)
+    client = Scripted(store.client, *[service_error(code)] * 3, probe)
     pair = [delivery(body("pending")), delivery(body("processing"))]
-    results, outage = applier_on(client, store.table, clock).apply(pair, FAR_DEADLINE)
+    results, outage = applied(store, client, *pair)
     assert [result.outcome for result in results] == [Outcome.RETRY] * 2
-    assert outage is None
+    assert str(outage) == found
     assert client.calls == ["update_item"] * 4, "three tries, and a probe of another key"
 
 
-@pytest.mark.parametrize("code", ONE_ITEM)
-def test_an_export_that_fails_alone_pauses_polling_where_another_key_fails_too(
-    store: Store, clock: Clock, code: str
-) -> None:
-    client = Faulty(
-        store.client,
-        *[("before", service_error(code))] * 3,
-        ("before", service_error("RequestLimitExceeded")),
-    )
-    _, outage = applier_on(client, store.table, clock).apply([delivery(body())], FAR_DEADLINE)
-    assert str(outage) == "UpdateItem: RequestLimitExceeded"
-
-
-def test_a_silent_table_pauses_polling_for_one_export_without_a_probe(store: Store, clock: Clock) -> None:
-    client = Faulty(store.client, *[("before", timeout())] * 9)
-    _, outage = applier_on(client, store.table, clock).apply([delivery(body())], FAR_DEADLINE)
+def test_a_silent_table_pauses_polling_for_one_export_without_a_probe(store: Store) -> None:
+    client = Scripted(None, *[timeout()] * 9)
+    _, outage = applied(store, client, *pending(1))
     assert str(outage) == "UpdateItem: ReadTimeoutError"
     assert len(client.calls) == 3
 
 
-def test_what_cannot_begin_before_the_deadline_says_nothing_of_the_table(store: Store, clock: Clock) -> None:
-    client = Faulty(store.client)
-    results, outage = applier_on(client, store.table, clock).apply([delivery(body())], -1.0)
+def test_what_cannot_begin_before_the_deadline_says_nothing_of_the_table(store: Store) -> None:
+    client = Scripted(store.client)
+    results, outage = applied(store, client, *pending(1), deadline=-1.0)
     assert [(result.outcome, result.untried) for result in results] == [(Outcome.RETRY, True)]
     assert (outage, client.calls) == (None, [])

@@ -1,18 +1,15 @@
 """The circuit breaker pauses polling: one probe at a time, growing pauses, and polling resumes by itself."""
 
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from processor.aws.errors import AwsError, Misconfigured, Transient
-from processor.observability.health import Health, check
-from processor.observability.metrics import Metric, Metrics
+from processor.observability.health import check
+from processor.observability.metrics import Metric
 from processor.transitions.circuit_breaker import CircuitBreaker
-from processor.transitions.timing import Clocks, Timing
-from tests.transitions.rig import counted
+from processor.transitions.context import Timing
+from tests.transitions.rig import context, counted
 
 DOWN = Transient("UpdateItem", "InternalServerError")
 TIMING = Timing()
@@ -25,11 +22,10 @@ class Rig:
         self.errors = list(errors)
         self.now = 0.0
         self.probed_at: list[float] = []
-        self.metrics = Metrics()
         self.path = directory / "health"
-        self.health = Health(self.path, warn=pytest.fail)
-        clocks = Clocks(monotonic=lambda: self.now)
-        self.breaker = CircuitBreaker(self.probe, self.metrics, self.health, clocks, TIMING)
+        self.context = context(monotonic=lambda: self.now, health_file=self.path)
+        self.metrics = self.context.metrics
+        self.breaker = CircuitBreaker(self.probe, self.context)
 
     def probe(self) -> None:
         self.probed_at.append(self.now)
@@ -42,21 +38,20 @@ class Rig:
             self.now += pause
 
     def degraded(self) -> tuple[str, ...]:
-        self.health.write()
-        return check(self.path, time.monotonic).degraded
-
-
-def test_a_breaker_that_was_not_tripped_costs_no_wait(tmp_path: Path) -> None:
-    rig = Rig(tmp_path)
-    assert (rig.breaker.is_tripped, rig.breaker.pause(), rig.probed_at) == (False, 0.0, [])
+        self.context.health.write()
+        return check(self.path, lambda: self.now).degraded
 
 
 def test_pauses_grow_with_jitter_until_a_probe_passes(tmp_path: Path, logged: list[Any]) -> None:
-    rig = Rig(tmp_path, *[DOWN] * 8)
+    rig = Rig(tmp_path, Misconfigured("UpdateItem", "AccessDeniedException"), *[DOWN] * 7)
+    assert rig.breaker.pause() == 0.0, "it is not tripped"
     rig.breaker.trip(DOWN)
     rig.breaker.trip(DOWN)
     assert counted(rig.metrics, Metric.STORE_PAUSED) == 1
     assert rig.degraded() == ("status table: UpdateItem: InternalServerError",)
+    while not rig.probed_at:
+        rig.now += rig.breaker.pause()
+    assert rig.degraded() == ("status table: UpdateItem: AccessDeniedException",), "the latest reason"
     rig.wait_while_tripped()
     pauses = [later - earlier for earlier, later in zip([0.0, *rig.probed_at], rig.probed_at, strict=False)]
     wholes = [
@@ -83,14 +78,6 @@ def test_a_second_outage_begins_with_a_short_pause_again(tmp_path: Path) -> None
     assert rig.probed_at[-1] - tripped_at <= TIMING.breaker_pause_seconds
 
 
-def test_the_health_file_shows_the_latest_reason(tmp_path: Path) -> None:
-    rig = Rig(tmp_path, Misconfigured("UpdateItem", "AccessDeniedException"))
-    rig.breaker.trip(DOWN)
-    while not rig.probed_at:
-        rig.now += rig.breaker.pause()
-    assert rig.degraded() == ("status table: UpdateItem: AccessDeniedException",)
-
-
 def test_while_one_receiver_probes_the_others_wait_for_it(tmp_path: Path) -> None:
     probing, answer = threading.Event(), threading.Event()
     rig = Rig(tmp_path)
@@ -99,7 +86,7 @@ def test_while_one_receiver_probes_the_others_wait_for_it(tmp_path: Path) -> Non
         probing.set()
         assert answer.wait(10)
 
-    breaker = CircuitBreaker(probe, rig.metrics, rig.health, Clocks(monotonic=lambda: rig.now), TIMING)
+    breaker = CircuitBreaker(probe, rig.context)
     breaker.trip(DOWN)
     rig.now = TIMING.breaker_pause_seconds
     pauses: list[float] = []

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from processor.localaws.embedded_aws import EmbeddedAws
-from processor.transitions.timing import Timing
+from processor.transitions.context import Timing
 from tests.transitions.rig import service_error, timeout
 from tests.transitions.running import Running, running
 from tests.transitions.test_outages import Switch, bodies_of

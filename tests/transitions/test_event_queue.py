@@ -1,8 +1,9 @@
-"""The event queue's batches: read entry by entry, retried only where it can help, and never for ever."""
+"""The event queue's calls: receives are read, batches name what is not done, and no call begins too late.
 
-import threading
+How a batch is cut and repeated is `processor/aws/sqs.py`'s, and tested there.
+"""
+
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -10,84 +11,42 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processor.aws.errors import Transient
-from processor.observability.metrics import Metric, Metrics
-from processor.transitions.event_queue import EventQueue, GivenBack, ReceiveAttempt, back_off_seconds
+from processor.observability.metrics import Metric
+from processor.transitions.event_queue import EventQueue, back_off_seconds
 from processor.transitions.messages import Message, newest_handles
-from processor.transitions.timing import Clocks, Timing
 from tests.handlers.making import at
-from tests.transitions.rig import NoWaiting, counted, message, service_error, timeout
+from tests.transitions.rig import (
+    FakeAws,
+    NoWaiting,
+    Scripted,
+    context,
+    counted,
+    message,
+    service_error,
+    timeout,
+)
 
 URL = "http://127.0.0.1/123456789012/events"
-Entries = list[dict[str, Any]]
 
 
-class BatchClient:
-    """SQS as far as its batch calls go: each call is answered by the next of the given answers."""
-
-    def __init__(self, *answers: Callable[[Entries], Any] | Exception) -> None:
-        self._answers = list(answers)
-        self.batches: list[Entries] = []
-
-    def delete_message_batch(self, *, QueueUrl: str, Entries: Entries) -> Any:  # noqa: N803 - SQS's names
-        assert QueueUrl == URL
-        assert 1 <= len(Entries) <= 10
-        assert len({entry["Id"] for entry in Entries}) == len(Entries)
-        self.batches.append(Entries)
-        answer = self._answers.pop(0) if self._answers else succeed
-        if isinstance(answer, Exception):
-            raise answer
-        return answer(Entries)
-
-    change_message_visibility_batch = delete_message_batch
-
-    @property
-    def sizes(self) -> list[int]:
-        return [len(batch) for batch in self.batches]
-
-
-def succeed(entries: Entries) -> Any:
-    return {"Successful": [{"Id": entry["Id"]} for entry in entries]}
-
-
-def fail(*handles: str, code: str = "InternalError", sender: bool = False) -> Callable[[Entries], Any]:
+def fail(*handles: str) -> Callable[[dict[str, Any]], Any]:
     """Fails the entries of these messages and takes the others."""
 
-    def answer(entries: Entries) -> Any:
+    def answer(arguments: dict[str, Any]) -> Any:
+        entries = arguments["Entries"]
+        assert 1 <= len({entry["Id"] for entry in entries}) == len(entries) <= 10
         failed = [entry for entry in entries if entry["ReceiptHandle"] in handles]
-        taken = [entry for entry in entries if entry not in failed]
         return {
-            "Successful": [{"Id": entry["Id"]} for entry in taken],
-            "Failed": [{"Id": entry["Id"], "Code": code, "SenderFault": sender} for entry in failed],
+            "Successful": [{"Id": entry["Id"]} for entry in entries if entry not in failed],
+            "Failed": [{"Id": entry["Id"], "Code": "InternalError"} for entry in failed],
         }
 
     return answer
 
 
-def queue_on(
-    client: Any,
-    metrics: Metrics | None = None,
-    monotonic: Callable[[], float] = lambda: 0.0,
-    *,
-    receiving: Any = None,
-    abandon: threading.Event | None = None,
-    url: str = URL,
-) -> EventQueue:
-    return EventQueue(
-        receiving=receiving or client,
-        settling=client,
-        url=url,
-        abandon=abandon or NoWaiting(),
-        metrics=metrics or Metrics(),
-        clocks=Clocks(monotonic=monotonic),
-        timing=Timing(),
-    )
-
-
-def ended() -> threading.Event:
-    """Set, as in a drain's last seconds."""
-    event = NoWaiting()
-    event.set()
-    return event
+def queue_on(client: Any, *, receiving: Any = None, url: str = URL, **more: Any) -> EventQueue:
+    aws: Any = FakeAws(client, receiving)
+    return EventQueue(aws, url, context(**more))
 
 
 def messages(number: int) -> list[Message]:
@@ -96,178 +55,51 @@ def messages(number: int) -> list[Message]:
 
 @pytest.mark.parametrize(("number", "sizes"), [(0, []), (1, [1]), (10, [10]), (25, [10, 10, 5])])
 def test_deletes_go_in_tens_and_no_call_is_empty(number: int, sizes: list[int]) -> None:
-    client = BatchClient()
-    assert queue_on(client).delete(messages(number)) == []
-    assert client.sizes == sizes
+    client = Scripted(None, *[fail()] * 3)
+    assert queue_on(client).delete(messages(number)).not_taken == []
+    assert [len(request["Entries"]) for request in client.requests] == sizes
 
 
-def test_only_the_entries_that_failed_for_sqs_s_reasons_are_tried_again() -> None:
-    client, metrics = BatchClient(fail("h3", "h7")), Metrics()
-    assert queue_on(client, metrics).delete(messages(10)) == []
-    assert [[entry["ReceiptHandle"] for entry in batch] for batch in client.batches[1:]] == [["h3", "h7"]]
-    assert counted(metrics, Metric.DELETES_RETRIED) == 2
-
-
-def test_an_entry_that_keeps_failing_is_given_up_after_three_tries_and_named() -> None:
-    client = BatchClient(*[fail("h3")] * 9)
-    batch = messages(10)
-    assert queue_on(client).delete(batch) == [batch[3]]
-    assert client.sizes == [10, 1, 1]
-
-
-def test_an_invalid_handle_is_not_tried_again() -> None:
-    client = BatchClient(fail("h3", code="ReceiptHandleIsInvalid", sender=True))
-    batch = messages(10)
-    assert queue_on(client).delete(batch) == [batch[3]]
-    assert client.sizes == [10]
-
-
-def test_an_entry_that_the_answer_does_not_mention_counts_as_not_done() -> None:
-    client = BatchClient(lambda _entries: {"Successful": [{"Id": "0"}]})
-    assert queue_on(client).delete(messages(3)) == []
-    assert client.sizes == [3, 2]
-
-
-@pytest.mark.parametrize("error", [timeout(), service_error("InternalError", 500)], ids=str)
-def test_a_whole_batch_that_failed_is_tried_again(error: Exception) -> None:
-    client = BatchClient(error)
-    assert queue_on(client).delete(messages(10)) == []
-    assert client.sizes == [10, 10]
-
-
-def test_one_batch_that_fails_does_not_keep_the_others_from_being_deleted() -> None:
-    client = BatchClient(*[timeout()] * 3)
-    batch = messages(15)
-    assert queue_on(client).delete(batch) == batch[:10]
-    assert client.sizes == [10, 10, 10, 5]
-
-
-def test_a_silent_queue_costs_the_tries_of_one_batch_and_then_a_call_a_batch() -> None:
-    client = BatchClient(*[timeout()] * 99)
-    batch = messages(50)
-    assert queue_on(client).delete(batch) == batch
-    assert client.sizes == [10] * (3 + 4)
-
-
-def test_an_answer_after_silence_brings_the_tries_back() -> None:
-    client = BatchClient(*[timeout()] * 3, succeed, timeout(), succeed)
-    batch = messages(30)
-    assert queue_on(client).delete(batch) == batch[:10]
-    assert client.sizes == [10] * 6
+def test_only_the_deletes_that_failed_for_sqs_s_reasons_are_tried_again_and_counted() -> None:
+    client, parts = Scripted(None, fail("h3", "h7"), fail("h7"), fail("h7")), context()
+    aws: Any = FakeAws(client)
+    assert EventQueue(aws, URL, parts).delete(messages(10)).not_taken == [7]
+    handles = [[entry["ReceiptHandle"] for entry in request["Entries"]] for request in client.requests]
+    assert handles[1:] == [["h3", "h7"], ["h7"]]
+    assert counted(parts.metrics, Metric.DELETES_RETRIED) == 3
 
 
 def test_no_call_begins_after_the_deadline() -> None:
     """A silent queue takes three seconds a call."""
-    client = BatchClient(*[timeout()] * 99)
-    queue = queue_on(client, monotonic=lambda: 3.0 * len(client.batches))
+    client = Scripted(None, *[timeout()] * 99)
+    queue = queue_on(client, monotonic=lambda: 3.0 * len(client.calls))
     batch = messages(50)
-    assert queue.delete(batch, deadline=7.0) == batch
-    assert len(client.batches) == 3
-    assert queue.make_visible([(batch[0], 0)], deadline=7.0) == GivenBack(batch[:1], answered=False)
-    assert len(client.batches) == 3
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [{"Successful": [{}]}, {"Successful": [{"Id": "x"}]}, {"Failed": [{"SenderFault": True}]}],
-    ids=str,
-)
-def test_an_answer_of_another_shape_is_malformed(answer: Any) -> None:
-    client = BatchClient(lambda _entries: answer)
-    assert queue_on(client).delete(messages(10)) == []
-    assert client.sizes == [10, 10]
-
-
-def test_a_call_that_nobody_allows_is_not_repeated() -> None:
-    client = BatchClient(service_error("AccessDeniedException"))
-    batch = messages(3)
-    assert queue_on(client).delete(batch) == batch
-    assert client.sizes == [3]
-
-
-def test_each_message_gets_its_own_visibility_and_failures_are_told() -> None:
-    client = BatchClient(*[fail("h1")] * 3)
-    batch = messages(3)
-    pairs = [(batch[0], 0), (batch[1], 4), (batch[2], 60)]
-    assert queue_on(client).make_visible(pairs) == GivenBack([batch[1]], answered=True)
-    assert [entry["VisibilityTimeout"] for entry in client.batches[0]] == [0, 4, 60]
-    assert client.sizes == [3, 1, 1]
-
-
-@pytest.mark.parametrize(
-    ("answer", "answered"),
-    [
-        (service_error("AccessDeniedException"), True),
-        (fail("h0", code="ReceiptHandleIsInvalid", sender=True), True),
-        (timeout(), False),
-        (service_error("ServiceUnavailable", 503), False),
-    ],
-    ids=["not allowed", "refused", "silent", "down"],
-)
-def test_a_refusal_to_give_back_is_told_from_silence(answer: Any, *, answered: bool) -> None:
-    queue = queue_on(BatchClient(answer), abandon=ended())
-    [held] = messages(1)
-    assert queue.make_visible([(held, 0)]) == GivenBack([held], answered)
-
-
-def test_once_a_drain_ends_no_try_is_repeated() -> None:
-    client = BatchClient(fail("h0"))
-    queue = queue_on(client, abandon=ended())
-    batch = messages(2)
-    assert queue.delete(batch) == [batch[0]]
-    assert client.sizes == [2]
+    assert queue.delete(batch, deadline=7.0).not_taken == [*range(50)]
+    assert len(client.calls) == 3
+    assert not queue.make_visible([(batch[0], 0)], deadline=7.0).answered
+    assert len(client.calls) == 3
 
 
 def test_once_a_drain_ends_a_silent_queue_costs_one_call() -> None:
-    client = BatchClient(*[timeout()] * 99)
-    queue = queue_on(client, abandon=ended())
-    batch = messages(50)
-    assert queue.delete(batch) == batch
-    assert client.sizes == [10]
+    client, ended = Scripted(None, *[timeout()] * 99), NoWaiting()
+    ended.set()
+    assert queue_on(client, abandon=ended).delete(messages(50)).not_taken == [*range(50)]
+    assert len(client.calls) == 1
 
 
-@given(st.lists(st.sampled_from(["ok", "fail", "sender", "silent"]), max_size=30), st.integers(0, 2**32))
-def test_every_message_is_either_done_or_named(fates: list[str], seed: int) -> None:
-    fate_of = {f"h{index}": fate for index, fate in enumerate(fates)}
-
-    def answer(entries: Entries) -> Any:
-        by_fate = {
-            fate: [entry for entry in entries if fate_of[entry["ReceiptHandle"]] == fate]
-            for fate in ("ok", "fail", "sender")
-        }
-        return {
-            "Successful": [{"Id": entry["Id"]} for entry in by_fate["ok"]],
-            "Failed": [{"Id": entry["Id"], "SenderFault": False} for entry in by_fate["fail"]]
-            + [{"Id": entry["Id"], "SenderFault": True} for entry in by_fate["sender"]],
-        }
-
-    client = BatchClient(*[answer] * 100)
-    batch = messages(len(fates))
-    undone = queue_on(client).delete(batch)
-    assert sorted(each.receipt_handle for each in undone) == sorted(
-        handle for handle, fate in fate_of.items() if fate != "ok"
-    )
+def test_each_message_gets_its_own_visibility_and_failures_are_told() -> None:
+    client = Scripted(None, *[fail("h1")] * 3)
+    found = queue_on(client).make_visible([*zip(messages(3), (0, 4, 60), strict=True)])
+    assert (found.not_taken, found.answered) == ([1], True)
+    assert [entry["VisibilityTimeout"] for entry in client.requests[0]["Entries"]] == [0, 4, 60]
 
 
 # Receiving
 
 
-class ReceiveClient:
-    def __init__(self, answer: Any) -> None:
-        self._answer = answer
-        self.arguments: dict[str, Any] = {}
-
-    def receive_message(self, **arguments: Any) -> Any:
-        self.arguments = arguments
-        if isinstance(self._answer, Exception):
-            raise self._answer
-        return self._answer
-
-
 def received(answer: Any) -> tuple[list[Message], dict[str, Any]]:
-    client: Any = ReceiveClient(answer)
-    queue = queue_on(client, receiving=client)
-    return queue.receive(20), client.arguments
+    client = Scripted(None, answer)
+    return queue_on(client).receive(20, "attempt"), client.requests[0]
 
 
 def test_a_message_is_read_with_what_the_service_needs_to_know() -> None:
@@ -307,64 +139,29 @@ def test_an_empty_answer_and_missing_attributes_are_no_error() -> None:
             ]
         },
         RuntimeError("Credentials were refreshed, but the refreshed credentials are still expired."),
+        *(service_error(code) for code in ("OverLimit", "RequestThrottled", "KmsThrottled")),
     ],
     ids=str,
 )
-def test_what_cannot_be_read_is_transient(answer: Any) -> None:
-    with pytest.raises(Transient, match=r"^ReceiveMessage: (UnreadableAnswer|RuntimeError)$"):
+def test_what_is_throttled_or_cannot_be_read_is_transient(answer: Any) -> None:
+    with pytest.raises(Transient, match=r"^ReceiveMessage: "):
         received(answer)
 
 
 def test_a_receive_that_does_not_wait_uses_the_client_with_the_short_time_out() -> None:
-    waiting: Any = ReceiveClient({})
-    short: Any = ReceiveClient({})
+    waiting, short = Scripted(None, {}), Scripted(None, {})
     queue = queue_on(short, receiving=waiting)
-    queue.receive(0)
-    assert (waiting.arguments, short.arguments["WaitTimeSeconds"]) == ({}, 0)
-    queue.receive(20)
-    assert waiting.arguments["WaitTimeSeconds"] == 20
+    queue.receive(0, "attempt")
+    assert (waiting.calls, short.requests[0]["WaitTimeSeconds"]) == ([], 0)
+    queue.receive(20, "attempt")
+    assert waiting.requests[0]["WaitTimeSeconds"] == 20
 
 
-class LostAnswers:
-    """SQS whose answers are lost or refused by plan; keeps the id of each attempt."""
-
-    def __init__(self, *errors: Exception | None) -> None:
-        self._errors = [*errors]
-        self.ids: list[str | None] = []
-
-    def receive_message(self, **arguments: Any) -> Any:
-        self.ids.append(arguments.get("ReceiveRequestAttemptId"))
-        if error := self._errors.pop(0):
-            raise error
-        return {}
-
-
-@pytest.mark.parametrize(
-    ("error", "is_repeated"),
-    [(timeout(), True), (service_error("InternalError", 500), True), (service_error("OverLimit"), False)],
-    ids=["no answer", "500", "throttled"],
-)
-def test_on_fifo_an_attempt_whose_answer_may_be_lost_is_repeated(error: Exception, is_repeated: bool) -> None:
-    client, attempt = LostAnswers(None, error, None, None), ReceiveAttempt()
-    queue = queue_on(client, url=f"{URL}.fifo")
-    for _ in range(4):
-        with suppress(Transient):
-            queue.receive(20, attempt)
-    first, lost, again, next_one = client.ids
-    assert len({first, lost, next_one}) == 3
-    assert (again == lost) is is_repeated
-
-
-def test_a_standard_queue_knows_no_attempts() -> None:
-    client = LostAnswers(None)
-    queue_on(client).receive(20, ReceiveAttempt())
-    assert client.ids == [None]
-
-
-@pytest.mark.parametrize("code", ["OverLimit", "RequestThrottled", "KmsThrottled", "ThrottlingException"])
-def test_a_throttled_receive_is_transient(code: str) -> None:
-    with pytest.raises(Transient):
-        received(service_error(code))
+@pytest.mark.parametrize(("url", "attempt"), [(f"{URL}.fifo", "attempt"), (URL, None)])
+def test_only_a_fifo_queue_knows_attempts(url: str, attempt: str | None) -> None:
+    client = Scripted(None, {})
+    queue_on(client, url=url).receive(20, "attempt")
+    assert client.requests[0].get("ReceiveRequestAttemptId") == attempt
 
 
 def test_of_two_deliveries_of_a_message_the_newest_handle_stays() -> None:
@@ -385,9 +182,3 @@ def test_the_back_off_doubles_from_2_to_60_seconds_with_jitter_below(receive_cou
 
 def test_the_back_off_is_not_the_same_for_all() -> None:
     assert len({back_off_seconds(20) for _ in range(200)}) > 5
-
-
-def test_sixty_receives_outlast_the_time_to_live() -> None:
-    """At the shortest of all jitters: the last receive comes after 15 minutes and the clocks' tolerance."""
-    shortest = sum(min(60, 2 * 2 ** min(count - 1, 10)) / 2 for count in range(1, 60))
-    assert shortest > 900 + 300

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handlers.transitions import Outcome
-from processor.transitions.results import EventResult
 from tests.handlers.making import SIGNED_URL, TTL_SECONDS, at, body, item, text_at
-from tests.transitions.rig import Clock, ModelDynamoDb, applier_on, deliver, delivery, settle, timeout
+from tests.transitions.rig import Clock, Scripted, applier_on, deliver, delivery, settle, timeout
+from tests.transitions.world.table import SimulatedDynamoDb
 
 STEPS = ["pending", "processing", "processing", "completed"]
 TIMES = {"pending": 0, "processing": 2, "completed": 3, "failed": 3}
@@ -49,9 +49,8 @@ def test_all_24_orders_cut_in_every_way_end_in_the_same_item(
         if named is not None:
             end["fileName"] = {"S": "report.csv"}
         for batches in cuts(order):
-            clock = Clock()
-            client = ModelDynamoDb(clock)
-            applier = applier_on(client, "table", clock)
+            client = SimulatedDynamoDb()
+            applier = applier_on(client, "table", Clock())
             settle(applier, [[delivery(bodies[index]) for index in batch] for batch in batches])
             assert client.table.items == {"req-1": end}, batches
 
@@ -126,50 +125,32 @@ def test_order_grouping_and_repetition_do_not_matter(
     sent: tuple[list[list[str]], dict[str, dict[str, Any]]],
 ) -> None:
     batches, end = sent
-    clock = Clock()
-    client = ModelDynamoDb(clock)
-    outcomes = settle(
-        applier_on(client, "table", clock), [[delivery(text) for text in batch] for batch in batches]
-    )
+    client = SimulatedDynamoDb()
+    applier = applier_on(client, "table", Clock())
+    deliveries = [[delivery(text) for text in batch] for batch in batches]
+    outcomes = settle(applier, deliveries)
     assert client.table.items == end
     assert set(outcomes) <= {Outcome.APPLIED, Outcome.DUPLICATE, Outcome.STALE, Outcome.EARLY}
     # At most one message of a batch and export is applied, and every item was begun by one.
     assert outcomes.count(Outcome.APPLIED) >= len(end)
+    client.on_write = lambda _key, old, new: pytest.fail(
+        f"a second delivery of everything: {old} became {new}"
+    )
+    assert set(settle(applier, deliveries)) <= {Outcome.DUPLICATE, Outcome.STALE, Outcome.EARLY}
 
 
-FAULTS = st.lists(
-    st.sampled_from([None, None, None, ("before", timeout()), ("after", timeout())]), max_size=12
-)
+FAULTS = st.lists(st.sampled_from([None, None, None, timeout(), ("after", timeout())]), max_size=12)
 
 
 @given(traffic(), FAULTS)
 def test_lost_answers_and_failed_calls_change_nothing_in_the_end(
-    sent: tuple[list[list[str]], dict[str, dict[str, Any]]], faults: list[tuple[str, Exception] | None]
+    sent: tuple[list[list[str]], dict[str, dict[str, Any]]], faults: list[Any]
 ) -> None:
     batches, end = sent
-    clock = Clock()
-    client = ModelDynamoDb(clock)
-    client.plan.extend(faults)
-    applier = applier_on(client, "table", clock)
+    client = SimulatedDynamoDb()
     deliveries = [[delivery(text) for text in batch] for batch in batches]
-    settle(applier, deliveries)
-    client.plan.clear()
-    settle(applier, deliveries)  # SQS delivers everything once more
-    assert client.table.items == end
-
-
-@given(traffic())
-def test_a_second_delivery_of_everything_is_a_duplicate_or_stale_and_changes_nothing(
-    sent: tuple[list[list[str]], dict[str, dict[str, Any]]],
-) -> None:
-    batches, end = sent
-    clock = Clock()
-    client = ModelDynamoDb(clock)
-    applier = applier_on(client, "table", clock)
-    deliveries = [[delivery(text) for text in batch] for batch in batches]
-    settle(applier, deliveries)
-    client.on_write = lambda old, new: pytest.fail(f"{old} became {new}")
-    assert set(settle(applier, deliveries)) <= {Outcome.DUPLICATE, Outcome.STALE, Outcome.EARLY}
+    settle(applier_on(Scripted(client, *faults, only="update_item"), "table", Clock()), deliveries)
+    settle(applier_on(client, "table", Clock()), deliveries)  # SQS delivers everything once more
     assert client.table.items == end
 
 
@@ -184,14 +165,13 @@ def clocked_traffic(draw: st.DrawFn) -> list[tuple[float, bool, list[str]]]:
 
 @given(clocked_traffic(), st.lists(st.sampled_from([0, 0, 0.25, 1, 3]), max_size=20), FAULTS)
 def test_nothing_dead_is_touched_and_nothing_comes_back_to_life(
-    sent: list[tuple[float, bool, list[str]]], delays: list[float], faults: list[tuple[str, Exception] | None]
+    sent: list[tuple[float, bool, list[str]]], delays: list[float], faults: list[Any]
 ) -> None:
     clock = TickingClock(delays)
-    client = ModelDynamoDb(clock)
-    client.plan.extend(faults)
-    applier = applier_on(client, "table", clock)
+    client = SimulatedDynamoDb()
+    applier = applier_on(Scripted(client, *faults, only="update_item"), "table", clock)
 
-    def watch(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> None:
+    def watch(_key: str, old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> None:
         assert new["ttl"] == {"N": str(int(at(TTL_SECONDS).timestamp()))}
         if old is not None:
             assert (new["ttl"], new["createdAt"]) == (old["ttl"], old["createdAt"])
@@ -228,10 +208,10 @@ def test_of_two_terminal_statuses_the_first_stands_and_the_other_is_a_conflict(
     other = "failed" if terminal == "completed" else "completed"
     first = delivery(body(terminal, createdAt=text_at(0), occurredAt=text_at(3)))
     second = delivery(body(other, createdAt=text_at(0), occurredAt=text_at(4)))
-    clock = Clock()
-    client = ModelDynamoDb(clock)
+    client = SimulatedDynamoDb()
+    applier = applier_on(client, "table", Clock())
     batches = [[second, first]] if together else [[first], [second]]
-    settle(applier_on(client, "table", clock), batches)
-    results: dict[str, EventResult] = deliver(applier_on(client, "table", clock), [second])
+    settle(applier, batches)
+    results = deliver(applier, [second])
     assert results[second[0].message_id].outcome is Outcome.CONFLICT
     assert client.table.items == {"req-1": item(terminal, updatedAt={"S": text_at(3)})}

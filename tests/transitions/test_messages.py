@@ -8,14 +8,13 @@ import pytest
 from handlers.transitions import Outcome
 from processor.aws.message_attributes import Attributes
 from processor.dead_letters import DeadLetterQueue
-from processor.observability.metrics import Metrics
 from processor.transitions.messages import Message
 from processor.transitions.outcome_log import OutcomeLog
 from processor.transitions.results import EventResult
 from processor.transitions.settlement import Settlement
 from tests.handlers.making import at
 from tests.processor.limited_sqs import LimitedSqs
-from tests.transitions.rig import NoWaiting, message
+from tests.transitions.rig import NoWaiting, context, message
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 ROOT = "1-5759e988-bd862e3fe1be46a994272793"
@@ -52,14 +51,7 @@ def letter_of(received: Message) -> dict[str, Any]:
     sqs: Any = LimitedSqs()
     queue: Any = None
     letters = DeadLetterQueue(sqs, "http://127.0.0.1/1/dlq", lambda: at(60), NoWaiting())
-    settlement = Settlement(
-        queue=queue,
-        dead_letters=letters,
-        log=OutcomeLog(time.monotonic),
-        metrics=Metrics(),
-        monitor=queue,
-        jitter=lambda seconds: seconds,
-    )
+    settlement = Settlement(queue, letters, OutcomeLog(time.monotonic), queue, context())
     settlement.plan([EventResult(received, Outcome.INVALID, reason="requestId is required")], 1e12)
     [letter] = sqs.received()
     return dict(letter)

@@ -72,7 +72,7 @@ def test_every_outcome_is_written_or_counted_whatever_the_rate(
     for tick in range(300):
         seconds.now = tick * 0.037
         write(log, Outcome.EXPIRED, tick % 7)
-    log.close()
+    log.flush(at_once=True)
     counted = sum(each["expired"] for each in left_out(at_info))
     assert lines(at_info)["expired"] + counted == sum(tick % 7 for tick in range(300))
     assert lines(at_info)["expired"] <= 10 * 12
@@ -82,7 +82,7 @@ def test_every_outcome_is_written_or_counted_whatever_the_rate(
 def test_at_debug_nothing_is_left_out(log: OutcomeLog, logged: list[Any]) -> None:
     write(log, Outcome.EXPIRED, 50)
     write(log, Outcome.APPLIED, 50)
-    log.close()
+    log.flush(at_once=True)
     assert lines(logged) == {"expired": 50, "applied": 50}
     assert left_out(logged) == []
 
@@ -90,7 +90,7 @@ def test_at_debug_nothing_is_left_out(log: OutcomeLog, logged: list[Any]) -> Non
 def test_outcomes_that_no_operator_needs_are_lines_of_debug_only(log: OutcomeLog, at_info: list[Any]) -> None:
     for outcome in (Outcome.APPLIED, Outcome.DUPLICATE, Outcome.STALE, Outcome.EARLY, Outcome.RETRY):
         write(log, outcome, 20)
-    log.close()
+    log.flush(at_once=True)
     assert at_info == []
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from processor.aws.sqs import RedrivePolicy
-from processor.observability.health import Health, check
+from processor.observability.health import check
 from processor.settings import SettingsError
 from processor.startup_checks import QueueState
 from processor.transitions.queue_monitor import (
@@ -17,8 +17,7 @@ from processor.transitions.queue_monitor import (
     receives_needed,
     shortest_wait_seconds,
 )
-from processor.transitions.timing import Clocks
-from tests.transitions.rig import service_error
+from tests.transitions.rig import context, service_error
 
 TTL_SECONDS = 900
 
@@ -31,18 +30,11 @@ class World:
         self.visibility, self.receives = visibility, receives
         self.error: Exception | None = None
         self._path = path / "health"
-        self._health = Health(self._path, warn=lambda _problem: None, clock=lambda: self.now)
-        self._health.loop("a loop", 1e9)
+        parts = context(monotonic=lambda: self.now, health_file=self._path)
+        self._health = parts.health
         client: Any = self
         state = QueueState(visibility, RedrivePolicy("arn", receives))
-        self.monitor = QueueMonitor(
-            client,
-            "url",
-            state,
-            ttl_seconds=ttl,
-            health=self._health,
-            clocks=Clocks(monotonic=lambda: self.now),
-        )
+        self.monitor = QueueMonitor(client, "url", state, ttl, parts)
 
     def get_queue_attributes(self, **_request: Any) -> Any:
         if self.error:

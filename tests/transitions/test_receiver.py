@@ -1,7 +1,7 @@
-"""The receiver's cycle: back-off that grows, bounded work, and what a drain does with messages in hand."""
+"""One receiver: what it asks for, when it begins a batch, what it does with failures, pauses and the stop."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -9,17 +9,17 @@ import pytest
 from handlers.transitions import Outcome
 from processor.aws.clients import CONNECT_SECONDS, SETTLE_CALL_SECONDS, WRITE_ANSWER_SECONDS
 from processor.aws.errors import AwsError, Misconfigured, NotFound, Transient
-from processor.observability.metrics import Metric, Metrics
+from processor.observability.metrics import Metric
 from processor.transitions.applier import Applied
+from processor.transitions.context import Timing
 from processor.transitions.handling import BatchHandler
 from processor.transitions.intake import Intake
 from processor.transitions.messages import Message
 from processor.transitions.receiver import Receiver
 from processor.transitions.results import EventResult
 from processor.transitions.settlement import SettlementPlan
-from processor.transitions.timing import Clocks, Timing
 from tests.handlers.making import TTL_SECONDS, at, body, text_at
-from tests.transitions.rig import Clock, counted, message
+from tests.transitions.rig import Clock, context, counted, message
 
 VISIBILITY_SECONDS = 120
 MOST_SECONDS = Timing().receive_back_off_most_seconds
@@ -32,49 +32,33 @@ class World:
         self, *answers: list[Message] | AwsError, fifo: bool = False, linger_seconds: float = 0
     ) -> None:
         self.answers = list(answers)
-        self.stop, self.abandon = threading.Event(), threading.Event()
-        self.metrics = Metrics()
+        self.during_receive: Callable[[], None] = lambda: None
         self.now = 0.0
-        self.apply_takes = 0.0
+        self.apply_takes = self.receive_takes = 0.0
         self.waits: list[float] = []
         self.asked: list[int] = []
+        self.attempts: list[str] = []
         self.applied: list[list[Message]] = []
         self.deadlines: list[float] = []
-        self.deleted: list[Message] = []
-        self.released: list[Message] = []
-        self.left: list[Message] = []
+        self.settle_deadlines: list[float] = []
+        self.results: list[EventResult] = []
+        self.settled = SettlementPlan()
+        self.release_first: list[bool] = []
         self.retry: set[str] = set()
         self.is_tripped = False
         self.outage: AwsError | None = None
-        self.reports: list[str | None] = []
-        self.results: list[EventResult] = []
-        self.settle_deadlines: list[float] = []
-        self.release_first: list[bool] = []
-        self.receive_takes = 0.0
         parts: Any = self
-        clocks = Clocks(Clock(), lambda: self.now)
+        self.context = context(Clock(), lambda: self.now, abandon=threading.Event())
+        self.metrics = self.context.metrics
         self.receiver = Receiver(
-            number=0,
+            0,
             queue=parts,
-            intake=Intake(linger_seconds, 1, clocks, lambda _number: None),
-            handler=BatchHandler(
-                applier=parts,
-                settlement=parts,
-                breaker=parts,
-                metrics=self.metrics,
-                clocks=clocks,
-                abandon=self.abandon,
-                ttl_seconds=TTL_SECONDS,
-                fifo=fifo,
-            ),
+            intake=Intake(linger_seconds, 1, self.context.clocks, lambda _number: None),
+            handler=BatchHandler(parts, parts, parts, self.context, ttl_seconds=TTL_SECONDS, fifo=fifo),
             breaker=parts,
-            metrics=self.metrics,
-            report=self.reports.append,
-            clocks=clocks,
-            timing=Timing(),
-            stop=self.stop,
-            poll_seconds=20,
             monitor=parts,
+            context=self.context,
+            poll_seconds=20,
         )
 
     def run(self) -> None:
@@ -85,11 +69,13 @@ class World:
 
     # the queue
 
-    def receive(self, wait_seconds: int, attempt: Any) -> list[Message]:
+    def receive(self, wait_seconds: int, attempt: str) -> list[Message]:
         self.asked.append(wait_seconds)
+        self.attempts.append(attempt)
+        self.during_receive()
         self.now += 0 if wait_seconds else self.receive_takes
         if not self.answers:
-            self.stop.set()
+            self.context.stop.set()
             return []
         answer = self.answers.pop(0)
         if isinstance(answer, AwsError):
@@ -124,9 +110,7 @@ class World:
         )
 
     def carry_out(self, plan: SettlementPlan, deadline: float, *, release_first: bool) -> None:
-        self.deleted += plan.delete
-        self.left += plan.back_off
-        self.released += plan.release
+        self.settled.add(plan)
         self.settle_deadlines.append(deadline)
         self.release_first.append(release_first)
 
@@ -152,44 +136,38 @@ def unreachable() -> Transient:
 
 
 def test_failed_receives_back_off_with_jitter_and_a_good_one_resets_it() -> None:
-    world = World(*[unreachable() for _ in range(5)], page(1), unreachable())
+    world = World(*[unreachable() for _ in range(5)], page(1), unreachable(), [], unreachable())
     world.run()
-    wholes = [0.5, 1, 2, 4, 8, 0.5]
-    assert len(world.waits) == 6
-    for waited, whole in zip(world.waits, wholes, strict=True):
+    for waited, whole in zip(world.waits, [0.5, 1, 2, 4, 8, 0.5, 0.5], strict=True):
         assert whole / 2 <= waited <= whole
-    assert counted(world.metrics, Metric.RECEIVE_ERRORS) == 6
-    assert len(world.deleted) == 1
-
-
-def test_an_empty_receive_resets_the_back_off_too() -> None:
-    world = World(unreachable(), unreachable(), [], unreachable())
-    world.run()
-    assert world.waits[2] <= 0.5
-
-
-def test_no_number_of_failures_ends_the_loop_and_no_wait_is_longer_than_half_a_minute() -> None:
-    world = World(*[unreachable() for _ in range(500)])
-    world.run()
-    assert len(world.waits) == 500
-    assert MOST_SECONDS / 2 <= max(world.waits) <= MOST_SECONDS
-    assert min(world.waits[10:]) >= MOST_SECONDS / 2
+    assert counted(world.metrics, Metric.RECEIVE_ERRORS) == 7
+    assert len(world.settled.delete) == 1
 
 
 @pytest.mark.parametrize(
     "error",
-    [Misconfigured("ReceiveMessage", "AccessDenied"), NotFound("ReceiveMessage", "QueueDoesNotExist")],
+    [
+        Transient("ReceiveMessage", "EndpointConnectionError"),
+        Misconfigured("ReceiveMessage", "AccessDenied"),
+        NotFound("ReceiveMessage", "QueueDoesNotExist"),
+    ],
+    ids=str,
 )
 def test_a_queue_that_refuses_every_receive_from_the_start_is_waited_for(error: AwsError) -> None:
-    world = World(*[error] * 100, page(1))
+    world = World(*[error] * 500, page(1))
     world.run()
-    assert len(world.deleted) == 1
+    assert len(world.waits) == 500
+    assert MOST_SECONDS / 2 <= min(world.waits[10:]) <= max(world.waits) <= MOST_SECONDS
+    assert len(world.settled.delete) == 1
 
 
-def test_a_queue_that_refuses_later_is_waited_for() -> None:
-    world = World([], *[Misconfigured("ReceiveMessage", "AccessDenied")] * 50, page(1))
+@pytest.mark.parametrize(("code", "is_repeated"), [("ReadTimeoutError", True), ("OverLimit", False)])
+def test_an_attempt_whose_answer_may_be_lost_is_repeated(code: str, *, is_repeated: bool) -> None:
+    world = World([], Transient("ReceiveMessage", code), [], [])
     world.run()
-    assert len(world.deleted) == 1
+    first, lost, again, next_one, _ = world.attempts
+    assert len({first, lost, next_one}) == 3
+    assert (again == lost) is is_repeated
 
 
 def test_full_pages_are_followed_without_waiting_up_to_fifty_messages() -> None:
@@ -219,7 +197,7 @@ def test_an_error_while_filling_up_keeps_what_is_in_hand() -> None:
     world = World(page(), unreachable(), page(1))
     world.run()
     assert [len(batch) for batch in world.applied] == [10, 1]
-    assert len(world.deleted) == 11
+    assert len(world.settled.delete) == 11
     assert world.waits == []
 
 
@@ -249,7 +227,7 @@ def test_slow_cycles_ask_for_less_and_fast_ones_for_more_again() -> None:
     assert sizes[0] == 50
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[-1] <= 30
-    world.stop.clear()
+    world.context.stop.clear()
     world.apply_takes, world.applied = 0.0, []
     world.answers = [page() for _ in range(5 * 8)]
     world.run()
@@ -273,17 +251,11 @@ def test_the_deadline_of_a_batch_lies_within_the_visibility_timeout_of_its_first
 
 def test_what_the_polls_that_were_open_bring_while_the_table_is_down_is_backed_off_untried() -> None:
     world = World(page())
-    original = world.receive
-
-    def close_meanwhile(wait_seconds: int, attempt: Any) -> list[Message]:
-        world.is_tripped = True  # another thread's write has failed
-        return original(wait_seconds, attempt)
-
-    world.receive = close_meanwhile  # type: ignore[method-assign] # the table fails while the poll is open
+    world.during_receive = lambda: setattr(world, "is_tripped", True)  # another thread's write has failed
     world.run()
     assert world.asked == [20, 20], "a full page, and yet no further one"
-    assert (world.applied, world.deleted, world.released) == ([], [], [])
-    assert len(world.left) == 10
+    assert (world.applied, world.settled.delete, world.settled.release) == ([], [], [])
+    assert len(world.settled.back_off) == 10
     assert {result.reason for result in world.results} == {"the table takes no writes, so none was tried"}
 
 
@@ -297,7 +269,7 @@ def test_while_the_table_is_down_what_is_no_event_is_dead_lettered_as_invalid_al
     invalid = results[no_json.message_id]
     assert (invalid.outcome, invalid.reason) == (Outcome.INVALID, "the body must be JSON")
     assert results[event.message_id].outcome is Outcome.RETRY
-    assert (world.applied, world.deleted, world.left) == ([], [no_json], [event])
+    assert (world.applied, world.settled.delete, world.settled.back_off) == ([], [no_json], [event])
 
 
 def test_on_fifo_what_is_no_event_does_not_overtake_what_waits_for_the_table() -> None:
@@ -305,7 +277,7 @@ def test_on_fifo_what_is_no_event_does_not_overtake_what_waits_for_the_table() -
     world = World([before, event, after], fifo=True)
     world.is_tripped = True
     world.run()
-    assert (world.deleted, world.left) == ([before], [event, after])
+    assert (world.settled.delete, world.settled.back_off) == ([before], [event, after])
 
 
 def test_on_fifo_an_outage_ends_the_writes_of_a_batch() -> None:
@@ -314,37 +286,25 @@ def test_on_fifo_an_outage_ends_the_writes_of_a_batch() -> None:
     world.outage = Transient("UpdateItem", "InternalServerError")
     world.run()
     assert [len(batch) for batch in world.applied] == [1]
-    assert set(world.left) == set(messages[1:])
-
-
-def test_the_queue_is_reported_as_degraded_while_receives_fail() -> None:
-    world = World(unreachable(), unreachable(), [], [])
-    world.run()
-    assert world.reports == ["ReceiveMessage: EndpointConnectionError"] * 2 + [None]
+    assert set(world.settled.back_off) == set(messages[1:])
 
 
 def test_what_a_drain_finds_in_hand_after_its_time_is_released_untouched() -> None:
     world = World(page())
-    world.abandon.set()
+    world.context.abandon.set()
     world.run()
-    assert (world.applied, world.deleted, world.left) == ([], [], [])
-    assert len(world.released) == 10
+    assert (world.applied, world.settled.delete, world.settled.back_off) == ([], [], [])
+    assert len(world.settled.release) == 10
     assert world.release_first == [True]
     assert {result.reason for result in world.results} == {"there was no time left to try the write"}
 
 
 def test_what_a_poll_returns_after_the_stop_is_still_handled() -> None:
     world = World(page())
-    original = world.receive
-
-    def stop_meanwhile(wait_seconds: int, attempt: Any) -> list[Message]:
-        world.stop.set()
-        return original(wait_seconds, attempt)
-
-    world.receive = stop_meanwhile  # type: ignore[method-assign] # the signal comes while the poll is open
+    world.during_receive = world.context.stop.set  # the signal comes while the poll is open
     world.run()
     assert world.asked == [20], "no further page is asked for"
-    assert len(world.deleted) == 10
+    assert len(world.settled.delete) == 10
     assert world.release_first == [False]
 
 
@@ -354,21 +314,8 @@ def test_on_fifo_a_batch_that_would_outlive_the_visibility_timeout_gives_up_what
     world.apply_takes = 50.0
     world.run()
     assert [len(batch) for batch in world.applied] == [1, 1, 1]
-    assert world.deleted == messages[:3]
-    assert world.released == messages[3:]
-
-
-def test_on_fifo_what_comes_after_a_message_that_was_left_is_not_acted_on() -> None:
-    group_a = [message(body(requestId=f"a{index}", createdAt=None), group_id="A") for index in range(4)]
-    group_b = [message(body(requestId=f"b{index}"), group_id="B") for index in range(3)]
-    world = World([*group_a, *group_b], fifo=True)
-    world.retry = {group_a[1].message_id}
-    world.run()
-    assert set(world.deleted) == {group_a[0], *group_b}
-    assert set(world.left) == set(group_a[1:])
-    assert world.released == []
-    touched = {each for batch in world.applied for each in batch}
-    assert not touched & set(group_a[2:])
+    assert world.settled.delete == messages[:3]
+    assert world.settled.release == messages[3:]
 
 
 def test_on_fifo_what_follows_a_message_that_was_left_stays_although_it_was_folded_with_it() -> None:
@@ -378,8 +325,8 @@ def test_on_fifo_what_follows_a_message_that_was_left_stays_although_it_was_fold
     world = World([first, second, other, third], fifo=True)
     world.retry = {second.message_id}
     world.run()
-    assert set(world.deleted) == {first, other}
-    assert set(world.left) == {second, third}
+    assert set(world.settled.delete) == {first, other}
+    assert set(world.settled.back_off) == {second, third}
 
 
 def test_on_a_standard_queue_a_message_that_is_left_holds_up_nobody() -> None:
@@ -387,5 +334,5 @@ def test_on_a_standard_queue_a_message_that_is_left_holds_up_nobody() -> None:
     world = World(messages)
     world.retry = {messages[0].message_id}
     world.run()
-    assert world.left == messages[:1]
-    assert world.deleted == messages[1:]
+    assert world.settled.back_off == messages[:1]
+    assert world.settled.delete == messages[1:]

@@ -1,6 +1,5 @@
 """Why DynamoDB refuses an item: the item's own fault, or an index that wants another type."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -8,15 +7,19 @@ import pytest
 
 from handlers.transitions import Outcome
 from processor.aws.errors import Misconfigured, Rejected, Transient
-from processor.observability.metrics import Metrics
 from processor.transitions.applier import Applier
 from processor.transitions.refusals import DESCRIBE_EVERY_SECONDS, Refusals, wrong_index
-from processor.transitions.timing import Clocks
-from processor.transitions.writers import BatchWriter, SingleWriter
 from tests.handlers.making import TTL_SECONDS, body
 from tests.resources import ClientFactory, status_table
-from tests.transitions.rig import FAR_DEADLINE, Clock, delivery, service_error, status_table_on
-from tests.transitions.stores import Faulty
+from tests.transitions.rig import (
+    FAR_DEADLINE,
+    Clock,
+    Scripted,
+    delivery,
+    service_error,
+    status_table_on,
+    writer_on,
+)
 
 REFUSED = Rejected("UpdateItem", "ValidationException")
 NAMED = "the index by-x wants fileName of type N, not S"
@@ -34,22 +37,14 @@ def described(name: str | None = None, kind: str = "N") -> dict[str, Any]:
     }
 
 
-class Describing:
-    """A client whose DescribeTable gives answers in turn."""
+class Described:
+    """Refusals of a table whose DescribeTable gives answers in turn."""
 
     def __init__(self, *answers: Any) -> None:
-        self.answers = list(answers)
         self.now = 0.0
-
-    def describe_table(self, **_: Any) -> Any:
-        answer = self.answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return {"Table": answer}
-
-    def refusals(self) -> Refusals:
-        table = status_table_on(self, "t", Clock())
-        return Refusals(table, Clocks(monotonic=lambda: self.now))
+        plan = [answer if isinstance(answer, Exception) else {"Table": answer} for answer in answers]
+        self.client = Scripted(None, *plan)
+        self.refusals = Refusals(status_table_on(self.client, "t", Clock(), monotonic=lambda: self.now))
 
 
 @pytest.mark.parametrize(
@@ -71,12 +66,12 @@ def test_an_index_is_wrong_if_it_wants_another_type_than_we_write(
 
 
 def test_without_a_wrong_index_the_refusal_is_the_item_s_own() -> None:
-    assert Describing(described()).refusals().explain(REFUSED) is REFUSED
+    assert Described(described()).refusals.explain(REFUSED) is REFUSED
 
 
 def test_an_index_that_wants_another_type_is_named_until_it_is_gone() -> None:
-    client = Describing(described("fileName"), described("fileName"), described())
-    refusals = client.refusals()
+    rig = Described(described("fileName"), described("fileName"), described())
+    refusals = rig.refusals
     error = refusals.explain(REFUSED)
     assert isinstance(error, Misconfigured)
     assert str(error) == f"UpdateItem: {NAMED}"
@@ -84,27 +79,27 @@ def test_an_index_that_wants_another_type_is_named_until_it_is_gone() -> None:
         refusals.check()
     refusals.check()
     refusals.check()  # nothing to look for any more
-    assert client.answers == []
+    assert rig.client.count("describe_table") == 3
 
 
 def test_the_table_is_described_at_a_limited_rate_and_what_is_not_explained_is_tried_again() -> None:
-    client = Describing(described(), described("fileName"))
-    refusals = client.refusals()
+    rig = Described(described(), described("fileName"))
+    refusals = rig.refusals
     assert refusals.explain(REFUSED) is REFUSED
-    client.now = DESCRIBE_EVERY_SECONDS - 0.1  # an index may have come: not enough to throw an event away
+    rig.now = DESCRIBE_EVERY_SECONDS - 0.1  # an index may have come: not enough to throw an event away
     assert isinstance(refusals.explain(REFUSED), Transient)
-    client.now = DESCRIBE_EVERY_SECONDS
+    rig.now = DESCRIBE_EVERY_SECONDS
     assert isinstance(refusals.explain(REFUSED), Misconfigured)
 
 
 def test_where_the_table_may_not_be_described_a_refused_event_is_tried_again() -> None:
-    refusals = Describing(service_error("AccessDeniedException")).refusals()
+    refusals = Described(service_error("AccessDeniedException")).refusals
     assert isinstance(refusals.explain(REFUSED), Transient)
 
 
 def test_errors_that_are_no_refusal_need_no_explanation() -> None:
     error = Transient("UpdateItem", "InternalServerError")
-    assert Describing().refusals().explain(error) is error
+    assert Described().refusals.explain(error) is error
 
 
 @pytest.mark.dynamodb_local
@@ -122,11 +117,9 @@ def test_an_insert_that_an_index_refuses_keeps_its_event(
         AttributeDefinitions=[{"AttributeName": key, "AttributeType": of} for key, of in types],
         GlobalSecondaryIndexUpdates=[{"Create": index}],
     )
-    as_aws = [("before", service_error("ValidationException"))] * 2
-    table = status_table_on(Faulty(factory("dynamodb"), *as_aws, calls="update_item"), name, clock)
-    writer = BatchWriter(table, SingleWriter(table), Metrics(), lambda: None)
-    refusals = Refusals(table, Clocks(clock, time.monotonic))
-    applier = Applier(table, writer, clock, TTL_SECONDS, refusals.explain)
+    as_aws = [service_error("ValidationException")] * 2
+    table = status_table_on(Scripted(factory("dynamodb"), *as_aws, only="update_item"), name, clock)
+    applier = Applier(table, writer_on(table), TTL_SECONDS, Refusals(table).explain)
     results, outage = applier.apply([delivery(body(requestId=f"r{n}")) for n in range(2)], FAR_DEADLINE)
     assert [result.outcome for result in results] == [Outcome.RETRY] * 2
     assert str(outage) == "UpdateItem: the index by-status wants status of type N, not S"

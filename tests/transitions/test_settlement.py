@@ -1,27 +1,23 @@
 """Settling: what leaves the queue, what stays, what an operator hears of it, and a drain's last seconds."""
 
-import logging
 import time
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-import structlog
 
 from handlers.events import decode
 from handlers.transitions import Outcome
 from processor.aws.errors import Transient
 from processor.aws.sqs import BatchResult
 from processor.dead_letters import DeadLetter
-from processor.observability.metrics import Metrics
-from processor.transitions.event_queue import GivenBack
 from processor.transitions.messages import Message
 from processor.transitions.outcome_log import OutcomeLog
-from processor.transitions.results import EventResult, paused, retry
+from processor.transitions.results import EventResult, failed, paused
 from processor.transitions.settlement import Settlement, SettlementPlan
 from processor.transitions.status_table import NotTried
 from tests.handlers.making import at, body
-from tests.transitions.rig import message
+from tests.transitions.rig import context, message
 
 LAST_RECEIVE = 60
 UNTIL = 7.0
@@ -39,12 +35,7 @@ class World:
         self.letters: list[DeadLetter] = []
         collaborators: Any = self
         self.settlement = Settlement(
-            queue=collaborators,
-            dead_letters=collaborators,
-            log=OutcomeLog(time.monotonic),
-            metrics=Metrics(),
-            monitor=collaborators,
-            jitter=lambda seconds: seconds,
+            collaborators, collaborators, OutcomeLog(time.monotonic), collaborators, context()
         )
 
     def send(self, letters: Sequence[DeadLetter], until: float) -> BatchResult:
@@ -54,24 +45,17 @@ class World:
         self.letters += letters
         return BatchResult(dict.fromkeys(range(len(letters)), "id"), {})
 
-    def delete(self, messages: Sequence[Message], until: float) -> list[Message]:
+    def delete(self, messages: Sequence[Message], until: float) -> BatchResult:
+        return self._answer("delete", messages, until)
+
+    def make_visible(self, pairs: Sequence[tuple[Message, int]], until: float) -> BatchResult:
+        return self._answer("make_visible", pairs, until, refuses=self.refuses)
+
+    def _answer(self, name: str, asked: Sequence[Any], until: float, *, refuses: bool = False) -> BatchResult:
         assert until == UNTIL
-        self.calls.append(("delete", list(messages)))
-        return list(messages) if self.silent else []
-
-    def make_visible(self, pairs: Sequence[tuple[Message, int]], until: float) -> GivenBack:
-        assert until == UNTIL
-        self.calls.append(("make_visible", list(pairs)))
-        undone = [each for each, _ in pairs] if self.silent or self.refuses else []
-        return GivenBack(undone, not self.silent)
-
-
-@pytest.fixture
-def debug_lines(caplog: pytest.LogCaptureFixture) -> Iterator[Sequence[MutableMapping[str, Any]]]:
-    """The log's lines, down to DEBUG."""
-    caplog.set_level(logging.DEBUG)
-    with structlog.testing.capture_logs() as lines:
-        yield lines
+        self.calls.append((name, [*asked]))
+        done = {} if self.silent or refuses else dict.fromkeys(range(len(asked)), "")
+        return BatchResult(done, {}, range(len(done), len(asked)), not self.silent)
 
 
 @pytest.fixture
@@ -89,24 +73,24 @@ NO_TIME = "there was no time left to try the write"
 def test_a_write_that_failed_is_backed_off_and_one_that_was_not_tried_goes_back_at_once(
     world: World,
 ) -> None:
-    failed, untried = message("{}", receive_count=5), message("{}", receive_count=5)
-    results = [retry(failed, EVENT, TIMED_OUT), retry(untried, EVENT, OUT_OF_TIME)]
+    backed_off, untried = message("{}", receive_count=5), message("{}", receive_count=5)
+    results = [failed(backed_off, EVENT, TIMED_OUT), failed(untried, EVENT, OUT_OF_TIME)]
     assert [result.reason for result in results] == [NO_ANSWER, NO_TIME]
     plan = world.settlement.plan(results, UNTIL)
-    assert plan == SettlementPlan(back_off=[failed], release=[untried])
+    assert plan == SettlementPlan(back_off=[backed_off], release=[untried])
     world.settlement.carry_out(plan, UNTIL, release_first=False)
     [_, (_, pairs)] = world.calls
     seconds = dict(pairs)
     assert seconds[untried] == 0
-    assert 16 <= seconds[failed] <= 32
+    assert 16 <= seconds[backed_off] <= 32
     assert world.letters == []
 
 
 @pytest.mark.parametrize(
     ("result", "outcome", "reason"),
     [
-        (retry(message("{}", receive_count=LAST_RECEIVE), EVENT, TIMED_OUT), "retry", NO_ANSWER),
-        (retry(message("{}", receive_count=LAST_RECEIVE), EVENT, OUT_OF_TIME), "retry", NO_TIME),
+        (failed(message("{}", receive_count=LAST_RECEIVE), EVENT, TIMED_OUT), "retry", NO_ANSWER),
+        (failed(message("{}", receive_count=LAST_RECEIVE), EVENT, OUT_OF_TIME), "retry", NO_TIME),
         (
             paused(message("{}", receive_count=LAST_RECEIVE + 1), None),
             "retry",
@@ -131,13 +115,6 @@ def test_at_the_last_receive_a_message_is_dead_lettered_with_its_reason_and_an_o
     assert (letter.outcome, letter.reason) == (outcome, reason)
     [line] = logged
     assert (line["event"], line["log_level"], line["outcome"]) == ("event_outcome", "warning", outcome)
-
-
-def test_before_the_last_receive_the_log_tells_it_only_to_those_who_ask(
-    world: World, logged: list[Any]
-) -> None:
-    world.settlement.plan([retry(message("{}", receive_count=59), EVENT, TIMED_OUT)], UNTIL)
-    assert [line["log_level"] for line in logged] == ["debug"]
 
 
 def test_a_drain_s_last_seconds_give_back_first(world: World) -> None:
@@ -171,24 +148,22 @@ def test_a_drain_s_last_seconds_delete_although_giving_back_is_refused(
 
 @pytest.mark.parametrize("outcome", Outcome)
 def test_an_outcome_s_line_carries_the_trace_and_of_a_rejected_event_the_sender(
-    world: World, outcome: Outcome, debug_lines: Sequence[MutableMapping[str, Any]]
+    world: World, outcome: Outcome, logged: list[Any]
 ) -> None:
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
     parent = {"DataType": "String", "StringValue": f"00-{trace}-00f067aa0ba902b7-01"}
     sent = message("{}", attributes={"traceparent": parent}, sender_id="AIDAEXAMPLE")
     world.settlement.plan([EventResult(sent, outcome, EVENT, "why")], UNTIL)
-    [line] = debug_lines
+    [line] = logged
     assert (line["event"], line["outcome"], line["trace_id"]) == ("event_outcome", outcome.value, trace)
     shown = line.get("sender_id")
     assert shown == ("AIDAEXAMPLE" if outcome in {Outcome.INVALID, Outcome.CONFLICT} else None)
     assert [letter.attributes for letter in world.letters] == [sent.attributes] * len(world.letters)
 
 
-def test_a_copy_that_was_not_accepted_is_logged_with_its_trace(
-    world: World, debug_lines: Sequence[MutableMapping[str, Any]]
-) -> None:
+def test_a_copy_that_was_not_accepted_is_logged_with_its_trace(world: World, logged: list[Any]) -> None:
     world.accepts_letters = False
     sent = message("{}", trace_header="Root=1-5759e988-bd862e3fe1be46a994272793")
     world.settlement.plan([EventResult(sent, Outcome.INVALID, None, "why")], UNTIL)
-    assert [line["event"] for line in debug_lines] == ["event_outcome", "dead_letter_failed"]
-    assert {line["trace_id"] for line in debug_lines} == {"1-5759e988-bd862e3fe1be46a994272793"}
+    assert [line["event"] for line in logged] == ["event_outcome", "dead_letter_failed"]
+    assert {line["trace_id"] for line in logged} == {"1-5759e988-bd862e3fe1be46a994272793"}

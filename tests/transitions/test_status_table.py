@@ -9,8 +9,16 @@ from processor.aws.errors import Misconfigured, NotFound, Rejected, Transient
 from processor.transitions.status_table import Failed, Late, Refused, Written
 from tests.handlers.making import SIGNED_URL, at, item, text_at
 from tests.resources import fresh_name
-from tests.transitions.rig import FAR_DEADLINE, Clock, service_error, status_table_on, timeout
-from tests.transitions.stores import Faulty, Store, change, table_on
+from tests.transitions.rig import (
+    FAR_DEADLINE,
+    Clock,
+    Scripted,
+    Store,
+    change,
+    service_error,
+    status_table_on,
+    timeout,
+)
 
 CREATED_AT = text_at(0)
 
@@ -18,8 +26,8 @@ CREATED_AT = text_at(0)
 def test_the_three_steps_in_order_are_three_writes_and_the_item_is_complete(
     store: Store, clock: Clock
 ) -> None:
-    client = Faulty(store.client)
-    table = table_on(client, store, clock)
+    client = Scripted(store.client)
+    table = status_table_on(client, store.table, clock)
     for status, more in (
         ("pending", {"occurredAt": CREATED_AT}),
         ("processing", {"occurredAt": text_at(2)}),
@@ -34,33 +42,38 @@ def test_the_three_steps_in_order_are_three_writes_and_the_item_is_complete(
 
 def test_a_refusal_shows_the_item_as_it_was_and_leaves_it(store: Store, clock: Clock) -> None:
     store.put(item("completed", fileName={"S": "f"}))
-    answer = table_on(store.client, store, clock).write(change("processing"))
+    answer = status_table_on(store.client, store.table, clock).write(change("processing"))
     assert answer == Refused(item("completed", fileName={"S": "f"}), at(60))
     assert store.item() == item("completed", fileName={"S": "f"})
 
 
 def test_without_created_at_nothing_is_created(store: Store, clock: Clock) -> None:
-    assert table_on(store.client, store, clock).write(change("completed")) == Refused(None, at(60))
+    assert status_table_on(store.client, store.table, clock).write(change("completed")) == Refused(
+        None, at(60)
+    )
     assert store.item() is None
 
 
 @pytest.mark.parametrize("stored", [{}, {"fileName": {"S": "kept"}}], ids=["missing", "kept"])
 def test_a_file_name_is_set_once(store: Store, clock: Clock, stored: dict[str, Any]) -> None:
     store.put(item("processing", **stored))
-    assert table_on(store.client, store, clock).write(change("completed", fileName="new")) == Written()
+    assert (
+        status_table_on(store.client, store.table, clock).write(change("completed", fileName="new"))
+        == Written()
+    )
     assert store.item() == item("completed", fileName=stored.get("fileName", {"S": "new"}))
 
 
 def test_a_change_that_expired_meanwhile_is_not_tried(store: Store) -> None:
-    client = Faulty(store.client)
+    client = Scripted(store.client)
     late = change("completed", createdAt=CREATED_AT)
     assert late.ttl is not None
-    assert table_on(client, store, Clock(900)).write(late) == Late(late.ttl)
+    assert status_table_on(client, store.table, Clock(900)).write(late) == Late(late.ttl)
     assert client.calls == []
 
 
 def test_the_clock_is_read_again_before_each_try(store: Store, clock: Clock) -> None:
-    client = Faulty(store.client, ("before", timeout()))
+    client = Scripted(store.client, timeout())
 
     def pass_time() -> None:
         clock.seconds = 900
@@ -68,19 +81,19 @@ def test_the_clock_is_read_again_before_each_try(store: Store, clock: Clock) -> 
     client.before_call = pass_time
     late = change("completed", createdAt=CREATED_AT)
     assert late.ttl is not None
-    assert table_on(client, store, clock).write(late) == Late(late.ttl)
+    assert status_table_on(client, store.table, clock).write(late) == Late(late.ttl)
     assert store.item() is None
 
 
 def test_a_try_after_the_end_of_the_item_does_not_touch_it(store: Store, clock: Clock) -> None:
     store.put(item("pending"))
-    client = Faulty(store.client, ("before", timeout()))
+    client = Scripted(store.client, timeout())
 
     def pass_time() -> None:
         clock.seconds = 900
 
     client.before_call = pass_time
-    answer = table_on(client, store, clock).write(change("completed"))
+    answer = status_table_on(client, store.table, clock).write(change("completed"))
     assert answer == Refused(item("pending"), at(900))
     assert store.item() == item("pending")
 
@@ -97,14 +110,14 @@ def test_a_try_after_the_end_of_the_item_does_not_touch_it(store: Store, clock: 
     ids=str,
 )
 def test_one_failed_try_is_followed_by_another(store: Store, clock: Clock, fault: Exception) -> None:
-    client = Faulty(store.client, ("before", fault))
-    assert table_on(client, store, clock).write(change()) == Written()
+    client = Scripted(store.client, fault)
+    assert status_table_on(client, store.table, clock).write(change()) == Written()
     assert client.calls == ["update_item"] * 2
 
 
 def test_after_three_tries_the_error_is_the_answer(store: Store, clock: Clock) -> None:
-    client = Faulty(store.client, *[("before", service_error("InternalServerError", 500))] * 9)
-    answer = table_on(client, store, clock).write(change())
+    client = Scripted(store.client, *[service_error("InternalServerError", 500)] * 9)
+    answer = status_table_on(client, store.table, clock).write(change())
     assert isinstance(answer, Failed)
     assert type(answer.error) is Transient
     assert str(answer.error) == "UpdateItem: InternalServerError"
@@ -123,8 +136,8 @@ def test_after_three_tries_the_error_is_the_answer(store: Store, clock: Clock) -
 def test_what_no_second_try_can_help_is_answered_at_once(
     store: Store, clock: Clock, code: str, kind: type[Exception]
 ) -> None:
-    client = Faulty(store.client, ("before", service_error(code)))
-    answer = table_on(client, store, clock).write(change())
+    client = Scripted(store.client, service_error(code))
+    answer = status_table_on(client, store.table, clock).write(change())
     assert isinstance(answer, Failed)
     assert type(answer.error) is kind
     assert client.calls == ["update_item"]
@@ -133,7 +146,7 @@ def test_what_no_second_try_can_help_is_answered_at_once(
 @pytest.mark.parametrize("lasting", [5.0, 6.0])
 def test_after_the_deadline_nothing_is_tried_again(store: Store, clock: Clock, lasting: float) -> None:
     """A write that is not answered takes five seconds; the deadline is in seven."""
-    client = Faulty(store.client, *[("before", timeout())] * 9)
+    client = Scripted(store.client, *[timeout()] * 9)
     table = status_table_on(client, store.table, clock, monotonic=lambda: lasting * len(client.calls))
     assert isinstance(table.write(change(), 7.0), Failed)
     assert client.calls == ["update_item"] * 2
@@ -145,7 +158,7 @@ def test_after_the_deadline_nothing_is_tried_again(store: Store, clock: Clock, l
 def test_once_a_drain_ends_nothing_is_tried_again(store: Store, clock: Clock) -> None:
     abandon = threading.Event()
     abandon.set()
-    client = Faulty(store.client, ("before", timeout()))
+    client = Scripted(store.client, timeout())
     table = status_table_on(client, store.table, clock, abandon=abandon)
     assert isinstance(table.write(change()), Failed)
     assert client.calls == ["update_item"]
@@ -164,7 +177,7 @@ def test_a_missing_table_is_not_found(store: Store, clock: Clock) -> None:
 
 
 def test_the_probe_changes_nothing_and_passes(store: Store, clock: Clock) -> None:
-    table = table_on(store.client, store, clock)
+    table = status_table_on(store.client, store.table, clock)
     table.probe()
     assert store.client.scan(TableName=store.table)["Count"] == 0
     assert table.get_items(["req-1", "req-2"]) == {"req-1": None, "req-2": None}

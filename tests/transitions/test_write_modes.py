@@ -11,58 +11,50 @@ import pytest
 from handlers.transitions import Outcome
 from handlers.writes import statement
 from processor.localaws.embedded_aws import EmbeddedAws
-from processor.observability.health import Health, check
-from processor.observability.metrics import Metric, Metrics
+from processor.observability.health import check
+from processor.observability.metrics import Metric
 from processor.transitions.applier import Applier
 from processor.transitions.status_table import Answer, Written
-from processor.transitions.timing import Clocks
-from processor.transitions.write_modes import AutoWriter, choose_writer
+from processor.transitions.write_modes import WriteMode
+from processor.transitions.writers import Writer
 from tests.handlers.making import SIGNED_URL, TTL_SECONDS, at, body, item, text_at
 from tests.resources import ClientFactory, status_table
 from tests.transitions.rig import (
     FAR_DEADLINE,
     Clock,
-    ModelDynamoDb,
+    Store,
+    batches,
+    change,
     counted,
+    outcomes,
     service_error,
     status_table_on,
     timeout,
+    writer_on,
 )
-from tests.transitions.stores import Store, change, outcomes
+from tests.transitions.world.table import SimulatedDynamoDb
 
 CREATED_AT = text_at(0)
 PERMISSIONS = "a permission is missing: dynamodb:PartiQLInsert and dynamodb:PartiQLUpdate are needed"
-
-
-class Watch:
-    """A monotonic clock that a test sets."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Auto:
     """The writer of the mode `auto` on a client."""
 
     def __init__(self, client: Any, table: str, clock: Clock, directory: Path) -> None:
-        self.watch = Watch()
-        self.metrics = Metrics()
+        self.now = 0.0
         self.path = directory / "health"
-        self.health = Health(self.path, warn=pytest.fail)
-        self.table = status_table_on(client, table, clock)
-        writer = choose_writer("auto", self.table, Clocks(monotonic=self.watch), self.metrics, self.health)
-        assert isinstance(writer, AutoWriter)
-        self.writer = writer
+        self.table = status_table_on(client, table, clock, monotonic=lambda: self.now, health_file=self.path)
+        self.metrics = self.table.context.metrics
+        self.mode = WriteMode("auto", self.table)
+        self.writer = Writer(self.table, self.mode)
 
     def write(self, *request_ids: str, deadline: float = FAR_DEADLINE) -> list[Answer]:
         return self.writer.write([change(requestId=each) for each in request_ids], deadline)
 
     def degraded(self) -> tuple[str, ...]:
-        self.health.write()
-        return check(self.path).degraded
+        self.table.context.health.write()
+        return check(self.path, lambda: self.now).degraded
 
 
 def test_auto_on_moto_falls_back_with_one_line_and_loses_nothing(
@@ -70,7 +62,7 @@ def test_auto_on_moto_falls_back_with_one_line_and_loses_nothing(
 ) -> None:
     store = Store(embedded_aws.client, status_table(embedded_aws.client, stream=False))
     auto = Auto(store.client, store.table, clock, tmp_path)
-    applier = Applier(auto.table, auto.writer, clock, TTL_SECONDS)
+    applier = Applier(auto.table, auto.writer, TTL_SECONDS)
     bodies = [body(status, createdAt=CREATED_AT) for status in ("completed", "pending", "processing")]
     assert [outcomes(applier, text) for text in bodies] == [
         [Outcome.APPLIED],
@@ -79,7 +71,7 @@ def test_auto_on_moto_falls_back_with_one_line_and_loses_nothing(
     ]
     assert store.item() == item("completed")
     assert store.client.scan(TableName=store.table)["Count"] == 1, "the proof leaves nothing"
-    assert not auto.writer.in_batches
+    assert not auto.mode.in_batches
     # moto cannot read the UPDATE texts at all: an answer that tells nothing.
     assert [line["event"] for line in logged] == ["batch_writes_undecided"]
     assert auto.degraded() == ("batch writes: off: the server does not answer the proof",)
@@ -97,7 +89,7 @@ def test_auto_on_dynamodb_local_uses_batches(
     store = Store(factory, status_table(factory, stream=False))
     auto = Auto(store.client, store.table, clock, tmp_path)
     assert auto.write("r1") == [Written()]
-    assert auto.writer.in_batches
+    assert auto.mode.in_batches
     assert logged == []
     assert store.client.scan(TableName=store.table)["Count"] == 1, "the proof leaves nothing"
     assert counted(auto.metrics, Metric.BATCH_WRITES) == 1
@@ -105,33 +97,10 @@ def test_auto_on_dynamodb_local_uses_batches(
 
 REFUSED = {"Error": {"Code": "ConditionalCheckFailed"}}
 INVALID = {"Error": {"Code": "ValidationError"}}
+DENIED = {"Error": {"Code": "AccessDenied"}}
 WRITTEN = {"TableName": "t"}
-
-
-class Answering:
-    """A client whose BatchExecuteStatement gives answers in turn. A single statement's answer stands for each
-    statement of the call. With `proof`, the answers of a right server to the proof come first."""
-
-    def __init__(self, *answers: Any, client: Any = None, proof: bool = False) -> None:
-        self._answers = [[REFUSED], [INVALID], *answers] if proof else list(answers)
-        self._client = client
-        self.asked = 0
-        self.statements: list[list[str]] = []
-
-    def batch_execute_statement(self, **arguments: Any) -> Any:
-        self.asked += 1
-        self.statements.append([each["Statement"] for each in arguments["Statements"]])
-        answer = self._answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return {
-            "Responses": answer * len(arguments["Statements"]) if len(answer) == 1 and answer[0] else answer
-        }
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._client, name)
-
-
+PROOF = [REFUSED], [INVALID]  # a right server's answers
+BATCH = "batch_execute_statement"
 INSTEAD = "to an UPDATE of a missing item, instead of ConditionalCheckFailed"
 
 
@@ -139,7 +108,7 @@ INSTEAD = "to an UPDATE of a missing item, instead of ConditionalCheckFailed"
     ("answers", "problem"),
     [
         ([service_error("AccessDeniedException")], PERMISSIONS),
-        ([[{"Error": {"Code": "AccessDenied"}}]], PERMISSIONS),
+        ([[DENIED]], PERMISSIONS),
         ([[INVALID]], f"the server answered error ValidationError {INSTEAD}"),
         ([[]], f"the server answered success {INSTEAD}"),
         (
@@ -161,11 +130,10 @@ INSTEAD = "to an UPDATE of a missing item, instead of ConditionalCheckFailed"
 def test_auto_names_why_batches_are_not_used(
     answers: list[Any], problem: str, clock: Clock, tmp_path: Path, logged: list[Any]
 ) -> None:
-    model = ModelDynamoDb(clock)
-    auto = Auto(Answering(*answers, client=model), "table", clock, tmp_path)
+    auto = Auto(batches(SimulatedDynamoDb(), *answers), "table", clock, tmp_path)
     assert auto.write("r1", "r2") == [Written()] * 2
     assert auto.write("r3", "r4") == [Written()] * 2, "not asked again so soon"
-    assert not auto.writer.in_batches
+    assert not auto.mode.in_batches
     assert [line["problem"] for line in logged] == [problem]
     assert auto.degraded() == (f"batch writes: off: {problem}",)
     assert counted(auto.metrics, Metric.BATCH_WRITES) == 0
@@ -184,9 +152,9 @@ def test_the_proof_tries_every_update_text_in_use(store: Store, clock: Clock, tm
         for more in fields
         for name in ({}, {"fileName": "f"})
     }
-    client = Answering(proof=True, client=store.client)
+    client = batches(store.client, *PROOF)
     Auto(client, store.table, clock, tmp_path).write("r1")
-    updates, [insert] = client.statements
+    updates, [insert] = ([each["Statement"] for each in asked["Statements"]] for asked in client.requests[:2])
     assert set(updates) == in_use
     assert insert == statement(change(), store.table, at(60)).text
 
@@ -219,15 +187,13 @@ NO_ANSWERS = [
 def test_auto_tries_again_after_a_proof_without_an_answer(
     clock: Clock, tmp_path: Path, logged: list[Any], no_answer: Any
 ) -> None:
-    model = ModelDynamoDb(clock)
-    auto = Auto(
-        Answering(no_answer, [REFUSED], no_answer, [REFUSED], [INVALID], client=model), "t", clock, tmp_path
-    )
+    answers = (no_answer, [REFUSED], no_answer, *PROOF)
+    auto = Auto(batches(SimulatedDynamoDb(), *answers), "t", clock, tmp_path)
     for _ in range(3):
-        assert not auto.writer.in_batches
+        assert not auto.mode.in_batches
         auto.write("r1")
-        auto.watch.now += 20
-    assert auto.writer.in_batches
+        auto.now += 20
+    assert auto.mode.in_batches
     assert {line["event"] for line in logged} == {"batch_writes_undecided"}
     assert auto.degraded() == ()
 
@@ -235,20 +201,18 @@ def test_auto_tries_again_after_a_proof_without_an_answer(
 def test_auto_asks_again_after_growing_pauses_until_the_server_has_answered(
     clock: Clock, tmp_path: Path
 ) -> None:
-    model = ModelDynamoDb(clock)
     throttled = service_error("ThrottlingException")
-    answering = Answering(timeout(), *[throttled] * 8, [REFUSED], [INVALID], client=model)
-    auto = Auto(answering, "t", clock, tmp_path)
+    client = batches(SimulatedDynamoDb(), timeout(), *[throttled] * 8, *PROOF)
+    auto = Auto(client, "t", clock, tmp_path)
     asked_at: list[float] = []
-    while not auto.writer.in_batches:
-        assert auto.watch.now < 3_600
-        before = answering.asked
-        assert auto.write(f"r{auto.watch.now}") == [Written()]
-        asked_at += [auto.watch.now] if answering.asked > before else []
-        auto.watch.now += 2.5
+    while not auto.mode.in_batches:
+        assert auto.now < 3_600
+        before = client.count(BATCH)
+        assert auto.write(f"r{auto.now}") == [Written()], "single writes go on all the time"
+        asked_at += [auto.now] if client.count(BATCH) > before else []
+        auto.now += 2.5
     pauses = [later - earlier for earlier, later in itertools.pairwise(asked_at)]
     assert pauses == [5, 10, 20, 40, 80, 160, 300, 300, 300]
-    assert model.updates == len(model.table.items) > 400, "single writes go on all the time"
 
 
 def test_auto_asks_from_one_thread_at_a_time_and_not_when_there_is_no_time(
@@ -256,16 +220,13 @@ def test_auto_asks_from_one_thread_at_a_time_and_not_when_there_is_no_time(
 ) -> None:
     asking, answer = threading.Event(), threading.Event()
 
-    class Slow(Answering):
-        """The first answer takes its time."""
+    def slow(_arguments: dict[str, Any]) -> Any:
+        asking.set()
+        assert answer.wait(10)
+        return {"Responses": [REFUSED] * 10}
 
-        def batch_execute_statement(self, **arguments: Any) -> Any:
-            asking.set()
-            assert answer.wait(10)
-            return super().batch_execute_statement(**arguments)
-
-    answering = Slow([REFUSED], [INVALID], client=store.client)
-    auto = Auto(answering, store.table, clock, tmp_path)
+    client = batches(store.client, slow, [INVALID])
+    auto = Auto(client, store.table, clock, tmp_path)
     auto.write("r0", deadline=-1.0)
     assert not asking.is_set()
     first = threading.Thread(target=auto.write, args=("r1",))
@@ -274,28 +235,26 @@ def test_auto_asks_from_one_thread_at_a_time_and_not_when_there_is_no_time(
     assert auto.write("r2") == [Written()], "another thread asks"
     answer.set()
     first.join(10)
-    assert answering.asked == 2
-    assert auto.writer.in_batches
+    assert client.count(BATCH) == 2
+    assert auto.mode.in_batches
 
 
-@pytest.mark.parametrize(
-    "refusal", [service_error("AccessDeniedException"), [{"Error": {"Code": "AccessDenied"}}]], ids=str
-)
+@pytest.mark.parametrize("refusal", [service_error("AccessDeniedException"), [DENIED]], ids=str)
 def test_auto_uses_no_batches_while_they_are_not_allowed_and_asks_again_after_five_minutes(
     store: Store, clock: Clock, tmp_path: Path, logged: list[Any], refusal: Any
 ) -> None:
     """IAM is eventually consistent: one refusal must not turn batches off for the life of the process."""
-    answering = Answering(refusal, [REFUSED], [INVALID], [WRITTEN], proof=True, client=store.client)
-    auto = Auto(answering, store.table, clock, tmp_path)
+    client = batches(store.client, *PROOF, refusal, *PROOF, [WRITTEN])
+    auto = Auto(client, store.table, clock, tmp_path)
     for number in range(0, 6, 2):
         assert auto.write(f"r{number}", f"r{number + 1}") == [Written()] * 2
-    assert answering.asked == 3
+    assert client.count(BATCH) == 3
     assert auto.degraded() == (f"batch writes: off: {PERMISSIONS}",)
     assert counted(auto.metrics, Metric.WRITES_FELL_BACK) == 2
-    auto.watch.now = 299
+    auto.now = 299
     auto.write("r6", "r7")
-    assert not auto.writer.in_batches
-    auto.watch.now = 301
+    assert not auto.mode.in_batches
+    auto.now = 301
     assert auto.write("r8", "r9") == [Written()] * 2
     assert counted(auto.metrics, Metric.BATCH_WRITES) == 1
     assert auto.degraded() == ()
@@ -306,16 +265,14 @@ def test_auto_uses_no_batches_while_they_are_not_allowed_and_asks_again_after_fi
 
 
 def test_the_mode_batch_reports_once_that_statements_are_not_allowed_and_goes_on(
-    store: Store, clock: Clock, tmp_path: Path, logged: list[Any]
+    store: Store, clock: Clock, logged: list[Any]
 ) -> None:
-    answering = Answering(*[[{"Error": {"Code": "AccessDenied"}}]] * 3, client=store.client)
-    table = status_table_on(answering, store.table, clock)
-    health = Health(tmp_path / "health", warn=pytest.fail)
-    writer = choose_writer("batch", table, Clocks(), Metrics(), health)
+    client = batches(store.client, *[[DENIED]] * 3)
+    writer = writer_on(status_table_on(client, store.table, clock))
     for number in range(3):
         pair = [change(requestId=f"{name}{number}") for name in "ab"]
         assert writer.write(pair, FAR_DEADLINE) == [Written()] * 2
-    assert answering.asked == 3
+    assert client.count(BATCH) == 3
     [line] = logged
     assert (line["event"], line["log_level"], line["problem"]) == (
         "batch_writes_off",

@@ -1,7 +1,6 @@
-"""The mode `auto`, and what a batch does not settle by itself."""
+"""What a batch does not settle by itself, and what it costs."""
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,165 +8,125 @@ import pytest
 
 from handlers.transitions import Outcome
 from processor.localaws.embedded_aws import EmbeddedAws
-from processor.observability.metrics import Metrics
-from processor.transitions.applier import Applier
 from processor.transitions.status_table import Failed, Late, NotTried, Written
-from processor.transitions.writers import BatchWriter, SingleWriter
-from tests.handlers.making import TTL_SECONDS, at, body, item, text_at
+from tests.handlers.making import at, body, item, text_at
 from tests.resources import ClientFactory, status_table
 from tests.transitions.rig import (
     FAR_DEADLINE,
     Clock,
-    ModelDynamoDb,
+    Scripted,
+    Store,
     applier_on,
+    batches,
+    change,
     deliver,
     delivery,
+    outcomes,
     service_error,
     status_table_on,
     timeout,
+    writer_on,
 )
 from tests.transitions.running import running
-from tests.transitions.stores import Faulty, Store, change, outcomes
-from tests.transitions.test_write_modes import WRITTEN, Answering
+from tests.transitions.test_write_modes import BATCH, WRITTEN
+from tests.transitions.world.table import SimulatedDynamoDb
 
 CREATED_AT = text_at(0)
-PERMISSIONS = "a permission is missing: dynamodb:PartiQLInsert and dynamodb:PartiQLUpdate are needed"
 
 
 def test_a_batch_is_not_tried_again_after_the_deadline(store: Store, clock: Clock) -> None:
     """A call that is not answered takes five seconds; the deadline is in seven."""
-    answering = Answering(*[timeout()] * 9, client=store.client)
-    table = status_table_on(answering, store.table, clock, monotonic=lambda: 5.0 * answering.asked)
-    writer = BatchWriter(table, SingleWriter(table), Metrics(), lambda: None)
-    answers = writer.write([change(), change(requestId="other")], 7.0)
+    client = batches(store.client, *[timeout()] * 9)
+    table = status_table_on(client, store.table, clock, monotonic=lambda: 5.0 * len(client.calls))
+    answers = writer_on(table).write([change(), change(requestId="other")], 7.0)
     assert all(isinstance(answer, Failed) for answer in answers)
-    assert answering.asked == 2
+    assert client.count(BATCH) == 2
 
 
 @pytest.mark.parametrize("error", [timeout(), service_error("InternalServerError", 500)], ids=str)
 def test_while_batches_get_no_answer_and_update_item_works_every_event_is_applied(
     clock: Clock, error: Exception
 ) -> None:
-    model = ModelDynamoDb(clock)
-    answering = Answering(*[error] * 9, client=model)
-    applier = applier_on(answering, "t", clock, mode="batch")
+    client = batches(SimulatedDynamoDb(), *[error] * 9)
     bodies = [delivery(body(requestId=f"r{number}")) for number in range(60)]
-    results, outage = applier.apply(bodies, FAR_DEADLINE)
+    results, outage = applier_on(client, "t", clock, mode="batch").apply(bodies, FAR_DEADLINE)
     assert [result.outcome for result in results] == [Outcome.APPLIED] * 60
     assert outage is None
-    assert answering.asked == 3, "one batch's tries, not each batch's"
-    assert model.updates == len(model.table.items) == 60
+    assert client.count(BATCH) == 3, "one batch's tries, not each batch's"
+    assert client.count("update_item") == 60
 
 
-def test_while_neither_batches_nor_update_item_get_an_answer_it_is_an_outage_after_a_few_calls(
-    clock: Clock,
+@pytest.mark.parametrize(
+    ("deadline", "error", "calls"),
+    [
+        (FAR_DEADLINE, "UpdateItem", (3, 3)),
+        (12.0, "BatchExecuteStatement", (3, 0)),
+        (17.0, "UpdateItem", (3, 1)),
+    ],
+)
+def test_a_silent_table_costs_a_few_calls_and_none_after_the_deadline(
+    clock: Clock, deadline: float, error: str, calls: tuple[int, int]
 ) -> None:
-    model = ModelDynamoDb(clock)
-    model.plan.extend([("before", timeout())] * 99)
-    answering = Answering(*[timeout()] * 9, client=model)
-    applier = applier_on(answering, "t", clock, mode="batch")
-    results, outage = applier.apply(
-        [delivery(body(requestId=f"r{number}")) for number in range(60)], FAR_DEADLINE
-    )
+    """A call that is not answered takes five seconds."""
+    client = Scripted(None, *[timeout()] * 9)
+    applier = applier_on(client, "t", clock, mode="batch", monotonic=lambda: 5.0 * len(client.calls))
+    bodies = [delivery(body(requestId=f"r{number}")) for number in range(60)]
+    results, outage = applier.apply(bodies, deadline)
     assert [result.outcome for result in results] == [Outcome.RETRY] * 60
-    assert str(outage) == "UpdateItem: ReadTimeoutError"
-    assert (answering.asked, model.updates) == (3, 3)
-
-
-def test_a_silent_table_costs_no_more_than_the_deadline_and_the_call_that_began_before_it(
-    clock: Clock,
-) -> None:
-    """A call that is not answered takes five seconds; the deadline is in twelve, then in seventeen."""
-    for deadline, batches, updates in ((12.0, 3, 0), (17.0, 3, 1)):
-        model = ModelDynamoDb(clock)
-        model.plan.extend([("before", timeout())] * 99)
-        answering = Answering(*[timeout()] * 9, client=model)
-        table = status_table_on(answering, "t", clock, monotonic=partial(seconds_spent, answering, model))
-        writer = BatchWriter(table, SingleWriter(table), Metrics(), lambda: None)
-        results, outage = Applier(table, writer, clock, TTL_SECONDS).apply(
-            [delivery(body(requestId=f"r{number}")) for number in range(60)], deadline
-        )
-        assert [result.outcome for result in results] == [Outcome.RETRY] * 60
-        assert outage is not None
-        assert outage.code == "ReadTimeoutError"
-        assert (answering.asked, model.updates) == (batches, updates)
-
-
-def seconds_spent(answering: Answering, model: ModelDynamoDb) -> float:
-    return 5.0 * (answering.asked + model.updates)
+    assert str(outage) == f"{error}: ReadTimeoutError"
+    assert (client.count(BATCH), client.count("update_item")) == calls
 
 
 def test_a_change_whose_end_comes_between_two_tries_of_a_batch_is_late_and_not_sent_again(
     clock: Clock,
 ) -> None:
-    model = ModelDynamoDb(clock)
-    sent: list[list[Any]] = []
-
-    class Passing(Answering):
-        """The first call is not answered, and meanwhile the end of the older export comes."""
-
-        def batch_execute_statement(self, **arguments: Any) -> Any:
-            sent.append(arguments["Statements"])
-            clock.seconds = 950
-            return super().batch_execute_statement(**arguments)
-
-    client = Passing(timeout(), [{"TableName": "t"}], client=model)
-    table = status_table_on(client, "t", clock)
+    client = Scripted(None, timeout(), [WRITTEN])
+    client.before_call = lambda: setattr(clock, "seconds", 950)  # when the end of the older export comes
     older = change(requestId="older", occurredAt=text_at(0))
     younger = change(requestId="younger", occurredAt=text_at(100))
-    answers = BatchWriter(table, SingleWriter(table), Metrics(), lambda: None).write(
-        [older, younger], FAR_DEADLINE
-    )
+    writer = writer_on(status_table_on(client, "t", clock))
     assert older.ttl is not None
-    assert answers == [Late(older.ttl), Written()]
-    assert [len(statements) for statements in sent] == [2, 1]
-    assert "younger" in str(sent[1])
-    assert model.updates == 0
+    assert writer.write([older, younger], FAR_DEADLINE) == [Late(older.ttl), Written()]
+    assert client.calls == [BATCH] * 2
+    assert [len(asked["Statements"]) for asked in client.requests] == [2, 1]
+    assert "younger" in str(client.requests[1])
+
+
+CODES = [
+    "ThrottlingError",
+    "TransactionConflict",
+    "InternalServerError",
+    "ValidationError",
+    "AccessDenied",
+    "New",
+]
 
 
 @pytest.mark.parametrize(
-    "code",
+    "answer",
     [
-        "ThrottlingError",
-        "TransactionConflict",
-        "InternalServerError",
-        "ValidationError",
-        "AccessDenied",
-        "New",
+        *[[{"Error": {"Code": code}}, WRITTEN] for code in CODES],
+        service_error("ValidationException"),
+        service_error("AccessDeniedException"),
+        {"Responses": []},
+        {"Responses": [{}]},
+        {"Responses": [{}] * 3},
     ],
+    ids=lambda value: str(value)[:50],
 )
-def test_whatever_a_statement_fails_for_is_settled_by_update_item(
-    store: Store, clock: Clock, code: str
+def test_whatever_a_batch_or_a_statement_fails_for_is_settled_by_update_item(
+    store: Store, clock: Clock, answer: Any
 ) -> None:
-    answering = Answering([{"Error": {"Code": code}}, {"TableName": "t"}], client=store.client)
-    applier = applier_on(answering, store.table, clock, mode="batch")
+    applier = applier_on(batches(store.client, answer), store.table, clock, mode="batch")
     assert outcomes(applier, body(), body(requestId="other")) == [Outcome.APPLIED] * 2
     assert store.item() == item(createdAt={"S": text_at(1)}, ttl={"N": str(int(at(901).timestamp()))})
-
-
-@pytest.mark.parametrize("error", ["ValidationException", "AccessDeniedException"])
-def test_a_batch_that_is_refused_as_a_whole_is_settled_by_update_item(
-    store: Store, clock: Clock, error: str
-) -> None:
-    answering = Answering(service_error(error), client=store.client)
-    applier = applier_on(answering, store.table, clock, mode="batch")
-    assert outcomes(applier, body(), body(requestId="other")) == [Outcome.APPLIED] * 2
-
-
-@pytest.mark.parametrize("answer", [[], [{}], [{}] * 3], ids=["nothing", "too little", "too much"])
-def test_a_batch_that_is_not_answered_statement_by_statement_is_settled_by_update_item(
-    store: Store, clock: Clock, answer: list[Any]
-) -> None:
-    applier = applier_on(Answering(answer, client=store.client), store.table, clock, mode="batch")
-    assert outcomes(applier, body(), body(requestId="other")) == [Outcome.APPLIED] * 2
-    assert store.item() is not None
 
 
 def test_the_old_item_of_a_refused_statement_is_used_where_aws_gives_it(store: Store, clock: Clock) -> None:
     """As AWS answers; DynamoDB Local leaves the item out."""
     refused = {"Error": {"Code": "ConditionalCheckFailed", "Item": item("completed")}}
-    answering = Answering([refused, WRITTEN], client=None)  # no UpdateItem
-    applier = applier_on(answering, store.table, clock, mode="batch")
+    client = batches(None, [refused, WRITTEN])  # no UpdateItem
+    applier = applier_on(client, store.table, clock, mode="batch")
     assert outcomes(applier, body("processing"), body("processing", requestId="r2")) == [
         Outcome.STALE,
         Outcome.APPLIED,
@@ -180,8 +139,8 @@ def test_a_statement_refused_only_for_a_kept_file_name_goes_through_update_item(
     kept = item("processing", fileName={"S": "kept"})
     store.put(kept)
     refused = {"Error": {"Code": "ConditionalCheckFailed", "Item": kept}}
-    answering = Answering([refused, WRITTEN], client=store.client)
-    applier = applier_on(answering, store.table, clock, mode="batch")
+    client = batches(store.client, [refused, WRITTEN])
+    applier = applier_on(client, store.table, clock, mode="batch")
     pair = [delivery(body("completed", fileName="new")), delivery(body("completed", requestId="r2"))]
     results = deliver(applier, pair)  # once: a message that came again would hide a wrong refusal
     assert {result.outcome for result in results.values()} == {Outcome.APPLIED}
@@ -190,7 +149,7 @@ def test_a_statement_refused_only_for_a_kept_file_name_goes_through_update_item(
 
 def test_a_change_by_itself_takes_one_update_item(store: Store, clock: Clock) -> None:
     """A batch of one that is refused would pay twice."""
-    client = Faulty(store.client)
+    client = Scripted(store.client)
     applier = applier_on(client, store.table, clock, mode="batch")
     assert outcomes(applier, body()) == [Outcome.APPLIED]
     assert client.calls == ["update_item"]
@@ -204,7 +163,7 @@ def test_refused_inserts_of_a_batch_are_judged_by_one_look_up(store: Store, cloc
     for number in range(1, 20):
         store.put(item("pending", requestId={"S": f"r{number}"}))
     store.put(item("completed", requestId={"S": "done"}))
-    client = Faulty(Answering([DUPLICATE_ITEM] * 20 + [WRITTEN] * 5, client=store.client))
+    client = Scripted(batches(store.client, [DUPLICATE_ITEM] * 20 + [WRITTEN] * 5))
     applier = applier_on(client, store.table, clock, mode="batch")
     known = [body(requestId=f"r{number}", createdAt=CREATED_AT) for number in range(1, 20)]
     fresh = [body(requestId=f"new{number}") for number in range(5)]
@@ -218,7 +177,7 @@ def test_of_refused_inserts_only_what_moves_its_export_forward_takes_an_update_i
 ) -> None:
     store.put(item("pending", requestId={"S": "a"}))
     store.put(item("processing", requestId={"S": "b"}))
-    client = Faulty(Answering([DUPLICATE_ITEM, DUPLICATE_ITEM], client=store.client))
+    client = Scripted(batches(store.client, [DUPLICATE_ITEM, DUPLICATE_ITEM]))
     applier = applier_on(client, store.table, clock, mode="batch")
     # Two events of each export, one of them its pending: the folded change is an INSERT.
     statuses = ("pending", "processing")
@@ -231,7 +190,7 @@ def test_a_duplicate_item_that_brings_its_item_needs_neither_a_look_up_nor_an_up
     store: Store, clock: Clock
 ) -> None:
     brings = {"Error": {"Code": "DuplicateItem", "Item": item("completed", requestId={"S": "a"})}}
-    client = Faulty(Answering([brings, WRITTEN], client=store.client))
+    client = Scripted(batches(store.client, [brings, WRITTEN]))
     applier = applier_on(client, store.table, clock, mode="batch")
     found = outcomes(applier, body(requestId="a", createdAt=CREATED_AT), body(requestId="b"))
     assert found == [Outcome.STALE, Outcome.APPLIED]
@@ -240,20 +199,20 @@ def test_a_duplicate_item_that_brings_its_item_needs_neither_a_look_up_nor_an_up
 
 def test_a_group_that_holds_its_pending_is_inserted_whatever_leads_it(store: Store, clock: Clock) -> None:
     """Its item is most likely not there yet, and an UPDATE cannot create it."""
-    answering = Answering([WRITTEN], client=store.client)
-    applier = applier_on(answering, store.table, clock, mode="batch")
+    client = batches(store.client, [WRITTEN])
+    applier = applier_on(client, store.table, clock, mode="batch")
     begun = [body(status, requestId="begun", createdAt=CREATED_AT) for status in ("pending", "completed")]
     later = body("completed", requestId="later", createdAt=CREATED_AT)
     assert outcomes(applier, *begun, later) == [Outcome.STALE, Outcome.APPLIED, Outcome.APPLIED]
-    [[first, second]] = answering.statements
+    [first, second] = [each["Statement"] for each in client.requests[0]["Statements"]]
     assert (first.split()[0], second.split()[0]) == ("INSERT", "UPDATE")
 
 
 def test_a_batch_of_which_nothing_is_written_is_reported_once(
     store: Store, clock: Clock, logged: list[Any]
 ) -> None:
-    answering = Answering(*[[{"Error": {"Code": "ValidationError"}}]] * 2, client=store.client)
-    applier = applier_on(answering, store.table, clock, mode="batch")
+    client = batches(store.client, *[[{"Error": {"Code": "ValidationError"}}]] * 2)
+    applier = applier_on(client, store.table, clock, mode="batch")
     for number in range(2):
         outcomes(applier, body(requestId=f"a{number}"), body(requestId=f"b{number}"))
     [line] = [line for line in logged if line["log_level"] == "warning"]
@@ -267,7 +226,7 @@ def test_a_batch_whose_answer_was_lost_counts_as_duplicates(
     factory = clients(dynamodb_local)
     store = Store(factory, status_table(factory, stream=False))
     store.put(item("pending", requestId={"S": "known"}))
-    client = Faulty(store.client, ("after", timeout()))
+    client = Scripted(store.client, ("after", timeout()))
     applier = applier_on(client, store.table, clock, mode="batch")
     found = outcomes(applier, body("pending"), body("completed", requestId="known"))
     assert found == [Outcome.DUPLICATE] * 2
@@ -275,12 +234,10 @@ def test_a_batch_whose_answer_was_lost_counts_as_duplicates(
 
 
 def test_time_that_runs_out_between_batches_leaves_the_rest(store: Store, clock: Clock) -> None:
-    ticks = iter([0.0, 0.0, 2.0, 2.0])
-    answering = Answering([{"TableName": "t"}] * 25, client=store.client)
-    table = status_table_on(answering, store.table, clock, monotonic=lambda: next(ticks))
+    client = batches(store.client, [WRITTEN] * 25)
+    table = status_table_on(client, store.table, clock, monotonic=lambda: 2.0 * len(client.calls))
     changes = [change(requestId=f"r{number}") for number in range(30)]
-    ticks = iter([0.0, 2.0])
-    answers = BatchWriter(table, SingleWriter(table), Metrics(), lambda: None).write(changes, 1.0)
+    answers = writer_on(table).write(changes, 1.0)
     assert answers[:25] == [Written()] * 25
     assert all(isinstance(a, Failed) and isinstance(a.error, NotTried) for a in answers[25:])
 

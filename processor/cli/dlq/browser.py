@@ -4,17 +4,14 @@ SQS has no call to look at messages without receiving them. The browser receives
 from others for a while, and makes it visible again at the end. Only its receive count grows.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from threading import Event
 from typing import TYPE_CHECKING, Any, Self
 
-from processor.aws.sqs import SQS_MAX_BATCH
+from processor.aws.sqs import SQS_MAX_BATCH, batch_call
 from processor.cli.dlq.dead_letter import DeadLetter
 from processor.cli.session import retry
-from processor.observability.metrics import Metrics
-from processor.transitions.event_queue import EventQueue
 from processor.transitions.messages import Message
-from processor.transitions.timing import Clocks, Timing
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
@@ -24,12 +21,6 @@ MIN_HIDDEN_SECONDS = 30
 MAX_HIDDEN_SECONDS = 900
 HIDDEN_SECONDS_PER_MESSAGE = 0.02  # a page of ten takes about 0.1 s from receive to delete
 MAX_PAGES_OF_REPEATS = 3
-_SYSTEM_ATTRIBUTES: Sequence[Any] = (
-    "ApproximateReceiveCount",
-    "SentTimestamp",
-    "MessageGroupId",
-    "AWSTraceHeader",
-)
 
 
 class Browser:
@@ -57,15 +48,6 @@ class Browser:
         self._client = client
         self._url = url
         self._limit = limit
-        self._queue = EventQueue(
-            receiving=client,
-            settling=client,
-            url=url,
-            abandon=Event(),
-            metrics=Metrics(),
-            clocks=Clocks(),
-            timing=Timing(),
-        )
         self._held: dict[str, Message] = {}
         self._seen: set[str] = set()
         answer = retry(
@@ -85,7 +67,10 @@ class Browser:
 
     def __exit__(self, *_: object) -> None:
         # A letter for which this fails becomes visible when its visibility timeout ends.
-        self._queue.make_visible([(message, 0) for message in self._held.values()])
+        visible = [
+            {"ReceiptHandle": each.receipt_handle, "VisibilityTimeout": 0} for each in self._held.values()
+        ]
+        batch_call(self._client.change_message_visibility_batch, self._url, visible, stop=Event())
 
     @property
     def seen(self) -> int:
@@ -116,7 +101,9 @@ class Browser:
             The message ids of letters that may still be there.
         """
         messages = [self._held[letter.message.message_id] for letter in letters]
-        undone = {message.message_id for message in self._queue.delete(messages)}
+        entries = [{"ReceiptHandle": message.receipt_handle} for message in messages]
+        result = batch_call(self._client.delete_message_batch, self._url, entries, stop=Event())
+        undone = {messages[index].message_id for index in result.not_taken}
         for message in messages:
             if message.message_id not in undone:
                 del self._held[message.message_id]

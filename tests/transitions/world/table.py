@@ -1,4 +1,4 @@
-"""The status table in memory, with every law about its items checked at each write."""
+"""DynamoDB's client with the status table in memory."""
 
 import random
 from collections import defaultdict
@@ -8,7 +8,6 @@ from typing import Any
 from tests.handlers.model_table import ConditionRefused, ModelTable, StoredItem
 from tests.transitions.world.clock import SimulatedClock
 from tests.transitions.world.faults import Faults, client_error
-from tests.transitions.world.statements import Insert, compiled, parameters_of
 
 OnWrite = Callable[[str, StoredItem | None, StoredItem], None]
 
@@ -17,20 +16,20 @@ class SimulatedDynamoDb:
     """The client that the service gets.
 
     Args:
-        clock: the world's time.
-        faults: decides how each call ends.
-        rng: the world's randomness.
         on_write: called with the key, the item before and the item after each write.
+        faults: decides how each call ends; without it all calls work.
+        clock, rng: the world's time and randomness: items are deleted some time after their ttl, and some
+            keys of a look-up are not processed. Without them neither happens.
         deletion_lag_seconds: TTL deletes an item at most so late.
         tells_items: whether a refused statement brings the item, as AWS's does and DynamoDB Local's does not.
     """
 
     def __init__(
         self,
-        clock: SimulatedClock,
-        faults: Faults,
-        rng: random.Random,
-        on_write: OnWrite,
+        on_write: OnWrite = lambda *_: None,
+        faults: Faults | None = None,
+        clock: SimulatedClock | None = None,
+        rng: random.Random | None = None,
         *,
         deletion_lag_seconds: float = 300.0,
         tells_items: bool = True,
@@ -38,26 +37,28 @@ class SimulatedDynamoDb:
         self.calls: defaultdict[str, int] = defaultdict(int)
         self.index_types: dict[str, str] = {}
         """Types that indexes of the table want for attributes, such as `{"fileName": "N"}`."""
-        self._clock = clock
+        self.on_write = on_write
+        self.table = ModelTable(before_write=self._before_write)
         self._faults = faults
+        self._clock = clock
         self._rng = rng
-        self._on_write = on_write
         self._deletion_lag_seconds = deletion_lag_seconds
         self._tells_items = tells_items
-        self._table = ModelTable()
         self._deleted_at: dict[str, float] = {}
 
     def item(self, key: str) -> StoredItem | None:
         """The item as a strongly consistent read sees it."""
         at = self._deleted_at.get(key)
-        if at is not None and at <= self._clock.unix():
-            self._table.items.pop(key, None)
+        if self._clock and at is not None and at <= self._clock.unix():
+            self.table.items.pop(key, None)
             del self._deleted_at[key]
-        return self._table.items.get(key)
+        return self.table.items.get(key)
 
     def put(self, item: StoredItem) -> None:
         """Stores an item as it is, as another writer would."""
-        self._keep(item["requestId"]["S"], item)
+        key = item["requestId"]["S"]
+        self.table.items[key] = item
+        self._delete_later(key, item)
 
     def update_item(self, **request: Any) -> dict[str, Any]:
         """A conditional write."""
@@ -72,15 +73,6 @@ class SimulatedDynamoDb:
 
         return self._call("BatchExecuteStatement", effect)
 
-    def get_item(self, **request: Any) -> dict[str, Any]:
-        """One item."""
-
-        def effect() -> dict[str, Any]:
-            item = self.item(request["Key"]["requestId"]["S"])
-            return {"Item": item} if item else {}
-
-        return self._call("GetItem", effect)
-
     def batch_get_item(self, **request: Any) -> dict[str, Any]:
         """Up to 100 items; some keys may be left unprocessed."""
 
@@ -89,7 +81,9 @@ class SimulatedDynamoDb:
             keys = asked["Keys"]
             assert 1 <= len(keys) <= 100
             assert len({key["requestId"]["S"] for key in keys}) == len(keys), "DynamoDB wants distinct keys"
-            cut = len(keys) if self._rng.random() < 0.9 else self._rng.randint(0, len(keys))
+            cut = len(keys)
+            if self._rng and self._rng.random() >= 0.9:
+                cut = self._rng.randint(0, cut)
             found = [item for key in keys[:cut] if (item := self.item(key["requestId"]["S"]))]
             left = {name: {**asked, "Keys": keys[cut:]}} if cut < len(keys) else {}
             return {"Responses": {name: found}, "UnprocessedKeys": left}
@@ -122,60 +116,40 @@ class SimulatedDynamoDb:
 
     def _call(self, operation: str, effect: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         self.calls[operation] += 1
-        return self._faults.around(operation, effect)
+        return self._faults.around(operation, effect) if self._faults else effect()
 
     def _update_item(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        key = request["Key"]["requestId"]["S"]
-        old = self.item(key)
-        trial = ModelTable({} if old is None else {key: old})
+        self.item(request["Key"]["requestId"]["S"])  # which may be gone by now
         try:
-            trial.update_item(request)
+            self.table.update_item(request)
         except ConditionRefused as refused:
-            members: dict[str, Any] = {"Item": refused.item} if refused.item else {}
+            if refused.code == "ValidationError":
+                raise client_error("UpdateItem", "ValidationException") from None
+            asked = request.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD"
+            members: dict[str, Any] = {"Item": refused.item} if refused.item and asked else {}
             raise client_error("UpdateItem", "ConditionalCheckFailedException", **members) from None
-        new = trial.items[key]
-        if self._index_refuses(new):
-            raise client_error("UpdateItem", "ValidationException")
-        self._store(key, old, new)
         return {}
 
     def _statement(self, statement: Mapping[str, Any]) -> dict[str, Any]:
-        made, parameters = compiled(statement["Statement"]), parameters_of(statement)
-        if isinstance(made, Insert):
-            new = made.item(parameters)
-            key = new["requestId"]["S"]
-            if not key:
-                return self._error("ValidationError", statement, None)
-            old = self.item(key)
-            if old is not None:
-                return self._error("DuplicateItem", statement, old)
-        else:
-            key = made.key(parameters)
-            old = self.item(key)
-            if old is None or not made.holds(old, parameters):
-                return self._error("ConditionalCheckFailed", statement, old)
-            new = made.changed(old, parameters)
-        if self._index_refuses(new):
-            return self._error("ValidationError", statement, None)
-        self._store(key, old, new)
+        for key in [*self._deleted_at]:
+            self.item(key)
+        try:
+            self.table.execute(statement["Statement"], statement["Parameters"])
+        except ConditionRefused as refused:
+            error: dict[str, Any] = {"Code": refused.code, "Message": refused.code}
+            asked = statement.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD"
+            if refused.item is not None and asked and self._tells_items:
+                error["Item"] = refused.item
+            return {"TableName": "simulated", "Error": error}
         return {"TableName": "simulated"}
 
-    def _error(self, code: str, statement: Mapping[str, Any], item: StoredItem | None) -> dict[str, Any]:
-        error: dict[str, Any] = {"Code": code, "Message": code}
-        asked = statement.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD"
-        if item is not None and asked and self._tells_items:
-            error["Item"] = item
-        return {"TableName": "simulated", "Error": error}
+    def _before_write(self, key: str, old: StoredItem | None, new: StoredItem) -> None:
+        if any(name in new and list(new[name]) != [kind] for name, kind in self.index_types.items()):
+            raise ConditionRefused(None, "ValidationError")
+        self.on_write(key, old, new)
+        self._delete_later(key, new)
 
-    def _index_refuses(self, item: StoredItem) -> bool:
-        return any(name in item and list(item[name]) != [kind] for name, kind in self.index_types.items())
-
-    def _store(self, key: str, old: StoredItem | None, new: StoredItem) -> None:
-        self._on_write(key, old, new)
-        self._keep(key, new)
-
-    def _keep(self, key: str, new: StoredItem) -> None:
-        self._table.items[key] = new
-        if "N" in new.get("ttl", {}):
+    def _delete_later(self, key: str, item: StoredItem) -> None:
+        if self._rng and "N" in item.get("ttl", {}):
             lag = self._rng.uniform(0, self._deletion_lag_seconds)
-            self._deleted_at.setdefault(key, float(new["ttl"]["N"]) + lag)
+            self._deleted_at.setdefault(key, float(item["ttl"]["N"]) + lag)

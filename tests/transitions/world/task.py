@@ -9,8 +9,8 @@ from processor.observability.health import Health
 from processor.observability.metrics import Metrics, Part
 from processor.settings import Settings
 from processor.startup_checks import QueueState
-from processor.transitions.pipeline import Flags, TransitionsClients, compose
-from processor.transitions.timing import Clocks, Timing
+from processor.transitions.context import Clocks, PipelineContext
+from processor.transitions.pipeline import compose
 from tests.transitions.world.clock import SimulatedClock
 from tests.transitions.world.world import Step, World
 
@@ -47,19 +47,21 @@ class SimulatedTask:
             "EXPORT_STATUS_TTL_SECONDS": str(plan.ttl_seconds),
             **plan.settings,
         }
-        sqs: Any = world.sqs
-        dynamodb: Any = world.dynamodb
+        aws: Any = world
         self.metrics = Metrics([Part.TRANSITIONS])
+        context = PipelineContext(
+            self.metrics,
+            Health(Path("health"), warn=lambda _problem: None, clock=clock.monotonic),
+            Clocks(clock.utc(plan.skew_seconds), clock.monotonic, world.rng),
+            stop=SimulatedFlag(clock),
+            abandon=SimulatedFlag(clock),
+        )
         parts = compose(
-            TransitionsClients(sqs, sqs, dynamodb),
+            aws,
             Settings(_env_file=None, **values),
             QueueState(plan.visibility_seconds, RedrivePolicy(None, world.sqs.max_receive_count)),
             world.sqs.dead_letters_url,
-            metrics=self.metrics,
-            health=Health(Path("health"), warn=lambda _problem: None, clock=clock.monotonic),
-            flags=Flags(SimulatedFlag(clock), SimulatedFlag(clock)),
-            clocks=Clocks(clock.utc(plan.skew_seconds), clock.monotonic, world.rng),
-            timing=Timing(),
+            context,
             wake=self._wake,
         )
         spread = world.rng.random

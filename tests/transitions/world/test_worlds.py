@@ -50,4 +50,4 @@ def test_the_same_seed_gives_the_same_history() -> None:
     first.run()
     second.run()
     assert first.sqs.deleted == second.sqs.deleted
-    assert dict(first.dynamodb.calls) == dict(second.dynamodb.calls)
+    assert dict(first.table.calls) == dict(second.table.calls)

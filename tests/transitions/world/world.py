@@ -98,8 +98,8 @@ class World:
             on_delete=self.ledger.deleted,
             on_letter=self.ledger.rejected_letter,
         )
-        self.dynamodb = SimulatedDynamoDb(
-            self.clock, self.faults, self.rng, self.ledger.wrote, tells_items=plan.tells_items
+        self.table = SimulatedDynamoDb(
+            self.ledger.wrote, self.faults, self.clock, self.rng, tells_items=plan.tells_items
         )
         self.traffic: Traffic = traffic(plan.patterns, self.rng, fifo=plan.fifo)
         for event in self.traffic.events:
@@ -107,6 +107,16 @@ class World:
             self.ledger.sent(number, event)
         self._make_task = make_task
         self._kills = sorted(plan.kills, reverse=True)
+
+    def receiving(self) -> SimulatedSqs:
+        """As `processor.aws.clients.Aws`, also the next two."""
+        return self.sqs
+
+    settling = receiving
+
+    def dynamodb(self) -> SimulatedDynamoDb:
+        """The status table's client."""
+        return self.table
 
     @property
     def calm_from(self) -> float:
@@ -144,4 +154,4 @@ class World:
     def _set_index(self) -> None:
         index = self.plan.index
         there = index is not None and index.start <= self.clock.time < index.end
-        self.dynamodb.index_types = dict(index.types) if index is not None and there else {}
+        self.table.index_types = dict(index.types) if index is not None and there else {}
