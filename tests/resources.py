@@ -86,6 +86,25 @@ def item_of(clients: ClientFactory, table: str, request_id: str) -> dict[str, An
     return item
 
 
+def items_of(clients: ClientFactory, table: str) -> dict[str, dict[str, str | int]]:
+    """The stored items by request id, without DynamoDB's types, read consistently."""
+    pages = clients("dynamodb").get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
+    return {
+        item["requestId"]["S"]: {
+            name: int(value["N"]) if "N" in value else value["S"] for name, value in item.items()
+        }
+        for page in pages
+        for item in page["Items"]
+    }
+
+
+def messages_in(clients: ClientFactory, queue_url: str) -> int:
+    """How many messages a queue holds, visible or not."""
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    answer = clients("sqs").get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)
+    return sum(int(answer["Attributes"][name]) for name in names)
+
+
 def stream_arn(clients: ClientFactory, table: str) -> str:
     """The ARN of the table's stream."""
     arn: str = clients("dynamodb").describe_table(TableName=table)["Table"]["LatestStreamArn"]

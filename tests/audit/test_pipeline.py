@@ -25,9 +25,6 @@ from tests.simulated_stream.server import SimulatedAws
 from tests.streams.test_shard_reader import expire
 from tests.streams.world import World, watched
 
-SHORTEST_FAILOVER_HOLD = 10 * 2 / 3 - 0.1 * 10
-"""Between a renewal that is due and the end of trust, with the default failover time of 10 s (seconds)."""
-
 
 @pytest.fixture
 def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
@@ -116,24 +113,6 @@ def test_the_service_leaves_the_process_at_once_when_a_thread_hangs_although_all
     thread.start()
     thread.join(20)
     assert left == [service.EXIT_FINE]
-
-
-def test_each_reading_thread_has_a_connection_for_streams_and_leases(settings: Settings) -> None:
-    aws = Aws(load_aws_settings(settings), threads=40)
-    clients: list[Any] = [aws.streams(), aws.leases()]
-    for client in clients:
-        assert client.meta.config.max_pool_connections > 40, "renewals come on top"
-
-
-def test_calls_of_the_audit_end_while_there_is_time_left(settings: Settings) -> None:
-    aws = Aws(load_aws_settings(settings))
-    leases: Any = aws.leases().meta.config
-    assert leases.retries["total_max_attempts"] == 1
-    assert leases.connect_timeout + leases.read_timeout < SHORTEST_FAILOVER_HOLD, "a renewal is tried twice"
-    clients: list[Any] = [aws.kinesis(), aws.streams()]
-    for config in (client.meta.config for client in clients):
-        assert config.retries["total_max_attempts"] == 1
-        assert config.connect_timeout + config.read_timeout <= settings.drain_seconds / 3
 
 
 class KinesisWorld(World):

@@ -59,6 +59,12 @@ def test_clients_are_made_once_with_their_timeouts_and_enough_connections() -> N
     write = configs["dynamodb"]
     assert write.connect_timeout + write.read_timeout <= 5, "one attempt of a write that may create"
     assert write.retries["total_max_attempts"] == 1, "the clock is read between attempts"
+    for name in ("leases", "streams", "kinesis"):
+        assert configs[name].retries["total_max_attempts"] == 1, "who calls repeats it"
+        assert configs[name].connect_timeout + configs[name].read_timeout <= 25 / 3, "a drain has room for it"
+        assert configs[name].max_pool_connections > 3, "renewals come on top of the reading threads"
+    hold = configs["leases"].connect_timeout + configs["leases"].read_timeout
+    assert hold < 10 * 2 / 3 - 0.1 * 10, "a renewal is tried twice before trust in its lease ends"
     for config in configs.values():
         assert config.tcp_keepalive
         assert config.max_pool_connections >= 3

@@ -1,9 +1,13 @@
 """Both functions on the embedded AWS, with fresh queues, table and audit stream."""
 
+import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
+from threading import Event
 from typing import Any
 
+from processor.audit.tail import KinesisReader
 from processor.aws.clients import Aws
 from processor.aws_lambda.audit import AuditFunction
 from processor.aws_lambda.runtime import Environment
@@ -13,6 +17,8 @@ from processor.observability.health import Health
 from processor.observability.metrics import Metrics, Part
 from processor.settings import AwsSettings, Settings
 from processor.transitions.context import Clocks
+from tests.audit.kcl_oracle import WHOLE, accepted
+from tests.faults.checker import Delivered
 from tests.resources import audit_stream, queue_pair, status_table
 
 VISIBILITY_SECONDS = 300
@@ -79,6 +85,16 @@ class Deployed:
     def transitions(self, clocks: Clocks | None = None) -> TransitionsFunction:
         """A new environment of the first function."""
         return TransitionsFunction(self.environment(Part.TRANSITIONS), clocks)
+
+    def in_kinesis(self) -> list[Delivered]:
+        """The entries in the audit stream, as a KCL application sees them."""
+        reader = KinesisReader(self.kinesis, self.stream, wait=Event().wait)
+        return [
+            Delivered("kinesis", (int(record.sequence_number), index), json.loads(data))
+            for page in reader.pages(datetime.now(UTC))
+            for record in page
+            for index, data in enumerate(accepted(record.data, WHOLE))
+        ]
 
     @cached_property
     def audit(self) -> AuditFunction:

@@ -61,6 +61,17 @@ def sqs_record(message: Mapping[str, Any], queue_url: str) -> Record:
     return record
 
 
+def received(sqs: Any, queue_url: str, most: int = 10) -> list[Record]:
+    """Receives a batch as the mapping does."""
+    found = sqs.receive_message(
+        QueueUrl=queue_url,
+        MaxNumberOfMessages=most,
+        MessageAttributeNames=["All"],
+        MessageSystemAttributeNames=["All"],
+    )
+    return [sqs_record(message, queue_url) for message in found.get("Messages", [])]
+
+
 def _attribute(value: Mapping[str, Any]) -> Record:
     made: Record = {"stringListValues": [], "binaryListValues": [], "dataType": value["DataType"]}
     if "BinaryValue" in value:
@@ -112,13 +123,7 @@ class QueueMapping:
 
     def receive(self) -> list[Record]:
         """The records of the next batch."""
-        found = self.sqs.receive_message(
-            QueueUrl=self.queue_url,
-            MaxNumberOfMessages=self.cut(),
-            MessageAttributeNames=["All"],
-            MessageSystemAttributeNames=["All"],
-        ).get("Messages", [])
-        return [sqs_record(message, self.queue_url) for message in found]
+        return received(self.sqs, self.queue_url, self.cut())
 
     def drain(self) -> None:
         """Polls until the queue is empty, or until a round in which no message is settled.

@@ -5,7 +5,7 @@ It leaves what `run` must leave: the checker is that of the fault schedules.
 
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import cycle
@@ -15,18 +15,14 @@ import pytest
 from processor.aws_lambda.audit import RESERVED_SECONDS
 from processor.localaws.embedded_aws import EmbeddedAws
 from processor.transitions.context import Clocks
-from tests.audit.kcl_oracle import WHOLE, accepted
 from tests.aws_lambda.functions import Deployed
 from tests.aws_lambda.mapping import QueueMapping, Record, send_stream, stream_record
 from tests.faults.bodies import written
 from tests.faults.checker import DeadLetter, Delivered, Item, Observed, check
 from tests.faults.expected import DeletedByHand, Sent
+from tests.faults.fleet import logged_entries
 from tests.faults.traffic import TTL_SECONDS, Message, Traffic, traffic
-from tests.resources import (
-    drained_messages,
-    stream_arn,
-    stream_records,
-)
+from tests.resources import drained_messages, items_of, stream_arn, stream_records
 
 ENDS_AFTER_SECONDS = 30.0
 
@@ -68,7 +64,7 @@ class History:
 
     def delete(self, request_ids: Sequence[str], *, by_ttl: bool, life: int) -> None:
         """Deletes items, as an operator or as DynamoDB's TTL."""
-        found = self._scan()
+        found = items_of(self.at.aws.client, self.at.table)
         for request_id in request_ids:
             self.items[request_id, life] = found[request_id]
             self.at.dynamodb.delete_item(TableName=self.at.table, Key={"requestId": {"S": request_id}})
@@ -78,7 +74,7 @@ class History:
     def expire(self) -> None:
         """DynamoDB's TTL deletes everything."""
         again = {request_id for request_id, _ in self.items}
-        found = self._scan()
+        found = items_of(self.at.aws.client, self.at.table)
         for life in (0, 1):
             self.delete([each for each in found if (each in again) is bool(life)], by_ttl=True, life=life)
 
@@ -104,21 +100,13 @@ class History:
             for letter in drained_messages(self.at.aws.client, self.at.dlq_url)
         ]
         lines = [json.loads(line) for line in log.splitlines() if '"event":"audit"' in line]
-        logged = [
-            Delivered(
-                "log",
-                place,
-                {name: value for name, value in line.items() if name not in ("timestamp", "level", "event")},
-            )
-            for place, line in enumerate(lines)
-        ]
         return Observed(
             items=self.items,
             dead_letters=letters,
-            audit=[self._named(each) for each in (*self._from_kinesis(), *logged)],
+            audit=[self._named(each) for each in (*self.at.in_kinesis(), *logged_entries(lines))],
             sinks=("kinesis", "log"),
             left_in_queue=len(self.mapping.receive()),
-            left_in_table=[*self._scan()],
+            left_in_table=[*items_of(self.at.aws.client, self.at.table)],
         )
 
     def _named(self, delivered: Delivered) -> Delivered:
@@ -126,31 +114,6 @@ class History:
         source = delivered.entry["source"]
         assert source["shardId"] is None
         return replace(delivered, entry={**delivered.entry, "source": {**source, "shardId": "unknown"}})
-
-    def _from_kinesis(self) -> Iterator[Delivered]:
-        kinesis = self.at.kinesis
-        [shard] = kinesis.list_shards(StreamName=self.at.stream)["Shards"]
-        iterator = kinesis.get_shard_iterator(
-            StreamName=self.at.stream, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
-        )["ShardIterator"]
-        while True:
-            page = kinesis.get_records(ShardIterator=iterator)
-            iterator = page["NextShardIterator"]
-            for record in page["Records"]:
-                for index, data in enumerate(accepted(record["Data"], WHOLE)):
-                    yield Delivered("kinesis", (int(record["SequenceNumber"]), index), json.loads(data))
-            if not page["Records"]:
-                return
-
-    def _scan(self) -> dict[str, Item]:
-        pages = self.at.dynamodb.get_paginator("scan").paginate(TableName=self.at.table, ConsistentRead=True)
-        return {
-            item["requestId"]["S"]: {
-                name: int(value["N"]) if "N" in value else value["S"] for name, value in item.items()
-            }
-            for page in pages
-            for item in page["Items"]
-        }
 
 
 def with_created_at(planned: Traffic, dice: random.Random) -> Traffic:

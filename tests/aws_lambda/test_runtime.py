@@ -9,7 +9,7 @@ import pytest
 
 from processor.localaws.embedded_aws import EmbeddedAws, isolated_environment
 from tests.aws_lambda.functions import Deployed
-from tests.aws_lambda.mapping import sqs_record
+from tests.aws_lambda.mapping import received
 from tests.aws_lambda.test_transitions import pending
 from tests.docs.markdown import ROOT
 from tests.resources import item_of
@@ -39,8 +39,7 @@ def invoke(module: str, event: object, variables: Mapping[str, str]) -> "subproc
 def test_a_function_is_made_from_the_environment_and_answers(embedded_aws: EmbeddedAws) -> None:
     at = Deployed(embedded_aws)
     at.sqs.send_message(QueueUrl=at.queue_url, MessageBody=pending("req-1"))
-    [message] = at.sqs.receive_message(QueueUrl=at.queue_url, MessageSystemAttributeNames=["All"])["Messages"]
-    ran = invoke("transitions", {"Records": [sqs_record(message, at.queue_url)]}, at.variables())
+    ran = invoke("transitions", {"Records": received(at.sqs, at.queue_url)}, at.variables())
     started, answer = [json.loads(line) for line in ran.stdout.splitlines()]
     assert (started["event"], started["parts"]) == ("service_starting", ["transitions"])
     assert answer == {"answer": {"batchItemFailures": []}}

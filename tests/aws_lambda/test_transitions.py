@@ -12,8 +12,8 @@ from processor.localaws.embedded_aws import EmbeddedAws
 from processor.settings import SettingsError
 from processor.transitions.messages import Message
 from tests.aws_lambda.functions import Deployed
-from tests.aws_lambda.mapping import Context, Record, failed, sqs_record
-from tests.resources import drained_messages, item_of
+from tests.aws_lambda.mapping import Context, Record, failed, received, sqs_record
+from tests.resources import drained_messages, item_of, messages_in
 
 
 def event(request_id: str, status: str, **fields: Any) -> str:
@@ -25,33 +25,17 @@ def pending(request_id: str) -> str:
     return event(request_id, "pending", createdAt=format_timestamp(datetime.now(UTC)))
 
 
-def received(at: Deployed, *bodies: str, group: str | None = None) -> list[Record]:
+def sent(at: Deployed, *bodies: str, group: str | None = None) -> list[Record]:
     """Sends messages and receives them as the mapping does."""
     for number, body in enumerate(bodies):
         more = {"MessageGroupId": group, "MessageDeduplicationId": f"{number}"} if group else {}
         at.sqs.send_message(QueueUrl=at.queue_url, MessageBody=body, **more)
-    return receive(at)
-
-
-def receive(at: Deployed) -> list[Record]:
-    found = at.sqs.receive_message(
-        QueueUrl=at.queue_url,
-        MaxNumberOfMessages=10,
-        MessageAttributeNames=["All"],
-        MessageSystemAttributeNames=["All"],
-    )
-    return [sqs_record(message, at.queue_url) for message in found.get("Messages", [])]
+    return received(at.sqs, at.queue_url)
 
 
 def letters(at: Deployed) -> list[str]:
     found = drained_messages(at.aws.client, at.dlq_url)
     return [letter["MessageAttributes"]["rejectionOutcome"]["StringValue"] for letter in found]
-
-
-def left(at: Deployed) -> int:
-    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-    answer = at.sqs.get_queue_attributes(QueueUrl=at.queue_url, AttributeNames=names)["Attributes"]
-    return sum(int(answer[name]) for name in names)
 
 
 def call(function: TransitionsFunction, records: list[Record]) -> list[str]:
@@ -92,29 +76,23 @@ def test_an_early_event_is_backed_off_and_at_its_last_receive_dead_lettered(
 ) -> None:
     at = Deployed(embedded_aws, max_receive_count=2)
     function = at.transitions()
-    records = received(at, event("req-early", "processing"), pending("req-1"))
+    records = sent(at, event("req-early", "processing"), pending("req-1"))
     assert call(function, records) == [records[0]["messageId"]]
     assert item_of(embedded_aws.client, at.table, "req-1")
     assert letters(at) == []
-    records[0]["attributes"]["ApproximateReceiveCount"] = "2"
-    assert call(function, records[:1]) == []
-    assert letters(at) == ["early"]
-
-
-def test_what_stays_is_visible_again_after_its_back_off(embedded_aws: EmbeddedAws) -> None:
-    at = Deployed(embedded_aws)
-    records = received(at, event("req-early", "processing"))
-    call(at.transitions(), records)
     # The back-off, at most 2 s, has replaced the visibility timeout of five minutes.
     again = at.sqs.receive_message(QueueUrl=at.queue_url, WaitTimeSeconds=20)["Messages"]
     assert [message["MessageId"] for message in again] == [records[0]["messageId"]]
+    records[0]["attributes"]["ApproximateReceiveCount"] = "2"
+    assert call(function, records[:1]) == []
+    assert letters(at) == ["early"]
 
 
 def test_on_fifo_nothing_of_a_group_overtakes_a_message_that_stays(embedded_aws: EmbeddedAws) -> None:
     at = Deployed(embedded_aws, fifo=True)
     function = at.transitions()
     at.sqs.delete_queue(QueueUrl=at.dlq_url)
-    records = received(at, pending("req-1"), "poison", pending("req-2"), group="g")
+    records = sent(at, pending("req-1"), "poison", pending("req-2"), group="g")
     assert call(function, records) == [record["messageId"] for record in records[1:]]
     assert item_of(embedded_aws.client, at.table, "req-1")
     assert item_of(embedded_aws.client, at.table, "req-2") is None
@@ -127,12 +105,12 @@ def test_a_table_that_takes_no_writes_fails_the_batch_and_settles_what_is_settle
     function = at.transitions()
     description = at.dynamodb.describe_table(TableName=at.table)["Table"]
     at.dynamodb.delete_table(TableName=at.table)
-    records = received(at, "poison", pending("req-1"))
+    records = sent(at, "poison", pending("req-1"))
     for _ in range(2):  # the second invocation finds the table down by its probe
         with pytest.raises(TableUnavailable):
             function({"Records": records}, Context())
         records = records[1:]
-        assert left(at) == 1
+        assert messages_in(at.aws.client, at.queue_url) == 1
     assert letters(at) == ["invalid"]
     at.dynamodb.create_table(
         TableName=at.table,
@@ -140,26 +118,16 @@ def test_a_table_that_takes_no_writes_fails_the_batch_and_settles_what_is_settle
         AttributeDefinitions=description["AttributeDefinitions"],
         KeySchema=description["KeySchema"],
     )
-    assert call(function, received(at, pending("req-2"))[-1:]) == []
+    assert call(function, sent(at, pending("req-2"))[-1:]) == []
     assert item_of(embedded_aws.client, at.table, "req-2")
-
-
-def test_a_repeated_batch_changes_nothing(embedded_aws: EmbeddedAws) -> None:
-    at = Deployed(embedded_aws)
-    function = at.transitions()
-    records = received(at, pending("req-1"), event("req-1", "completed", fileName="a.csv"))
-    assert call(function, [*records, records[0]]) == []
-    before = item_of(embedded_aws.client, at.table, "req-1")
-    assert call(function, records) == []
-    assert item_of(embedded_aws.client, at.table, "req-1") == before
 
 
 def test_a_timeout_that_leaves_no_time_for_a_write_is_a_wrong_setting(embedded_aws: EmbeddedAws) -> None:
     at = Deployed(embedded_aws)
-    records = received(at, pending("req-1"))
+    records = sent(at, pending("req-1"))
     with pytest.raises(SettingsError, match="timeout must be above 13 s"):
         at.transitions()({"Records": records}, Context(13.9))
-    assert left(at) == 1
+    assert messages_in(at.aws.client, at.queue_url) == 1
 
 
 def test_each_invocation_writes_one_metrics_line(
@@ -168,6 +136,6 @@ def test_each_invocation_writes_one_metrics_line(
     at = Deployed(embedded_aws, settings={"EXPORT_METRICS_SECONDS": "60"})
     function = at.transitions()
     for name in ("req-1", "req-2"):
-        call(function, received(at, pending(name), "poison"))
+        call(function, sent(at, pending(name), "poison"))
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
     assert [(line["Applied"], line["DeadLettered"]) for line in lines] == [(1, 1), (1, 1)]

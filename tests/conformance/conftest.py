@@ -14,6 +14,7 @@ from processor.localaws.embedded_aws import EmbeddedAws
 from processor.observability.health import Health
 from processor.observability.metrics import Metrics
 from processor.settings import AwsSettings
+from processor.streams.api import StreamApi
 from tests.resources import ClientFactory
 
 DYNAMODB_LOCAL = pytest.param("dynamodb_local", marks=pytest.mark.dynamodb_local)
@@ -78,3 +79,17 @@ def service_clients(endpoint_url: str, fast_calls: str) -> Aws:
         ),
         fast_calls=FastChoice(fast_calls, {}, Metrics(), Health(Path(os.devnull), warn=print)),
     )
+
+
+@pytest.fixture
+def api(stand: Stand) -> StreamApi:
+    """The streams, as the service reads them."""
+    return StreamApi(stand.aws.streams())
+
+
+@pytest.fixture
+def stream(api: StreamApi, table: str) -> str:
+    """The ARN of the only stream of the module's table."""
+    ([arn], complete) = api.list_streams(table)
+    assert complete
+    return arn

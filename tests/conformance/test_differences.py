@@ -21,11 +21,6 @@ REPEATS = 3
 
 
 @pytest.fixture
-def api(stand: Stand) -> StreamApi:
-    return StreamApi(stand.aws.streams())
-
-
-@pytest.fixture
 def table(stand: Stand) -> str:
     """A table into which one item was put several times, unchanged, and then deleted."""
     table = status_table(stand.clients)
@@ -33,12 +28,6 @@ def table(stand: Stand) -> str:
         stand.clients("dynamodb").put_item(TableName=table, Item=ITEM)
     stand.clients("dynamodb").delete_item(TableName=table, Key=KEY)
     return table
-
-
-@pytest.fixture
-def stream(api: StreamApi, table: str) -> str:
-    [arn], _ = api.list_streams(table)
-    return arn
 
 
 def records(api: StreamApi, stream: str) -> Sequence[Any]:

@@ -11,11 +11,21 @@ from typing import Any
 
 import pytest
 
+from handlers.timestamps import format_timestamp
 from processor.localaws.clients import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
 from processor.localaws.embedded_aws import EmbeddedAws, isolated_environment
 from tests.faults.checker import Delivered, Observed, check
 from tests.faults.expected import Sent
-from tests.resources import ClientFactory, audit_stream, leases_table, queue_pair, status_table
+from tests.faults.fleet import logged_entries
+from tests.resources import (
+    ClientFactory,
+    audit_stream,
+    items_of,
+    leases_table,
+    messages_in,
+    queue_pair,
+    status_table,
+)
 from tests.support.service import ServiceProcess
 from tests.waiting import eventually
 
@@ -63,26 +73,23 @@ def task(settings: dict[str, str], tmp_path: Path) -> Iterator[ServiceProcess]:
 
 def events(now: datetime) -> list[dict[str, Any]]:
     """Exports that complete, fail and never finish, reported in order."""
+    ends: list[dict[str, str]] = [
+        {"status": "completed", "signedUrl": URL},
+        {"status": "failed", "error": f"GET {URL} answered 403"},
+    ]
     reported = []
     for number in range(EXPORTS):
-        export = {"requestId": f"export-{number}", "createdAt": written(now)}
-        reported.append(
-            {**export, "status": "pending", "occurredAt": written(now), "fileName": f"{number}.csv"}
-        )
-        reported.append({**export, "status": "processing", "occurredAt": written(now + timedelta(seconds=1))})
-        match number % 3:
-            case 0:
-                last = {"status": "completed", "signedUrl": URL}
-            case 1:
-                last = {"status": "failed", "error": f"GET {URL} answered 403"}
-            case _:
-                continue
-        reported.append({**export, **last, "occurredAt": written(now + timedelta(seconds=2))})
+        changes: list[dict[str, str]] = [
+            {"status": "pending", "fileName": f"{number}.csv"},
+            {"status": "processing"},
+            *ends[number % 3 : number % 3 + 1],
+        ]
+        export = {"requestId": f"export-{number}", "createdAt": format_timestamp(now)}
+        reported += [
+            export | change | {"occurredAt": format_timestamp(now + timedelta(seconds=second))}
+            for second, change in enumerate(changes)
+        ]
     return reported
-
-
-def written(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1_000:03d}Z"
 
 
 def published(reported: list[dict[str, Any]], settings: dict[str, str], folder: Path) -> list[Sent]:
@@ -110,47 +117,20 @@ def test_every_export_that_dynamodb_expires_is_audited_in_both_sinks(
 ) -> None:
     task.wait_for("service_started")
     sent = published(events(datetime.now(UTC)), settings, tmp_path)
-    dynamodb = clients(settings["AWS_ENDPOINT_URL_DYNAMODB"])("dynamodb")
-    sqs = clients(settings["AWS_ENDPOINT_URL_SQS"])("sqs")
-    table = settings["DYNAMODB_EXPORT_STATUS_TABLE"]
+    sqs, queue_url = clients(settings["AWS_ENDPOINT_URL_SQS"]), settings["SQS_EXPORT_EVENTS_QUEUE_URL"]
+    dynamodb, table = (
+        clients(settings["AWS_ENDPOINT_URL_DYNAMODB"]),
+        settings["DYNAMODB_EXPORT_STATUS_TABLE"],
+    )
 
-    def is_settled() -> bool:
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        queue_url = settings["SQS_EXPORT_EVENTS_QUEUE_URL"]
-        answer = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)
-        return all(answer["Attributes"][name] == "0" for name in names)
-
-    def items() -> dict[tuple[str, int], dict[str, str | int]]:
-        found = dynamodb.scan(TableName=table, ConsistentRead=True)["Items"]
-        return {
-            (item["requestId"]["S"], 0): {
-                name: int(value["N"]) if "N" in value else value["S"] for name, value in item.items()
-            }
-            for item in found
-        }
-
-    eventually(is_settled, TTL_SECONDS)
-    before = items()
+    eventually(lambda: messages_in(sqs, queue_url) == 0, TTL_SECONDS)
+    before = {(request_id, 0): item for request_id, item in items_of(dynamodb, table).items()}
     assert len(before) == EXPORTS, "the machine was too slow for the time to live of this test"
     # Every ten seconds DynamoDB Local deletes some twenty of the items that have expired.
-    eventually(lambda: not items(), 180)
-    log: list[Delivered] = []
-
-    def audited() -> bool:
-        log.extend(
-            Delivered(
-                "log",
-                line["timestamp"],
-                {name: value for name, value in line.items() if name not in {"timestamp", "level", "event"}},
-            )
-            for line in task.new_lines()
-            if line["event"] == "audit"
-        )
-        return len(log) >= EXPORTS
-
-    eventually(audited)
+    eventually(lambda: not items_of(dynamodb, table), 180)
+    eventually(lambda: len(task.lines("audit")) >= EXPORTS)
     assert task.stop()[0] == 0
-    audit = log + audit_of_kinesis(settings, tmp_path)
+    audit = logged_entries(task.lines()) + audit_of_kinesis(settings, tmp_path)
     report = check(sent, [], Observed(before, [], audit, SINKS), TTL_SECONDS)
     assert report.is_clean, report.details()
     assert len(audit) == 2 * EXPORTS, "each entry is there once in each sink"

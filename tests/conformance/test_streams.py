@@ -5,8 +5,6 @@ from typing import Any
 
 import pytest
 
-from handlers.expiry import ShardSource, audit_entry
-from handlers.timestamps import from_epoch_seconds
 from processor.streams.api import Page, StreamApi, position_of
 from processor.streams.leases.lease import Position
 from processor.streams.shards import Shard, StreamName, StreamStatus
@@ -20,11 +18,6 @@ COMPLETED = {**PENDING, "status": {"S": "completed"}, "fileName": {"S": "größe
 
 
 @pytest.fixture
-def api(stand: Stand) -> StreamApi:
-    return StreamApi(stand.aws.streams())
-
-
-@pytest.fixture
 def table(stand: Stand) -> str:
     """A table in whose stream an item comes, changes and goes."""
     table = status_table(stand.clients)
@@ -33,15 +26,6 @@ def table(stand: Stand) -> str:
     dynamodb.put_item(TableName=table, Item=COMPLETED)
     dynamodb.delete_item(TableName=table, Key=KEY)
     return table
-
-
-@pytest.fixture
-def stream(api: StreamApi, table: str) -> str:
-    """The ARN of its stream."""
-    arns, complete = api.list_streams(table)
-    assert complete
-    [arn] = arns
-    return arn
 
 
 def shard_of(api: StreamApi, stream: str) -> str:
@@ -128,14 +112,3 @@ def test_an_open_shard_goes_on_behind_its_last_page(
     stand.clients("dynamodb").put_item(TableName=table, Item=PENDING)
     [record] = eventually(lambda: api.page(following).records)
     assert record["eventName"] == "INSERT"
-
-
-def test_a_removal_by_hand_is_audited_as_such(api: StreamApi, stream: str, table: str) -> None:
-    *_, removal = whole(api, stream).records
-    name = StreamName.of(stream)
-    source = ShardSource(table, name.region, stream, shard_of(api, stream))
-    entry = audit_entry(removal, source=source, read_at=from_epoch_seconds(time.time()))
-    assert entry is not None
-    assert (entry.action, entry.actor, entry.deletion_lag_seconds) == ("export.deleted", None, None)
-    assert (entry.request_id, entry.last_status, entry.file_name) == ("a", "completed", "größen.csv")
-    assert entry.audit_id == removal["eventID"]

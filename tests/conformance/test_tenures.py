@@ -1,15 +1,10 @@
 """The life of a lease on real engines; `tests/streams/leases` has the cases of each write."""
 
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
-from botocore.exceptions import ReadTimeoutError
 
-from processor.aws.errors import Transient
-from processor.streams.leases.held import HeldLease, WorkerIdentity, acquire
+from processor.streams.leases.held import WorkerIdentity, acquire
 from processor.streams.leases.lease import Lease, Position, new_lease
 from processor.streams.leases.table import LeaseTable
 from tests.conformance.conftest import Stand
@@ -19,45 +14,10 @@ ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/export-status/stream/2026-1
 WORKERS = 8
 
 
-class LossyClient:
-    """The leases table's client; answers to its writes can get lost after they took effect."""
-
-    def __init__(self, client: Any) -> None:
-        self._client = client
-        self.loses = False
-
-    def __getattr__(self, operation: str) -> Callable[..., Any]:
-        method: Callable[..., Any] = getattr(self._client, operation)
-
-        def call(**arguments: Any) -> Any:
-            answer = method(**arguments)
-            if self.loses and operation == "update_item":
-                raise ReadTimeoutError(endpoint_url="the answer was lost")
-            return answer
-
-        call.__name__ = operation
-        return call
-
-    @contextmanager
-    def losing_answers(self) -> Iterator[None]:
-        """From here on no answer to a write arrives."""
-        self.loses = True
-        try:
-            yield
-        finally:
-            self.loses = False
-
-
 @pytest.fixture
-def client(stand: Stand) -> LossyClient:
-    return LossyClient(stand.aws.leases())
-
-
-@pytest.fixture
-def table(stand: Stand, client: LossyClient) -> LeaseTable:
+def table(stand: Stand) -> LeaseTable:
     """A leases table with one row without an owner."""
-    rows: Any = client
-    table = LeaseTable(rows, leases_table(stand.clients))
+    table = LeaseTable(stand.aws.leases(), leases_table(stand.clients))
     table.create(new_lease(ARN, "shard-1", frozenset({"shard-0"}), now=1_795_400_000.5, tracked_since=1.0))
     return table
 
@@ -65,12 +25,6 @@ def table(stand: Stand, client: LossyClient) -> LeaseTable:
 def row(table: LeaseTable) -> Lease:
     [lease] = table.scan()
     return lease
-
-
-def acquired(table: LeaseTable, worker: str) -> HeldLease:
-    held = acquire(table, row(table), WorkerIdentity(worker, 10.0))
-    assert held is not None
-    return held
 
 
 def test_of_many_tasks_that_take_a_lease_at_once_one_gets_it(table: LeaseTable) -> None:
@@ -85,32 +39,13 @@ def test_of_many_tasks_that_take_a_lease_at_once_one_gets_it(table: LeaseTable) 
     assert row(table).counter == 1
 
 
-def test_a_checkpoint_is_in_the_row_after_a_renewal_and_after_a_release(table: LeaseTable) -> None:
-    held = acquired(table, "a")
+def test_a_checkpoint_is_in_the_row_and_a_finished_shard_names_its_children(table: LeaseTable) -> None:
+    held = acquire(table, row(table), WorkerIdentity("a", 10.0))
+    assert held is not None
     held.advance(Position("000000000000000000007", 1_795_400_001.0))
     held.renew()
-    assert row(table).position == Position("000000000000000000007", 1_795_400_001.0)
-    held.advance(Position("1100000000017454423009", 1_795_400_002.0))
-    held.release()
-    assert row(table).position == Position("1100000000017454423009", 1_795_400_002.0)
-    assert row(table).owner is None
-
-
-def test_a_renewal_whose_answer_was_lost_is_recognised_at_the_next(
-    table: LeaseTable, client: LossyClient
-) -> None:
-    held = acquired(table, "a")
-    held.advance(Position("5", None))
-    with client.losing_answers(), pytest.raises(Transient):
-        held.renew()
-    held.renew()
-    assert held.trusted()
     assert row(table) == held.row
-    assert row(table).position == Position("5", None)
-
-
-def test_a_finished_shard_names_its_children_and_has_no_owner(table: LeaseTable) -> None:
-    held = acquired(table, "a")
+    assert row(table).position == Position("000000000000000000007", 1_795_400_001.0)
     held.set_children(frozenset({"shard-3", "shard-2"}))
     held.finish(1_795_400_003.0)
     finished = row(table)

@@ -35,10 +35,12 @@ class Api:
         export = Export("req-1", status, now, now, int(now.timestamp()) + seconds_left, url)
         self.dynamodb.put_item(TableName=self.table, Item=export.to_item())
 
-    def get(self, known: str = "", query: str = "") -> tuple[str, dict[str, str], Any]:
+    def get(
+        self, known: str = "", query: str = "", path: str = "/exports/req-1"
+    ) -> tuple[str, dict[str, str], Any]:
         """Status, headers and body."""
         seen: list[Any] = []
-        environ = {"PATH_INFO": "/exports/req-1", "QUERY_STRING": query, "HTTP_IF_NONE_MATCH": known}
+        environ = {"PATH_INFO": path, "QUERY_STRING": query, "HTTP_IF_NONE_MATCH": known}
         body = b"".join(self.application(environ, lambda *answer: seen.append(answer)))
         [(status, headers)] = seen
         return status, dict(headers), json.loads(body) if body else None
@@ -96,6 +98,14 @@ def test_an_expired_export_is_gone_while_its_item_is_still_there(api: Api) -> No
     status, headers, body = api.get()
     assert (status, body) == ("404 Not Found", {"error": "not found or expired"})
     assert "Retry-After" not in headers
+
+
+@pytest.mark.parametrize(
+    "path", ["/exports/unknown", "/exports/", "/", "/other/req-1", f"/exports/{'x' * 257}"]
+)
+def test_nothing_is_found_where_nothing_is(api: Api, path: str) -> None:
+    api.put(Status.PROCESSING)
+    assert api.get(path=path)[::2] == ("404 Not Found", {"error": "not found or expired"})
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """Entries reach Kinesis at least once, in order per export, with the same ids, whatever PutRecords does."""
 
-import time
-from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -18,14 +17,8 @@ from tests.audit.kinesis_standin import FAULTS, MIB, Fault, Kinesis, client_erro
 from tests.audit.throttled_readers import simulate_throttled_readers
 
 
-def sink_of(
-    kinesis: Kinesis,
-    *,
-    buckets: int = 16,
-    clock: Callable[[], float] = time.monotonic,
-    target_bytes: int = 128 * 1_024,
-) -> KinesisSink:
-    return KinesisSink(kinesis, "export-audit", buckets=buckets, clock=clock, target_bytes=target_bytes)
+def sink_of(kinesis: Kinesis, **options: Any) -> KinesisSink:
+    return KinesisSink(kinesis, "export-audit", **({"buckets": 16} | options))
 
 
 def finish(put: KinesisPut, clock: Clock) -> list[float]:
