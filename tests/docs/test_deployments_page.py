@@ -1,16 +1,19 @@
-"""The costs and the alarms of docs/deployments.md are those that the code and the templates give."""
+"""The costs of docs/deployments.md add up, and its alarms and queries are those of the templates."""
 
 import pytest
 
-from tests.docs.deployment_costs import cost_table
-from tests.docs.markdown import read
+from tests.docs.markdown import read, table
 from tests.infra.cloudformation import of_type
 
 PAGE = read("docs/deployments.md")
 
 
-def test_the_table_of_costs_is_computed() -> None:
-    assert cost_table() in PAGE, "run: python -m tests.docs.deployment_costs"
+@pytest.mark.parametrize("deployment", ["ECS", "Lambda"])
+def test_the_costs_add_up(deployment: str) -> None:
+    rows = [row for row in table(PAGE, "| dollars a month |") if deployment in row[0]]
+    *parts, total = ([float(cell.strip("*")) for cell in row[1:]] for row in rows)
+    # Each cell is rounded by itself.
+    assert total == pytest.approx([sum(column) for column in zip(*parts, strict=True)], abs=0.02)
 
 
 @pytest.mark.parametrize("template", ["lambda.yaml", "archive.yaml"])
