@@ -1,6 +1,9 @@
 """A stand-in for the AWS provider that knows its schema and nothing else, for `validate` and `test`.
 
 Run by the interpreter of `.cache/terraform-stub`, which has grpcio: `python terraform_stub.py SCHEMA SOCKET`.
+SCHEMA has the types that our modules use, in the form of `terraform providers schema -json`, which prints them
+where the provider's registry can be reached.
+
 It answers GetProviderSchema of Terraform's plugin protocol 6 and accepts everything else, prints one
 line when it listens, and ends with its standard input. Messages are encoded by hand: they are few and flat.
 """
@@ -52,16 +55,16 @@ def nested(name: str, schema: dict[str, Any]) -> bytes:
     return (
         text(1, name.encode())
         + text(2, block(schema["block"]))
-        + number(3, NESTING[schema["nesting"]])
-        + number(4, schema["min"])
-        + number(5, schema["max"])
+        + number(3, NESTING[schema["nesting_mode"]])
+        + number(4, schema.get("min_items", 0))
+        + number(5, schema.get("max_items", 0))
     )
 
 
 def block(schema: dict[str, Any]) -> bytes:
     """Schema.Block."""
-    attributes = [text(2, attribute(name, each)) for name, each in schema["attributes"].items()]
-    blocks = [text(3, nested(name, each)) for name, each in schema["blocks"].items()]
+    attributes = [text(2, attribute(name, each)) for name, each in schema.get("attributes", {}).items()]
+    blocks = [text(3, nested(name, each)) for name, each in schema.get("block_types", {}).items()]
     return b"".join(attributes + blocks)
 
 
@@ -69,11 +72,11 @@ def provider_schema(schema: dict[str, Any]) -> bytes:
     """GetProviderSchema.Response."""
 
     def entry(field: int, name: str, each: dict[str, Any]) -> bytes:
-        return text(field, text(1, name.encode()) + text(2, text(2, block(each))))
+        return text(field, text(1, name.encode()) + text(2, text(2, block(each["block"]))))
 
-    provider = text(1, text(2, block({"attributes": {}, "blocks": {}})))
-    managed = [entry(2, name, each) for name, each in schema["resource"].items()]
-    data = [entry(3, name, each) for name, each in schema["data"].items()]
+    provider = text(1, text(2, block({})))
+    managed = [entry(2, name, each) for name, each in schema["resource_schemas"].items()]
+    data = [entry(3, name, each) for name, each in schema["data_source_schemas"].items()]
     return b"".join([provider, *managed, *data])
 
 

@@ -14,12 +14,11 @@ from pathlib import Path
 import pytest
 
 from tests.infra.cloudformation import INFRA
-from tests.infra.terraform_schema import SCHEMA, used_types
 from tests.infra.tool_venvs import commands_of
 
 Terraform = Callable[..., "subprocess.CompletedProcess[str]"]
 STUB = Path(__file__).with_name("terraform_stub.py")
-MODULES = ("data", "service")
+SCHEMA = Path(__file__).with_name("terraform_aws_schema.json")
 
 pytestmark = pytest.mark.slow
 
@@ -85,23 +84,12 @@ def infra(tmp_path: Path) -> Path:
     return copy
 
 
-def prepared(terraform: Terraform, infra: Path, module: str) -> Path:
+@pytest.mark.parametrize("module", ["data", "service"])
+def test_a_module_is_valid_and_passes_its_own_tests(terraform: Terraform, infra: Path, module: str) -> None:
     folder = infra / "terraform" / module
-    done = terraform(folder, "init", "-backend=false", "-no-color")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_a_module_is_valid(terraform: Terraform, infra: Path, module: str) -> None:
-    done = terraform(prepared(terraform, infra, module), "validate", "-no-color")
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_a_module_passes_its_own_tests(terraform: Terraform, infra: Path, module: str) -> None:
-    done = terraform(prepared(terraform, infra, module), "test", "-no-color")
-    assert done.returncode == 0, done.stdout + done.stderr
+    for command in (("init", "-backend=false"), ("validate",), ("test",)):
+        done = terraform(folder, *command, "-no-color")
+        assert done.returncode == 0, done.stdout + done.stderr
     assert "0 failed" in done.stdout
     assert "0 passed" not in done.stdout
 
@@ -118,16 +106,11 @@ def test_a_module_passes_its_own_tests(terraform: Terraform, infra: Path, module
 def test_the_check_would_find(
     terraform: Terraform, infra: Path, *, module: str, right: str, wrong: str, complaint: str
 ) -> None:
-    folder = prepared(terraform, infra, module)
+    folder = infra / "terraform" / module
+    terraform(folder, "init", "-backend=false")
     source = (folder / "main.tf").read_text()
     assert right in source
     (folder / "main.tf").write_text(source.replace(right, wrong, 1))
     done = terraform(folder, "validate", "-no-color")
     assert done.returncode == 1
     assert complaint in done.stdout + done.stderr
-
-
-def test_the_schema_has_what_the_modules_use() -> None:
-    schema = json.loads(SCHEMA.read_text())
-    known = {(kind, name.removeprefix("aws_")) for kind in ("resource", "data") for name in schema[kind]}
-    assert known == set(used_types())
