@@ -10,10 +10,6 @@ from tests.faults.backends import backends
 from tests.faults.run import TooSlow, run
 from tests.faults.schedule import SIZES, Size, draw
 
-MOST_DETAILS = 5
-MORE_TIME = (1, 2, 4)
-"""How much longer the exports live, attempt by attempt, where a machine is too slow."""
-
 _saying = threading.Lock()
 
 
@@ -46,22 +42,16 @@ def main(arguments: list[str]) -> int:
 def _is_clean(seed: int, size: Size) -> bool:
     schedule = draw(seed, size)
     _say(schedule.describe())
-    for factor in MORE_TIME:
-        try:
-            with backends() as at:
-                result = run(
-                    schedule.with_more_time(factor), at, lambda phase: _say(f"seed {seed}: {phase} ...")
-                )
-        except TooSlow as slow:
-            _say(f"seed {seed}: too slow: {slow}")
-            continue
-        _say(
-            f"seed {seed}: {result.report.line()} ({result.seconds:.0f} s, {result.calls} calls,"
-            f" {result.faults} faults, {result.tasks} tasks)",
-            *(f"  {detail}" for detail in result.report.details(MOST_DETAILS)),
-        )
-        return result.report.is_clean
-    return False
+    try:
+        result = run(schedule, backends, lambda phase: _say(f"seed {seed}: {phase} ..."))
+    except TooSlow:
+        return False
+    _say(
+        f"seed {seed}: {result.report.line()} ({result.seconds:.0f} s, {result.calls} calls,"
+        f" {result.faults} faults, {result.tasks} tasks)",
+        *(f"  {detail}" for detail in result.report.details()),
+    )
+    return result.report.is_clean
 
 
 def _say(*lines: str) -> None:

@@ -70,11 +70,8 @@ class Ending:
 class Life:
     """An export's item from its first write to its removal."""
 
-    request_id: str
     action: Literal["export.expired", "export.deleted"]
     endings: tuple[Ending, ...]
-    ends_at: int
-    """When it may begin to count as gone (Unix seconds)."""
 
     def ending(self, status: object) -> Ending | None:
         """The ending with this status, if it is one of those that may be."""
@@ -130,7 +127,7 @@ def _lives(
         timely = [each for each in part if each.at < ends_at]
         endings = tuple(_endings(request_id, timely, ttl_seconds))
         if endings:
-            yield Life(request_id, action, endings, ends_at)
+            yield Life(action, endings)
 
 
 def _endings(request_id: str, timely: Sequence[Sent], ttl_seconds: int) -> Iterable[Ending]:

@@ -6,9 +6,8 @@ to the scheduler. Episodes lie above it: stretches of time in which a whole serv
 
 import random
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Self
 
 
 class Fault(Enum):
@@ -87,20 +86,3 @@ class FaultPlan:
             if roll < 0:
                 return fault, dice
         return Fault.NONE, dice
-
-    def to_json(self) -> dict[str, Any]:
-        """The plan as JSON takes it."""
-        return {
-            "seed": self.seed,
-            "rates": {fault.value: rate for fault, rate in self.rates.items()},
-            "episodes": [asdict(episode) | {"fault": episode.fault.value} for episode in self.episodes],
-        }
-
-    @classmethod
-    def from_json(cls, plan: Mapping[str, Any]) -> Self:
-        """The reverse of `to_json`."""
-        return cls(
-            seed=plan["seed"],
-            rates={Fault(name): rate for name, rate in plan["rates"].items()},
-            episodes=tuple(Episode(**each | {"fault": Fault(each["fault"])}) for each in plan["episodes"]),
-        )

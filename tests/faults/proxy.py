@@ -1,23 +1,16 @@
-"""The proxy between the service and its AWS that makes calls go wrong: a separate process on loopback.
-
-`python -m tests.faults.proxy CONFIGURATION` takes JSON, prints its address as JSON, and ends when standard
-input does. A POST to `/control` changes the plan, reshards the stream and reports what has happened.
-"""
+"""The proxy between the service and its AWS that makes calls go wrong."""
 
 import asyncio
 import json
-import os
-import sys
-import threading
 import time
-from collections import Counter, defaultdict
-from collections.abc import Mapping
-from typing import Any
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from tests.faults.aws_answers import failed, partial, throttled
 from tests.faults.fault_plan import Fault, FaultPlan
 from tests.faults.stream_front import StreamFront
-from tests.support.proxy import Answer, Client, Request, Server, Upstream
+from tests.support.proxy import Answer, Client, Request, Upstream, serving
 
 PATIENCE_SECONDS: Mapping[str, float] = {
     "Status": 3.0,
@@ -36,16 +29,18 @@ _SERVICES = {
     "DynamoDBStreams_20120810": "Streams",
     "Kinesis_20131202": "Kinesis",
 }
-_STREAM_METHODS = {
-    "ListStreams": "list_streams",
-    "DescribeStream": "describe_stream",
-    "GetShardIterator": "get_shard_iterator",
-    "GetRecords": "get_records",
-}
 
 
-class Proxy:
-    """Forwards each call to the emulator of its service, as the plan has it."""
+class FaultProxy:
+    """Forwards each call to the emulator of its service, as the plan has it.
+
+    Args:
+        upstreams: the emulators' endpoint URLs by service.
+        front: answers for the Streams API; None if an upstream does.
+        leases_table: its calls are those of the service `Leases`.
+        poll_seconds: how long a poll of the service waits.
+        visibility_seconds: the visibility timeout that GetQueueAttributes reports.
+    """
 
     def __init__(
         self,
@@ -56,8 +51,6 @@ class Proxy:
         poll_seconds: float,
         visibility_seconds: int,
     ) -> None:
-        """Takes the emulators' addresses by service, who answers for the Streams API, how long a poll of
-        the service waits, and the visibility timeout that GetQueueAttributes reports."""
         self._upstreams = {service: Upstream(url) for service, url in upstreams.items()}
         self._front = front
         self._leases_table = json.dumps(leases_table).encode()
@@ -65,23 +58,37 @@ class Proxy:
         # ends with status 1, which is right, and would look like a finding here.
         self._patience = {**PATIENCE_SECONDS, "SQS.ReceiveMessage": poll_seconds + 1.0}
         self._visibility_seconds = visibility_seconds
-        self._plan = FaultPlan()
-        self._plan_began = time.monotonic()
+        self._plan = (FaultPlan(), time.monotonic())
         self._calls: Counter[str] = Counter()
-        self._faults: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._seen: Counter[tuple[str, Fault]] = Counter()
 
-    async def handle(self, request: Request, client: Client) -> Answer | None:
-        """Answers one request. None if its connection was ended instead."""
-        if request.line.startswith("POST /control"):
-            return self._control(json.loads(request.body))
-        return await self._call(request, client)
+    @contextmanager
+    def running(self) -> Iterator[str]:
+        """Its endpoint URL, for as long as it runs."""
+        with serving(self._handle, *self._upstreams.values()) as url:
+            yield url
 
-    async def _call(self, request: Request, client: Client) -> Answer | None:
+    def set_plan(self, plan: FaultPlan) -> None:
+        """From now on calls go wrong as this plan has it; its clock starts."""
+        self._plan = (plan, time.monotonic())
+
+    @property
+    def seen(self) -> Counter[tuple[str, Fault]]:
+        """How many calls of each operation had each fault, or none."""
+        return self._seen.copy()
+
+    @property
+    def faults(self) -> int:
+        """How many calls it let fail."""
+        return sum(count for (_, fault), count in self.seen.items() if fault is not Fault.NONE)
+
+    async def _handle(self, request: Request, client: Client) -> Answer | None:
         operation = self._name(request)
         number = self._calls[operation]
         self._calls[operation] += 1
-        fault, dice = self._plan.fault(operation, number, time.monotonic() - self._plan_began)
-        self._faults[operation][fault.value] += 1
+        plan, began = self._plan
+        fault, dice = plan.fault(operation, number, time.monotonic() - began)
+        self._seen[operation, fault] += 1
         patience = self._patience.get(operation) or self._patience[operation.partition(".")[0]]
         patience += LONGER_SECONDS
         match fault:
@@ -89,24 +96,15 @@ class Proxy:
                 return throttled(operation, dice)
             case Fault.ERROR:
                 return failed(operation, dice)
-            case Fault.RESET:
-                client.reset()
-                return None
-            case Fault.STALL:
-                await asyncio.sleep(patience)
-                client.reset()
-                return None
-            case Fault.LATE_REQUEST:
-                await asyncio.sleep(patience)
-                await self._forward(operation, request)
-                client.reset()
-                return None
             case Fault.LATE_ANSWER:
                 answer = await self._forward(operation, request)
                 await asyncio.sleep(patience)
                 return answer
-            case Fault.LOST_ANSWER:
-                await self._forward(operation, request)
+            case Fault.RESET | Fault.STALL | Fault.LATE_REQUEST | Fault.LOST_ANSWER:
+                if fault in {Fault.STALL, Fault.LATE_REQUEST}:
+                    await asyncio.sleep(patience)
+                if fault in {Fault.LATE_REQUEST, Fault.LOST_ANSWER}:
+                    await self._forward(operation, request)
                 client.reset()
                 return None
             case Fault.PARTIAL if batch := partial(operation, request.body, dice):
@@ -126,7 +124,7 @@ class Proxy:
     async def _forward(self, operation: str, request: Request, body: bytes | None = None) -> Answer:
         service, method, *_ = operation.split(".")
         if service == "Streams" and self._front is not None:
-            return self._front.answer(_STREAM_METHODS[method], request.body)
+            return self._front.answer(method, request.body)
         answer = await self._upstreams[service].ask(request, body)
         if method == "GetQueueAttributes" and answer.status == 200:
             attributes = json.loads(answer.body)
@@ -143,56 +141,7 @@ class Proxy:
             method += ".first"
         return f"{service}.{method}"
 
-    def _control(self, command: Mapping[str, Any]) -> Answer:
-        if "plan" in command:
-            self._plan = FaultPlan.from_json(command["plan"])
-            self._plan_began = time.monotonic()
-        report: dict[str, Any] = {"calls": self._calls, "faults": self._faults}
-        if self._front is not None:
-            if "reshard" in command:
-                report["shards"] = self._front.reshard(command["reshard"])
-            if "roll_all" in command:
-                report["shards"] = self._front.roll_all()
-            if "forget_seconds" in command:
-                self._front.forget(command["forget_seconds"])
-            report |= {"stream": self._front.state()}
-        return Answer(200, json.dumps(report).encode(), {"Content-Type": "application/json"})
-
 
 def _plain(headers: Mapping[str, str]) -> dict[str, str]:
     """The headers without DynamoDB's checksum of a body that was changed."""
     return {name: value for name, value in headers.items() if name.lower() != "x-amz-crc32"}
-
-
-def _end_with_input() -> None:
-    sys.stdin.read()
-    os._exit(0)
-
-
-def main() -> None:
-    """Serves until standard input ends."""
-    configuration = json.loads(sys.argv[1])
-    threading.Thread(target=_end_with_input, name="end of input", daemon=True).start()
-    front = None
-    if configuration["shards"]:
-        front = StreamFront(
-            configuration["upstreams"]["Status"], configuration["table"], shards=configuration["shards"]
-        )
-        front.start()
-    proxy = Proxy(
-        configuration["upstreams"],
-        front,
-        leases_table=configuration["leases_table"],
-        poll_seconds=configuration["poll_seconds"],
-        visibility_seconds=configuration["visibility_seconds"],
-    )
-
-    def announce(endpoint_url: str) -> None:
-        sys.stdout.write(json.dumps({"endpoint_url": endpoint_url}) + "\n")
-        sys.stdout.flush()
-
-    asyncio.run(Server(proxy.handle).serve(announce))
-
-
-if __name__ == "__main__":
-    main()

@@ -9,8 +9,11 @@ import json
 import random
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError
 
 from processor.localaws.clients import emulator_client
@@ -30,18 +33,22 @@ class StreamFront:
         self._table = SimulatedTable(table, time.time, shards=shards)
         self._api = SimulatedStreamsClient(self._table)
         self._endpoint_url = endpoint_url
-        self._followed = 0
         self._stop = threading.Event()
 
-    def start(self) -> None:
-        """Follows the real stream from its beginning, in a thread that ends with the process."""
-        threading.Thread(target=self._follow, name="stream follower", daemon=True).start()
+    @contextmanager
+    def following(self) -> Iterator[None]:
+        """Follows the real stream from its beginning."""
+        follower = threading.Thread(target=self._follow, name="stream follower", daemon=True)
+        follower.start()
+        yield
+        self._stop.set()
+        follower.join()
 
-    def answer(self, method: str, body: bytes) -> Answer:
-        """Answers one call, `get_records` for example."""
+    def answer(self, operation: str, body: bytes) -> Answer:
+        """Answers one call, `GetRecords` for example."""
         headers = {"Content-Type": "application/x-amz-json-1.0"}
         try:
-            answer = getattr(self._api, method)(**json.loads(body))
+            answer = getattr(self._api, xform_name(operation))(**json.loads(body))
         except ClientError as refused:
             error = {"__type": refused.response["Error"]["Code"], "message": "simulated"}
             return Answer(400, json.dumps(error).encode(), headers)
@@ -81,11 +88,6 @@ class StreamFront:
             for shard in stream.shards.values():
                 shard.written.clear()
         self._api.reads.clear()
-
-    def state(self) -> dict[str, int]:
-        """How many records were followed, and how many shards there are."""
-        with self._table.lock:
-            return {"followed": self._followed, "shards": len(self._table.current.shards)}
 
     def _follow(self) -> None:
         streams = emulator_client("dynamodbstreams", self._endpoint_url)
@@ -133,7 +135,6 @@ class StreamFront:
             # The reaper deletes only what has expired, and no other caller deletes so late.
             if record["eventName"] == "REMOVE" and int(change["OldImage"]["ttl"]["N"]) <= now:
                 filed["userIdentity"] = dict(TTL_IDENTITY)
-            self._followed += 1
 
 
 def _take_json(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:

@@ -4,7 +4,8 @@ The runs are mostly waiting, so they go side by side; each test asks for the res
 """
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -13,7 +14,7 @@ from processor.localaws.embedded_aws import EmbeddedAws
 from tests.faults.backends import Backends
 from tests.faults.checker import Report
 from tests.faults.fault_plan import Episode, Fault, FaultPlan
-from tests.faults.run import TooSlow, run
+from tests.faults.run import run
 from tests.faults.schedule import SHORT, Action, Move, Once, Schedule, draw
 
 Reports = Callable[[str], Report]
@@ -80,10 +81,8 @@ def reports(dynamodb_local: str, ministack: str, embedded_aws: EmbeddedAws) -> I
     """`reports(name)`: what the checker found in the run of that name."""
     at = Backends(dynamodb_local, ministack, embedded_aws.endpoint_url)
     with ThreadPoolExecutor(len(SCHEDULES)) as pool:
-        runs: dict[str, Future[Report]] = {
-            name: pool.submit(_report, schedule, at) for name, schedule in SCHEDULES.items()
-        }
-        yield lambda name: runs[name].result()
+        runs = {name: pool.submit(run, each, lambda: nullcontext(at)) for name, each in SCHEDULES.items()}
+        yield lambda name: runs[name].result().report
 
 
 def test_a_drawn_schedule_of_faults_loses_nothing(reports: Reports) -> None:
@@ -117,12 +116,3 @@ def test_a_write_without_the_ttl_condition_is_seen_as_wrong(reports: Reports) ->
 def test_a_child_read_before_its_parent_is_seen_as_wrong_order(reports: Reports) -> None:
     wrong = reports("child before parent").wrong
     assert any("audit entry 1" in each and "action is 'export.expired'" in each for each in wrong), wrong
-
-
-def _report(schedule: Schedule, at: Backends) -> Report:
-    for factor in (1, 2, 4):
-        try:
-            return run(schedule.with_more_time(factor), at).report
-        except TooSlow as error:
-            too_slow = error
-    raise too_slow

@@ -6,8 +6,9 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, Self
 
 from processor.localaws.clients import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, emulator_client
@@ -15,18 +16,19 @@ from processor.localaws.embedded_aws import isolated_environment
 from tests.audit.kcl_oracle import Shard, accepted
 from tests.faults.backends import Backends
 from tests.faults.checker import DeadLetter, Delivered, Item
-from tests.faults.proxy_process import REPOSITORY, ProxyProcess
+from tests.faults.proxy import FaultProxy
+from tests.faults.stream_front import StreamFront
 from tests.faults.traffic import TTL_SECONDS
 from tests.resources import (
     ClientFactory,
     audit_stream,
     drained_messages,
-    item_of,
     leases_table,
     queue_pair,
     status_table,
 )
 
+REPOSITORY = Path(__file__).parents[2]
 SERVICE_VISIBILITY_SECONDS = 30
 """The shortest visibility timeout that the service accepts; a run may use a shorter one behind its back, so
 that a killed task's messages come back sooner."""
@@ -36,26 +38,24 @@ DRAIN_SECONDS = 12
 
 
 class World:
-    """A context manager. Everything but `environment` goes to the emulators directly, never by the proxy."""
+    """The resources of one run. Everything but `environment` goes to the emulators directly, past the proxy.
+
+    Args:
+        at: the emulators.
+        shards: how many the table's stream begins with.
+        visibility_seconds: the queue's timeout.
+    """
 
     def __init__(self, at: Backends, *, shards: int, visibility_seconds: int) -> None:
-        """Takes the emulators, how many shards the table's stream begins with, and the queue's timeout."""
-        self._at = at
-        self._shards = shards
-        self._visibility_seconds = visibility_seconds
-        self._positions: dict[str, str] = {}
-        self._ranges: dict[str, Shard] = {}
-
-    def __enter__(self) -> Self:
-        dynamodb, sqs, kinesis = (
-            _clients(url) for url in (self._at.dynamodb, self._at.sqs, self._at.kinesis)
-        )
+        dynamodb, sqs, kinesis = (_clients(url) for url in (at.dynamodb, at.sqs, at.kinesis))
         self.dynamodb, self.sqs, self.kinesis = dynamodb("dynamodb"), sqs("sqs"), kinesis("kinesis")
-        self._dynamodb, self._sqs = dynamodb, sqs
+        self._sqs = sqs
         self.table = status_table(dynamodb)
         self.leases = leases_table(dynamodb)
-        self.queue_url, self.dlq_url = queue_pair(sqs, visibility_seconds=self._visibility_seconds)
+        self.queue_url, self.dlq_url = queue_pair(sqs, visibility_seconds=visibility_seconds)
         self.stream = audit_stream(kinesis, shards=2)
+        self._positions: dict[str, str] = {}
+        self._ranges: dict[str, Shard] = {}
         for shard in self.kinesis.list_shards(StreamName=self.stream)["Shards"]:
             bounds = shard["HashKeyRange"]
             self._ranges[shard["ShardId"]] = Shard(
@@ -64,13 +64,23 @@ class World:
             self._positions[shard["ShardId"]] = self.kinesis.get_shard_iterator(
                 StreamName=self.stream, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
             )["ShardIterator"]
-        self.proxy = self._new_proxy().__enter__()
+        self.front = StreamFront(at.dynamodb, self.table, shards=shards)
+        self.proxy = FaultProxy(
+            {"SQS": at.sqs, "Status": at.dynamodb, "Leases": at.dynamodb, "Kinesis": at.kinesis},
+            self.front,
+            leases_table=self.leases,
+            poll_seconds=DRAIN_SECONDS - 5,
+            visibility_seconds=max(visibility_seconds, SERVICE_VISIBILITY_SECONDS),
+        )
+        self._running = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._running.enter_context(self.front.following())
+        self.endpoint_url = self._running.enter_context(self.proxy.running())
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.proxy.__exit__(kind, error, trace)
+    def __exit__(self, *_: object) -> None:
+        self._running.close()
         for table in (self.table, self.leases):
             self.dynamodb.delete_table(TableName=table)
         for url in (self.queue_url, self.dlq_url):
@@ -81,7 +91,7 @@ class World:
         """The settings of a task: all of AWS is the proxy."""
         return isolated_environment() | {
             "PYTHONPATH": str(REPOSITORY),
-            "AWS_ENDPOINT_URL": self.proxy.endpoint_url,
+            "AWS_ENDPOINT_URL": self.endpoint_url,
             "AWS_REGION": REGION,
             "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
             "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
@@ -117,11 +127,6 @@ class World:
             ExpressionAttributeNames={"#ttl": "ttl"},
             ExpressionAttributeValues={":now": {"N": str(int(now))}},
         )
-
-    def item(self, request_id: str) -> Item | None:
-        """One item, if it is there."""
-        found = item_of(self._dynamodb, self.table, request_id)
-        return None if found is None else _plain(found)
 
     def delete(self, request_ids: Sequence[str]) -> None:
         """Deletes items."""
@@ -176,49 +181,26 @@ class World:
         )
         return {item["requestId"]["S"]: _plain(item) for page in pages for item in page["Items"]}
 
-    def _new_proxy(self) -> ProxyProcess:
-        return ProxyProcess(
-            {
-                "upstreams": {
-                    "SQS": self._at.sqs,
-                    "Status": self._at.dynamodb,
-                    "Leases": self._at.dynamodb,
-                    "Kinesis": self._at.kinesis,
-                },
-                "table": self.table,
-                "leases_table": self.leases,
-                "shards": self._shards,
-                "poll_seconds": DRAIN_SECONDS - 5,
-                "visibility_seconds": max(self._visibility_seconds, SERVICE_VISIBILITY_SECONDS),
-            }
-        )
-
 
 class Reaper:
     """Stands in for DynamoDB's TTL, whose engine deletes about two items a second: a thread that deletes
-    what has expired, half of it at once and half of it late. The stream front adds the `userIdentity`."""
+    what has expired, half of it at once and half of it late. The stream front adds the `userIdentity`.
 
-    def __init__(
-        self,
-        world: World,
-        *,
-        late_seconds: float,
-        taking: Callable[[Mapping[str, Item]], None] = lambda _: None,
-    ) -> None:
-        """Takes how late the second half is deleted, and who is shown the items just before they are."""
+    Args:
+        world: where it deletes.
+        late_seconds: how late the second half is deleted.
+    """
+
+    def __init__(self, world: World, *, late_seconds: float) -> None:
         self._world = world
         self._late_seconds = late_seconds
-        self._taking = taking
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reaper", daemon=True)
-        self.deleted = 0
 
-    def start(self) -> None:
-        """Begins to delete."""
+    def __enter__(self) -> None:
         self._thread.start()
 
-    def stop(self) -> None:
-        """Returns when nothing is deleted any more."""
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
 
@@ -226,10 +208,7 @@ class Reaper:
         while not self._stop.wait(0.5):
             now = time.time()
             ended = self._world.ended_items(now)
-            due = {key: item for key, item in ended.items() if self._due(key, item) <= now}
-            self._taking(due)
-            self._world.delete(list(due))
-            self.deleted += len(due)
+            self._world.delete([key for key, item in ended.items() if self._due(key, item) <= now])
 
     def _due(self, key: str, item: Item) -> float:
         is_late = hashlib.sha256(key.encode()).digest()[0] % 2 == 0

@@ -18,7 +18,7 @@ from processor.observability.metrics import Metric
 from tests.benchmarks.measuring import cpu_seconds, resident_mib
 from tests.faults.backends import Backends
 from tests.faults.fleet import Fleet
-from tests.faults.run import Course, TooSlow, count_faults, ended_wrongly, fleet
+from tests.faults.run import Course, TooSlow, ended_wrongly, fleet
 from tests.faults.schedule import Action, Move, Schedule, Size, draw
 from tests.faults.world import World
 from tests.soak.growth import growing
@@ -131,7 +131,7 @@ def _run_rounds(asked: Asked, world: World, tasks: Fleet, result: Result, say: C
         course = Course(schedule, world, tasks, lambda _: None)
         course.run()
         report = course.report()
-        seen = world.proxy.control({"forget_seconds": KEPT_SECONDS})
+        world.front.forget(KEPT_SECONDS)
         lines: list[dict[str, Any]] = []
         for task in tasks.tasks:
             written = task.lines("metrics")
@@ -151,7 +151,7 @@ def _run_rounds(asked: Asked, world: World, tasks: Fleet, result: Result, say: C
         latencies = [each for line in lines for each in line.get(Metric.SENT_TO_APPLIED.value, ())]
         say(
             f"{result.rounds:5} {schedule.size.messages:8} {percentile(latencies, 50):6.0f}"
-            f" {percentile(latencies, 99):6.0f} {count_faults(seen):6}"
+            f" {percentile(latencies, 99):6.0f} {world.proxy.faults:6}"
             f" {math.fsum(map(cpu_seconds, pids)):6.1f} {use['MiB']:6.1f} {use['files']:5.0f}"
             f" {use['threads']:7.0f}  {report.line()}"
         )

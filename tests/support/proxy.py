@@ -1,6 +1,6 @@
 """A proxy on loopback before an emulator, and what it does to the calls that pass.
 
-`proxy(endpoint_url, treatment)` runs one in a thread. `tests/faults/proxy.py` runs one as a process.
+`proxy(endpoint_url, treatment)` runs one in a thread. `tests/faults/proxy.py` is one before all emulators of a run.
 """
 
 import asyncio
@@ -183,15 +183,14 @@ class Server:
 
 
 @contextmanager
-def proxy(endpoint_url: str, treatment: Treatment) -> Iterator[str]:
-    """The endpoint URL of a proxy before an emulator.
+def serving(handler: Handler, *upstreams: Upstream) -> Iterator[str]:
+    """The endpoint URL of a server in a thread.
 
     Args:
-        endpoint_url: the emulator's.
-        treatment: what is done to each request. It runs in the proxy's thread.
+        handler: gives the answers. It runs in the server's thread.
+        upstreams: closed in the end.
     """
-    upstream = Upstream(endpoint_url)
-    server = Server(lambda request, _: treatment(request, upstream))
+    server = Server(handler)
     address: Future[str] = Future()
     stop: Future[Callable[[], object]] = Future()
 
@@ -203,7 +202,8 @@ def proxy(endpoint_url: str, treatment: Treatment) -> Iterator[str]:
             await server.serve(address.set_result)
         finally:
             await server.close()
-            upstream.close()
+            for upstream in upstreams:
+                upstream.close()
 
     def run() -> None:
         with contextlib.suppress(asyncio.CancelledError):
@@ -216,6 +216,19 @@ def proxy(endpoint_url: str, treatment: Treatment) -> Iterator[str]:
     finally:
         stop.result()()
         thread.join()
+
+
+@contextmanager
+def proxy(endpoint_url: str, treatment: Treatment) -> Iterator[str]:
+    """The endpoint URL of a proxy before an emulator.
+
+    Args:
+        endpoint_url: the emulator's.
+        treatment: what is done to each request. It runs in the proxy's thread.
+    """
+    upstream = Upstream(endpoint_url)
+    with serving(lambda request, _: treatment(request, upstream), upstream) as url:
+        yield url
 
 
 @contextmanager
