@@ -3,7 +3,6 @@
 import json
 import re
 import threading
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -25,12 +24,6 @@ SQS_BATCHES = {
     "ChangeMessageVisibilityBatch": "ChangeMessageVisibility",
     "SendMessageBatch": "SendMessage",
 }
-PARTIQL = {
-    "INSERT": "PartiQLInsert",
-    "UPDATE": "PartiQLUpdate",
-    "SELECT": "PartiQLSelect",
-    "DELETE": "PartiQLDelete",
-}
 PARTIQL_TABLE = re.compile(r'^\s*(\w+)\s+(?:INTO\s+|FROM\s+)?"([^"]+)"', re.IGNORECASE)
 
 Permission = tuple[str, str]
@@ -43,7 +36,6 @@ class Recording:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._permissions: set[Permission] = set()
-        self._calls: Counter[str] = Counter()
         self._read_stream = ""  # a GetRecords of Kinesis names nothing but an iterator of this one
 
     @property
@@ -51,12 +43,6 @@ class Recording:
         """Every permission that the calls so far needed."""
         with self._lock:
             return set(self._permissions)
-
-    @property
-    def calls(self) -> Counter[str]:
-        """How often each operation was called, by the API's name of it."""
-        with self._lock:
-            return Counter(self._calls)
 
     def note(self, target: str, body: Mapping[str, Any]) -> None:
         """Notes one call.
@@ -75,7 +61,6 @@ class Recording:
             for action, resource in _actions(api, operation, body, read_stream)
         }
         with self._lock:
-            self._calls[operation] += 1
             self._permissions |= needed
 
 
@@ -94,7 +79,7 @@ def _actions(api: str, operation: str, body: Mapping[str, Any], read_stream: str
             for each in body["Statements"]:
                 found = PARTIQL_TABLE.match(each["Statement"])
                 assert found is not None, "a PartiQL statement that is not understood"
-                yield PARTIQL[found[1].upper()], found[2]
+                yield f"PartiQL{found[1].capitalize()}", found[2]
         case "DynamoDB_20120810":
             for table in body.get("RequestItems") or [body["TableName"]]:
                 yield operation, table
