@@ -12,7 +12,7 @@ from hcl2.utils import SerializationOptions
 from handlers.export import DEFAULT_TTL_SECONDS, Export
 from processor.settings import Settings
 from tests.docs.markdown import ROOT, codes, fenced, read, table
-from tests.infra.moto_server import moto_server
+from tests.engines.moto_server import MotoServer
 from tests.infra.pages import blocks, run
 
 GUIDE = ROOT / "README.es.md"
@@ -20,8 +20,8 @@ GUIDE = ROOT / "README.es.md"
 
 @pytest.mark.slow
 def test_every_command_prints_what_the_guide_shows() -> None:
-    with moto_server() as endpoint_url:
-        printed = run(GUIDE, endpoint_url)
+    with MotoServer() as server:
+        printed = run(GUIDE, server.endpoint_url)
     shown = [output for _, output in blocks(GUIDE)]
     assert len(printed) == len(shown) == 3
     for got, wanted in zip(printed, shown, strict=True):

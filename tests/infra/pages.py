@@ -13,6 +13,7 @@ ROOT = INFRA.parent
 BLOCK = re.compile(r"^```(bash|text)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # Version 1 of the CLI does not take AWS_ENDPOINT_URL for SQS.
 PREAMBLE = 'aws() { command aws --endpoint-url "$ENDPOINT_URL" "$@"; }\n'
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "embedded", "AWS_SECRET_ACCESS_KEY": "embedded"}
 END_OF_BLOCK = "=== end of block ==="
 
 
@@ -39,8 +40,7 @@ def run(page: Path, endpoint_url: str, only: Sequence[str] = ("",)) -> list[str]
             "PATH": path,
             "HOME": "/nonexistent",
             "ENDPOINT_URL": endpoint_url,
-            "AWS_ACCESS_KEY_ID": "embedded",
-            "AWS_SECRET_ACCESS_KEY": "embedded",
+            **CREDENTIALS,
         },
         capture_output=True,
         text=True,

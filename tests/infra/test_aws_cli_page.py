@@ -1,14 +1,18 @@
 """The page's commands do what they say they do, and can be run again."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from processor.localaws.clients import emulator_client
-from tests.infra.cloudformation import INFRA, NO_VALUE, load, parameter_defaults, resources
-from tests.infra.moto_server import moto_server
-from tests.infra.pages import blocks, run
+from processor.localaws.embedded_aws import isolated_environment
+from tests.engines.moto_server import MotoServer
+from tests.infra.cloudformation import INFRA, parameter_defaults
+from tests.infra.pages import CREDENTIALS, blocks, run
 from tests.infra.policies import policy
 
 PAGE = INFRA / "aws-cli.md"
@@ -17,8 +21,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def endpoint_url() -> Iterator[str]:
-    with moto_server() as url:
-        yield url
+    with MotoServer() as server:
+        yield server.endpoint_url
 
 
 @pytest.fixture(scope="module")
@@ -33,54 +37,24 @@ def test_every_command_prints_what_the_page_shows(printed: list[str]) -> None:
         assert wanted is None or got == wanted
 
 
+def test_check_finds_nothing_wrong_with_what_the_page_makes(
+    endpoint_url: str, printed: list[str], tmp_path: Path
+) -> None:
+    lines = dict(line.split("=", 1) for line in printed[-1].splitlines())
+    done = subprocess.run(
+        [sys.executable, "-m", "processor", "check", "--only", "resources"],
+        cwd=tmp_path,
+        env=isolated_environment() | CREDENTIALS | lines | {"AWS_ENDPOINT_URL": endpoint_url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "table export-status encryption: on" in done.stdout
+
+
 NAMES = {**parameter_defaults("watch.yaml"), "Partition": "aws", "Region": "us-east-1"}
 NAMES["AccountId"] = "123456789012"
-
-
-@pytest.mark.parametrize("resource", ["EventsQueue", "DeadLetterQueue"])
-def test_queues_come_out_as_the_template_describes_them(
-    endpoint_url: str, printed: list[str], resource: str
-) -> None:
-    sqs = emulator_client("sqs", endpoint_url)
-    template = load("data.yaml")
-    properties = {
-        name: value["else"] if isinstance(value, dict) and "if" in value else value
-        for name, value in resources("data.yaml")[resource]["Properties"].items()
-    }
-    properties = {name: value for name, value in properties.items() if value != NO_VALUE}
-    url = sqs.get_queue_url(QueueName=NAMES[properties.pop("QueueName").strip("<>")])["QueueUrl"]
-    made = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
-    properties.pop("RedriveAllowPolicy", None)  # moto keeps it under no circumstances
-    statement = template["Resources"][f"{resource}Policy"]["Properties"]["PolicyDocument"]["Statement"][0]
-    assert json.loads(made["Policy"])["Statement"] == [statement | {"Resource": made["QueueArn"]}]
-    for name, wanted in properties.items():
-        text = json.dumps(wanted) if not isinstance(wanted, str) else wanted
-        for token, value in NAMES.items():
-            text = text.replace(f"<{token}>", value)
-        text = text.replace("<DeadLetterQueue.Arn>", "arn:aws:sqs:us-east-1:123456789012:export-events-dlq")
-        assert json.loads(made[name]) == json.loads(text), name
-
-
-def test_tables_come_out_as_the_template_describes_them(endpoint_url: str, printed: list[str]) -> None:
-    dynamodb = emulator_client("dynamodb", endpoint_url)
-    for resource in ("StatusTable", "LeasesTable"):
-        properties = resources("data.yaml")[resource]["Properties"]
-        name = NAMES[properties["TableName"].strip("<>")]
-        made = dynamodb.describe_table(TableName=name)["Table"]
-        backups = dynamodb.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
-        ttl = dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
-        wanted_ttl = properties.get("TimeToLiveSpecification", {"Enabled": False})
-        assert made["KeySchema"] == properties["KeySchema"]
-        assert made["AttributeDefinitions"] == properties["AttributeDefinitions"]
-        assert made["BillingModeSummary"]["BillingMode"] == properties["BillingMode"]
-        assert made["SSEDescription"]["SSEType"] == properties["SSESpecification"]["SSEType"]
-        assert made["DeletionProtectionEnabled"] is properties["DeletionProtectionEnabled"]
-        assert made.get("StreamSpecification", {}).get("StreamViewType") == properties.get(
-            "StreamSpecification", {}
-        ).get("StreamViewType")
-        assert backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] == "ENABLED"
-        assert (ttl["TimeToLiveStatus"] == "ENABLED") is wanted_ttl["Enabled"]
-        assert ttl.get("AttributeName") == wanted_ttl.get("AttributeName")
 
 
 def test_permissions_come_out_as_infra_iam_has_them(endpoint_url: str, printed: list[str]) -> None:
