@@ -84,7 +84,8 @@ class Replay:
 
     def __init__(self, root: Path, python: str) -> None:
         self._root = root
-        self.context = root / "context"
+        self._workdir = root / "build"
+        self._workdir.mkdir()
         self._commands = root / "commands"
         self._commands.mkdir()
         stand_in = self._commands / "python"
@@ -93,10 +94,6 @@ class Replay:
             f'#!/bin/sh\n[ "$1 $2" = "-m pip" ] && exec {sys.executable} "$@"\nexec {python} "$@"\n'
         )
         stand_in.chmod(0o755)
-        for path in context_files():
-            target = self.context / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / path, target)
 
     def place(self, path: str) -> Path:
         """Where a path of the image is."""
@@ -108,35 +105,31 @@ class Replay:
         Raises:
             AssertionError: if a command fails; the message is its output.
         """
-        workdir = self.place("/")
         for each in instructions():
             match each.stage, each.word:
-                case 0, "WORKDIR":
-                    workdir = self.place(each.rest)
-                    workdir.mkdir(parents=True)
                 case 0, "COPY":
-                    self._copy(each.rest.split(), workdir)
+                    self._copy(each.rest.split())
                 case 0, "RUN":
-                    self._run(each.rest, workdir)
+                    self._run(each.rest)
                 case 0, other:
-                    assert other == "FROM", f"{other} is not replayed"
+                    assert other in {"FROM", "WORKDIR"}, f"{other} is not replayed"
 
-    def _copy(self, names: list[str], workdir: Path) -> None:
+    def _copy(self, names: list[str]) -> None:
         *sources, target = names
-        for name in sources:
-            source = self.context / name
-            goes_inside = target.endswith("/") or len(sources) > 1
-            if source.is_dir():
-                shutil.copytree(source, workdir / target)
-            else:
-                place = workdir / target / source.name if goes_inside else workdir / target
-                place.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(source, place)
+        for source in sources:
+            # Each file has the same place below the working directory as in the repository.
+            assert target in {"./", source, f"{Path(source).parent}/"}, f"{names} is not replayed"
+            sent = [path for path in context_files() if path.is_relative_to(source)]
+            assert sent, f"{source} stays out of the image"
+            for path in sent:
+                copy = self._workdir / path
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(ROOT / path, copy)
 
-    def _run(self, command: str, workdir: Path) -> None:
+    def _run(self, command: str) -> None:
         done = subprocess.run(
             ["sh", "-eu", "-c", command.replace("/opt/", f"{self.place('/opt')}/")],
-            cwd=workdir,
+            cwd=self._workdir,
             env={**os.environ, "PATH": f"{self._commands}{os.pathsep}{os.environ['PATH']}"},
             capture_output=True,
             text=True,
