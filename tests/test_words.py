@@ -24,10 +24,8 @@ def give_up(inHand: int) -> str:
 '''
 
 
-def found(source: str) -> set[tuple[int, str, str]]:
-    return {
-        (each.line, each.idiom, each.kind) for each in words.findings("a.py", words.texts_of_module(source))
-    }
+def found(source: str, path: str = "a.py") -> set[tuple[int, str, str]]:
+    return {*words.findings(words.texts_of(path, source))}
 
 
 def test_idioms_are_found_in_comments_docstrings_strings_and_names() -> None:
@@ -51,8 +49,7 @@ def test_plain_words_and_code_are_no_idioms() -> None:
 
 
 def test_an_idiom_over_two_lines_is_found_in_the_first() -> None:
-    page = words.texts_of_page("plain\nit stays so\nlong as it can\n")
-    assert [(each.line, each.idiom) for each in words.findings("a.md", page)] == [(2, "so long")]
+    assert found("plain\nit stays so\nlong as it can\n", "a.md") == {(2, "so long", "prose")}
 
 
 def test_the_list_names_the_place_and_the_rate_decides(

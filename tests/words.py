@@ -13,8 +13,8 @@ import sys
 import tokenize
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 MOST_IN_TEN_THOUSAND = 25
@@ -60,8 +60,7 @@ _ENGLISH_PAGES = ("*.md", ":!README.es.md")
 _SCRIPTS = ("Makefile", "Dockerfile", ".env.example", "*.toml", "*.yaml", "*.yml", "*.tf", "*.hcl", ".ci/run")
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(NamedTuple):
     """A piece of text: its kind, its first line and its words."""
 
     kind: str
@@ -69,14 +68,12 @@ class Text:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """One idiom in one place."""
 
-    path: str
     line: int
-    kind: str
     idiom: str
+    kind: str
 
 
 def texts_of_module(source: str) -> Iterator[Text]:
@@ -84,9 +81,13 @@ def texts_of_module(source: str) -> Iterator[Text]:
 
     Strings and identifiers come from the syntax tree: tokens of f-strings differ between versions of Python.
     """
-    yield from _comments(source)
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    comments = {each.start[0]: each.string.lstrip("#: ") for each in tokens if each.type == tokenize.COMMENT}
+    lines = (comments.get(number, ".") for number in range(1, max(comments, default=0) + 1))
+    yield Text(_PROSE, 1, "\n".join(lines))
     tree = ast.parse(source)
-    docstrings = set(_docstrings(tree))
+    # Strings that stand alone as a statement: those of attributes too.
+    docstrings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     names: dict[str, int] = {}
     for node in ast.walk(tree):
         line = getattr(node, "lineno", 1)
@@ -102,40 +103,16 @@ def texts_of_module(source: str) -> Iterator[Text]:
         yield Text(_NAME, line, re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).replace("_", " ").lower())
 
 
-def _comments(source: str) -> Iterator[Text]:
-    """Comments that follow each other, line by line, are one text."""
-    lines: list[str] = []
-    first = 0
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type != tokenize.COMMENT:
-            continue
-        line = token.start[0]
-        if lines and line != first + len(lines):
-            yield Text(_PROSE, first, "\n".join(lines))
-            lines = []
-        first = first if lines else line
-        lines.append(token.string.lstrip("#: "))
-    yield Text(_PROSE, first, "\n".join(lines))
+def texts_of(path: str, source: str) -> list[Text]:
+    """The texts of a module; a page, or a configuration file, is one text."""
+    return [*texts_of_module(source)] if path.endswith(".py") else [Text(_PROSE, 1, source)]
 
 
-def _docstrings(tree: ast.Module) -> Iterator[ast.expr]:
-    """Strings that stand alone as a statement: those of attributes too."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            yield node.value
-
-
-def texts_of_page(source: str) -> Iterator[Text]:
-    """A page is one text; a configuration file is its comments and strings, taken as one too."""
-    yield Text(_PROSE, 1, source)
-
-
-def findings(path: str, texts: Iterable[Text]) -> Iterator[Finding]:
+def findings(texts: Iterable[Text]) -> Iterator[Finding]:
     """Each idiom in these texts."""
-    for each in texts:
-        for match in _IDIOM.finditer(each.text):
-            line = each.line + each.text.count("\n", 0, match.start())
-            yield Finding(path, line, each.kind, " ".join(match[0].split()))
+    for kind, line, text in texts:
+        for match in _IDIOM.finditer(text):
+            yield Finding(line + text.count("\n", 0, match.start()), " ".join(match[0].split()), kind)
 
 
 def tracked(patterns: Iterable[str]) -> list[str]:
@@ -166,14 +143,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     for path in dict.fromkeys([*modules, *pages]):
         if path in _LEFT_OUT:
             continue
-        source = (ROOT / path).read_text(encoding="utf-8")
-        texts = list(texts_of_module(source) if path.endswith(".py") else texts_of_page(source))
+        texts = texts_of(path, (ROOT / path).read_text(encoding="utf-8"))
         for each in texts:
             words[each.kind] += len(_WORD.findall(each.text))
-        found.extend(findings(path, texts))
-    if chosen.list:
-        for each_found in found:
-            print(f"{each_found.path}:{each_found.line}: {each_found.idiom} ({each_found.kind})")
+        here = [*findings(texts)]
+        found += here
+        if chosen.list:
+            print("".join(f"{path}:{line}: {idiom} ({kind})\n" for line, idiom, kind in here), end="")
     prose = sum(each.kind == _PROSE for each in found)
     rates = {
         "comments, docstrings and pages": prose / max(1, words[_PROSE]) * 10_000,
@@ -181,10 +157,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     }
     for what, rate in rates.items():
         print(f"idioms in 10,000 words of {what}: {rate:.0f} (at most {MOST_IN_TEN_THOUSAND})")
-    print(
-        "most frequent:",
-        ", ".join(f"{idiom} {n}" for idiom, n in Counter(f.idiom for f in found).most_common(12)),
-    )
+    frequent = Counter(each.idiom for each in found).most_common(12)
+    print("most frequent:", ", ".join(f"{idiom} {count}" for idiom, count in frequent))
     return int(max(rates.values()) > MOST_IN_TEN_THOUSAND)
 
 

@@ -1,4 +1,4 @@
-"""Every scenario has its row in a map, and every test that a map names lies in the file that it names."""
+"""Every scenario has its row in a map, and every test that a map or a law names lies in the file it names."""
 
 import re
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ SCENARIOS = {
 
 @cache
 def functions_in(path: Path) -> frozenset[str]:
-    return frozenset(re.findall(r"^def (test_\w+)\(", path.read_text(encoding="utf-8"), re.MULTILINE))
+    return frozenset(re.findall(r"^(?:def|class) (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE))
 
 
 def files(name: str, folder: Path) -> list[Path]:
@@ -28,14 +28,14 @@ def files(name: str, folder: Path) -> list[Path]:
 
 
 def named(name: str) -> Iterator[tuple[str, str]]:
-    """The tests that a map names, each with the file that was named last before it."""
+    """The tests in rows and lists of a page, each with the file that was named last before it."""
     for line in read(name).splitlines():
         file = ""
-        for code in codes(line) if line.startswith("|") else ():
+        for code in codes(line) if line.startswith(("|", "- ")) else ():
             before, _, test = code.rpartition("::")
             if before.endswith(".py") or code.endswith(".py"):
                 file = before or code
-            if test.startswith("test_") and not test.endswith(".py"):
+            if (before or test.startswith("test_")) and not test.endswith(".py"):
                 yield file, test.partition("[")[0]
 
 
@@ -47,8 +47,8 @@ def test_every_scenario_has_a_row(name: str) -> None:
     assert sorted(found) == sorted(SCENARIOS[name])
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
-def test_every_test_of_a_scenario_map_lies_in_the_file_that_is_named(name: str) -> None:
+@pytest.mark.parametrize("name", [*SCENARIOS, "docs/invariants.md"])
+def test_every_test_of_a_page_lies_in_the_file_that_is_named(name: str) -> None:
     folder = (ROOT / name).parent
     tests = list(named(name))
     assert len(tests) > 10
