@@ -221,10 +221,8 @@ class Course:
                 raise TooSlow(f"{left} of {what} were not settled when the exports ended{starts}")
             self._go_on((), 2 * TICK_SECONDS)
 
-    def _go_on(
-        self, actions: Iterable[Action], seconds: float, messages: Iterable[Message] = ()
-    ) -> None:
-        """Sends messages, carries out moves and keeps up the fleet, for these seconds and until all is done."""
+    def _go_on(self, actions: Iterable[Action], seconds: float, messages: Iterable[Message] = ()) -> None:
+        """Sends messages, carries out moves, keeps up the fleet: for these seconds and until all is done."""
         begin, pause = time.time(), threading.Event()
         left = deque(actions)
         with ThreadPoolExecutor(1, thread_name_prefix="producers") as producers:

@@ -133,12 +133,11 @@ def add_item_of_born_dead(o: Any, wanted: Expected) -> None:
     o.items[never, 0] = item(o) | {"requestId": never}
 
 
-def swap_order(o: Any, _: Expected) -> Observed:
+def swap_order(o: Any, _: Expected) -> None:
     twice = next(key for key, life in o.items if life == 1)
-    swapped = [
-        replace(each, order=1 - each.order) if each.entry["requestId"] == twice else each for each in o.audit
-    ]
-    return replace(o, audit=swapped)
+    for place, each in enumerate(o.audit):
+        if each.entry["requestId"] == twice:
+            o.audit[place] = replace(each, order=1 - each.order)
 
 
 def add_letter_of_winner(o: Any, wanted: Expected) -> None:

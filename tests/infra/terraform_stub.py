@@ -1,8 +1,8 @@
 """A stand-in for the AWS provider that knows its schema and nothing else, for `validate` and `test`.
 
 Run by the interpreter of `.cache/terraform-stub`, which has grpcio: `python terraform_stub.py SCHEMA SOCKET`.
-SCHEMA has the types that our modules use, in the form of `terraform providers schema -json`, which prints them
-where the provider's registry can be reached.
+SCHEMA has the types that our modules use, in the form of `terraform providers schema -json`. Where the
+provider's registry can be reached, that command prints them.
 
 It answers GetProviderSchema of Terraform's plugin protocol 6 and accepts everything else, prints one
 line when it listens, and ends with its standard input. Messages are encoded by hand: they are few and flat.

@@ -1,6 +1,6 @@
 """A proxy on loopback before an emulator, and what it does to the calls that pass.
 
-`proxy(endpoint_url, treatment)` runs one in a thread. `tests/faults/proxy.py` is one before all emulators of a run.
+`proxy(endpoint_url, treatment)` runs one in a thread. `tests/faults/proxy.py` stands before several.
 """
 
 import asyncio
