@@ -111,154 +111,73 @@ class Settings(BaseSettings):
         case_sensitive=True,
         env_ignore_empty=True,
         validate_default=False,
+        use_attribute_docstrings=True,
     )
 
-    table: Name = Field(
-        "export-status", validation_alias="DYNAMODB_EXPORT_STATUS_TABLE", description="the status table"
-    )
-    leases_table: Name = Field(
-        "export-status-leases",
-        validation_alias="DYNAMODB_EXPORT_LEASES_TABLE",
-        description="the table of shard leases and checkpoints; partition key `leaseKey` (S)",
-    )
-    queue_url: Url | None = Field(
-        None,
-        validation_alias="SQS_EXPORT_EVENTS_QUEUE_URL",
-        description=(
-            "the event queue, FIFO if it ends in `.fifo`; required by `run`, `check`, `publish`, `dlq`,"
-            " but not by `run --only audit`"
-        ),
-    )
-    dlq_url: Url | None = Field(
-        None,
-        validation_alias="SQS_EXPORT_EVENTS_DLQ_URL",
-        description=(
-            "the queue for rejected events and refused audit entries; else the one in the event queue's"
-            " redrive policy"
-        ),
-    )
+    table: Name = Field("export-status", validation_alias="DYNAMODB_EXPORT_STATUS_TABLE")
+    """The status table."""
+    leases_table: Name = Field("export-status-leases", validation_alias="DYNAMODB_EXPORT_LEASES_TABLE")
+    """The table of shard leases and checkpoints; partition key `leaseKey` (S)."""
+    queue_url: Url | None = Field(None, validation_alias="SQS_EXPORT_EVENTS_QUEUE_URL")
+    """The event queue, FIFO if it ends in `.fifo`; required by `run`, `check`, `publish`, `dlq`, but not by
+    `run --only audit`."""
+    dlq_url: Url | None = Field(None, validation_alias="SQS_EXPORT_EVENTS_DLQ_URL")
+    """The queue for rejected events and refused audit entries; else the one in the event queue's redrive
+    policy."""
     audit_sinks: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_sinks)] = Field(
-        ("log",),
-        validation_alias="EXPORT_AUDIT_SINKS",
-        description="where audit entries go: `log`, `kinesis`, or both separated by a comma",
+        ("log",), validation_alias="EXPORT_AUDIT_SINKS"
     )
-    audit_stream: Name | None = Field(
-        None,
-        validation_alias="KINESIS_EXPORT_AUDIT_STREAM",
-        description="the audit stream's name; required by the sink `kinesis` and by `audit tail`",
-    )
+    """Where audit entries go: `log`, `kinesis`, or both separated by a comma."""
+    audit_stream: Name | None = Field(None, validation_alias="KINESIS_EXPORT_AUDIT_STREAM")
+    """The audit stream's name; required by the sink `kinesis` and by `audit tail`."""
     ttl_seconds: int = Field(
-        DEFAULT_TTL_SECONDS,
-        ge=1,
-        le=MAX_TTL_SECONDS,
-        validation_alias="EXPORT_STATUS_TTL_SECONDS",
-        description="how long an export lives after its request (seconds)",
+        DEFAULT_TTL_SECONDS, ge=1, le=MAX_TTL_SECONDS, validation_alias="EXPORT_STATUS_TTL_SECONDS"
     )
-    receivers: int = Field(
-        8, ge=1, le=64, validation_alias="EXPORT_RECEIVERS", description="most threads that receive events"
-    )
-    linger_seconds: float = Field(
-        0.2,
-        ge=0,
-        le=5,
-        validation_alias="EXPORT_LINGER_SECONDS",
-        description="seconds that an event may wait for others so that calls are saved; 0: not at all",
-    )
-    service_name: Name = Field(
-        "export-status",
-        validation_alias="EXPORT_SERVICE_NAME",
-        description="the metrics' dimension `Service`; two deployments in one account differ in it",
-    )
-    write_mode: Literal["auto", "batch", "single"] = Field(
-        "auto",
-        validation_alias="EXPORT_WRITE_MODE",
-        description=(
-            "`batch` writes with PartiQL batches, `single` with UpdateItem; `auto` tries whether the"
-            " table supports conditional batches"
-        ),
-    )
-    fast_calls: Literal["auto", "on", "off"] = Field(
-        "auto",
-        validation_alias="EXPORT_FAST_CALLS",
-        description=(
-            "whether the calls of the daily work take the service's shorter way inside boto3; `auto` compares"
-            " both ways first"
-        ),
-    )
-    drain_seconds: int = Field(
-        25,
-        ge=10,
-        le=3_600,
-        validation_alias="EXPORT_DRAIN_SECONDS",
-        description="the budget from SIGTERM to the exit (seconds)",
-    )
-    audit_readers: int = Field(
-        8,
-        ge=1,
-        le=64,
-        validation_alias="EXPORT_AUDIT_READERS",
-        description="threads that read shards, whatever their number",
-    )
-    audit_buckets: int = Field(
-        16,
-        ge=1,
-        le=256,
-        validation_alias="EXPORT_AUDIT_BUCKETS",
-        description="partition keys that Kinesis entries are spread over",
-    )
-    lease_failover_seconds: int = Field(
-        10,
-        ge=2,
-        le=600,
-        validation_alias="EXPORT_LEASE_FAILOVER_SECONDS",
-        description="other tasks may acquire a lease that was not renewed for this time (seconds)",
-    )
-    metrics_seconds: int = Field(
-        60,
-        ge=0,
-        le=3_600,
-        validation_alias="EXPORT_METRICS_SECONDS",
-        description="the interval of the metrics line (seconds); 0: no metrics",
-    )
+    """How long an export lives after its request (seconds)."""
+    receivers: int = Field(8, ge=1, le=64, validation_alias="EXPORT_RECEIVERS")
+    """Most threads that receive events."""
+    linger_seconds: float = Field(0.2, ge=0, le=5, validation_alias="EXPORT_LINGER_SECONDS")
+    """Seconds that an event may wait for others so that calls are saved; 0: not at all."""
+    service_name: Name = Field("export-status", validation_alias="EXPORT_SERVICE_NAME")
+    """The metrics' dimension `Service`; two deployments in one account differ in it."""
+    write_mode: Literal["auto", "batch", "single"] = Field("auto", validation_alias="EXPORT_WRITE_MODE")
+    """`batch` writes with PartiQL batches, `single` with UpdateItem; `auto` tries whether the table supports
+    conditional batches."""
+    fast_calls: Literal["auto", "on", "off"] = Field("auto", validation_alias="EXPORT_FAST_CALLS")
+    """Whether the calls of the daily work take the service's shorter way inside boto3; `auto` compares both
+    ways first."""
+    drain_seconds: int = Field(25, ge=10, le=3_600, validation_alias="EXPORT_DRAIN_SECONDS")
+    """The budget from SIGTERM to the exit (seconds)."""
+    audit_readers: int = Field(8, ge=1, le=64, validation_alias="EXPORT_AUDIT_READERS")
+    """Threads that read shards, whatever their number."""
+    audit_buckets: int = Field(16, ge=1, le=256, validation_alias="EXPORT_AUDIT_BUCKETS")
+    """Partition keys that Kinesis entries are spread over."""
+    lease_failover_seconds: int = Field(10, ge=2, le=600, validation_alias="EXPORT_LEASE_FAILOVER_SECONDS")
+    """Other tasks may acquire a lease that was not renewed for this time (seconds)."""
+    metrics_seconds: int = Field(60, ge=0, le=3_600, validation_alias="EXPORT_METRICS_SECONDS")
+    """The interval of the metrics line (seconds); 0: no metrics."""
     health_file: Annotated[Path, BeforeValidator(_file)] = Field(
-        Path(DEFAULT_HEALTH_FILE),
-        validation_alias="EXPORT_HEALTH_FILE",
-        description="the file that `healthcheck` reads",
+        Path(DEFAULT_HEALTH_FILE), validation_alias="EXPORT_HEALTH_FILE"
     )
-    log_level: LogLevel = Field(
-        "INFO",
-        validation_alias="LOG_LEVEL",
-        description="the lowest level that is written; `DEBUG` shows every outcome",
-    )
-    log_format: Literal["json", "console"] | None = Field(
-        None,
-        validation_alias="LOG_FORMAT",
-        description="JSON lines, or text for people; else `console` on a terminal and `json` elsewhere",
-    )
-    region: Region | None = Field(
-        None,
-        validation_alias="AWS_REGION",
-        description="the region; wins over `AWS_DEFAULT_REGION` and the profile's",
-    )
-    endpoint_url: Url | None = Field(
-        None,
-        validation_alias="AWS_ENDPOINT_URL",
-        description="the endpoint of all services, for emulators; else AWS's own",
-    )
-    endpoint_url_sqs: Url | None = Field(
-        None, validation_alias="AWS_ENDPOINT_URL_SQS", description="the endpoint of SQS"
-    )
-    endpoint_url_dynamodb: Url | None = Field(
-        None, validation_alias="AWS_ENDPOINT_URL_DYNAMODB", description="the endpoint of DynamoDB"
-    )
+    """The file that `healthcheck` reads."""
+    log_level: LogLevel = Field("INFO", validation_alias="LOG_LEVEL")
+    """The lowest level that is written; `DEBUG` shows every outcome."""
+    log_format: Literal["json", "console"] | None = Field(None, validation_alias="LOG_FORMAT")
+    """JSON lines, or text for people; else `console` on a terminal and `json` elsewhere."""
+    region: Region | None = Field(None, validation_alias="AWS_REGION")
+    """The region; wins over `AWS_DEFAULT_REGION` and the profile's."""
+    endpoint_url: Url | None = Field(None, validation_alias="AWS_ENDPOINT_URL")
+    """The endpoint of all services, for emulators; else AWS's own."""
+    endpoint_url_sqs: Url | None = Field(None, validation_alias="AWS_ENDPOINT_URL_SQS")
+    """The endpoint of SQS."""
+    endpoint_url_dynamodb: Url | None = Field(None, validation_alias="AWS_ENDPOINT_URL_DYNAMODB")
+    """The endpoint of DynamoDB."""
     endpoint_url_dynamodb_streams: Url | None = Field(
-        None,
-        validation_alias="AWS_ENDPOINT_URL_DYNAMODB_STREAMS",
-        description="the endpoint of DynamoDB Streams",
+        None, validation_alias="AWS_ENDPOINT_URL_DYNAMODB_STREAMS"
     )
-    endpoint_url_kinesis: Url | None = Field(
-        None, validation_alias="AWS_ENDPOINT_URL_KINESIS", description="the endpoint of Kinesis"
-    )
+    """The endpoint of DynamoDB Streams."""
+    endpoint_url_kinesis: Url | None = Field(None, validation_alias="AWS_ENDPOINT_URL_KINESIS")
+    """The endpoint of Kinesis."""
 
     @property
     def poll_seconds(self) -> int:

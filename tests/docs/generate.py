@@ -52,7 +52,7 @@ def _setting_row(info: FieldInfo) -> tuple[str, ...]:
     bounds += [str(each.le) for each in info.metadata if isinstance(each, Le)]
     choices = ", ".join(f"`{choice}`" for choice in _choices(info.annotation))
     values = " to ".join(bounds) or choices
-    return f"`{info.validation_alias}`", default, values, info.description or ""
+    return f"`{info.validation_alias}`", default, values, " ".join((info.description or "").split())
 
 
 def _choices(annotation: object) -> Iterator[str]:
