@@ -83,6 +83,7 @@ def audit_entry(record: StreamRecord, *, source: ShardSource, read_at: datetime)
     ttl = stored_ttl(image)
     expires_at = None if ttl is None else _instant(ttl)
     return AuditEntry(
+        schema_version=1,
         audit_id=_plain(record.get("eventID"), _AUDIT_ID_JSON_BYTES)
         or f"{source.shard_id or source.stream_arn}:{sequence_number}",
         action="export.expired" if by_ttl else "export.deleted",

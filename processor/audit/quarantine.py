@@ -7,6 +7,8 @@ import hashlib
 import json
 import re
 
+import msgspec
+
 from handlers.audit import AuditEntry
 from handlers.masking import mask_urls
 from processor.audit.sinks.base import Refusal, SinkUnavailable
@@ -48,7 +50,7 @@ class Quarantine:
 
 def _body(entry: AuditEntry) -> str:
     """The entry's JSON in ASCII: SQS refuses some characters that a file name may hold."""
-    return json.dumps(entry.model_dump(by_alias=True), separators=(",", ":"))
+    return json.dumps(msgspec.to_builtins(entry), separators=(",", ":"))
 
 
 def _token(text: str) -> str:

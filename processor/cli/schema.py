@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from pydantic.json_schema import GenerateJsonSchema
 
-from handlers.audit import AuditEntry
+from handlers.audit import entry_schema
 from handlers.events import ExportEvent
 from processor.cli.asyncapi import asyncapi_document
 from processor.cli.session import usage_error
@@ -47,7 +47,7 @@ def schema_of(contract: Contract) -> dict[str, Any]:
             body = ExportEvent.model_json_schema(mode="validation", schema_generator=_Untitled)
             body["allOf"] = [_only_with(name, status) for name, status in ONLY_WITH_STATUS.items()]
         case Contract.AUDIT:
-            body = AuditEntry.model_json_schema(mode="serialization", schema_generator=_Untitled)
+            body = entry_schema()
     return {"$schema": DIALECT} | body
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from handlers.audit import AuditEntry, AuditSource
-from handlers.expiry import audit_entry
+from handlers.expiry import TTL_ACTOR, audit_entry
 from processor.audit.sinks.base import Refusal, Sink, SinkUnavailable
 from processor.aws.sqs import BatchResult
 from processor.dead_letters import DeadLetter
@@ -19,6 +19,7 @@ NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 def entry(audit_id: str, request_id: str, **changes: Any) -> AuditEntry:
     """An entry as the service makes them, of the usual size."""
     usual: dict[str, Any] = {
+        "schema_version": 1,
         "audit_id": audit_id,
         "action": "export.expired",
         "request_id": request_id,
@@ -32,7 +33,7 @@ def entry(audit_id: str, request_id: str, **changes: Any) -> AuditEntry:
         "file_name": "report.csv",
         "error": None,
         "had_signed_url": True,
-        "actor": {"type": "Service", "principal_id": "dynamodb.amazonaws.com"},
+        "actor": TTL_ACTOR,
         "source": AuditSource(
             table="export-status",
             region="us-east-1",

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from handlers.audit import AuditEntry
@@ -181,7 +182,7 @@ class Kinesis:
         for shard in self.shards:
             for record in shard.records:
                 for data in accepted(record["Data"], shard.hash_range):
-                    yield AuditEntry.model_validate_json(data)
+                    yield msgspec.json.decode(data, type=AuditEntry)
 
     def first_appearances(self) -> dict[str, list[str]]:
         """The audit ids of each export in the order in which they first appear."""

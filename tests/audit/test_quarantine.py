@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from processor.audit.quarantine import Quarantine
@@ -28,6 +29,6 @@ def test_the_letter_has_the_entry_in_ascii_and_a_reason_without_its_signed_url()
 def test_an_id_that_no_queue_takes_is_replaced_by_its_hash(audit_id: str) -> None:
     box: Any = LetterBox()
     (entry,) = expired("group id ü")
-    Quarantine(box).send(Refusal(entry.model_copy(update={"audit_id": audit_id}), "no"))
+    Quarantine(box).send(Refusal(msgspec.structs.replace(entry, audit_id=audit_id), "no"))
     (letter,) = box.letters
     assert len(letter.source_message_id) == len(letter.group_id or "") == 64

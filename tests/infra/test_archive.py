@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from handlers.audit import AuditEntry
+from handlers.audit import AuditEntry, entry_schema
 from handlers.expiry import ShardSource, audit_entry
 from tests.infra.cloudformation import INFRA
 from tests.infra.tool_venvs import commands_of
@@ -25,7 +25,7 @@ from tests.infra.tool_venvs import commands_of
 RESOURCES: dict[str, Any] = yaml.safe_load((INFRA / "archive.yaml").read_text())["Resources"]
 RUNNER = Path(__file__).with_name("run_sql.py")
 TYPES = {"int": "INTEGER", "string": "VARCHAR", "bigint": "BIGINT", "boolean": "BOOLEAN"}
-FIELDS = {name.lower(): name for name in AuditEntry.model_json_schema(by_alias=True)["properties"]}
+FIELDS = {name.lower(): name for name in entry_schema()["properties"]}
 SOURCE = ShardSource(
     "export-status",
     "us-east-1",
@@ -47,9 +47,7 @@ def duckdb_columns() -> dict[str, str]:
     made = {}
     for name, kind in columns("AuditTable").items():
         if kind.startswith("struct<"):
-            inner = AuditEntry.model_json_schema(by_alias=True)["$defs"][
-                {"actor": "Actor", "source": "AuditSource"}[name]
-            ]["properties"]
+            inner = entry_schema()["$defs"][{"actor": "Actor", "source": "AuditSource"}[name]]["properties"]
             given = dict(each.split(":") for each in kind[len("struct<") : -1].split(","))
             assert given == dict.fromkeys(map(str.lower, inner), "string")
             made[FIELDS[name]] = "STRUCT(" + ", ".join(f'"{each}" VARCHAR' for each in inner) + ")"

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -203,8 +204,8 @@ def test_more_buckets_than_a_call_may_carry_are_spread_over_calls() -> None:
 
 def test_an_entry_that_utf8_cannot_hold_is_refused_alone() -> None:
     kinesis = Kinesis()
-    broken = entry("2", "req-1").model_copy(update={"error": "\ud800"})
-    broken_id = entry("3", "req-1").model_copy(update={"request_id": "\udfff"})
+    broken = msgspec.structs.replace(entry("2", "req-1"), error="\ud800")
+    broken_id = msgspec.structs.replace(entry("3", "req-1"), request_id="\udfff")
     refusals = put_all(sink_of(kinesis), [entry("1", "req-1"), broken, broken_id, entry("4", "req-1")])
     assert [refusal.entry for refusal in refusals] == [broken, broken_id]
     assert all("UTF-8" in refusal.reason for refusal in refusals)
