@@ -5,6 +5,7 @@ EXPORT_DRAIN_SECONDS of the signal (docs/invariants.md, law 8).
 """
 
 import gc
+import math
 import os
 import signal
 import sys
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Protocol
 
 from handlers.masking import mask_urls
@@ -21,20 +23,21 @@ from processor.aws.clients import Aws
 from processor.aws.fast_choice import FastChoice, proofs
 from processor.backoff import BackOff
 from processor.loops import Loop, StopReport
-from processor.observability.health import Health, Heartbeat
+from processor.observability.health import Health
 from processor.observability.log import get_logger, stdout_lines
 from processor.observability.metrics import Metric, Metrics, MetricsWriter, Part
 from processor.settings import Settings, load_aws_settings
-from processor.startup_checks import PATIENCE_SECONDS, StartError, Unreachable
+from processor.startup_checks import StartError, Unreachable
 from processor.transitions.pipeline import TransitionsPipeline
 
 EXIT_FINE = 0
 EXIT_FAILED = 1
 _STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
-_START_LIMIT_SECONDS = 6 * PATIENCE_SECONDS  # queue, dead-letter queue, tables and stream, each waited for
+_START_LIMIT_SECONDS = 360.0  # of an attempt, whose calls may all be slow
 _START_ENDS_SECONDS = 0.5  # how long a start may take to notice the stop
-MISSING_SECONDS = 60.0  # so long something may be missing or refused before a process without a half ends
-_WAITING_LINE_SECONDS = 60.0
+MISSING_SECONDS = 60.0  # how long something may be missing or refused before a process without a half ends
+PATIENCE_SECONDS = 60.0  # with throttling, time-outs and 5xx: a rolling deployment may meet them
+WAITING_LINE_SECONDS = 60.0
 _CLOSING_SECONDS = 1.0  # of the drain budget, kept for the last metrics line and the health file
 
 
@@ -67,7 +70,7 @@ class ServiceEnd:
 
 
 class Starts:
-    """Starts each half by itself, and as often as it takes (docs/invariants.md, law 12).
+    """Starts each half by itself, and as often as it takes (docs/invariants.md, law 12). Makes no thread.
 
     What does not answer is waited for without limit. What is missing or refused keeps its half waiting, and
     fails the start only if after a minute no half could start because of it.
@@ -76,9 +79,8 @@ class Starts:
         halves: the pipelines by their part's name.
         cancelled: set when the service has to stop.
         metrics, health: show which half waits, and for what.
-        on_failure: called with the error that ends the service.
         on_started: called once every half has started.
-        missing_seconds: how long something may be missing.
+        monotonic: the clock (seconds).
     """
 
     def __init__(
@@ -88,77 +90,60 @@ class Starts:
         metrics: Metrics,
         health: Health,
         *,
-        on_failure: Callable[[BaseException], None],
         on_started: Callable[[], None],
-        missing_seconds: float = MISSING_SECONDS,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._halves = halves
         self._cancelled = cancelled
         self._metrics = metrics
         self._health = health
-        self._on_failure = on_failure
         self._on_started = on_started
-        self._missing_seconds = missing_seconds
+        self._monotonic = monotonic
         self._lock = threading.Lock()
         self._waiting: dict[str, StartError] = {}
         self._started: set[str] = set()
-        self._begun = time.monotonic()
-        self._threads: list[threading.Thread] = []
+        self._begun = monotonic()
+        self._patient: set[str] = set()
+        self._line_at = dict.fromkeys(halves, -math.inf)
+        self._back_offs = {part: BackOff(0.5, 8.0) for part in halves}
 
-    def begin(self) -> None:
-        """Starts a thread for each half, and returns at once."""
-        # One that waits for a throttled AWS is not stuck.
-        self._threads = [
-            threading.Thread(
-                target=self._start,
-                args=(part, half, self._health.loop(f"start of {part}", _START_LIMIT_SECONDS)),
-                name=f"start-{part}",
-                daemon=True,
-            )
-            for part, half in self._halves.items()
-        ]
-        for thread in self._threads:
-            thread.start()
+    def step(self, part: str) -> float | None:
+        """One attempt at a half; a step of a loop.
 
-    def end(self, seconds: float) -> bool:
-        """Waits for these threads; whether one is left in a call."""
-        deadline = time.monotonic() + seconds
-        for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
-        return any(thread.is_alive() for thread in self._threads)
+        Returns:
+            How long to wait before the next one (seconds); None if it has started, or must not any more.
 
-    def _start(self, part: str, half: Pipeline, heartbeat: Heartbeat) -> None:
-        back_off = BackOff(1.0, 10.0)
-        line_at = float("-inf")
+        Raises:
+            StartError: if no half can start because something is missing or refused.
+            SettingsError: if the settings cannot work.
+        """
         try:
-            while not self._cancelled.is_set():
-                heartbeat.beat()
-                try:
-                    half.start(self._cancelled)
-                except StartError as error:
-                    if self._cancelled.is_set():
-                        return
-                    if time.monotonic() - line_at >= _WAITING_LINE_SECONDS:
-                        line_at = time.monotonic()
-                        get_logger().error("part_waiting", part=part, problem=str(error))
-                    self._waits(part, error)
-                    heartbeat.wait(self._cancelled, back_off.failed())
-                else:
-                    self._has_started(part)
-                    return
-        except BaseException as error:  # noqa: BLE001 - it is raised again where the service runs
-            self._on_failure(error)
-        finally:
-            heartbeat.close()
+            self._halves[part].start(self._cancelled)
+        except StartError as error:
+            if self._cancelled.is_set():
+                return None
+            self._waits(part, error)
+            return self._back_offs[part].failed()
+        self._has_started(part)
+        return None
 
     def _waits(self, part: str, error: StartError) -> None:
+        since_begin = self._monotonic() - self._begun
+        if isinstance(error, Unreachable) and since_begin < PATIENCE_SECONDS:
+            if part not in self._patient:
+                self._patient.add(part)
+                get_logger().warning("start_waits", part=part, problem=str(error))
+            return
+        if self._monotonic() - self._line_at[part] >= WAITING_LINE_SECONDS:
+            self._line_at[part] = self._monotonic()
+            get_logger().error("part_waiting", part=part, problem=str(error))
         self._health.report(part, str(error))
         with self._lock:
             self._waiting[part] = error
             self._metrics.gauge(Metric.PART_WAITING, len(self._waiting))
             missing = not any(isinstance(each, Unreachable) for each in self._waiting.values())
             nothing_runs = self._waiting.keys() == self._halves.keys()
-        if missing and nothing_runs and time.monotonic() - self._begun >= self._missing_seconds:
+        if missing and nothing_runs and since_begin >= MISSING_SECONDS:
             raise error
 
     def _has_started(self, part: str) -> None:
@@ -220,29 +205,24 @@ class Service:
         pipelines = self._compose(aws, metrics, health)
         health.expect("transitions" if "transitions" in self._parts else "audit")
         # Their calls may take long, and a signal must not wait for them.
-        starts = Starts(
-            pipelines,
-            self._wake,
-            metrics,
-            health,
-            on_failure=self._on_start_failure,
-            on_started=self._on_started,
-        )
-        proving = Loop(
-            "fast-calls",
-            fast_calls.step,
-            health=health,
-            limit_seconds=_START_LIMIT_SECONDS,
-            on_death=self._on_death,
-        )
-        starting = False
+        starts = Starts(pipelines, self._wake, metrics, health, on_started=self._on_started)
+        loop = partial(Loop, health=health, limit_seconds=_START_LIMIT_SECONDS)
+        proving = loop("fast-calls", fast_calls.step, on_death=self._on_death)
+        starting = [
+            loop(f"start-{part}", partial(starts.step, part), on_death=self._on_start_failure)
+            for part in pipelines
+        ]
+        in_a_call = False
         try:
-            starts.begin()
-            proving.start()
+            for each in [*starting, proving]:
+                each.start()
             health.start()
             writer.start()
             self._wake.wait()
-            starting = starts.end(_START_ENDS_SECONDS)
+            for each in starting:
+                each.stop()
+            deadline = time.monotonic() + _START_ENDS_SECONDS
+            in_a_call = not all(each.join(deadline - time.monotonic()) for each in starting)
         finally:
             proving.stop()
             stopped = self._drain([*pipelines.values()])
@@ -252,9 +232,9 @@ class Service:
             raise self._start_error
         status = EXIT_FINE if stopped.clean and not self._deaths else EXIT_FAILED
         log.info("service_stopped", exit_status=status, drained=stopped.clean)
-        return ServiceEnd(status, self._failure, stopped.hung or starting)
+        return ServiceEnd(status, self._failure, stopped.hung or in_a_call)
 
-    def _on_start_failure(self, error: BaseException) -> None:
+    def _on_start_failure(self, _name: str, error: BaseException) -> None:
         self._start_error = error
         self._wake.set()
 

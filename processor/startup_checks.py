@@ -1,12 +1,9 @@
 """What has to be known of queues, tables and the audit stream before the pipelines start.
 
-A missing one is tried a few times, and one that does not answer for a minute; then the start fails. A probe
-that is refused is a warning, not the end: the service may do its work with fewer permissions than looking
-at itself takes.
+Each check asks once; the service repeats the start (`service.Starts`). A probe that is refused is a warning,
+not the end: the service may do its work with fewer permissions than looking at itself takes.
 """
 
-import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,7 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from processor.aws.calls import call
 from processor.aws.errors import AwsError, Misconfigured, NoCredentials, NotFound, Rejected
 from processor.aws.sqs import RedrivePolicy, redrive_policy
-from processor.backoff import BackOff
 from processor.observability.log import get_logger
 from processor.settings import SettingsError
 
@@ -25,11 +21,7 @@ if TYPE_CHECKING:
 
 MIN_VISIBILITY_SECONDS = 30  # a write's tries (15 s at worst), deletes and dead letters have to fit in
 DEFAULT_VISIBILITY_SECONDS = 30  # SQS's own, where the queue's cannot be read
-PATIENCE_SECONDS = 60.0  # with throttling, time-outs and 5xx: a rolling deployment may meet them
 ANOTHER_QUEUE = "SQS_EXPORT_EVENTS_DLQ_URL must name another queue than the event queue"
-_TRIES = 5  # of what does not exist
-_FIRST_WAIT_SECONDS = 0.5
-_MAX_WAIT_SECONDS = 8.0
 
 T = TypeVar("T")
 
@@ -73,14 +65,14 @@ def _queue_state(answer: Mapping[str, Any]) -> QueueState:
     return QueueState(visibility, redrive_policy(attributes), attributes.get("QueueArn"))
 
 
-def read_queue(client: "SQSClient", url: str, stop: threading.Event) -> QueueState:
+def read_queue(client: "SQSClient", url: str) -> QueueState:
     """Reads the event queue's attributes at the start.
 
     Raises:
         StartError: if the queue is missing or SQS does not answer.
     """
     try:
-        return retry_at_start("the event queue", stop, lambda: ask_queue(client, url))
+        return _ask("the event queue", lambda: ask_queue(client, url))
     except Misconfigured as refused:
         get_logger().warning(
             "queue_attributes_unknown", error=str(refused), consequence="defaults are assumed"
@@ -89,11 +81,7 @@ def read_queue(client: "SQSClient", url: str, stop: threading.Event) -> QueueSta
 
 
 def dead_letter_url(
-    client: "SQSClient",
-    configured: str | None,
-    arn: str | None,
-    stop: threading.Event,
-    events_arn: str | None = None,
+    client: "SQSClient", configured: str | None, arn: str | None, events_arn: str | None = None
 ) -> str:
     """The dead-letter queue's URL: the setting, else the queue of the redrive policy.
 
@@ -101,7 +89,6 @@ def dead_letter_url(
         client: SQS.
         configured: SQS_EXPORT_EVENTS_DLQ_URL.
         arn: of the redrive policy.
-        stop: ends the waits.
         events_arn: the event queue's. A queue has several URLs, and copies must not go back into it.
 
     Raises:
@@ -110,9 +97,8 @@ def dead_letter_url(
     """
     if configured:
         try:
-            answer = retry_at_start(
+            answer = _ask(
                 "the dead-letter queue",
-                stop,
                 lambda: call(client.get_queue_attributes, QueueUrl=configured, AttributeNames=["QueueArn"]),
             )
             if events_arn is not None and answer.get("Attributes", {}).get("QueueArn") == events_arn:
@@ -129,9 +115,8 @@ def dead_letter_url(
         )
     account, name = arn.split(":")[-2:]
     try:
-        return retry_at_start(
+        return _ask(
             "the dead-letter queue",
-            stop,
             lambda: call(client.get_queue_url, QueueName=name, QueueOwnerAWSAccountId=account)["QueueUrl"],
         )
     except Misconfigured as refused:
@@ -140,7 +125,7 @@ def dead_letter_url(
         ) from None
 
 
-def check_table(client: "DynamoDBClient", table: str, stop: threading.Event) -> None:
+def check_table(client: "DynamoDBClient", table: str) -> None:
     """Makes sure that the table exists and has the right key: with a wrong one DynamoDB would refuse every
     item, and good events would be dead-lettered.
 
@@ -148,9 +133,7 @@ def check_table(client: "DynamoDBClient", table: str, stop: threading.Event) -> 
         StartError: if it is missing or its key is another.
     """
     try:
-        answer = retry_at_start(
-            f"the table {table}", stop, lambda: call(client.describe_table, TableName=table)
-        )
+        answer = _ask(f"the table {table}", lambda: call(client.describe_table, TableName=table))
     except Misconfigured as refused:
         get_logger().warning("table_not_described", error=str(refused), consequence="its key is not checked")
         return
@@ -158,7 +141,7 @@ def check_table(client: "DynamoDBClient", table: str, stop: threading.Event) -> 
         raise StartError(f"the table {table} must have the partition key requestId (S) and no sort key")
 
 
-def check_leases_table(client: "DynamoDBClient", table: str, stop: threading.Event) -> None:
+def check_leases_table(client: "DynamoDBClient", table: str) -> None:
     """Makes sure that the leases table exists and can be read by its key.
 
     Raises:
@@ -166,9 +149,8 @@ def check_leases_table(client: "DynamoDBClient", table: str, stop: threading.Eve
     """
     key = {"leaseKey": {"S": "start-up-check"}}
     try:
-        retry_at_start(
+        _ask(
             f"the table {table}",
-            stop,
             lambda: call(client.get_item, TableName=table, Key=key, ConsistentRead=True),
             rejected="must have the partition key leaseKey (S) and no sort key",
         )
@@ -178,18 +160,14 @@ def check_leases_table(client: "DynamoDBClient", table: str, stop: threading.Eve
         )
 
 
-def check_audit_stream(client: "KinesisClient", stream: str, stop: threading.Event) -> None:
+def check_audit_stream(client: "KinesisClient", stream: str) -> None:
     """Makes sure that the audit stream exists.
 
     Raises:
         StartError: if it is missing.
     """
     try:
-        retry_at_start(
-            f"the audit stream {stream}",
-            stop,
-            lambda: call(client.describe_stream_summary, StreamName=stream),
-        )
+        _ask(f"the audit stream {stream}", lambda: call(client.describe_stream_summary, StreamName=stream))
     except Misconfigured as refused:
         get_logger().warning(
             "audit_stream_not_described", error=str(refused), consequence="it is not checked"
@@ -213,53 +191,32 @@ def wrong_key(description: Mapping[str, Any], key: str) -> str | None:
     return ", ".join(f"{attribute} ({types.get(attribute)})" for attribute, _ in keys)
 
 
-def retry_at_start(
-    what: str,
-    stop: threading.Event,
-    attempt: Callable[[], T],
-    rejected: str = "has a name that AWS refuses",
-    monotonic: Callable[[], float] = time.monotonic,
-) -> T:
-    """Repeats a call a few times before the resource counts as missing, and for a minute before it counts as
-    unreachable, with growing waits.
+def _ask(what: str, attempt: Callable[[], T], rejected: str = "has a name that AWS refuses") -> T:
+    """Makes a call about a resource, and turns its failure into one clear line.
 
     Args:
         what: the resource, for the error's text.
-        stop: ends the waits.
         attempt: the call.
         rejected: what is wrong with the resource if AWS refuses the call's content.
-        monotonic: the clock (seconds).
 
     Raises:
         Unreachable: if AWS does not answer.
-        StartError: if the resource is missing, AWS refuses the call's content, or the service must stop.
-        SettingsError: at once, if there are no credentials.
-        Misconfigured: at once, if AWS refuses the call itself.
+        StartError: if the resource is missing, or AWS refuses the call's content.
+        SettingsError: if there are no credentials.
+        Misconfigured: if AWS refuses the call itself.
     """
-    give_up_at = monotonic() + PATIENCE_SECONDS
-    back_off = BackOff(_FIRST_WAIT_SECONDS, _MAX_WAIT_SECONDS)
-    missing = 0
-    waited = False
-    while True:
-        wait = back_off.failed()
-        try:
-            return attempt()
-        except NotFound as error:
-            missing += 1
-            if missing == _TRIES or stop.wait(wait):
-                raise StartError(f"{what} does not exist in this region and account ({error})") from None
-        except NoCredentials as error:
-            raise SettingsError(
-                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or a role must give credentials"
-                f" ({error})"
-            ) from None
-        except Misconfigured:
-            raise
-        except Rejected as error:
-            raise StartError(f"{what} {rejected} ({error})") from None
-        except AwsError as error:
-            if monotonic() + wait > give_up_at or stop.wait(wait):
-                raise Unreachable(f"{what} cannot be reached ({error})") from None
-            if not waited:
-                get_logger().warning("start_waits", resource=what, error=str(error))
-            waited = True
+    try:
+        return attempt()
+    except NotFound as error:
+        raise StartError(f"{what} does not exist in this region and account ({error})") from None
+    except NoCredentials as error:
+        raise SettingsError(
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or a role must give credentials"
+            f" ({error})"
+        ) from None
+    except Misconfigured:
+        raise
+    except Rejected as error:
+        raise StartError(f"{what} {rejected} ({error})") from None
+    except AwsError as error:
+        raise Unreachable(f"{what} cannot be reached ({error})") from None

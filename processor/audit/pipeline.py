@@ -80,6 +80,8 @@ class AuditPart:
         aws: the clients.
         metrics, health: where it reports.
         on_death: called with the name and the error of a thread that ends unexpectedly.
+        clocks: where all times come from.
+        runner: makes the threads that repeat steps.
     """
 
     settings: Settings
@@ -87,6 +89,8 @@ class AuditPart:
     metrics: Metrics
     health: Health
     on_death: Death
+    clocks: Clocks | None = None
+    runner: Callable[..., Runner] = Loop
     _stopping: threading.Event = field(default_factory=threading.Event, init=False)
     _consumer: StreamConsumer | None = field(default=None, init=False)
 
@@ -94,16 +98,16 @@ class AuditPart:
         """Checks tables and stream, then starts to read.
 
         Args:
-            cancelled: set when the service stops; the checks end early then.
+            cancelled: set when the service stops; nothing starts then.
 
         Raises:
             StartError: if a table or the audit stream is missing.
             SettingsError: if the settings cannot work.
         """
         settings, aws = self.settings, self.aws
-        check_table(aws.dynamodb(), settings.table, cancelled)
-        check_leases_table(aws.leases(), settings.leases_table, cancelled)
-        sinks = open_sinks(settings, aws, cancelled)
+        check_table(aws.dynamodb(), settings.table)
+        check_leases_table(aws.leases(), settings.leases_table)
+        sinks = open_sinks(settings, aws)
         self._consumer = build_consumer(
             aws.streams(),
             aws.leases(),
@@ -114,10 +118,12 @@ class AuditPart:
                 readers=settings.audit_readers,
             ),
             sinks=sinks,
-            quarantine=open_quarantine(settings, aws, cancelled, self._stopping),
+            quarantine=open_quarantine(settings, aws, self._stopping),
             metrics=self.metrics,
             health=self.health,
             on_death=self.on_death,
+            clocks=self.clocks,
+            runner=self.runner,
         )
         if cancelled.is_set() or self._stopping.is_set():
             return
@@ -151,26 +157,23 @@ def make_sink(name: str, settings: Settings, aws: Aws) -> Sink:
     return KinesisSink(aws.kinesis(), settings.required_audit_stream(), buckets=settings.audit_buckets)
 
 
-def open_sinks(settings: Settings, aws: Aws, cancelled: threading.Event) -> list[Sink]:
+def open_sinks(settings: Settings, aws: Aws) -> list[Sink]:
     """The sinks of `EXPORT_AUDIT_SINKS`, once the audit stream is known to exist.
 
     Raises:
         StartError: if the audit stream is missing.
     """
     if "kinesis" in settings.audit_sinks:
-        check_audit_stream(aws.kinesis(), settings.required_audit_stream(), cancelled)
+        check_audit_stream(aws.kinesis(), settings.required_audit_stream())
     return [make_sink(name, settings, aws) for name in settings.audit_sinks]
 
 
-def open_quarantine(
-    settings: Settings, aws: Aws, cancelled: threading.Event, abandon: threading.Event
-) -> Quarantine | None:
+def open_quarantine(settings: Settings, aws: Aws, abandon: threading.Event) -> Quarantine | None:
     """The quarantine in the dead-letter queue; None if no such queue is known.
 
     Args:
         settings: name the queue.
         aws: the clients.
-        cancelled: ends the waits of the check.
         abandon: set when no send may wait any more.
 
     Raises:
@@ -178,10 +181,10 @@ def open_quarantine(
     """
     sqs, url = aws.settling(), settings.dlq_url
     if url is not None:
-        dead_letter_url(sqs, url, None, cancelled)
+        dead_letter_url(sqs, url, None)
     elif settings.queue_url is not None:
-        state = read_queue(sqs, settings.queue_url, cancelled)
-        url = dead_letter_url(sqs, None, state.redrive.dead_letter_arn, cancelled)
+        state = read_queue(sqs, settings.queue_url)
+        url = dead_letter_url(sqs, None, state.redrive.dead_letter_arn)
     if url is None:
         get_logger().warning(
             "no_quarantine",

@@ -32,7 +32,7 @@ class AuditFunction:
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
         settings, aws, never = environment.settings, environment.aws, environment.never
-        sinks, quarantine = open_sinks(settings, aws, never), open_quarantine(settings, aws, never, never)
+        sinks, quarantine = open_sinks(settings, aws), open_quarantine(settings, aws, never)
         self._removals = Removals(Delivery(sinks, quarantine, environment.metrics, environment.health))
 
     def __call__(self, event: Event, context: Context) -> Failures:

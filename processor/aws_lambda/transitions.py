@@ -66,11 +66,11 @@ class TransitionsFunction:
 
     def __init__(self, environment: Environment, clocks: Clocks | None = None) -> None:
         self._environment = environment
-        settings, aws, never = environment.settings, environment.aws, environment.never
+        settings, aws = environment.settings, environment.aws
         self._parts = compose(
             aws,
             settings,
-            *check_resources(settings, aws, never),
+            *check_resources(settings, aws),
             PipelineContext(
                 environment.metrics,
                 environment.health,

@@ -139,13 +139,12 @@ def compose(
     return Transitions(receivers, outcome_log, monitor, queue, handler, breaker)
 
 
-def check_resources(settings: Settings, aws: Aws, cancelled: threading.Event) -> tuple[QueueState, str]:
+def check_resources(settings: Settings, aws: Aws) -> tuple[QueueState, str]:
     """Checks queue, dead-letter queue and table.
 
     Args:
         settings: name them.
         aws: the clients.
-        cancelled: ends the waits.
 
     Returns:
         The event queue's attributes, and the dead-letter queue's URL.
@@ -157,12 +156,12 @@ def check_resources(settings: Settings, aws: Aws, cancelled: threading.Event) ->
     sqs, url = aws.settling(), settings.required_queue_url()
     if settings.dlq_url == url:
         raise SettingsError(ANOTHER_QUEUE)
-    queue_state = read_queue(sqs, url, cancelled)
+    queue_state = read_queue(sqs, url)
     dlq_arn = queue_state.redrive.dead_letter_arn
-    dlq_url = dead_letter_url(sqs, settings.dlq_url, dlq_arn, cancelled, queue_state.arn)
+    dlq_url = dead_letter_url(sqs, settings.dlq_url, dlq_arn, queue_state.arn)
     if dlq_url == url:
         raise SettingsError(ANOTHER_QUEUE)
-    check_table(aws.dynamodb(), settings.table, cancelled)
+    check_table(aws.dynamodb(), settings.table)
     return queue_state, dlq_url
 
 
@@ -202,14 +201,14 @@ class TransitionsPipeline:
         """Checks queue and table, then starts the receivers.
 
         Args:
-            cancelled: set when the service has to stop; the checks end early then.
+            cancelled: set when the service has to stop; nothing starts then.
 
         Raises:
             StartError: if a queue or the table is missing or wrong.
             SettingsError: if the settings cannot work with this queue.
         """
         settings = self._settings
-        queue_state, dlq_url = check_resources(settings, self._aws, cancelled)
+        queue_state, dlq_url = check_resources(settings, self._aws)
         parts = compose(
             self._aws,
             settings,

@@ -1,94 +1,67 @@
-"""Retries at the start: what is missing is tried a few times, what does not answer for a minute."""
+"""The start-up checks: the line that each failure of a call becomes, and the table's key."""
 
-import threading
 from typing import Any
 
 import pytest
+import structlog
+from botocore.exceptions import ClientError, NoCredentialsError, PartialCredentialsError
 
-from processor.aws.errors import Misconfigured, NoCredentials, NotFound, Transient
 from processor.settings import SettingsError
-from processor.startup_checks import StartError, retry_at_start, wrong_key
-
-THROTTLED = Transient("DescribeTable", "ThrottlingException")
-MISSING = NotFound("DescribeTable", "ResourceNotFoundException")
+from processor.startup_checks import StartError, Unreachable, check_leases_table, read_queue, wrong_key
+from tests.transitions.rig import service_error
 
 
-class World:
-    """A clock that only waits move, and a call that fails by plan."""
+class Failing:
+    """A client whose calls fail."""
 
-    def __init__(self, *errors: Exception) -> None:
-        self.errors = list(errors)
-        self.now = 0.0
-        self.waits: list[float] = []
+    def __init__(self, error: Exception) -> None:
+        self._error = error
 
-    def start(self) -> str:
-        stop: Any = self
-        return retry_at_start("the table", stop, self.attempt, monotonic=self.monotonic)
+    def get_item(self, **_arguments: object) -> None:
+        raise self._error
 
-    def monotonic(self) -> float:
-        return self.now
-
-    def wait(self, seconds: float) -> bool:
-        self.waits.append(seconds)
-        self.now += seconds
-        return False
-
-    def attempt(self) -> str:
-        if self.errors:
-            raise self.errors.pop(0)
-        return "answer"
+    get_queue_attributes = get_item
 
 
-def test_throttling_is_outlasted_for_a_minute_with_growing_waits() -> None:
-    world = World(*[THROTTLED] * 9)
-    assert world.start() == "answer"
-    longest = [0.5, 1, 2, 4, 8, 8, 8, 8, 8]
-    assert all(most / 2 <= wait <= most for wait, most in zip(world.waits, longest, strict=True))
+@pytest.mark.parametrize(
+    ("error", "kind", "line"),
+    [
+        (service_error("ThrottlingException"), Unreachable, "cannot be reached"),
+        (service_error("ResourceNotFoundException"), StartError, "does not exist in this region and account"),
+        (
+            service_error("ValidationException"),
+            StartError,
+            "must have the partition key leaseKey (S) and no sort key",
+        ),
+    ],
+    ids=str,
+)
+def test_a_failed_check_is_one_line(error: ClientError, kind: type[Exception], line: str) -> None:
+    client: Any = Failing(error)
+    with pytest.raises(kind) as failed:
+        check_leases_table(client, "leases")
+    code = error.response["Error"].get("Code")
+    assert (type(failed.value), str(failed.value)) == (kind, f"the table leases {line} (GetItem: {code})")
 
 
-def test_after_a_minute_of_no_answer_the_start_fails() -> None:
-    world = World(*[THROTTLED] * 99)
-    with pytest.raises(
-        StartError, match=r"^the table cannot be reached \(DescribeTable: ThrottlingException\)$"
-    ):
-        world.start()
-    assert 50 <= world.now <= 60
-
-
-def test_what_is_missing_five_times_fails_the_start_whatever_came_between() -> None:
-    world = World(*[MISSING, THROTTLED] * 4, MISSING)
-    with pytest.raises(StartError, match=r"^the table does not exist in this region and account"):
-        world.start()
-    assert world.errors == []
-    world = World(*[MISSING] * 4)
-    assert world.start() == "answer"
-
-
-def test_a_call_that_is_refused_is_not_repeated() -> None:
-    world = World(Misconfigured("DescribeTable", "AccessDeniedException"))
-    with pytest.raises(Misconfigured):
-        world.start()
-    assert world.waits == []
-
-
-@pytest.mark.parametrize("code", ["NoCredentialsError", "PartialCredentialsError"])
-def test_without_credentials_a_setting_is_named_at_once(code: str) -> None:
-    world = World(NoCredentials("DescribeTable", code))
+@pytest.mark.parametrize(
+    "error", [NoCredentialsError(), PartialCredentialsError(provider="env", cred_var="x")]
+)
+def test_without_credentials_a_setting_is_named(error: Exception) -> None:
+    client: Any = Failing(error)
     with pytest.raises(SettingsError) as refused:
-        world.start()
+        check_leases_table(client, "leases")
     assert str(refused.value) == (
         "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or a role must give credentials"
-        f" (DescribeTable: {code})"
+        f" (GetItem: {type(error).__name__})"
     )
-    assert world.waits == []
 
 
-@pytest.mark.parametrize("error", [THROTTLED, MISSING], ids=str)
-def test_a_stop_ends_the_tries(error: Exception) -> None:
-    world, stop = World(error), threading.Event()
-    stop.set()
-    with pytest.raises(StartError):
-        retry_at_start("the table", stop, world.attempt)
+def test_a_check_that_is_refused_is_a_warning() -> None:
+    client: Any = Failing(service_error("AccessDenied"))
+    with structlog.testing.capture_logs() as lines:
+        assert read_queue(client, "https://sqs.invalid/queue").redrive.dead_letter_arn is None
+    assert [(line["event"], line["log_level"]) for line in lines] == [("queue_attributes_unknown", "warning")]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """What the `dlq` commands share: the queue's URL, the outcomes, and notes about letters out of reach."""
 
-from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -59,11 +58,9 @@ def dlq_url(settings: Settings, aws: Aws) -> str:
             QueueUrl=settings.required_queue_url(),
             AttributeNames=["RedrivePolicy"],
         )
-    one_try = Event()
-    one_try.set()
     try:
         policy = redrive_policy(answer.get("Attributes", {}))
-        return dead_letter_url(client, None, policy.dead_letter_arn, one_try)
+        return dead_letter_url(client, None, policy.dead_letter_arn)
     except StartError as missing:
         raise CommandFailed(str(missing)) from None
 
