@@ -77,6 +77,7 @@ class Day:
     missing: int
 
 
+@dataclass(slots=True)
 class Archive:
     """Counts entries. It needs about 100 bytes of memory for each.
 
@@ -87,12 +88,11 @@ class Archive:
         shards: by shard id, None for entries without one.
     """
 
-    def __init__(self, since: date | None) -> None:
-        self._since = since
-        self._seen: set[str] = set()
-        self._entries: Counter[date] = Counter()
-        self._expired: Counter[date] = Counter()
-        self.shards: dict[str | None, Shard] = defaultdict(Shard)
+    since: date | None
+    shards: dict[str | None, Shard] = field(default_factory=lambda: defaultdict(Shard), init=False)
+    _seen: set[str] = field(default_factory=set, init=False)
+    _entries: Counter[date] = field(default_factory=Counter, init=False)
+    _expired: Counter[date] = field(default_factory=Counter, init=False)
 
     @property
     def first_day(self) -> date | None:
@@ -121,7 +121,7 @@ class Archive:
         Args:
             deleted: items deleted by TTL, by day in UTC.
         """
-        known = {day: count for day, count in deleted.items() if self._since is None or day >= self._since}
+        known = {day: count for day, count in deleted.items() if self.since is None or day >= self.since}
         days = sorted(self._entries.keys() | known.keys())
         spare = {day: max(0, self._expired[day] - count) for day, count in known.items()}
         found = []
@@ -145,7 +145,7 @@ class Archive:
             return True
         if at is None or not entry.audit_id:
             return False
-        if self._since is not None and at.date() < self._since:
+        if self.since is not None and at.date() < self.since:
             return True
         shard = self.shards[entry.source.shard_id]
         if entry.audit_id in self._seen:

@@ -9,7 +9,6 @@ import re
 
 import msgspec
 
-from handlers.audit import AuditEntry
 from handlers.masking import mask_urls
 from processor.audit.sinks.base import Refusal, SinkUnavailable
 from processor.dead_letters import DeadLetter, DeadLetterQueue
@@ -37,7 +36,8 @@ class Quarantine:
         """
         entry = refusal.entry
         letter = DeadLetter(
-            body=_body(entry),
+            # ASCII: SQS refuses some characters that a file name may hold.
+            body=json.dumps(msgspec.to_builtins(entry), separators=(",", ":")),
             outcome=OUTCOME,
             reason=mask_urls(refusal.reason),
             source_message_id=_token(entry.audit_id),
@@ -46,11 +46,6 @@ class Quarantine:
         )
         if not self._queue.send([letter]).done:
             raise SinkUnavailable("the dead-letter queue does not take a refused entry")
-
-
-def _body(entry: AuditEntry) -> str:
-    """The entry's JSON in ASCII: SQS refuses some characters that a file name may hold."""
-    return json.dumps(msgspec.to_builtins(entry), separators=(",", ":"))
 
 
 def _token(text: str) -> str:

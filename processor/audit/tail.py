@@ -121,14 +121,6 @@ class KinesisReader:
             if shard.shard_id in self._shards:
                 raise
             return []
-        self._note(shard, answer, until)
-        return [
-            KinesisRecord(shard.shard_id, record["SequenceNumber"], record["Data"])
-            for record in answer["Records"]
-        ]
-
-    def _note(self, shard: _Shard, answer: Mapping[str, Any], until: datetime | None) -> None:
-        """Updates the shard's state after an answer."""
         records = answer["Records"]
         if records:
             shard.last_sequence_number = records[-1]["SequenceNumber"]
@@ -140,6 +132,7 @@ class KinesisReader:
         shard.iterator = answer.get("NextShardIterator")
         shard.ended = shard.iterator is None or (shard.closed and at_tip and not records)
         shard.next_read = self.clock() + (IDLE_SECONDS if at_tip else BUSY_SECONDS)
+        return [KinesisRecord(shard.shard_id, each["SequenceNumber"], each["Data"]) for each in records]
 
     def _iterator(self, shard: _Shard) -> str:
         position: dict[str, object] = {"ShardIteratorType": "TRIM_HORIZON"}

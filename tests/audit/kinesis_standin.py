@@ -6,6 +6,7 @@ No emulator throttles, answers a part of a call, or ends a shard. Its methods ar
 import random
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,7 @@ import msgspec
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from handlers.audit import AuditEntry
-from tests.audit.entries import ids_by_export
+from tests.audit.entries import Clock, ids_by_export
 from tests.audit.kcl_oracle import WHOLE, Shard, accepted
 
 MIB = 1_024 * 1_024
@@ -61,29 +62,6 @@ FAULTS = {
 }
 
 
-class ShardLimits:
-    """What a shard takes: 1 MiB and 1,000 records a second (Quotas and limits, Kinesis Data Streams).
-
-    Args:
-        clock: seconds.
-    """
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._second = -1
-        self._bytes = self._records = 0
-
-    def admit(self, size: int) -> bool:
-        """Whether a record of this size fits into the current second."""
-        if int(self._clock()) != self._second:
-            self._second, self._bytes, self._records = int(self._clock()), 0, 0
-        if self._bytes + size > MIB or self._records + 1 > 1_000:
-            return False
-        self._bytes += size
-        self._records += 1
-        return True
-
-
 @dataclass
 class StoredShard:
     """A shard with its records."""
@@ -100,17 +78,15 @@ class Kinesis:
 
     Args:
         faults: one for each call of PutRecords; later calls succeed.
-        during: called in each call of PutRecords with its partition keys.
-        limits: of the stream's only shard; None: it takes everything.
+        limited: whether its only shard takes 1 MiB and 1,000 records a second and no more (Quotas and
+            limits, Kinesis Data Streams).
+
+    Attributes:
+        clock: the time for limits and for readers.
     """
 
-    def __init__(
-        self,
-        faults: Sequence[Fault] = (),
-        *,
-        during: Callable[[list[str]], object] = lambda _: None,
-        limits: ShardLimits | None = None,
-    ) -> None:
+    def __init__(self, faults: Sequence[Fault] = (), *, limited: bool = False) -> None:
+        self.clock = Clock()
         self.shards = [StoredShard("shardId-0", WHOLE)]
         self.records: list[dict[str, Any]] = []
         """Every record of PutRecords that reached the stream, in order."""
@@ -122,11 +98,11 @@ class Kinesis:
         """What the next reading calls raise, one each."""
         self.fail_only: str | None = None
         """The only reading method that fails."""
-        self.now = 0.0
-        self.before_read: Callable[[], object] = lambda: None
+        self.during: Callable[[], object] = lambda: None
+        """Called in each call of PutRecords and GetRecords."""
         self._faults = list(faults)
-        self._during = during
-        self._limits = limits
+        self._limited = limited
+        self._taken: Counter[tuple[int, str]] = Counter()
         self._lock = threading.Lock()
         self._shuffle = random.Random(0)
         self._shards_made = 1
@@ -143,7 +119,7 @@ class Kinesis:
         with self._lock:
             self.calls.append(list(Records))
             fault = self._faults.pop(0) if self._faults else Fault()
-        self._during(keys)
+        self.during()
         stored: set[int] = set()
         with self._lock:
             for index in self._shuffle.sample(range(len(Records)), len(Records)):
@@ -191,7 +167,12 @@ class Kinesis:
     def _has_room(self, record: Mapping[str, Any]) -> bool:
         if record["PartitionKey"] in self.blocked:
             return False
-        return self._limits is None or self._limits.admit(len(record["Data"]) + len(record["PartitionKey"]))
+        second, size = int(self.clock()), len(record["Data"]) + len(record["PartitionKey"])
+        taken = self._taken + Counter({(second, "bytes"): size, (second, "records"): 1})
+        if self._limited and (taken[second, "bytes"] > MIB or taken[second, "records"] > 1_000):
+            return False
+        self._taken = taken
+        return True
 
     # Shards.
 
@@ -246,8 +227,8 @@ class Kinesis:
     def get_records(self, *, ShardIterator: str, Limit: int) -> dict[str, Any]:  # noqa: N803
         """GetRecords, at most three a page."""
         shard_id, after = ShardIterator.split("/")
-        self.reads.append((shard_id, self.now))
-        self.before_read()
+        self.reads.append((shard_id, self.clock()))
+        self.during()
         self._fail("get_records")
         shard = next(shard for shard in self.shards if shard.shard_id == shard_id)
         left = [record for record in shard.records if int(record["SequenceNumber"]) > int(after)]
@@ -258,10 +239,6 @@ class Kinesis:
             last = page[-1]["SequenceNumber"] if page else after
             answer["NextShardIterator"] = f"{shard_id}/{last}"
         return answer
-
-    def wait(self, seconds: float) -> None:
-        """Advances the stream's clock."""
-        self.now += seconds
 
     def _fail(self, method: str) -> None:
         if self.failures and self.fail_only in (None, method):

@@ -29,7 +29,7 @@ changes = st.lists(
 
 
 def reader_of(stream: Kinesis, since: datetime | None = None) -> KinesisReader:
-    return KinesisReader(stream, "export-audit", since=since, wait=stream.wait, clock=lambda: stream.now)
+    return KinesisReader(stream, "export-audit", since=since, wait=stream.clock.wait, clock=stream.clock)
 
 
 def read(stream: Kinesis, *, since: datetime | None = None, until: datetime = FOREVER) -> list[bytes]:
@@ -75,14 +75,14 @@ def test_all_records_are_read_once_in_the_order_of_their_key_although_shards_cha
             number, (change, key) = waiting.pop(0)
             apply(stream, change, key, number)
 
-    stream.before_read = go_on
+    stream.during = go_on
     found: list[bytes] = []
     puts = sum(change == "put" for change, _ in done)
     for page in reader_of(stream).pages(None):
         found += [record.data for record in page]
         if not waiting and len(found) >= puts:
             break
-        assert stream.now < 3_600, "records are missing"
+        assert stream.clock() < 3_600, "records are missing"
     assert by_key(found) == by_key(read(stream)) == expected(done)
 
 
@@ -126,7 +126,7 @@ def test_without_following_it_stops_in_front_of_a_stream_that_never_rests() -> N
         for _ in range(6):
             stream.put(0, str(next(numbers)).encode())
 
-    stream.before_read = put_more_than_is_read
+    stream.during = put_more_than_is_read
     found = read(stream, until=START + timedelta(seconds=10))
     assert found[:10] == [str(number).encode() for number in range(10)]
     assert len(found) < 20
@@ -140,10 +140,10 @@ def test_a_shard_that_is_trimmed_while_it_is_read_ends() -> None:
 
     def trim() -> None:
         stream.trim("shardId-0")
-        stream.before_read = lambda: None
+        stream.during = lambda: None
         stream.failures.append(client_error("ResourceNotFoundException"))
 
-    stream.before_read = trim
+    stream.during = trim
     assert read(stream) == [b"2"]
     assert read(stream) == [b"2"], "its parent, which is not listed, is not waited for"
 
@@ -182,7 +182,7 @@ def test_throttling_and_outages_are_waited_out(method: str, failure: Exception) 
     stream.fail_only = method
     stream.failures = [failure] * (MAX_FAILURES - 1)
     assert read(stream) == [b"1"]
-    assert 20 < stream.now < 120
+    assert 20 < stream.clock() < 120
 
 
 @every_method
@@ -214,7 +214,7 @@ def test_what_does_not_pass_is_an_error(method: str, failure: Exception, error: 
     stream.failures = [failure] * 100
     with pytest.raises(error):
         read(stream)
-    assert (stream.now > 1) is (error is Transient)
+    assert (stream.clock() > 1) is (error is Transient)
 
 
 def test_following_finds_new_shards_of_an_emulator_that_never_ends_the_old_ones() -> None:
@@ -244,7 +244,7 @@ def test_with_a_hash_key_only_the_shards_that_take_it_are_read() -> None:
     stream.put(KEYS[0], b"low")
     stream.put(KEYS[5], b"high")
     reader = KinesisReader(
-        stream, "export-audit", hash_key=KEYS[5], wait=stream.wait, clock=lambda: stream.now
+        stream, "export-audit", hash_key=KEYS[5], wait=stream.clock.wait, clock=stream.clock
     )
     found = [record.data for page in reader.pages(FOREVER) for record in page]
     assert found == [b"high"]

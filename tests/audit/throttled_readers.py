@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from processor.audit.sinks.base import SinkUnavailable
 from processor.audit.sinks.kinesis import KinesisPut, KinesisSink
-from tests.audit.entries import Clock, always, entry
-from tests.audit.kinesis_standin import MIB, Kinesis, ShardLimits
+from tests.audit.entries import always, entry
+from tests.audit.kinesis_standin import MIB, Kinesis
 
 PAGE_ENTRIES = 250
 PAGE_SECONDS = 0.25
@@ -28,8 +28,8 @@ class Throttled:
 def simulate_throttled_readers(*, readers: int, seconds: float) -> Throttled:
     """Lets each reader put page after page, as fast as it may read them."""
     random.seed(1)  # the jitter of back-offs: the same at each run
-    clock = Clock()
-    kinesis = Kinesis(limits=ShardLimits(clock))
+    kinesis = Kinesis(limited=True)
+    clock = kinesis.clock
     sink = KinesisSink(kinesis, "export-audit", buckets=16, clock=clock)
     pages = itertools.count()
 

@@ -34,6 +34,7 @@ class LogSink:
         return LogPut(self, entries)
 
 
+@dataclass
 class LogPut:
     """Entries on their way to standard output; see `Put`.
 
@@ -42,23 +43,21 @@ class LogPut:
         entries: what to write.
     """
 
+    sink: LogSink
+    entries: Sequence[AuditEntry]
     refusals: Sequence[Refusal] = ()
     """A line can hold every entry."""
-
-    def __init__(self, sink: LogSink, entries: Sequence[AuditEntry]) -> None:
-        self._sink = sink
-        self._entries = entries
-        self.durable = 0
+    durable: int = 0
 
     def go_on(self, may_continue: Callable[[], bool]) -> None:
         """Writes what is left; see `Put.go_on`."""
-        while self.durable < len(self._entries):
+        while self.durable < len(self.entries):
             if not may_continue():
                 raise Interrupted
-            now = self._sink.now()
-            entries = self._entries[self.durable : self.durable + LINES_PER_WRITE]
+            now = self.sink.now()
+            entries = self.entries[self.durable : self.durable + LINES_PER_WRITE]
             try:
-                self._sink.lines.write_line("\n".join(audit_line(entry, now) for entry in entries))
+                self.sink.lines.write_line("\n".join(audit_line(entry, now) for entry in entries))
             except OSError as error:
                 raise SinkUnavailable("standard output takes no lines") from error
             self.durable += len(entries)

@@ -19,21 +19,24 @@ from tests.audit.throttled_readers import simulate_throttled_readers
 
 
 def sink_of(kinesis: Kinesis, **options: Any) -> KinesisSink:
-    return KinesisSink(kinesis, "export-audit", **({"buckets": 16} | options))
+    values: dict[str, Any] = {"buckets": 16, "clock": kinesis.clock} | options
+    return KinesisSink(kinesis, "export-audit", **values)
 
 
-def finish(put: KinesisPut, clock: Clock) -> list[float]:
-    """Goes on until all is durable, as a reader does; returns how long it waited each time."""
-    waits: list[float] = []
-    while len(waits) < 1_000:
+def finish(put: KinesisPut, clock: Clock) -> None:
+    """Goes on until all is durable, as a reader does."""
+    for _ in range(1_000):
         try:
-            put.go_on(always)
+            return put.go_on(always)
         except SinkUnavailable as unavailable:
-            waits.append(unavailable.retry_seconds or 30.0)
-            clock.seconds += waits[-1]
-        else:
-            return waits
+            clock.wait(unavailable.retry_seconds or 30.0)
     raise AssertionError("never durable")
+
+
+def put_through(kinesis: Kinesis, entries: list[AuditEntry], **options: Any) -> None:
+    """Puts a page through all faults; each entry arrives, in order."""
+    finish(sink_of(kinesis, **options).begin(entries), kinesis.clock)
+    assert kinesis.first_appearances() == ids_by_export(entries)
 
 
 def page(count: int, exports: int = 50) -> list[AuditEntry]:
@@ -58,11 +61,7 @@ def test_buckets_are_the_middles_of_equal_slices_and_stay_as_they_are() -> None:
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_after_every_fault_all_entries_arrive_in_order(fault: str) -> None:
-    kinesis = Kinesis([FAULTS[fault]] * 3)
-    entries = page(400, exports=20)
-    clock = Clock()
-    finish(sink_of(kinesis, clock=clock, target_bytes=4_096).begin(entries), clock)
-    assert kinesis.first_appearances() == ids_by_export(entries)
+    put_through(Kinesis([FAULTS[fault]] * 3), page(400, exports=20), target_bytes=4_096)
 
 
 @settings(deadline=None, max_examples=200)
@@ -80,23 +79,19 @@ def test_any_faults_over_any_shards_lose_nothing_and_keep_order(
     for hash_key in splits:
         kinesis.split(hash_key)
     entries = [entry(f"id-{number}", f"req-{export}") for number, export in enumerate(exports)]
-    clock = Clock()
-    finish(sink_of(kinesis, buckets=buckets, clock=clock, target_bytes=target).begin(entries), clock)
-    assert kinesis.first_appearances() == ids_by_export(entries)
+    put_through(kinesis, entries, buckets=buckets, target_bytes=target)
 
 
 def test_only_what_failed_is_sent_again_byte_for_byte() -> None:
     kinesis = Kinesis([FAULTS["partial failure"]])
-    clock = Clock()
-    finish(sink_of(kinesis, clock=clock).begin(page(400)), clock)
+    put_through(kinesis, page(400))
     first, second = kinesis.calls
     assert second == first[1::2]
 
 
 def test_a_timeout_after_the_put_repeats_the_same_bytes() -> None:
     kinesis = Kinesis([FAULTS["timeout after the put"]])
-    clock = Clock()
-    finish(sink_of(kinesis, clock=clock).begin(page(400)), clock)
+    put_through(kinesis, page(400))
     first, second = kinesis.calls
     assert first == second
     assert sorted(e.audit_id for e in kinesis.entries()) == sorted([e.audit_id for e in page(400)] * 2)
@@ -104,8 +99,8 @@ def test_a_timeout_after_the_put_repeats_the_same_bytes() -> None:
 
 @pytest.mark.parametrize("fault", ["all records throttled", "call throttled", "server error"])
 def test_each_failure_is_followed_by_a_longer_wait_and_several_are_an_outage(fault: str) -> None:
-    kinesis, clock = Kinesis([FAULTS[fault]] * 100), Clock()
-    put = sink_of(kinesis, buckets=1, clock=clock).begin(page(10))
+    kinesis = Kinesis([FAULTS[fault]] * 100)
+    put = sink_of(kinesis, buckets=1).begin(page(10))
     waits, outages = [], []
     for _ in range(OUTAGE_FAILURES):
         for _before_its_time in range(2):
@@ -113,28 +108,28 @@ def test_each_failure_is_followed_by_a_longer_wait_and_several_are_an_outage(fau
                 put.go_on(always)
         waits.append(caught.value.retry_seconds or 0.0)
         outages.append(caught.value.is_outage)
-        clock.seconds += waits[-1]
+        kinesis.clock.wait(waits[-1])
     assert len(kinesis.calls) == OUTAGE_FAILURES
     assert outages == [False] * (OUTAGE_FAILURES - 1) + [True]
     assert all(0.5 * 0.1 * 2**n <= wait <= 0.1 * 2**n for n, wait in enumerate(waits))
 
 
 def test_one_blocked_bucket_does_not_delay_the_others_and_repeats_nothing() -> None:
-    kinesis, clock, entries = Kinesis(), Clock(), page(400)
+    kinesis, entries = Kinesis(), page(400)
     kinesis.blocked = {"bucket-5"}
-    put = sink_of(kinesis, clock=clock, target_bytes=2_000).begin(entries)
+    put = sink_of(kinesis, target_bytes=2_000).begin(entries)
     blocked = [number for number, each in enumerate(entries) if bucket_number(each.request_id, 16) == 5]
     for _ in range(100):
         with pytest.raises(SinkUnavailable) as caught:
             put.go_on(always)
-        clock.seconds += caught.value.retry_seconds or 0.0
+        kinesis.clock.wait(caught.value.retry_seconds or 0.0)
     arrived = [each.audit_id for each in kinesis.entries()]
     assert sorted(arrived) == sorted(
         each.audit_id for number, each in enumerate(entries) if number not in blocked
     )
     assert put.durable == blocked[0] > 0
     kinesis.blocked = set()
-    finish(put, clock)
+    finish(put, kinesis.clock)
     assert put.durable == len(entries)
     assert kinesis.first_appearances() == ids_by_export(entries)
     assert len(kinesis.records) == len({record["Data"] for record in kinesis.records})

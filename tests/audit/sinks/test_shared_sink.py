@@ -2,6 +2,7 @@
 
 import functools
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 from handlers.audit import AuditEntry
@@ -48,7 +49,7 @@ def put_patiently(sink: KinesisSink, entries: Sequence[AuditEntry]) -> None:
 
 def test_many_readers_share_a_sink_and_each_exports_entries_keep_their_order() -> None:
     kinesis = Kinesis(list(FAULTS.values()) * 4)
-    sink = sink_of(kinesis, target_bytes=2_000)
+    sink = sink_of(kinesis, target_bytes=2_000, clock=time.monotonic)
     pages = [[entry(f"{r}-{n}", f"req-{r}-{n % 9}") for n in range(150)] for r in range(6)]
     in_threads(*[functools.partial(put_patiently, sink, entries) for entries in pages])
     assert kinesis.first_appearances() == ids_by_export([each for entries in pages for each in entries])
@@ -56,7 +57,9 @@ def test_many_readers_share_a_sink_and_each_exports_entries_keep_their_order() -
 
 def test_readers_with_entries_of_the_same_bucket_do_not_wait_for_each_other() -> None:
     both = threading.Barrier(2, timeout=DEADLINE_SECONDS)
-    sink = sink_of(Kinesis(during=lambda _: both.wait()), buckets=1)
+    kinesis = Kinesis()
+    kinesis.during = both.wait
+    sink = sink_of(kinesis, buckets=1)
     in_threads(
         lambda: put_patiently(sink, [entry("1", "req-1")]), lambda: put_patiently(sink, [entry("2", "req-2")])
     )
