@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from processor.audit.delivery import Delivery
 from processor.audit.quarantine import Quarantine
@@ -25,15 +26,14 @@ from processor.startup_checks import (
     dead_letter_url,
     read_queue,
 )
-from processor.streams.api import StreamsClient
 from processor.streams.clocks import Clocks
-from processor.streams.consumer import ConsumerSettings, Runner, StreamConsumer
-from processor.streams.leases.table import LeasesClient
+from processor.streams.consumer import StreamConsumer
+from processor.streams.context import ConsumerSettings
 
 
 def build_consumer(
-    streams: StreamsClient,
-    leases: LeasesClient,
+    streams: Any,
+    leases: Any,
     settings: ConsumerSettings,
     *,
     sinks: Sequence[Sink],
@@ -42,7 +42,7 @@ def build_consumer(
     health: Health,
     on_death: Death,
     clocks: Clocks | None = None,
-    runner: Callable[..., Runner] = Loop,
+    runner: Callable[..., Loop] = Loop,
 ) -> StreamConsumer:
     """Composes the audit, for the service and for the simulated world of the tests.
 
@@ -90,7 +90,7 @@ class AuditPart:
     health: Health
     on_death: Death
     clocks: Clocks | None = None
-    runner: Callable[..., Runner] = Loop
+    runner: Callable[..., Loop] = Loop
     _stopping: threading.Event = field(default_factory=threading.Event, init=False)
     _consumer: StreamConsumer | None = field(default=None, init=False)
 

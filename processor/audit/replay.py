@@ -18,10 +18,10 @@ from processor.audit.removals import source_of
 from processor.audit.sinks.base import Put, Refusal, Sink, SinkUnavailable
 from processor.aws.errors import NotFound, Transient, Trimmed
 from processor.backoff import BackOff, retry
-from processor.streams.api import MalformedPage, Page, StreamApi, written_at
+from processor.streams.api import Page, StreamApi, written_at
 from processor.streams.cursor import Cursor
-from processor.streams.discovery import LISTING_SECONDS
 from processor.streams.missing_shard import MissingShardCheck
+from processor.streams.rate_limiter import LISTING_SECONDS
 from processor.streams.shards import Listing, Shard, ShardName, began_at, by_age
 
 T = TypeVar("T")
@@ -101,7 +101,6 @@ class Replay:
         Raises:
             NotFound: if the table has no stream.
             AwsError: if a stream cannot be read, at once or after a minute of transient failures.
-            MalformedPage: if a stream's answers make no sense for a minute.
             SinkUnavailable: if a sink is down for a minute.
             OSError: at once, if the sink is standard output and fails: its reader has left, the disk is full.
         """
@@ -122,7 +121,7 @@ class Replay:
     def _patiently(self, ask: Callable[[], T]) -> T:
         return retry(
             ask,
-            on=(Transient, MalformedPage, SinkUnavailable),
+            on=(Transient, SinkUnavailable),
             tries=MAX_FAILURES,
             wait=self.wait,
             back_off=BackOff(FIRST_DELAY_SECONDS, MAX_DELAY_SECONDS),

@@ -1,12 +1,12 @@
-"""The DynamoDB Streams API as the audit pipeline uses it: complete listings, iterators, raw records."""
+"""The DynamoDB Streams API as the stream consumer uses it: complete listings, iterators, raw records."""
 
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from processor.aws.calls import call
-from processor.aws.errors import member
+from processor.aws.errors import INCOMPLETE, Transient, member
 from processor.streams.leases.lease import Position
 from processor.streams.record_processor import Record
 from processor.streams.shards import Listing, Shard, StreamStatus
@@ -18,30 +18,6 @@ MAX_PAGES = 1_000
 """Pages of 100 shards after which a listing ends incomplete: far more than a table can have."""
 
 
-class StreamsClient(Protocol):
-    """As much of the DynamoDB Streams client as is called, its GetRecords answers holding raw records."""
-
-    @property
-    def list_streams(self) -> Callable[..., Any]:
-        """ListStreams."""
-
-    @property
-    def describe_stream(self) -> Callable[..., Any]:
-        """DescribeStream."""
-
-    @property
-    def get_shard_iterator(self) -> Callable[..., Any]:
-        """GetShardIterator."""
-
-    @property
-    def get_records(self) -> Callable[..., Any]:
-        """GetRecords."""
-
-
-class MalformedPage(Exception):
-    """GetRecords answered with something that has no records, or none with a number to go on from."""
-
-
 @dataclass(frozen=True, slots=True)
 class Page:
     """One answer of GetRecords."""
@@ -49,10 +25,6 @@ class Page:
     records: tuple[Record, ...]
     next_iterator: str | None
     """None at the end of a closed shard, whose last records the page holds."""
-
-    def last_position(self) -> Position:
-        """The position after the page's last record; the page must not be empty."""
-        return position_of(self.records[-1])
 
 
 def position_of(record: Record) -> Position:
@@ -67,18 +39,23 @@ def written_at(record: Record) -> float | None:
 
 
 class StreamApi:
-    """Calls the API. All methods raise `AwsError`s; `NotFound` is the stream's or the shard's absence."""
+    """Calls the API. All methods raise `AwsError`s; `NotFound` is the stream's or the shard's absence.
 
-    def __init__(self, client: StreamsClient, clock: Callable[[], float] = time.monotonic) -> None:
+    Args:
+        client: of DynamoDB Streams, its GetRecords answers holding raw records (`Aws.streams()`).
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, client: Any, clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
         self._clock = clock
 
     def list_streams(self, table: str) -> tuple[frozenset[str], bool]:
         """The ARNs of a table's streams, and whether the answer was complete."""
         arns: set[str] = set()
-        cursor: dict[str, str] = {}
-        cursors: set[str] = set()
-        for _ in range(MAX_PAGES):
+        cursors: list[str] = []
+        while len(cursors) < MAX_PAGES:
+            cursor = {"ExclusiveStartStreamArn": cursors[-1]} if cursors else {}
             answer = call(self._client.list_streams, TableName=table, **cursor)
             arns.update(stream["StreamArn"] for stream in answer.get("Streams", ()))
             last = answer.get("LastEvaluatedStreamArn")
@@ -86,8 +63,7 @@ class StreamApi:
                 return frozenset(arns), True
             if last in cursors:
                 break
-            cursors.add(last)
-            cursor = {"ExclusiveStartStreamArn": last}
+            cursors.append(last)
         return frozenset(arns), False
 
     def listing(self, stream_arn: str) -> "ListingRequest":
@@ -97,18 +73,16 @@ class StreamApi:
     def describe(self, stream_arn: str) -> Listing:
         """Every shard of a stream, all pages at once."""
         request = self.listing(stream_arn)
-        while True:
-            listing = request.next_page()
-            if listing is not None:
-                return listing
+        while (listing := request.next_page()) is None:
+            pass
+        return listing
 
     def children(self, stream_arn: str, shard_id: str) -> tuple[Shard, ...]:
         """The children of a shard, as far as one call shows them: emulators answer with every shard."""
         description = self._description(
             StreamArn=stream_arn, ShardFilter={"Type": "CHILD_SHARDS", "ShardId": shard_id}
         )
-        shards = [_shard(shard) for shard in description.get("Shards", ())]
-        return tuple(shard for shard in shards if shard.parent_id == shard_id)
+        return Listing(stream_arn, _shards(description)).children_of(shard_id)
 
     def _description(self, **arguments: Any) -> Mapping[str, Any]:
         answer = call(self._client.describe_stream, **arguments)
@@ -117,11 +91,12 @@ class StreamApi:
 
     def iterator(self, stream_arn: str, shard_id: str, position: Position) -> str:
         """An iterator that begins behind a position."""
-        where = (
-            {"ShardIteratorType": "TRIM_HORIZON"}
-            if position.sequence_number is None
-            else {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": position.sequence_number}
-        )
+        where = {"ShardIteratorType": "TRIM_HORIZON"}
+        if position.sequence_number is not None:
+            where = {
+                "ShardIteratorType": "AFTER_SEQUENCE_NUMBER",
+                "SequenceNumber": position.sequence_number,
+            }
         answer = call(self._client.get_shard_iterator, StreamArn=stream_arn, ShardId=shard_id, **where)
         return str(member(answer, "ShardIterator", "GetShardIterator"))
 
@@ -129,7 +104,7 @@ class StreamApi:
         """The next records of a shard.
 
         Raises:
-            MalformedPage: if there is no list of records, which must not be taken for the shard's end, or
+            Transient: also if there is no list of records, which must not be taken for the shard's end, or
                 if a record has no sequence number.
         """
         answer = call(self._client.get_records, ShardIterator=iterator, Limit=MAX_RECORDS)
@@ -138,7 +113,7 @@ class StreamApi:
             for record in records:
                 record["dynamodb"]["SequenceNumber"]
         except (KeyError, TypeError):
-            raise MalformedPage from None
+            raise Transient("GetRecords", INCOMPLETE) from None
         return Page(records, answer.get("NextShardIterator") or None)
 
 
@@ -159,8 +134,6 @@ class ListingRequest:
         self._started_at = started_at
         self._shards: dict[str, Shard] = {}
         self._cursors: list[str] = []
-        self._status = StreamStatus.ENABLED
-        self._view_type: str | None = None
 
     def next_page(self) -> Listing | None:
         """Asks for one page; a page that fails may be asked for again.
@@ -170,27 +143,25 @@ class ListingRequest:
         """
         cursor = {"ExclusiveStartShardId": self._cursors[-1]} if self._cursors else {}
         page = self._describe(StreamArn=self._stream_arn, **cursor)
-        self._shards.update((shard["ShardId"], _shard(shard)) for shard in page.get("Shards", ()))
-        if page.get("StreamStatus") == StreamStatus.DISABLED.value:
-            self._status = StreamStatus.DISABLED
-        self._view_type = page.get("StreamViewType", self._view_type)
+        self._shards |= _shards(page)
         last = page.get("LastEvaluatedShardId")
-        if not last or last in self._cursors or len(self._cursors) + 1 >= MAX_PAGES:
-            return self._listing(complete=not last)
-        self._cursors.append(last)
-        return None
+        if last and last not in self._cursors and len(self._cursors) + 1 < MAX_PAGES:
+            self._cursors.append(last)
+            return None
+        disabled = page.get("StreamStatus") == StreamStatus.DISABLED.value
+        status = StreamStatus.DISABLED if disabled else StreamStatus.ENABLED
+        view_type = page.get("StreamViewType")
+        return Listing(self._stream_arn, self._shards, self._started_at, status, view_type, complete=not last)
 
-    def _listing(self, *, complete: bool) -> Listing:
-        return Listing(
-            self._stream_arn, self._shards, self._started_at, self._status, self._view_type, complete
+
+def _shards(description: Mapping[str, Any]) -> dict[str, Shard]:
+    shards = {}
+    for answer in description.get("Shards", ()):
+        numbers = answer.get("SequenceNumberRange", {})
+        shards[answer["ShardId"]] = Shard(
+            shard_id=answer["ShardId"],
+            parent_id=answer.get("ParentShardId") or None,
+            starting_sequence_number=numbers.get("StartingSequenceNumber"),
+            ending_sequence_number=numbers.get("EndingSequenceNumber"),
         )
-
-
-def _shard(answer: Mapping[str, Any]) -> Shard:
-    numbers = answer.get("SequenceNumberRange", {})
-    return Shard(
-        shard_id=answer["ShardId"],
-        parent_id=answer.get("ParentShardId") or None,
-        starting_sequence_number=numbers.get("StartingSequenceNumber"),
-        ending_sequence_number=numbers.get("EndingSequenceNumber"),
-    )
+    return shards

@@ -1,7 +1,7 @@
 """A cursor: where in a shard its reader is, and which call reads on from there."""
 
 from processor.aws.errors import AwsError, IteratorExpired, Transient, Trimmed
-from processor.streams.api import MalformedPage, Page, StreamApi
+from processor.streams.api import Page, StreamApi, position_of
 from processor.streams.leases.lease import Position
 from processor.streams.shards import ShardName
 
@@ -38,24 +38,20 @@ class Cursor:
         Raises:
             Trimmed: the records behind the position are gone; the next call begins at the oldest one left.
             NotFound: from which alone nothing follows (docs/invariants.md, law 6).
-            AwsError, MalformedPage: the next call tries again.
+            AwsError: the next call tries again.
         """
+        shard = self._shard
         try:
             if self._iterator is None:
-                self._iterator = self._api.iterator(
-                    self._shard.stream_arn, self._shard.shard_id, self.position
-                )
+                self._iterator = self._api.iterator(shard.stream_arn, shard.shard_id, self.position)
             page = self._api.page(self._iterator)
-        except Transient:
-            raise
-        except IteratorExpired:
-            self._iterator = None
-            return None
-        except Trimmed:
-            self._iterator, self.position = None, Position()
-            raise
-        except (AwsError, MalformedPage):
-            self._iterator = None
+        except AwsError as error:
+            if not isinstance(error, Transient):
+                self._iterator = None
+            if isinstance(error, Trimmed):
+                self.position = Position()
+            if isinstance(error, IteratorExpired):
+                return None
             raise
         self._iterator = page.next_iterator
         return page
@@ -63,5 +59,5 @@ class Cursor:
     def move_past(self, page: Page) -> None:
         """Moves behind a page's last record."""
         if page.records:
-            self.position = page.last_position()
+            self.position = position_of(page.records[-1])
         self.ended = page.next_iterator is None

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from processor.streams.lag import lag_of
+from processor.streams.lag import unread_since
 from processor.streams.leases.lease import Lease, lease_key
 from processor.streams.shards import RETENTION_HOURS, Listing, began_at
 
@@ -37,7 +37,7 @@ def unread_shards(
         leases: the rows of the table's streams.
         listings: its streams.
         now: Unix seconds.
-        fresh_seconds: how old a row's news may be, see `lag_of`.
+        fresh_seconds: how old a row's news may be, see `unread_since`.
     """
     rows = {lease.key: lease for lease in leases}
     listed = {
@@ -51,13 +51,13 @@ def unread_shards(
         lease = rows.get(key)
         if lease is not None:
             arn, shard_id, parents = lease.stream_arn, lease.shard_id, lease.parents
-            lag: float | None = lag_of(lease, now, fresh_seconds).seconds(now)
+            since: float | None = unread_since(lease, now, fresh_seconds)
         else:
             arn, shard = listed[key]
-            shard_id, parents, began = shard.shard_id, shard.parents, began_at(shard.shard_id)
-            lag = None if began is None else max(0.0, now - began)
+            shard_id, parents, since = shard.shard_id, shard.parents, began_at(shard.shard_id)
         waits_for = next((each for each in sorted(parents) if lease_key(arn, each) in unread), None)
         reader = lease.owner if lease else None
+        lag = None if since is None else max(0.0, now - since)
         views.append(ShardView(arn, shard_id, reader, lag, waits_for, lease is not None))
     return sorted(views, key=_urgency)
 

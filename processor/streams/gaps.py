@@ -1,6 +1,5 @@
 """Reports records of the stream that were lost before they were read (`audit_gap`)."""
 
-from dataclasses import dataclass
 from enum import Enum
 
 from processor.observability.log import get_logger
@@ -17,28 +16,28 @@ class GapReason(Enum):
     UNREAD = "unread_past_retention"  # first read so late that its first records may have been trimmed
 
 
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """What was lost of one shard: everything after `last` and before `first`, if there is such a record."""
+def report_gap(
+    reason: GapReason, last: Position, lease: Lease, *, first: Position | None, metrics: Metrics, now: float
+) -> None:
+    """Writes the `audit_gap` line and counts it.
 
-    reason: GapReason
-    lease: Lease
-    last: Position
-    first: Position | None = None
-
-
-def report_gap(gap: Gap, metrics: Metrics, now: float) -> None:
-    """Writes the `audit_gap` line and counts it; `now` in Unix seconds ends a gap with no later record."""
-    began = gap.last.written_at
-    ended = now if gap.first is None else gap.first.written_at
+    Args:
+        reason: how the records came to be missing.
+        last: everything after this record is lost.
+        lease: of their shard.
+        first: the first record that is not lost; None: there is no later record.
+        metrics: counts the gap.
+        now: Unix seconds; the end of a gap with no later record.
+    """
+    began, ended = last.written_at, first.written_at if first else now
     hours = None if began is None or ended is None else round(max(0.0, ended - began) / 3_600, 2)
     metrics.count(Metric.GAPS)
     get_logger().error(
         "audit_gap",
-        reason=gap.reason.value,
-        stream_arn=gap.lease.stream_arn,
-        shard_id=gap.lease.shard_id,
-        last_sequence_number=gap.last.sequence_number,
-        first_sequence_number=gap.first.sequence_number if gap.first else None,
+        reason=reason.value,
+        stream_arn=lease.stream_arn,
+        shard_id=lease.shard_id,
+        last_sequence_number=last.sequence_number,
+        first_sequence_number=first.sequence_number if first else None,
         hours=hours,
     )

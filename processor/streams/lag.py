@@ -1,7 +1,6 @@
 """How late the shards of the table are, read or not, and how long until unread records are trimmed."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from processor.observability.health import Health
 from processor.observability.log import get_logger
@@ -16,21 +15,8 @@ REPEAT_ALARM_SECONDS = 3_600.0
 _COMPONENT = "stream lag"
 
 
-@dataclass(frozen=True, slots=True)
-class Lag:
-    """How late one shard is."""
-
-    shard_id: str
-    behind_since: float | None
-    """Since when records may be unread (Unix seconds); None where it is caught up."""
-
-    def seconds(self, now: float) -> float:
-        """How late; 0 where it is caught up."""
-        return 0.0 if self.behind_since is None else max(0.0, now - self.behind_since)
-
-
-def lag_of(lease: Lease, now: float, fresh_seconds: float) -> Lag:
-    """How late a shard is by its row alone (docs/invariants.md, law 14).
+def unread_since(lease: Lease, now: float, fresh_seconds: float) -> float:
+    """Since when records of a shard may be unread, by its row alone (docs/invariants.md, law 14).
 
     A row that was never read counts from its shard's start. A shard that was caught up a short time ago is
     not late: its reader writes that with each renewal only.
@@ -39,11 +25,13 @@ def lag_of(lease: Lease, now: float, fresh_seconds: float) -> Lag:
         lease: the row of an unfinished shard.
         now: Unix seconds.
         fresh_seconds: how old the row's news may be, for example the failover time.
+
+    Returns:
+        Unix seconds; `now` where the shard is caught up.
     """
-    caught_up_at = lease.read_until
-    if caught_up_at is not None and now - caught_up_at <= fresh_seconds:
-        return Lag(lease.shard_id, None)
-    return Lag(lease.shard_id, read_until(lease))
+    if lease.read_until is not None and now - lease.read_until <= fresh_seconds:
+        return now
+    return read_until(lease)
 
 
 class LagReport:
@@ -52,28 +40,33 @@ class LagReport:
     def __init__(self, metrics: Metrics, health: Health) -> None:
         self._metrics = metrics
         self._health = health
-        self._alarmed_at: float | None = None
+        self._alarmed_at = float("-inf")
 
-    def update(self, lags: Iterable[Lag], now: float) -> None:
-        """Takes how late each shard is now (Unix seconds); without shards nothing is reported."""
-        worst = max(lags, key=lambda lag: lag.seconds(now), default=None)
+    def update(self, shards: Iterable[tuple[float, str]], now: float) -> None:
+        """Takes the state of all shards; without shards nothing is reported.
+
+        Args:
+            shards: since when each may be unread, and its id.
+            now: Unix seconds.
+        """
+        worst = min(shards, default=None)
         if worst is None:
             self._health.report(_COMPONENT, None)
             return
-        seconds = worst.seconds(now)
+        seconds = max(0.0, now - worst[0])
         hours_left = max(0.0, RETENTION_HOURS - seconds / 3_600)
         self._metrics.gauge(Metric.STREAM_LAG, seconds)
         self._metrics.gauge(Metric.HOURS_TO_TRIM, hours_left)
         if hours_left >= ALARM_HOURS:
-            self._alarmed_at = None
+            self._alarmed_at = float("-inf")
             self._health.report(_COMPONENT, None)
             return
         self._health.report(_COMPONENT, f"{hours_left:.1f} hours until unread records are trimmed")
-        if self._alarmed_at is None or now - self._alarmed_at >= REPEAT_ALARM_SECONDS:
+        if now - self._alarmed_at >= REPEAT_ALARM_SECONDS:
             self._alarmed_at = now
             get_logger().error(
                 "audit_trim_near",
-                shard_id=worst.shard_id,
+                shard_id=worst[1],
                 lag_seconds=int(seconds),
                 hours_left=round(hours_left, 2),
             )

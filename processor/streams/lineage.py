@@ -6,7 +6,7 @@ Pure decisions over lease rows and listings (docs/invariants.md, laws 5 and 6).
 from collections.abc import Container, Iterable, Mapping
 
 from processor.streams.leases.lease import Lease
-from processor.streams.shards import RETENTION_HOURS, Listing, Shard, Streams, StreamState, began_at, by_age
+from processor.streams.shards import RETENTION_HOURS, Listing, Shard, Streams, began_at, by_age
 
 KEEP_FINISHED_HOURS = 48.0
 """Finished rows stay twice as long as records do, for listings have shown shards older than 24 hours."""
@@ -16,7 +16,6 @@ MAX_SHARD_HOURS = 30 * 24.0
 
 MARGIN_HOURS = 0.1
 """DynamoDB trims when it suits it: so close to the end of retention a record may be gone already."""
-
 
 SETTLE_SECONDS = 60.0
 """So long after its last shard's end a stream may still show children of that shard."""
@@ -31,6 +30,8 @@ def ready_leases(
 ) -> tuple[Lease, ...]:
     """The unfinished leases that may be read now.
 
+    Rows name shards before this worker knows their stream; they are ready too.
+
     Args:
         leases: every row, as one consistent scan saw them.
         streams: what is known about each stream.
@@ -39,37 +40,33 @@ def ready_leases(
         expired: the keys of leases that have expired: their owners put nothing more.
     """
     rows = {(lease.stream_arn, lease.shard_id): lease for lease in leases}
-    waiting = streams_that_wait(rows.values(), streams, now, expired)
+    left_out = {
+        *streams_that_wait(rows.values(), streams, now, expired),
+        *(arn for arn, listing in streams.items() if listing.gone),
+    }
+
+    def is_done(parent: str, child: Lease) -> bool:
+        """Whether this parent is done: finished, or unknown and unlisted (docs/invariants.md, law 5).
+
+        A listing from before the child was known may lack the parent only because it is older than both,
+        so it counts only if it shows the child, or was started after the child's row was seen.
+        """
+        row = rows.get((child.stream_arn, parent))
+        if row is not None:
+            return row.finished or row.passed
+        listing = streams.get(child.stream_arn)
+        if listing is None or not listing.complete or parent in listing.shards:
+            return False
+        known_since = first_seen.get(child.key, float("inf"))
+        return child.shard_id in listing.shards or listing.started_at > known_since
+
     return tuple(
         lease
         for lease in rows.values()
         if not lease.finished
-        and _is_readable(lease, streams)
-        and lease.stream_arn not in waiting
-        and all(_parent_is_done(parent, lease, rows, streams, first_seen) for parent in lease.parents)
+        and lease.stream_arn not in left_out
+        and all(is_done(parent, lease) for parent in lease.parents)
     )
-
-
-def _parent_is_done(
-    parent: str,
-    child: Lease,
-    rows: Mapping[tuple[str, str], Lease],
-    streams: Streams,
-    first_seen: Mapping[str, float],
-) -> bool:
-    """Whether this parent is done: finished, or unknown and unlisted (docs/invariants.md, law 5).
-
-    A listing from before the child was known may lack the parent only because it is older than both, so
-    it counts only if it shows the child, or was started after the child's row was seen.
-    """
-    row = rows.get((child.stream_arn, parent))
-    if row is not None:
-        return row.finished or row.passed
-    state = streams.get(child.stream_arn)
-    listing = state.listing if state else None
-    if listing is None or not listing.complete or parent in listing.shards:
-        return False
-    return child.shard_id in listing.shards or listing.started_at > first_seen.get(child.key, float("inf"))
 
 
 def streams_that_wait(
@@ -88,13 +85,13 @@ def streams_that_wait(
         rows.setdefault(lease.stream_arn, []).append(lease)
     ordered = by_age(frozenset(rows))
     for index, arn in enumerate(ordered):
-        if not is_drained(streams.get(arn), rows[arn], now, expired):
+        if not _is_drained(streams.get(arn), rows[arn], now, expired):
             return dict.fromkeys(ordered[index + 1 :], arn)
     return {}
 
 
-def is_drained(
-    state: StreamState | None, leases: Iterable[Lease], now: float, expired: Container[str] = ()
+def _is_drained(
+    listing: Listing | None, leases: Iterable[Lease], now: float, expired: Container[str]
 ) -> bool:
     """Whether nothing more can come out of a stream at `now` (Unix seconds).
 
@@ -102,27 +99,15 @@ def is_drained(
     every shard of it is read to its end, the last one long enough ago. A finished row that does not say
     since when was not finished by us: that was long enough ago.
     """
-    if state is None:
+    if listing is None or not listing.complete:
         return False
-    if state.gone:
+    if listing.gone:
         return all(lease.finished or lease.owner is None or lease.key in expired for lease in leases)
     rows = {lease.shard_id: lease for lease in leases}
-    listing = state.listing
-    return (
-        listing is not None
-        and listing.complete
-        and listing.shards.keys() <= rows.keys()
-        and all(
-            row.passed or (row.finished and (row.ended_at is None or now - row.ended_at >= SETTLE_SECONDS))
-            for row in rows.values()
-        )
+    return listing.shards.keys() <= rows.keys() and all(
+        row.passed or (row.finished and (row.ended_at is None or now - row.ended_at >= SETTLE_SECONDS))
+        for row in rows.values()
     )
-
-
-def _is_readable(lease: Lease, streams: Streams) -> bool:
-    """Rows name shards before this worker knows their stream; those of earlier streams come first."""
-    state = streams.get(lease.stream_arn)
-    return state is None or not state.gone
 
 
 def parents_first(listing: Listing) -> list[Shard]:
@@ -133,12 +118,12 @@ def parents_first(listing: Listing) -> list[Shard]:
         step: Shard | None = shard
         while step is not None and step.shard_id not in ordered and step not in path:
             path.append(step)
-            step = listing.shards.get(step.parent_id) if step.parent_id is not None else None
+            step = listing.shards.get(step.parent_id or "")
         ordered.update((each.shard_id, each) for each in reversed(path))
     return list(ordered.values())
 
 
-def removable(leases: Iterable[Lease], streams: Streams, now: float) -> tuple[Lease, ...]:
+def removable(leases: Iterable[Lease], streams: Streams, now: float) -> list[Lease]:
     """The rows that are needed no more: finished long ago, and their shard absent from a complete listing.
 
     A row that was finished by another hand does not show when; then its own age counts. One row always
@@ -149,27 +134,15 @@ def removable(leases: Iterable[Lease], streams: Streams, now: float) -> tuple[Le
         streams: what is known about each stream.
         now: Unix seconds.
     """
-    rows = tuple(leases)
-    found = tuple(
-        lease
-        for lease in rows
-        if lease.finished
-        and hours(now - _finished_since(lease)) > KEEP_FINISHED_HOURS
-        and _is_unlisted(lease, streams)
-    )
+    rows = list(leases)
+    found = []
+    for lease in rows:
+        listing = streams.get(lease.stream_arn)
+        is_unlisted = listing is not None and listing.complete and lease.shard_id not in listing.shards
+        since = lease.created_at if lease.ended_at is None else lease.ended_at
+        if lease.finished and is_unlisted and _hours(now - since) > KEEP_FINISHED_HOURS:
+            found.append(lease)
     return found[1:] if len(found) == len(rows) else found
-
-
-def _finished_since(lease: Lease) -> float:
-    return lease.created_at if lease.ended_at is None else lease.ended_at
-
-
-def _is_unlisted(lease: Lease, streams: Streams) -> bool:
-    state = streams.get(lease.stream_arn)
-    if state is None or state.gone:
-        return state is not None
-    listing = state.listing
-    return listing is not None and listing.complete and lease.shard_id not in listing.shards
 
 
 def start_may_be_trimmed(lease: Lease, now: float) -> bool:
@@ -187,12 +160,12 @@ def start_may_be_trimmed(lease: Lease, now: float) -> bool:
 
 def is_followed_for_long(lease: Lease, now: float) -> bool:
     """Whether the table was followed before the last minutes: what was trimmed until then is not missed."""
-    return hours(now - lease.tracked_since) > MARGIN_HOURS
+    return _hours(now - lease.tracked_since) > MARGIN_HOURS
 
 
 def outlives_retention(seconds: float) -> bool:
     """Whether a record of this age may be trimmed."""
-    return hours(seconds) > RETENTION_HOURS - MARGIN_HOURS
+    return _hours(seconds) > RETENTION_HOURS - MARGIN_HOURS
 
 
 def read_until(lease: Lease) -> float:
@@ -206,11 +179,10 @@ def read_until(lease: Lease) -> float:
 def shard_began(lease: Lease) -> float:
     """When a shard began (Unix seconds): by its id or, where that tells no time, by when its row was made."""
     began = began_at(lease.shard_id)
-    if began is None or hours(lease.created_at - began) > MAX_SHARD_HOURS:
+    if began is None or _hours(lease.created_at - began) > MAX_SHARD_HOURS:
         return lease.created_at
     return began
 
 
-def hours(seconds: float) -> float:
-    """Seconds as hours."""
+def _hours(seconds: float) -> float:
     return seconds / 3_600

@@ -8,12 +8,12 @@
 | its stream does not exist | nothing |
 """
 
-from dataclasses import dataclass
+from enum import Enum
 
 from processor.aws.errors import NotFound
 from processor.streams.api import StreamApi
 from processor.streams.leases.lease import Position
-from processor.streams.shards import RETENTION_HOURS, Listing, Shard, began_at
+from processor.streams.shards import RETENTION_HOURS, Listing, began_at
 
 PASS_SECONDS = 3_600.0
 """How long a listed shard must be missing before its children may start."""
@@ -22,17 +22,11 @@ MAX_OPEN_HOURS = 24.0
 """A shard takes records for some hours. With its retention, one that began before that is trimmed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Missing:
-    """What follows from the evidence.
+class Missing(Enum):
+    """What follows from the evidence."""
 
-    Attributes:
-        gone: nothing can be read from the shard any more; False: only its children may start.
-        children: as the newest listing has them.
-    """
-
-    gone: bool
-    children: tuple[Shard, ...]
+    GONE = "gone"  # nothing can be read from the shard any more
+    PASSED = "passed"  # only its children may start
 
 
 class MissingShardCheck:
@@ -52,6 +46,10 @@ class MissingShardCheck:
         self._shard_id = shard_id
         self._failover_seconds = failover_seconds
         self._pass_seconds = pass_seconds
+        self.found()
+
+    def found(self) -> None:
+        """Forgets the evidence: the shard was read."""
         self._missing_since: float | None = None
         self._newest: float | None = None
         self._absent_since: float | None = None
@@ -77,11 +75,6 @@ class MissingShardCheck:
         if self._newest is None:
             return True
         return self._absent_since is not None and at - self._absent_since >= self._failover_seconds
-
-    def found(self) -> None:
-        """Forgets the evidence: the shard was read."""
-        self._missing_since = self._newest = None
-        self._absent_since = self._listed_since = self._passable_since = None
 
     def is_news(self, listing: Listing) -> bool:
         """Whether a listing began after the shard was missed, and after the last one that was judged."""
@@ -109,26 +102,22 @@ class MissingShardCheck:
         self._listed_since = self._passable_since = None
         if self._absent_since is None:
             self._absent_since = listing.started_at
-        if listing.started_at - self._absent_since < self._failover_seconds:
-            return None
-        return Missing(gone=True, children=listing.children_of(self._shard_id))
+        is_twice = listing.started_at - self._absent_since >= self._failover_seconds
+        return Missing.GONE if is_twice else None
 
     def _listed(self, listing: Listing, now: float) -> Missing | None:
         self._absent_since, started = None, listing.started_at
-        children = listing.children_of(self._shard_id)
         if self._listed_since is None:
             self._listed_since = started
         is_twice = started - self._listed_since >= self._failover_seconds
         if is_twice and must_be_trimmed(self._shard_id, listing, now):
-            return Missing(gone=True, children=children)
+            return Missing.GONE
         if not self._another_is_readable(listing):
             self._passable_since = None
             return None
         if self._passable_since is None:
             self._passable_since = started
-        if started - self._passable_since < self._pass_seconds:
-            return None
-        return Missing(gone=False, children=children)
+        return Missing.PASSED if started - self._passable_since >= self._pass_seconds else None
 
     def _another_is_readable(self, listing: Listing) -> bool:
         """Whether the stream can be read at all: the newest other shard gives an iterator."""

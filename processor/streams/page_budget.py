@@ -26,25 +26,23 @@ class PageBudget:
         self._limit = limit_bytes
         self._lock = threading.Lock()
         self._used = 0
+        self._shares: dict[object, int] = {}
 
-    @property
-    def used(self) -> int:
-        """The bytes in use."""
-        with self._lock:
-            return self._used
-
-    def reserve(self) -> bool:
+    def reserve(self, holder: object) -> bool:
         """Takes the share of a full page before its read; returns whether there was room."""
         with self._lock:
             if self._used > 0 and self._used + PAGE_BYTES > self._limit:
                 return False
             self._used += PAGE_BYTES
+            self._shares[holder] = PAGE_BYTES
             return True
 
-    def release(self, size: int = PAGE_BYTES) -> None:
-        """Gives bytes back."""
+    def keep(self, holder: object, size: int) -> None:
+        """Gives back all but so many bytes of a holder's share."""
         with self._lock:
-            self._used -= size
+            self._used += size - self._shares.pop(holder, 0)
+            if size > 0:
+                self._shares[holder] = size
 
 
 def memory_of(records: Iterable[Record]) -> int:

@@ -1,11 +1,11 @@
 """How a shard stands between its reads: since when records may be unread, and which of them are lost."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from processor.observability.metrics import Metrics
 from processor.streams.api import Page, position_of
-from processor.streams.gaps import Gap, GapReason, report_gap
+from processor.streams.clocks import Clocks
+from processor.streams.gaps import GapReason, report_gap
 from processor.streams.leases.held import HeldLease
 from processor.streams.leases.lease import Position
 from processor.streams.lineage import (
@@ -26,23 +26,19 @@ class Progress:
     Args:
         lease: the shard's lease.
         metrics: counts gaps.
-        now: the wall clock (Unix seconds).
+        clocks: for the wall clock.
     """
 
-    def __init__(self, lease: HeldLease, metrics: Metrics, now: Callable[[], float]) -> None:
+    def __init__(self, lease: HeldLease, metrics: Metrics, clocks: Clocks) -> None:
         self._lease = lease
         self._metrics = metrics
-        self._now = now
-        self._behind_since: float | None = read_until(lease.row)
-        self._caught_up_at = now()
-        self._gap: Gap | None = None
+        self._now = clocks.unix
+        self.behind_since: float | None = read_until(lease.row)
+        """Since when records may be unread (Unix seconds); None while the reader is caught up, or over."""
+        self._caught_up_at = self._now()
+        self._gap: tuple[GapReason, Position] | None = None
         # Since when this run of reads goes on (monotonic seconds), None before its first one.
         self._reading_since: float | None = None
-
-    @property
-    def behind_since(self) -> float | None:
-        """Since when records may be unread (Unix seconds); None while the reader is caught up."""
-        return self._behind_since
 
     def page_read(self, page: Page, *, from_oldest: bool, started: float, started_at: float) -> None:
         """Takes in a page.
@@ -64,21 +60,17 @@ class Progress:
         if page.records:
             first = position_of(page.records[0])
             self._report(first)
-            self._behind_since = first.written_at or started_at
+            self.behind_since = first.written_at or started_at
             return
         if page.next_iterator is None or started - self._reading_since > GAP_WAIT_SECONDS:
             self._report(None)
-        self._behind_since, self._caught_up_at = None, started_at
-        self._lease.note_read_until(started_at)
-
-    def page_delivered(self, page: Page) -> None:
-        """Notes that the work on a page with records is finished."""
-        self._behind_since = page.last_position().written_at
+        self.behind_since, self._caught_up_at = None, started_at
+        self._lease.read_until = started_at
 
     def not_read(self) -> None:
         """Notes that nothing can be read now: what came since the reader was caught up is unread."""
-        if self._behind_since is None:
-            self._behind_since = self._caught_up_at
+        if self.behind_since is None:
+            self.behind_since = self._caught_up_at
 
     def trimmed(self) -> None:
         """Notes that the records behind the last delivered one are gone, up to the oldest that is left."""
@@ -97,15 +89,10 @@ class Progress:
             self._open(GapReason.SHARD_GONE, delivered)
         self._report(None)
 
-    def over(self) -> None:
-        """Notes that this reader is done with the shard, which is not late on its account any more."""
-        self._behind_since = None
-
     def _open(self, reason: GapReason, last: Position) -> None:
-        if self._gap is None:
-            self._gap = Gap(reason, self._lease.row, last)
+        self._gap = self._gap or (reason, last)
 
     def _report(self, first: Position | None) -> None:
         if self._gap is not None:
-            report_gap(replace(self._gap, first=first), self._metrics, self._now())
+            report_gap(*self._gap, self._lease.row, first=first, metrics=self._metrics, now=self._now())
             self._gap = None

@@ -5,6 +5,9 @@ import threading
 import time
 from collections.abc import Callable
 
+LISTING_SECONDS = 1.0
+"""The shortest time between two turns for DescribeStream, which everybody may call ten times a second."""
+
 
 class RateLimiter:
     """Gives a turn to the first that asks, then none for a while that differs by chance."""

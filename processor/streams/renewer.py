@@ -1,12 +1,12 @@
 """Renews the leases of one worker before they run out, and releases those that a stop leaves behind."""
 
 import threading
-import time
 from collections.abc import Callable
 
 from processor.aws.errors import AwsError
 from processor.observability.log import get_logger
-from processor.streams.leases.held import HeldLease, LeaseLost, LeaseOver, WorkerIdentity
+from processor.streams.context import EngineContext
+from processor.streams.leases.held import HeldLease, LeaseLost, LeaseOver
 
 RENEWALS_PER_FAILOVER = 3
 TRIES_PER_FAILOVER = 10
@@ -22,18 +22,19 @@ class LeaseRenewer:
     """The leases that a worker holds. Several threads call `renew_next`, so one slow write delays no other.
 
     Args:
-        identity: the worker and its failover time.
-        clock: monotonic seconds.
-        threads: how many threads call `renew_next`.
+        context: names the failover time and the number of threads.
+
+    Attributes:
+        retry_seconds: how long to wait when no lease is due.
     """
 
-    def __init__(
-        self, identity: WorkerIdentity, clock: Callable[[], float] = time.monotonic, threads: int = 1
-    ) -> None:
-        self._identity = identity
-        self._threads = threads
+    def __init__(self, context: EngineContext) -> None:
+        failover_seconds = context.settings.failover_seconds
+        self._age_seconds = failover_seconds / RENEWALS_PER_FAILOVER
+        self.retry_seconds = failover_seconds / TRIES_PER_FAILOVER
+        self._budget_seconds = context.settings.renewing_threads * failover_seconds / 2
         self._write_seconds = 0.0
-        self._clock = clock
+        self._clock = context.clocks.monotonic
         self._lock = threading.Lock()
         self._held: dict[str, HeldLease] = {}
         # Under the lock: leases that a thread is writing, and when the last try began if it failed.
@@ -41,27 +42,17 @@ class LeaseRenewer:
         self._tried_at: dict[HeldLease, float] = {}
 
     @property
-    def retry_seconds(self) -> float:
-        """How long to wait when no lease is due."""
-        return self._identity.failover_seconds / TRIES_PER_FAILOVER
-
-    @property
     def capacity(self) -> int:
         """How many leases the threads renew in half the failover time, by how long renewals took lately."""
         if self._write_seconds <= 0:
             return MAX_LEASES
-        return max(1, int(self._threads * self._identity.failover_seconds / 2 / self._write_seconds))
+        return max(1, int(self._budget_seconds / self._write_seconds))
 
     @property
-    def held(self) -> list[HeldLease]:
-        """The leases held at the moment."""
+    def held(self) -> dict[str, HeldLease]:
+        """The leases held at the moment, by key."""
         with self._lock:
-            return list(self._held.values())
-
-    def holding(self, key: str) -> HeldLease | None:
-        """The held lease of a key, None if this worker does not hold it."""
-        with self._lock:
-            return self._held.get(key)
+            return dict(self._held)
 
     def add(self, lease: HeldLease) -> None:
         """Renews an acquired lease from here on."""
@@ -81,11 +72,10 @@ class LeaseRenewer:
         Returns:
             Whether a lease was due.
         """
-        age = self._identity.failover_seconds / RENEWALS_PER_FAILOVER
-        lease = self._claim(min_age_seconds=age, retry_seconds=self.retry_seconds)
+        lease = self._claim(self._age_seconds, self.retry_seconds)
         if lease is None:
             return False
-        error = self._write(lease, lambda: lease.renew(age))
+        error = self._write(lease, lambda: lease.renew(self._age_seconds))
         if isinstance(error, LeaseLost):
             get_logger().warning("lease_lost", lease_key=lease.row.key)
         elif isinstance(error, AwsError):
@@ -100,14 +90,12 @@ class LeaseRenewer:
         Returns:
             Whether there was one.
         """
-        lease = self._claim(min_age_seconds=0.0, retry_seconds=RELEASE_RETRY_SECONDS)
-        if lease is None:
-            return False
-        # Not logged: the reader may hang in the write of a log line.
-        self._write(lease, lease.release)
-        return True
+        lease = self._claim(0.0, RELEASE_RETRY_SECONDS)
+        if lease is not None:
+            self._write(lease, lease.release)  # not logged: the reader may hang in the write of a log line
+        return lease is not None
 
-    def _claim(self, *, min_age_seconds: float, retry_seconds: float) -> HeldLease | None:
+    def _claim(self, min_age_seconds: float, retry_seconds: float) -> HeldLease | None:
         """The lease that was not renewed for the longest time, for the calling thread alone."""
         retried_since = self._clock() - retry_seconds
         with self._lock:

@@ -6,23 +6,22 @@ memory is bounded, and the position is always the last record that the sinks hav
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 
 from processor.aws.errors import AwsError, Misconfigured, NotFound, Rejected, Transient, Trimmed
 from processor.backoff import BackOff
 from processor.observability.log import get_logger
-from processor.streams.api import MalformedPage, Page, position_of
-from processor.streams.context import ReaderContext
+from processor.streams.api import Page, position_of
+from processor.streams.context import EngineContext
 from processor.streams.cursor import Cursor
 from processor.streams.leases.held import HeldLease, LeaseLost, LeaseNotTrusted, LeaseOver
-from processor.streams.missing_shard import MissingShardCheck
-from processor.streams.page_budget import PAGE_BYTES, memory_of
+from processor.streams.missing_shard import Missing, MissingShardCheck
+from processor.streams.page_budget import memory_of
 from processor.streams.progress import Progress
 from processor.streams.record_processor import Blocked, Interrupted, Unavailable, Work
 from processor.streams.shard_end import ShardEnd
-from processor.streams.shards import ShardName
+from processor.streams.shards import Listing, ShardName
 
 MIN_POLL_SECONDS = 0.25
 """Four reads a second a shard: DynamoDB allows five, and the next owner may be reading already."""
@@ -81,61 +80,50 @@ MOVES: Mapping[Phase, Mapping[Phase, str]] = {
 """The phases that may follow each phase, and when they do."""
 
 
-@dataclass(frozen=True, slots=True)
-class _StopRequest:
-    give_up_at: float
-    """Until when the work on a page may go on (monotonic seconds)."""
-    to: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class _PageInWork:
-    page: Page
-    work: Work
-
-
 class ShardReader:
     """Reads the shard of one held lease until its end, or until the lease is released or lost.
 
-    `step` is for one thread; `request_stop` and `behind_since` are for any.
+    `step` is for one thread; `request_stop` is for any.
 
     Args:
         lease: the lease.
-        context: what all readers share.
+        context: what is shared.
+
+    Attributes:
+        progress: how far it is.
+        made_progress: set when a page is finished, in part or as a whole, when AWS answers about a missing
+            shard, and where another worker would do no better; who judges the progress clears it.
+        stalled_seconds: how long there was none, for the one who judges it.
+        wake: called when the next step should not wait any longer.
+        beat: called while a sink is at work, to show that the thread goes on.
     """
 
-    def __init__(self, lease: HeldLease, context: ReaderContext) -> None:
-        row = lease.row
+    def __init__(self, lease: HeldLease, context: EngineContext) -> None:
+        row, now = lease.row, context.clocks.monotonic()
         self.lease = lease
         self.phase = Phase.READING
+        self.progress = Progress(lease, context.metrics, context.clocks)
+        self.made_progress = False
+        self.stalled_seconds = 0.0
         self.wake: Callable[[], None] = lambda: None
-        """Called when the next step should not wait any longer."""
         self.beat: Callable[[], None] = lambda: None
-        """Called while a sink is at work, to show progress."""
         self._context = context
+        self._clock = context.clocks.monotonic
         self._name = ShardName(row.stream_arn, row.shard_id)
         self._cursor = Cursor(context.api, self._name, lease.delivered)
-        self._missing = MissingShardCheck(context.api, row.shard_id, context.failover_seconds)
-        self._page: _PageInWork | None = None
+        self._missing = MissingShardCheck(context.api, row.shard_id, context.settings.failover_seconds)
+        self._current: tuple[Page, Work] | None = None
         self._end = ShardEnd(lease, context)
-        self._stop: _StopRequest | None = None
-        self._progress = Progress(lease, context.metrics, context.clocks.unix)
-        self._next_read_at = context.clocks.monotonic()
+        self._stop: tuple[float, str | None] | None = None
+        self._next_read_at = now
         self._idle_seconds = MIN_POLL_SECONDS
-        self._progress_at = context.clocks.monotonic()
         self._durable_records = 0
-        self._held_bytes = 0
         self._checkpoint_at = float("-inf")
         self._has_unwritten_entries = False
         self._reading = BackOff(0.5, 30.0)
         self._sinking = BackOff(0.5, 30.0)
         self._ending = BackOff(0.5, 30.0)
         self._trouble = f"shard {row.shard_id}"
-
-    @property
-    def progress_at(self) -> float:
-        """When a page was last finished, in part or as a whole, or AWS answered about a missing shard."""
-        return self._progress_at
 
     def request_stop(self, give_up_at: float, to: str | None = None) -> bool:
         """Asks the reader to finish its page, write its checkpoint and release the lease.
@@ -149,14 +137,10 @@ class ShardReader:
             Whether this is the first request.
         """
         before = self._stop
-        if before is None or give_up_at < before.give_up_at:
-            self._stop = _StopRequest(give_up_at, before.to if before and before.to else to)
+        if before is None or give_up_at < before[0]:
+            self._stop = give_up_at, (before and before[1]) or to
             self.wake()
         return before is None
-
-    def behind_since(self) -> float | None:
-        """Since when records may be unread (Unix seconds); None while the reader is caught up."""
-        return self._progress.behind_since
 
     def step(self) -> float | None:
         """Does the next thing.
@@ -167,10 +151,11 @@ class ShardReader:
         delay = self._next_step()
         if delay is None:
             self.phase = Phase.ENDED
-            self._page = None  # its work is dropped here, not when the collector comes
-            self._give_back(self._held_bytes)
-            self._progress.over()
+            self._current = None  # its work is dropped here, not when the collector comes
+            self.progress.behind_since = None
             self._context.health.report(self._trouble, None)
+        if self._current is None:
+            self._context.budget.keep(self, 0)
         return delay
 
     def _next_step(self) -> float | None:
@@ -178,11 +163,11 @@ class ShardReader:
             if self.lease.over:
                 return self._step_after_lease()
             if self._stop is not None:
-                return self._step_to_stop(self._stop)
+                return self._step_to_stop(*self._stop)
             if not self.lease.trusted():
                 return self._wait_for_trust()
-            if self._page is not None:
-                return self._deliver(self._page)
+            if self._current is not None:
+                return self._deliver(*self._current)
             if self.phase is Phase.ENDING:
                 return self._step_to_end()
             if self.phase is Phase.BLOCKED:
@@ -198,120 +183,99 @@ class ShardReader:
 
     def _wait_for_trust(self) -> float:
         """Nothing is read until then, so the shard gets later, also where the reader was caught up."""
-        self._progress.not_read()
-        self._progress_at = self._context.clocks.monotonic()  # no other worker would do better
+        self.progress.not_read()
+        self.made_progress = True  # no other worker would do better
         return UNTRUSTED_POLL_SECONDS
 
     def _read(self) -> float:
-        started = self._context.clocks.monotonic()
+        started, started_at = self._clock(), self._context.clocks.unix()
         if started < self._next_read_at:
             return self._next_read_at - started
-        started_at = self._context.clocks.unix()
-        if not self._context.budget.reserve():
+        if not self._context.budget.reserve(self):
             return BUDGET_POLL_SECONDS
-        self._held_bytes = PAGE_BYTES
         self._next_read_at = started + MIN_POLL_SECONDS
-        try:
-            return self._read_page(started, started_at)
-        finally:
-            if self._page is None:
-                self._give_back(self._held_bytes)
-
-    def _give_back(self, size: int) -> None:
-        self._held_bytes -= size
-        self._context.budget.release(size)
-
-    def _read_page(self, started: float, started_at: float) -> float:
         try:
             page = self._cursor.read()
         except Trimmed:
-            self._progress.trimmed()
+            self.progress.trimmed()
             return self._reading.failed()
         except NotFound as error:
             return self._shard_not_found(error, started)
-        except (AwsError, MalformedPage) as error:
+        except AwsError as error:
             return self._failed(error)
         if page is None:
             return MIN_POLL_SECONDS
         self._reading.worked()
         self._missing.found()
         self._context.health.report(self._trouble, None)
-        return self._begin_work(page, started, started_at)
-
-    def _begin_work(self, page: Page, started: float, started_at: float) -> float:
-        """Begins the work on a page; the next step goes on with it."""
         from_oldest = self._cursor.from_oldest
-        self._progress.page_read(page, from_oldest=from_oldest, started=started, started_at=started_at)
+        self.progress.page_read(page, from_oldest=from_oldest, started=started, started_at=started_at)
         if page.records:
             self._idle_seconds = MIN_POLL_SECONDS
         else:
             self._next_read_at = started + self._idle_pause()
         read_at = datetime.fromtimestamp(started_at, UTC)
-        work = self._context.processor.begin(self._name, page.records, read_at)
-        self._page, self.phase = _PageInWork(page, work), Phase.DELIVERING
-        self._give_back(PAGE_BYTES - memory_of(page.records))
+        self._current = page, self._context.processor.begin(self._name, page.records, read_at)
+        self._context.budget.keep(self, memory_of(page.records))
+        self.phase = Phase.DELIVERING
         return 0.0
+
+    def _listing(self) -> Listing | None:
+        return self._context.streams.get(self._name.stream_arn)
 
     def _idle_pause(self) -> float:
         """Longer with each empty page, except in a closed shard, whose empty stretches come to an end."""
-        state = self._context.stream_state(self._name.stream_arn)
-        shard = state.listing.shards.get(self._name.shard_id) if state and state.listing else None
+        listing = self._listing()
+        shard = listing.shards.get(self._name.shard_id) if listing else None
         if shard is not None and shard.ending_sequence_number is not None:
             return MIN_POLL_SECONDS
         self._idle_seconds = min(IDLE_POLL_SECONDS, self._idle_seconds * 2)
         return self._idle_seconds
 
-    def _deliver(self, current: _PageInWork) -> float:
+    def _deliver(self, page: Page, work: Work) -> float:
         try:
-            current.work.go_on(self._may_continue)
+            work.go_on(self._may_continue)
         except Interrupted:
             return UNTRUSTED_POLL_SECONDS
         except Blocked as blocked:
-            return self._drop(current, str(blocked))
+            # The page would hold memory that other readers need.
+            self._advance_in(page, work)
+            self._current, self.phase = None, Phase.BLOCKED
+            self._context.health.report(self._trouble, str(blocked))
+            return IDLE_POLL_SECONDS
         except Unavailable as unavailable:
-            if current.work.durable_records > self._durable_records:
-                self._durable_records = current.work.durable_records
-                self._progress_at = self._context.clocks.monotonic()
+            if work.durable_records > self._durable_records:
+                self._durable_records, self.made_progress = work.durable_records, True
             delay = unavailable.retry_seconds
             return self._sinking.failed() if delay is None else delay
-        self._give_back(self._held_bytes)
         self._sinking.worked()
-        self._progress_at, self._durable_records = self._context.clocks.monotonic(), 0
-        self._page = None
-        self._cursor.move_past(current.page)
-        if current.page.records:
-            self.lease.advance(self._cursor.position)
-            self._progress.page_delivered(current.page)
+        self.made_progress, self._durable_records = True, 0
+        self._current = None
+        self._cursor.move_past(page)
+        if page.records:
+            self.lease.delivered = self._cursor.position
+            self.progress.behind_since = self._cursor.position.written_at
         if self._cursor.ended:
             self.phase = Phase.ENDING
             return 0.0
         self.phase = Phase.READING
-        self._has_unwritten_entries |= current.work.has_effects
+        self._has_unwritten_entries |= work.has_effects
         if self._has_unwritten_entries:
             self._checkpoint()
-        return max(0.0, self._next_read_at - self._context.clocks.monotonic())
+        return max(0.0, self._next_read_at - self._clock())
 
-    def _drop(self, current: _PageInWork, problem: str) -> float:
-        """Drops a page that would hold memory which other readers need, and holds the shard."""
-        self._advance_in(current)
-        self._page, self.phase = None, Phase.BLOCKED
-        self._give_back(self._held_bytes)
-        self._context.health.report(self._trouble, problem)
-        return IDLE_POLL_SECONDS
-
-    def _advance_in(self, current: _PageInWork) -> None:
+    def _advance_in(self, page: Page, work: Work) -> None:
         """Moves behind as much of a page as is durable."""
-        if durable := current.work.durable_records:
-            self.lease.advance(position_of(current.page.records[durable - 1]))
+        if work.durable_records:
+            self.lease.delivered = position_of(page.records[work.durable_records - 1])
 
     def _may_continue(self) -> bool:
         self.beat()
-        stop = self._stop
-        in_time = stop is None or self._context.clocks.monotonic() < stop.give_up_at
+        in_time = self._stop is None or self._clock() < self._stop[0]
         return in_time and self.lease.trusted()
 
     def _checkpoint(self) -> None:
-        now = self._context.clocks.monotonic()
+        now = self._clock()
         if now - self._checkpoint_at < CHECKPOINT_SECONDS or not self.lease.trusted():
             return
         self._checkpoint_at = now
@@ -326,44 +290,42 @@ class ShardReader:
         """Judges the stream's listings: from one error nothing follows (docs/invariants.md, law 6)."""
         delay = self._failed(error)
         if self._missing.missed(at):
-            self._context.request_listing()
-        state = self._context.stream_state(self._name.stream_arn)
-        listing = state.listing if state else None
+            self._context.look_now.set()
+        listing = self._listing()
         if listing is not None and self._missing.is_news(listing):
             try:
                 missing = self._missing.judge(listing, self._context.clocks.unix())
-                if missing is not None and missing.gone:
-                    self._progress.shard_gone()
-                    self._end = ShardEnd(self.lease, self._context, missing.children)
+                if missing is Missing.GONE:
+                    self.progress.shard_gone()
+                    children = listing.children_of(self._name.shard_id)
+                    self._end = ShardEnd(self.lease, self._context, children)
                     self.phase = Phase.ENDING
                     return 0.0
-                if missing is not None and not self.lease.row.passed:
+                if missing is Missing.PASSED and not self.lease.row.passed:
                     self.lease.let_children_start()
                     get_logger().error("shard_passed", lease_key=self.lease.row.key)
-                    self._context.on_shard_end()
+                    self._context.scan_now.set()
             except AwsError:
                 return delay
-            self._progress_at = self._context.clocks.monotonic()
-        return min(delay, self._context.failover_seconds / 2) if self._missing.is_absent else delay
+            self.made_progress = True
+        return min(delay, self._context.settings.failover_seconds / 2) if self._missing.is_absent else delay
 
-    def _failed(self, error: AwsError | MalformedPage) -> float:
+    def _failed(self, error: AwsError) -> float:
         """Backs off. What only an operator can repair is shown at once, the rest when it goes on."""
-        row = self.lease.row
-        self._progress.not_read()
+        self.progress.not_read()
         if isinstance(error, Transient) and error.throttled:
-            self._progress_at = self._context.clocks.monotonic()  # AWS answers, and so it would others
+            self.made_progress = True  # AWS answers, and so it would others
         is_news = self._reading.failures == 0
         if isinstance(error, Misconfigured | Rejected) or self._reading.failures >= EXPECTED_FAILURES:
-            self._context.health.report(self._trouble, str(error) or type(error).__name__)
+            self._context.health.report(self._trouble, str(error))
         if is_news:
-            get_logger().warning(
-                "shard_read_failed", shard_id=row.shard_id, stream_arn=row.stream_arn, error=str(error)
-            )
+            shard = {"shard_id": self._name.shard_id, "stream_arn": self._name.stream_arn}
+            get_logger().warning("shard_read_failed", **shard, error=str(error))
         return self._reading.failed()
 
     def _step_to_end(self) -> float | None:
         try:
-            wait = self._end.step(self._context.stream_state(self._name.stream_arn))
+            wait = self._end.step()
         except AwsError as error:
             if self._ending.failures == EXPECTED_FAILURES:
                 get_logger().warning("shard_end_failed", lease_key=self.lease.row.key, error=str(error))
@@ -371,28 +333,25 @@ class ShardReader:
         if wait is not None:
             return wait
         get_logger().info("shard_finished", lease_key=self.lease.row.key)
-        self._context.on_shard_end()
+        self._context.scan_now.set()
         return None
 
     def _step_after_lease(self) -> float | None:
         """The shard's end may be in the row although no answer showed it: another write has found it."""
         return self._step_to_end() if self.lease.row.finished else None
 
-    def _step_to_stop(self, stop: _StopRequest) -> float | None:
-        if self.phase is Phase.RELEASING:
-            return self._release(stop)
-        if self._page is not None and self._may_continue():
-            wait = self._deliver(self._page)
-            left = stop.give_up_at - self._context.clocks.monotonic()
-            return 0.0 if self._page is None else min(wait, max(0.0, left))
-        self.phase = Phase.RELEASING
-        return 0.0
-
-    def _release(self, stop: _StopRequest) -> float | None:
-        if self._page is not None:
-            self._advance_in(self._page)
+    def _step_to_stop(self, give_up_at: float, to: str | None) -> float | None:
+        if self.phase is not Phase.RELEASING:
+            if self._current is not None and self._may_continue():
+                wait = self._deliver(*self._current)
+                left = max(0.0, give_up_at - self._clock())
+                return 0.0 if self._current is None else min(wait, left)
+            self.phase = Phase.RELEASING
+            return 0.0
+        if self._current is not None:
+            self._advance_in(*self._current)
         try:
-            self.lease.release(stop.to)
+            self.lease.release(to)
         except AwsError as error:
             get_logger().warning("lease_release_failed", lease_key=self.lease.row.key, error=str(error))
             return min(self._ending.failed(), RELEASE_RETRY_SECONDS)

@@ -17,6 +17,7 @@ class StreamStatus(Enum):
 
     ENABLED = "ENABLED"
     DISABLED = "DISABLED"
+    GONE = "GONE"  # our own: it does not exist, while the table has a newer one. Nothing of it can be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,32 +37,29 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One answer of DescribeStream, all pages together. `started_at` is on the local monotonic clock."""
+    """The shards of a stream: all pages of DescribeStream together."""
 
     stream_arn: str
-    shards: Mapping[str, Shard]
-    started_at: float
+    shards: Mapping[str, Shard] = field(default_factory=dict)
+    started_at: float = float("-inf")
+    """When the first page was asked for (monotonic seconds)."""
     status: StreamStatus = StreamStatus.ENABLED
     view_type: str | None = None
     complete: bool = True
     """False where paging ended early: nothing may be concluded from a shard's absence."""
+
+    @property
+    def gone(self) -> bool:
+        """Whether the stream does not exist any more."""
+        return self.status is StreamStatus.GONE
 
     def children_of(self, shard_id: str) -> tuple[Shard, ...]:
         """The shards that name this one as their parent, as far as they are listed."""
         return tuple(shard for shard in self.shards.values() if shard.parent_id == shard_id)
 
 
-@dataclass(frozen=True, slots=True)
-class StreamState:
-    """What is known about one stream: its newest complete listing, or that it is gone for good."""
-
-    stream_arn: str
-    listing: Listing | None = None
-    gone: bool = False
-    """It does not exist any more while the table has a newer one: nothing of it can be read again."""
-
-
-Streams = Mapping[str, StreamState]
+Streams = Mapping[str, Listing]
+"""The newest listing of each stream, by ARN; without shards and not complete where there was none yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +76,7 @@ class StreamName:
 
     region: str
     table: str
-    label: str = field(compare=True)
+    label: str
     """The instant of the stream's creation in ISO 8601, so labels of one table sort by age."""
 
     @classmethod
@@ -91,7 +89,7 @@ class StreamName:
         match = re.fullmatch(r"arn:[^:]*:dynamodb:([^:]*):[^:]*:table/([^/]+)/stream/(.+)", stream_arn)
         if match is None:
             raise ValueError("must be the ARN of a DynamoDB stream")
-        return cls(region=match[1], table=match[2], label=match[3])
+        return cls(*match.groups())
 
 
 def by_age(stream_arns: frozenset[str]) -> list[str]:

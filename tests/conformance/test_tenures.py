@@ -42,7 +42,7 @@ def test_of_many_tasks_that_take_a_lease_at_once_one_gets_it(table: LeaseTable) 
 def test_a_checkpoint_is_in_the_row_and_a_finished_shard_names_its_children(table: LeaseTable) -> None:
     held = acquire(table, row(table), WorkerIdentity("a", 10.0))
     assert held is not None
-    held.advance(Position("000000000000000000007", 1_795_400_001.0))
+    held.delivered = Position("000000000000000000007", 1_795_400_001.0)
     held.renew()
     assert row(table) == held.row
     assert row(table).position == Position("000000000000000000007", 1_795_400_001.0)

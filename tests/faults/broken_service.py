@@ -50,7 +50,7 @@ def checkpoint_before_sink() -> None:
         removals: Removals, shard: ShardName, records: Sequence[Record], read_at: datetime
     ) -> Work:
         if records:
-            thread.lease.advance(position_of(records[-1]))
+            thread.lease.delivered = position_of(records[-1])
             thread.lease.renew()
         return begin(removals, shard, records, read_at)
 

@@ -9,7 +9,7 @@ TESTED_ELSEWHERE = {
     "handlers/audit.py": "handlers/test_expiry.py",
     "processor/audit/sinks/base.py": "audit/test_delivery.py",
     "processor/cli/check/finding.py": "cli/check/test_queues.py",
-    "processor/streams/clocks.py": "streams/test_listing_rate.py",
+    "processor/streams/clocks.py": "streams/leases/test_held.py",
     "processor/streams/context.py": "streams/test_shard_reader.py",
     "processor/streams/record_processor.py": "audit/test_removals.py",
     "processor/transitions/messages.py": "transitions/test_event_queue.py",
@@ -48,7 +48,7 @@ TESTED_ELSEWHERE = {
     # Parts of the stream consumer: they are tested together, on the simulated stream.
     "processor/loops.py": "streams/test_consumer.py",
     "processor/streams/api.py": "conformance/test_streams.py",
-    "processor/streams/missing_shard.py": "streams/test_shard_reader.py",
+    "processor/streams/cursor.py": "streams/test_shard_reader.py",
     "processor/streams/progress.py": "streams/test_lag.py",
     "processor/streams/rate_limiter.py": "streams/test_listing_rate.py",
     "processor/streams/shard_end.py": "streams/test_shard_reader.py",

@@ -22,7 +22,7 @@ from processor.aws.clients import Aws
 from processor.observability.health import Health, Heartbeat, check
 from processor.observability.metrics import Metrics
 from processor.settings import load_aws_settings, load_settings
-from processor.streams.consumer import ConsumerSettings
+from processor.streams.context import ConsumerSettings
 from processor.transitions.pipeline import TransitionsPipeline
 from tests.benchmarks.standin_table import ACCOUNT, REGION, TABLE
 from tests.benchmarks.standin_world import QUEUE, World

@@ -8,13 +8,11 @@ from typing import Any
 from handlers.audit import AuditEntry
 from processor.audit.pipeline import build_consumer
 from processor.audit.sinks.base import SinkUnavailable
-from processor.loops import StopReport
+from processor.loops import Loop, StopReport
 from processor.observability.health import Heartbeat
 from processor.observability.metrics import Metrics
 from processor.streams.clocks import Clocks
-from processor.streams.consumer import (
-    ConsumerSettings,
-)
+from processor.streams.context import ConsumerSettings
 from tests.audit.entries import OneByOne
 from tests.simulated_stream.client import SimulatedStreamsClient
 from tests.simulated_stream.model import SimulatedTable
@@ -58,6 +56,29 @@ class SeenHealth(ShownHealth):
         return self.loops[name]
 
 
+class Hanging:
+    """A client one of whose operations does not answer from a moment on, until it is let go."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self.operation = ""
+        self.hangs_for: Callable[[dict[str, Any]], bool] = lambda _arguments: True
+        self.hanging = 0
+        self.let_go = threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._client, name)
+
+        def call(**arguments: Any) -> Any:
+            if name == self.operation and self.hangs_for(arguments) and not self.let_go.is_set():
+                self.hanging += 1
+                self.let_go.wait(PATIENCE_SECONDS)
+            return method(**arguments)
+
+        call.__name__ = name
+        return call
+
+
 class Shelf:
     """A sink that keeps entries; it can be down, break, or block until it is let go."""
 
@@ -88,69 +109,24 @@ class Shelf:
         self.kept.append(entry.request_id)
 
 
-class HangingRows(SimulatedRows):
-    """A leases table that lets updates wait: of one row, or of all."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.hangs_for: Callable[[str], bool] = lambda _key: False
-        self.hung = threading.Event()
-        self.let_go = threading.Event()
-
-    def update_item(self, **arguments: Any) -> dict[str, Any]:
-        """UpdateItem."""
-        if self.hangs_for(arguments["Key"]["leaseKey"]["S"]) and not self.let_go.is_set():
-            self.hung.set()
-            self.let_go.wait(PATIENCE_SECONDS)
-        return super().update_item(**arguments)
-
-    def counters(self) -> dict[str, int]:
-        """Each row's counter, which every write moves."""
-        return {key: int(row["leaseCounter"]["N"]) for key, row in list(self.rows.items())}
-
-
-class HangingStreams(SimulatedStreamsClient):
-    """A stream whose reads or listings do not answer once they are told to hang."""
-
-    hangs = False
-    listing_hangs = False
-
-    def __init__(self, table: SimulatedTable) -> None:
-        super().__init__(table)
-        self.hanging = 0
-        self.let_go = threading.Event()
-        self.listing = threading.Event()
-
-    def list_streams(self, **arguments: Any) -> dict[str, Any]:
-        """ListStreams."""
-        if self.listing_hangs:
-            self.listing.set()
-            self.let_go.wait(PATIENCE_SECONDS)
-        return super().list_streams(**arguments)
-
-    def get_records(self, **arguments: Any) -> dict[str, Any]:
-        """GetRecords."""
-        if self.hangs:
-            self.hanging += 1
-            self.let_go.wait(PATIENCE_SECONDS)
-        return super().get_records(**arguments)
-
-
 class Bench:
     """A consumer over a simulated stream, in this process."""
 
-    def __init__(self, *, shards: int = SHARDS, failover_seconds: float = 30.0) -> None:
+    def __init__(
+        self, *, shards: int = SHARDS, failover_seconds: float = 30.0, runner: Callable[..., Loop] = Loop
+    ) -> None:
         self.shards = shards
         self.clock = Clock()
         self.table = SimulatedTable(TABLE, time.time, shards=shards)
-        self.rows = HangingRows()
-        self.streams = HangingStreams(self.table)
+        self.rows = SimulatedRows()
+        self.leases = Hanging(self.rows)
+        self.streams = Hanging(SimulatedStreamsClient(self.table))
         self.shelf = Shelf()
         self.deaths: list[tuple[str, str]] = []
         self.health = SeenHealth()
         self.consumer = build_consumer(
             self.streams,
-            self.rows,
+            self.leases,
             ConsumerSettings(TABLE, "leases", failover_seconds=failover_seconds, worker=WORKER),
             sinks=[self.shelf],
             quarantine=None,
@@ -158,12 +134,21 @@ class Bench:
             health=self.health,
             on_death=lambda name, error: self.deaths.append((name, type(error).__name__)),
             clocks=Clocks(self.clock, time.time, self.clock),
+            runner=runner,
         )
 
     def start(self) -> None:
         """Starts, and waits until every lease is held."""
         self.consumer.start()
         eventually(lambda: self.owned() == self.shards, PATIENCE_SECONDS)
+
+    def close(self) -> None:
+        """Lets go whatever hangs, and ends the consumer."""
+        for held_up in (self.shelf, self.leases, self.streams):
+            held_up.let_go.set()
+        self.shelf.breaks = self.shelf.is_down = False
+        self.end()
+        eventually(lambda: not running(), PATIENCE_SECONDS)
 
     def expire(self, count: int) -> None:
         """So many exports leave the table."""
@@ -173,6 +158,10 @@ class Bench:
     def owned(self) -> int:
         """How many leases have an owner."""
         return sum("leaseOwner" in row for row in self.rows.rows.values())
+
+    def counters(self) -> dict[str, int]:
+        """Each row's counter, which every write moves."""
+        return {key: int(row["leaseCounter"]["N"]) for key, row in list(self.rows.rows.items())}
 
     def checkpoints(self) -> set[str]:
         """The rows' checkpoints."""

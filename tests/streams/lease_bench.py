@@ -6,14 +6,17 @@ from typing import Any, NoReturn
 
 from botocore.exceptions import ReadTimeoutError
 
+from processor.audit.delivery import Delivery
+from processor.audit.removals import Removals
+from processor.observability.metrics import Metrics
 from processor.streams.clocks import Clocks
-from processor.streams.leases.held import HeldLease, WorkerIdentity
+from processor.streams.context import ConsumerSettings, EngineContext
+from processor.streams.leases.held import HeldLease
 from processor.streams.leases.lease import new_lease
-from processor.streams.leases.table import LeaseTable
 from processor.streams.renewer import LeaseRenewer
-from processor.streams.shards import Listing, Shard, StreamState
+from processor.streams.shards import Listing, Shard
 from processor.streams.taker import LeaseTaker
-from tests.simulated_stream.rows import SimulatedRows
+from tests.simulated_stream.rows import Row, SimulatedRows
 from tests.streams.worker import ShownHealth
 
 ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/export-status/stream/2026-11-22T10:00:00.000"
@@ -27,25 +30,28 @@ class Bench:
         self.time = 100.0
         self.on_clock: Callable[[], None] | None = None
         self.rows = SimulatedRows()
-        table = LeaseTable(self.rows, "leases")
-        table.create(new_lease(ARN, "shard-1", frozenset(), now=0.0, tracked_since=0.0))
-        state = StreamState(ARN, Listing(ARN, {"shard-1": Shard("shard-1")}, 0.0))
-        acquired: list[HeldLease] = []
-        identity = WorkerIdentity("me", FAILOVER_SECONDS, self.clock)
-        self.renewer = LeaseRenewer(identity, self.clock)
-        self.taker = LeaseTaker(
-            table,
-            identity,
-            self.renewer,
-            status_table="export-status",
-            streams=lambda: {ARN: state},
-            health=ShownHealth(),
-            on_acquired=acquired.append,
-            on_release=lambda _lease, _to: None,
-            clocks=Clocks(self.clock, time.time, self.clock),
+        settings = ConsumerSettings(
+            "export-status", "leases", FAILOVER_SECONDS, worker="me", renewing_threads=1
         )
+        metrics, health, clocks = Metrics(), ShownHealth(), Clocks(self.clock, time.time, self.clock)
+        removals = Removals(Delivery([], None, metrics, health))
+        context = EngineContext(
+            None, self.rows, settings, removals, metrics=metrics, health=health, clocks=clocks
+        )
+        context.streams = {ARN: Listing(ARN, {"shard-1": Shard("shard-1")}, 0.0)}
+        acquired: list[HeldLease] = []
+        self._table = context.table
+        self.renewer = LeaseRenewer(context)
+        self.taker = LeaseTaker(context, self.renewer, acquired.append, lambda _lease, _to: None)
+        self.add("shard-1")
         self.taker.scan()
         (self.lease,) = acquired
+
+    def add(self, shard_id: str) -> Row:
+        """Adds a free lease; its row."""
+        lease = new_lease(ARN, shard_id, frozenset(), now=0.0, tracked_since=0.0)
+        self._table.create(lease)
+        return self.rows.rows[lease.key]
 
     def clock(self) -> float:
         """Monotonic seconds. What is planned for the next look at the clock happens then, once."""

@@ -1,28 +1,12 @@
 """The consumer's threads: they start, stop within their budget, and none dies silently."""
 
-import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
-from processor.audit.pipeline import build_consumer
-from processor.loops import StopReport
-from processor.observability.metrics import Metrics
-from processor.streams.clocks import Clocks
-from processor.streams.consumer import (
-    OVERDUE_RELEASE_SECONDS,
-    RELEASE_SECONDS,
-    RENEWERS_END_SECONDS,
-    ConsumerSettings,
-    Runner,
-)
-from tests.simulated_stream.client import SimulatedStreamsClient
-from tests.simulated_stream.model import SimulatedTable
-from tests.simulated_stream.rows import SimulatedRows
+from processor.loops import Loop, StopReport
+from processor.streams.consumer import OVERDUE_RELEASE_SECONDS, RELEASE_SECONDS, RENEWERS_END_SECONDS
 from tests.streams.bench import PATIENCE_SECONDS, SHARDS, WORKER, Bench, running
-from tests.streams.tasks import TABLE
-from tests.streams.worker import ShownHealth
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow  # threads and their real waits
@@ -33,16 +17,7 @@ def bench() -> Iterator[Bench]:
     """A consumer that is not started; nothing of it is left behind."""
     made = Bench()
     yield made
-    close(made)
-
-
-def close(bench: Bench) -> None:
-    """Lets go whatever hangs, and ends the consumer."""
-    for held_up in (bench.shelf, bench.rows, bench.streams):
-        held_up.let_go.set()
-    bench.shelf.breaks = bench.shelf.is_down = False
-    bench.end()
-    eventually(lambda: not running(), PATIENCE_SECONDS)
+    made.close()
 
 
 def test_it_reads_every_shard_and_after_the_stop_no_thread_and_no_owner_is_left(bench: Bench) -> None:
@@ -100,7 +75,7 @@ def hang_in_a_put(bench: Bench) -> Callable[[], bool]:
 
 def hang_in_a_read(bench: Bench) -> Callable[[], bool]:
     """The stream does not answer; returns whether it was asked for each shard."""
-    bench.streams.hangs = True
+    bench.streams.operation = "get_records"
     return lambda: bench.streams.hanging == SHARDS
 
 
@@ -122,86 +97,72 @@ def test_a_call_that_never_returns_costs_the_budget_and_leaves_the_lease_to_the_
 
 def test_a_look_at_the_streams_that_never_ends_is_left_behind(bench: Bench) -> None:
     bench.start()
-    bench.streams.listing_hangs = True
+    bench.streams.operation = "list_streams"
     bench.table.roll(bench.table.open_shards()[0].shard_id)  # its end makes the discovery look again
-    assert bench.streams.listing.wait(PATIENCE_SECONDS)
+    eventually(lambda: bench.streams.hanging, PATIENCE_SECONDS)
     report = bench.stop_at_a_stopped_clock(RELEASE_SECONDS, lambda: bench.owned() == 0)
     assert report == StopReport(clean=True, hung=True)
 
 
+def hang_in_writes_of_one_row(bench: Bench) -> str:
+    """The leases table does not answer to writes of one row; its key."""
+    stuck = min(bench.rows.rows)
+    bench.leases.hangs_for = lambda arguments: arguments["Key"]["leaseKey"]["S"] == stuck
+    bench.leases.operation = "update_item"
+    return stuck
+
+
 def test_a_lease_whose_write_never_answers_is_not_released_and_the_others_are(bench: Bench) -> None:
     bench.start()
-    stuck = min(bench.rows.rows)
-    bench.rows.hangs_for = lambda key: key == stuck
+    stuck = hang_in_writes_of_one_row(bench)
     bench.consumer.stop(bench.clock() + PATIENCE_SECONDS)
-    assert bench.rows.hung.wait(PATIENCE_SECONDS)
+    eventually(lambda: bench.leases.hanging, PATIENCE_SECONDS)
     report = bench.stop_at_a_stopped_clock(RELEASE_SECONDS, lambda: bench.owned() == 1)
     assert not report.clean
     assert [key for key, row in bench.rows.rows.items() if "leaseOwner" in row] == [stuck]
 
 
 def test_threads_that_hang_at_the_deadline_are_waited_for_all_together() -> None:
-    now = 100.0
-
-    class Stuck:
+    class Stuck(Loop):
         """A runner whose step does not return."""
 
         is_alive = True
 
-        def beat(self) -> None:
-            """Nothing."""
-
-        wake = start = stop = beat
+        def start(self) -> None:
+            """Needs no thread."""
 
         def join(self, timeout_seconds: float) -> bool:
             """Waits in vain."""
-            nonlocal now
-            now += max(0.0, timeout_seconds)
+            stuck.clock.stopped_at = stuck.clock() + max(0.0, timeout_seconds)
             return False
 
-    def make(*_arguments: Any, **_options: Any) -> Runner:
-        return Stuck()
-
-    table = SimulatedTable(TABLE, time.time)
-    consumer = build_consumer(
-        SimulatedStreamsClient(table),
-        SimulatedRows(),
-        ConsumerSettings(TABLE, "leases", failover_seconds=10.0),
-        sinks=[],
-        quarantine=None,
-        metrics=Metrics(),
-        health=ShownHealth(),
-        on_death=lambda _name, _error: None,
-        clocks=Clocks(lambda: now, time.time, lambda: now),
-        runner=make,
-    )
-    consumer.start()
-    consumer.stop(now + 2)
-    assert consumer.join() == StopReport(clean=False, hung=True)
-    assert now <= 102 + RENEWERS_END_SECONDS
+    stuck = Bench(runner=Stuck)
+    now = stuck.clock.stop()
+    stuck.consumer.start()
+    stuck.consumer.stop(now + 2)
+    assert stuck.consumer.join() == StopReport(clean=False, hung=True)
+    assert stuck.clock() <= now + 2 + RENEWERS_END_SECONDS + 0.001
 
 
 def test_one_renewal_that_hangs_costs_no_other_lease() -> None:
     bench = Bench(shards=12, failover_seconds=3.0)
     try:
         bench.start()
-        stuck = min(bench.rows.rows)
-        bench.rows.hangs_for = lambda key: key == stuck
-        before = bench.rows.counters()
+        stuck, before = hang_in_writes_of_one_row(bench), bench.counters()
         # A renewal is due after a third of the failover time: the clock goes there, and there again.
         now = bench.clock.stop()
         for renewals in (1, 2):
             bench.clock.stopped_at = now = now + 1.1
 
             def all_others_are_renewed(renewals: int = renewals) -> bool:
-                counters = bench.rows.counters()
+                counters = bench.counters()
                 return all(counters[key] - before[key] >= renewals for key in before if key != stuck)
 
             eventually(all_others_are_renewed, PATIENCE_SECONDS)
-        assert bench.rows.hung.is_set()
-        assert bench.rows.counters()[stuck] == before[stuck], "it hung all the while"
+        assert bench.leases.hanging
+        assert bench.counters()[stuck] == before[stuck], "it hung all the while"
     finally:
-        close(bench)
+        bench.close()
 
 
 def test_a_stop_withdraws_what_was_requested_of_others(bench: Bench) -> None:

@@ -1,12 +1,10 @@
 """What was lost before it was read is told with its bounds, and nothing else is."""
 
-from collections.abc import Callable
-
 import pytest
 import structlog
 
 from processor.observability.metrics import Metrics
-from processor.streams.gaps import Gap, GapReason, report_gap
+from processor.streams.gaps import GapReason, report_gap
 from processor.streams.leases.lease import Position, new_lease
 from tests.streams.test_shard_reader import assert_all_taken_once, expire, only_shard
 from tests.streams.world import World, values_of
@@ -20,8 +18,9 @@ def test_the_hours_of_a_gap_end_at_the_first_record_behind_it_or_else_now(
 ) -> None:
     lease = new_lease("arn", "shardId-1", frozenset(), now=0.0, tracked_since=0.0)
     first = None if first_at is None else Position("9", first_at)
+    now = 25 * HOUR
     with structlog.testing.capture_logs() as logs:
-        report_gap(Gap(GapReason.TRIMMED, lease, Position("5", 2 * HOUR), first), Metrics(), 25 * HOUR)
+        report_gap(GapReason.TRIMMED, Position("5", 2 * HOUR), lease, first=first, metrics=Metrics(), now=now)
     assert [line["hours"] for line in logs] == [hours]
 
 
@@ -52,25 +51,6 @@ def test_a_trimmed_position_is_told_with_both_ends_and_its_hours_and_reading_goe
     assert world.missing() == []
 
 
-def test_a_position_that_is_trimmed_while_it_is_held_is_told_just_so(world: World) -> None:
-    expire(world, 2)
-    worker = world.start_worker()
-    world.run(10)
-    world.sink_is_down = True
-    expire(world, 2, start=2)
-    world.run(10)
-    expire(world, 2, start=4)
-    world.time += 29 * HOUR
-    world.trim()
-    world.sink_is_down = False
-    world.run(60)
-    assert [gap["reason"] for gap in world.gaps] == ["trimmed"]
-    assert values_of(worker.metrics)["AuditGaps"] == 1
-    # The page in hand was taken all the same; what was behind it is lost, and told.
-    assert [entry.request_id for entry in world.emitted] == [f"export-{number}" for number in range(4)]
-    assert world.missing() == []
-
-
 def test_an_oldest_record_that_is_trimmed_again_and_again_is_tried_without_haste(world: World) -> None:
     expire(world, 1)
     world.faults.errors.extend([("GetRecords", "TrimmedDataAccessException")] * 8)
@@ -81,50 +61,18 @@ def test_an_oldest_record_that_is_trimmed_again_and_again_is_tried_without_haste
     assert reads[-1] - reads[0] > 30
 
 
-def test_a_shard_that_was_never_read_for_a_day_is_told_at_its_first_read(
-    new_world: Callable[[int], World],
-) -> None:
-    world = new_world(1)
-    worker = world.start_worker()
-    world.run(5)
-    (child,) = world.table.roll(only_shard(world))
-    expire(world, 3)
-    world.kill(worker)
-    world.time += 25 * HOUR
-    world.trim()
-    expire(world, 2, start=3)
-    world.start_worker()
-    world.run(60)
-    assert [(gap["reason"], gap["shard_id"]) for gap in world.gaps if gap["shard_id"] == child] == [
-        ("unread_past_retention", child)
-    ]
-    assert world.missing() == []
-
-
-def deny_reading(world: World) -> None:
-    """The role has lost its permission."""
-    world.faults.errors.extend([("GetRecords", "AccessDeniedException")] * 100_000)
-
-
-def lose_the_leases_table(world: World) -> None:
-    """No lease can be renewed, so none is trusted."""
-    world.rows.lost_requests = 10**9
-
-
-@pytest.mark.parametrize("stop_reading", [deny_reading, lose_the_leases_table, lambda _world: None])
 def test_a_reader_that_could_not_read_an_empty_shard_for_a_day_tells_what_it_may_have_missed(
-    world: World, stop_reading: Callable[[World], None]
+    world: World,
 ) -> None:
     worker = world.start_worker()
     world.run(60)
     last_seen = world.now()
-    stop_reading(world)
+    world.faults.errors.extend([("GetRecords", "AccessDeniedException")] * 100_000)
     world.run(30)
     expire(world, 3)
     world.time += 25 * HOUR
     world.trim()
     world.faults.errors.clear()
-    world.rows.lost_requests = 0
     expire(world, 2, start=3)
     world.run(120)
     (gap,) = world.gaps
@@ -149,25 +97,6 @@ def test_an_empty_shard_that_is_read_all_day_tells_no_gap(world: World) -> None:
     expire(world, 2)
     world.run(20)
     assert_all_taken_once(world)
-
-
-def test_what_is_lost_behind_a_gap_that_no_record_ended_is_told_by_a_gap_of_its_own(world: World) -> None:
-    expire(world, 1)
-    worker = world.start_worker()
-    world.run(10)
-    deny_reading(world)
-    for start in (1, 2):
-        world.run(10)
-        expire(world, 1, start=start)
-        world.time += 25 * HOUR
-        world.trim()
-        world.faults.errors.clear()
-        world.run(60)
-        deny_reading(world)
-    assert [gap["reason"] for gap in world.gaps] == ["trimmed", "unread_past_retention"]
-    assert [gap["first_sequence_number"] for gap in world.gaps] == [None, None]
-    assert world.missing() == []
-    assert len(worker.readers) == 1
 
 
 @pytest.mark.parametrize(("minutes", "gaps"), [(1, []), (10, ["shard_gone"])])

@@ -7,10 +7,9 @@ import pytest
 import structlog
 
 from processor.observability.metrics import Metrics
-from processor.streams.lag import Lag, LagReport
-from processor.streams.lag import lag_of as lag_by_row
+from processor.streams.lag import LagReport, unread_since
 from processor.streams.leases.lease import Position, new_lease
-from tests.streams.test_shard_reader import expire, only_shard
+from tests.streams.test_shard_reader import expire, only_worker
 from tests.streams.worker import EPOCH, ShownHealth
 from tests.streams.world import World, values_of
 
@@ -20,50 +19,40 @@ TRUSTED_SECONDS = 9.0  # of a failover time of ten
 
 def lag_of(world: World) -> float:
     """How late the only reader is."""
-    (worker,) = world.workers.values()
-    (reader,) = worker.readers.values()
-    return Lag(only_shard(world), reader.behind_since()).seconds(world.now())
+    (reader,) = only_worker(world).consumer.readers
+    return world.now() - (reader.progress.behind_since or world.now())
 
 
-def test_an_idle_shard_is_not_late(world: World) -> None:
-    world.start_worker()
-    world.run(600)
-    assert lag_of(world) == 0
-    expire(world, 3)
-    world.run(600)
-    assert lag_of(world) == 0
-
-
-def test_a_shard_whose_sink_is_down_gets_later_and_later(world: World) -> None:
-    world.start_worker()
-    world.run(5)
+def sink_is_down(world: World) -> None:
+    """The sink takes nothing."""
     world.sink_is_down = True
     expire(world, 3)
-    world.run(600)
-    assert lag_of(world) == pytest.approx(600, abs=3)
-    world.sink_is_down = False
-    world.run(60)
-    assert lag_of(world) == 0
 
 
-def test_a_shard_that_cannot_be_read_gets_later_even_if_it_was_at_its_tip(world: World) -> None:
-    world.start_worker()
-    world.run(60)
+def stream_fails(world: World) -> None:
+    """Nothing can be read."""
     world.faults.errors.extend([("GetRecords", "InternalServerError")] * 1_000)
-    world.run(600)
-    assert lag_of(world) == pytest.approx(600, abs=3)
 
 
-def test_a_shard_that_is_not_read_for_want_of_a_trusted_lease_gets_later_even_if_it_was_at_its_tip(
-    world: World,
+def leases_table_fails(world: World) -> None:
+    """No lease is trusted."""
+    world.rows.lost_requests = 10**6
+
+
+@pytest.mark.parametrize("fail", [sink_is_down, stream_fails, leases_table_fails])
+def test_a_shard_that_is_not_read_or_not_delivered_gets_later_even_if_it_was_caught_up(
+    world: World, fail: Callable[[World], None]
 ) -> None:
     world.start_worker()
+    expire(world, 3)
     world.run(60)
-    world.rows.lost_requests = 10**6
+    assert lag_of(world) == 0
+    fail(world)
     world.run(600)
-    assert 600 - TRUSTED_SECONDS - 1 <= lag_of(world) <= 600
-    world.rows.lost_requests = 0
-    world.run(30)
+    assert 600 - TRUSTED_SECONDS - 1 <= lag_of(world) <= 603
+    world.sink_is_down, world.rows.lost_requests = False, 0
+    world.faults.errors.clear()
+    world.run(60)
     assert lag_of(world) == 0
 
 
@@ -82,10 +71,11 @@ def test_a_backlog_is_as_late_as_its_last_record_read(world: World) -> None:
 def test_the_worst_shard_is_told_with_the_hours_that_are_left() -> None:
     metrics = Metrics()
     report = LagReport(metrics, ShownHealth())
-    report.update([Lag("a", None), Lag("b", EPOCH - 3 * HOUR), Lag("c", EPOCH - HOUR)], EPOCH)
+    report.update([], EPOCH)
+    assert "StreamLag" not in values_of(metrics), "a task without shards says nothing about lag"
+    report.update([(EPOCH, "a"), (EPOCH - 3 * HOUR, "b"), (EPOCH - HOUR, "c")], EPOCH)
     values = values_of(metrics)
-    assert values["StreamLag"] == 3 * HOUR
-    assert values["HoursToTrim"] == 21
+    assert (values["StreamLag"], values["HoursToTrim"]) == (3 * HOUR, 21)
 
 
 def test_twenty_hours_late_is_an_alarm_with_the_time_left_once_an_hour() -> None:
@@ -93,32 +83,29 @@ def test_twenty_hours_late_is_an_alarm_with_the_time_left_once_an_hour() -> None
     report = LagReport(Metrics(), health)
     with structlog.testing.capture_logs() as logs:
         for seconds in range(0, 7_200, 60):
-            report.update([Lag("a", EPOCH - 20.5 * HOUR)], EPOCH + seconds)
+            report.update([(EPOCH - 20.5 * HOUR, "a")], EPOCH + seconds)
     assert [(line["event"], line["log_level"], line["shard_id"]) for line in logs] == [
         ("audit_trim_near", "error", "a")
     ] * 2
     assert logs[0]["hours_left"] == 3.5
     assert "until unread records are trimmed" in health.degraded["stream lag"]
-    report.update([Lag("a", None)], EPOCH)
+    report.update([(EPOCH, "a")], EPOCH)
     assert health.degraded == {}
-
-
-def test_a_task_without_shards_says_nothing_about_lag() -> None:
-    metrics = Metrics()
-    LagReport(metrics, ShownHealth()).update([], EPOCH)
-    assert "StreamLag" not in values_of(metrics)
 
 
 def test_what_no_task_reads_is_late_and_counted(new_world: Callable[[int], World]) -> None:
     world = new_world(4)
-    first = world.start_worker()
+    first = world.start_worker(failover_seconds=2 * HOUR)
     world.run(30)
-    world.stop(first)
-    world.time += HOUR
+    world.kill(first)
     second = world.start_worker()
-    world.run(1)
+    world.run(HOUR)
+    assert not second.readers, "the dead worker's leases have not expired yet"
     values = values_of(second.metrics)
-    assert HOUR <= values["StreamLag"] <= HOUR + 60
+    assert HOUR - 60 <= values["StreamLag"] <= HOUR + 60
+    assert values["HoursToTrim"] < 23.1
+    world.run(HOUR + 10, until=lambda: len(second.readers) == 4)
+    values = values_of(second.metrics)
     assert values["UnheldShards"] == 4
     world.run(60)
     values_of(second.metrics)
@@ -153,10 +140,11 @@ def test_the_age_of_discovery_grows_while_no_stream_can_be_listed(world: World) 
 
 
 def test_the_row_of_a_shard_says_how_late_it_is() -> None:
+    now = EPOCH + HOUR
     row = new_lease("arn", "shardId-1", frozenset(), now=EPOCH, tracked_since=EPOCH)
-    assert lag_by_row(row, EPOCH + HOUR, 10).seconds(EPOCH + HOUR) == HOUR, "never read: since its start"
+    assert unread_since(row, now, 10) == EPOCH, "never read: since its start"
     read = replace(row, position=Position("5", EPOCH + 60))
-    assert lag_by_row(read, EPOCH + HOUR, 10).seconds(EPOCH + HOUR) == HOUR - 60, "since its last record"
-    quiet = replace(read, read_until=EPOCH + HOUR - 9)
-    assert lag_by_row(quiet, EPOCH + HOUR, 10).seconds(EPOCH + HOUR) == 0, "caught up at the last renewal"
-    assert lag_by_row(quiet, EPOCH + HOUR, 5).seconds(EPOCH + HOUR) == 9
+    assert unread_since(read, now, 10) == EPOCH + 60, "since its last record"
+    quiet = replace(read, read_until=now - 9)
+    assert unread_since(quiet, now, 10) == now, "caught up at the last renewal"
+    assert unread_since(quiet, now, 5) == now - 9

@@ -5,18 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from processor.audit.delivery import Delivery
-from processor.audit.removals import Removals
-from processor.streams.api import StreamApi
-from processor.streams.clocks import Clocks
-from processor.streams.context import ReaderContext
-from processor.streams.leases.table import LeaseTable
 from processor.streams.rate_limiter import RateLimiter
-from processor.streams.shard_end import ShardEnd
-from processor.streams.shards import StreamState
-from tests.simulated_stream.client import SimulatedStreamsClient
-from tests.streams.test_shard_reader import assert_all_taken_once, expire, only_shard
-from tests.streams.worker import FAILOVER_SECONDS, Worker
+from tests.streams.test_shard_reader import assert_all_taken_once, expire
+from tests.streams.worker import Worker
 from tests.streams.world import World
 
 pytestmark = pytest.mark.slow
@@ -82,38 +73,6 @@ def test_forty_readers_of_a_stream_that_is_missing_ask_for_few_listings(
     assert busiest_second([worker], "DescribeStream") <= 2
 
 
-def test_a_shard_whose_children_are_listed_already_asks_for_no_listing_at_its_end(world: World) -> None:
-    worker = world.start_worker()
-    world.run(5)
-    parent = only_shard(world)
-    children = world.table.split(parent)
-    arn = world.table.current.arn
-    listing = StreamApi(SimulatedStreamsClient(world.table, world.faults), world.clock).describe(arn)
-    context = ReaderContext(
-        api=StreamApi(worker.client, world.clock),
-        table=LeaseTable(world.rows, "leases"),
-        processor=Removals(Delivery([], None, worker.metrics, worker.health)),
-        metrics=worker.metrics,
-        health=worker.health,
-        failover_seconds=FAILOVER_SECONDS,
-        listings=RateLimiter(60.0, world.clock),
-        stream_state=lambda _arn: None,
-        request_listing=lambda: None,
-        expect_children=lambda _arn, _shard: None,
-        on_shard_end=lambda: None,
-        clocks=Clocks(world.clock, world.now, world.clock),
-    )
-    assert context.listings.take() == 0, "the turn is another's"
-    (reader,) = worker.readers.values()
-    worker.client.called_at.clear()
-    end = ShardEnd(reader.lease, context)
-    assert end.step(StreamState(arn)) is not None, "without a turn and a listing it waits"
-    assert end.step(StreamState(arn, listing)) is None
-    assert world.leases()[parent].finished
-    assert world.leases()[parent].children == set(children)
-    assert not worker.client.called_at["DescribeStream"]
-
-
 def test_turns_are_apart_by_at_least_the_pace_and_differ_by_chance(world: World) -> None:
     pacer = RateLimiter(1.0, world.clock)
     turns: list[float] = []
@@ -125,3 +84,54 @@ def test_turns_are_apart_by_at_least_the_pace_and_differ_by_chance(world: World)
     apart = [second - first for first, second in itertools.pairwise(turns)]
     assert all(1.0 <= each <= 1.5 for each in apart)
     assert len({round(each, 3) for each in apart}) > 10
+
+
+def test_ten_tasks_list_a_stream_of_twelve_pages_within_three_minutes(
+    new_world: Callable[[int], World],
+) -> None:
+    world = new_world(60)
+    world.faults.describe_page = 5  # as many calls as 1,200 shards need
+    workers = [world.start_worker() for _ in range(10)]
+    assert world.run(180, until=lambda: all(worker.consumer.discovery_age < world.time for worker in workers))
+    assert busiest_second(workers, "DescribeStream") <= 15
+    for worker in workers:
+        worker.client.called_at.clear()
+    world.run(120)
+    calls = sum(len(worker.client.called_at["DescribeStream"]) for worker in workers)
+    assert calls / 120 <= 5
+
+
+def test_a_page_that_is_throttled_is_asked_for_again_and_not_the_listing(
+    new_world: Callable[[int], World],
+) -> None:
+    world = new_world(9)
+    world.faults.describe_page = 2
+    worker = world.start_worker()
+    assert world.run(10, until=lambda: worker.client.calls["DescribeStream"] == 3)
+    world.faults.errors.append(("DescribeStream", "LimitExceededException"))
+    assert world.run(30, until=lambda: len(world.leases()) == 9)
+    assert worker.client.calls["DescribeStream"] == 5 + 1
+
+
+def test_what_rows_name_is_read_before_the_first_listing(new_world: Callable[[int], World]) -> None:
+    world = new_world(4)
+    first = world.start_worker()
+    world.run(10)
+    world.stop(first)
+    world.faults.errors.extend([("ListStreams", "AccessDeniedException")] * 1_000)
+    expire(world, 20)
+    world.start_worker()
+    assert world.run(10, until=lambda: world.missing() == [])
+    world.faults.errors.clear()
+    world.run(5)
+    assert_all_taken_once(world)
+
+
+def test_a_stream_that_cannot_be_listed_keeps_no_other_from_being_listed(world: World) -> None:
+    world.start_worker()
+    world.run(10)
+    old = world.table.current.arn
+    new = world.table.enable_stream().arn
+    world.faults.refused_streams.add(old)
+    world.run(60)
+    assert {lease.stream_arn for lease in world.leases().values()} == {old, new}

@@ -10,12 +10,12 @@ from tests.streams.world import World
 
 def test_there_is_room_for_as_many_pages_as_fit_and_for_one_always() -> None:
     budget = PageBudget(2 * PAGE_BYTES)
-    assert [budget.reserve() for _ in range(3)] == [True, True, False]
-    budget.release(PAGE_BYTES - 100)
-    assert not budget.reserve()
-    budget.release(100)
-    assert budget.reserve()
-    assert PageBudget(0).reserve()
+    assert [budget.reserve(page) for page in "abc"] == [True, True, False]
+    budget.keep("a", 100)
+    assert not budget.reserve("c")
+    budget.keep("a", 0)
+    assert budget.reserve("c")
+    assert PageBudget(0).reserve("a")
 
 
 def test_only_removals_take_memory() -> None:

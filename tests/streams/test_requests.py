@@ -23,12 +23,6 @@ def requested_by(world: World, name: str) -> bool:
     return any(lease.requested_by == name for lease in world.leases().values())
 
 
-def key_asked_for(world: World, name: str) -> str:
-    """The key of the one shard that this worker asks for."""
-    (key,) = [lease.key for lease in world.leases().values() if lease.requested_by == name]
-    return key
-
-
 def stop_that_costs_nothing(world: World, leaves: Worker, *, stays: Worker) -> None:
     """Stops a worker that asked for one of two shards; the other reads both on at once, without a repeat."""
     world.stop(leaves)
@@ -62,7 +56,8 @@ def test_a_request_is_taken_back_although_the_owner_writes_at_that_moment(
     world.run(5)
     second = world.start_worker()
     assert world.run(30, until=lambda: requested_by(world, second.name))
-    (asked_for,) = [lease for lease in first.readers if lease.row.key == key_asked_for(world, second.name)]
+    (key,) = [lease.key for lease in world.leases().values() if lease.requested_by == second.name]
+    (asked_for,) = [lease for lease in first.readers if lease.row.key == key]
     scan = world.rows.scan
 
     def write_after_the_scan(**arguments: Any) -> dict[str, Any]:
@@ -94,21 +89,6 @@ def test_who_is_stopped_while_the_owner_finishes_its_page_is_handed_nothing(new_
     assert not world.run(30, until=lambda: handed_over_to(world, second.name))
     assert len(first.readers) == 2
     assert len(world.emitted) == 30
-    assert_all_taken_once(world)
-
-
-def test_a_shard_that_is_asked_for_again_just_before_it_is_freed_is_read_on(new_world: NewWorld) -> None:
-    world = new_world(2)
-    first = world.start_worker()
-    world.run(5)
-    second = world.start_worker()
-    assert world.run(30, until=lambda: handed_over_to(world, second.name))
-    (handed,) = [row for row in world.rows.rows.values() if row["leaseOwner"] == {"S": second.name}]
-    handed["x_requestedBy"] = {"S": "a third one, stopped since"}
-    world.stop(second)
-    expire(world, 20)
-    assert world.run(4, until=lambda: len(world.emitted) == 20)
-    assert len(first.readers) == 2
     assert_all_taken_once(world)
 
 

@@ -75,20 +75,6 @@ def test_the_position_behind_entries_is_in_the_row_within_seconds_and_not_writte
     assert_all_taken_once(world)
 
 
-@pytest.mark.parametrize("null_iterator", [True, False])
-@pytest.mark.parametrize("end_apart", [True, False])
-def test_the_last_page_of_a_closed_shard_is_taken_whether_its_end_comes_with_it_or_after_it(
-    world: World, null_iterator: bool, end_apart: bool
-) -> None:
-    world.faults.null_iterator, world.faults.end_apart = null_iterator, end_apart
-    expire(world, 5)
-    world.table.roll(only_shard(world))
-    world.start_worker()
-    world.run(10)
-    assert_all_taken_once(world)
-    assert [lease.finished for lease in world.leases().values()] == [True, False]
-
-
 def test_full_pages_are_read_four_times_a_second_and_an_idle_shard_once(world: World) -> None:
     worker = world.start_worker()
     world.run(10)
@@ -131,19 +117,6 @@ def test_a_shard_that_is_gone_is_closed_after_two_listings_a_failover_time_apart
     world.run(10)
     assert world.leases()[child].position.sequence_number is not None
     assert world.missing() == []
-
-
-def test_a_shard_that_is_missing_for_a_moment_is_not_closed(world: World) -> None:
-    expire(world, 2)
-    world.start_worker()
-    world.run(5)
-    shard_id = only_shard(world)
-    world.table.drop_shard(shard_id)
-    world.run(FAILOVER_SECONDS / 2)
-    world.table.restore_shard(shard_id)
-    expire(world, 2, start=2)
-    world.run(60)
-    assert_all_taken_once(world)
 
 
 def test_a_shard_that_an_incomplete_listing_lacks_is_not_closed(new_world: Callable[[int], World]) -> None:

@@ -3,46 +3,25 @@
 import pytest
 import structlog
 
-from processor.streams.leases.lease import new_lease
-from processor.streams.leases.table import LeaseTable
-from tests.streams.lease_bench import ARN, Bench
+from tests.streams.lease_bench import Bench
 
 
-@pytest.fixture
-def bench() -> Bench:
-    """One held lease, acquired just now."""
-    return Bench()
-
-
-@pytest.mark.parametrize("requester", ["me", "another"])
-def test_a_request_that_cannot_be_withdrawn_at_the_stop_is_logged_and_the_others_are_withdrawn(
-    bench: Bench, requester: str
+@pytest.mark.parametrize(
+    ("requester", "seconds", "left"), [("me", 0.0, 1), ("another", 0.0, 1), ("me", 5.0, 2)]
+)
+def test_a_request_that_cannot_be_withdrawn_at_the_stop_is_logged_and_costs_little_time(
+    requester: str, seconds: float, left: int
 ) -> None:
-    table = LeaseTable(bench.rows, "leases")
-    for shard_id in ("shard-2", "shard-3"):
-        table.create(new_lease(ARN, shard_id, frozenset(), now=0.0, tracked_since=0.0))
-    first, second = (row for key, row in sorted(bench.rows.rows.items()) if key != bench.lease.row.key)
+    bench = Bench()
+    first, second = bench.add("shard-2"), bench.add("shard-3")
     first |= {"leaseOwner": {"S": "another"}, "x_requestedBy": {"S": "me"}}
     second |= {"leaseOwner": {"S": "me"}, "x_requestedBy": {"S": requester}}
-    bench.time_out_after(0.0)
+    bench.time_out_after(seconds)
     with structlog.testing.capture_logs() as logs:
         bench.taker.withdraw()
-    assert [(line["event"], line["lease_key"]) for line in logs] == [
-        ("lease_withdrawal_failed", first["leaseKey"]["S"])
-    ]
-    left = bench.rows.rows[second["leaseKey"]["S"]]
-    assert not {"leaseOwner", "x_requestedBy"} & left.keys()
-    assert bench.renewer.held == [bench.lease], "those whose readers go on are not touched"
+    failed = [(line["event"], line["lease_key"]) for line in logs]
+    assert failed == [("lease_withdrawal_failed", first["leaseKey"]["S"])]
+    others = [row for row in bench.rows.rows.values() if row["leaseKey"]["S"] != bench.lease.row.key]
+    assert sum("leaseOwner" in row for row in others) == left, "the others are withdrawn while there is time"
+    assert list(bench.renewer.held.values()) == [bench.lease], "those whose readers go on are not touched"
     assert bench.rows.rows[bench.lease.row.key]["leaseOwner"] == {"S": "me"}
-
-
-def test_a_leases_table_that_does_not_answer_costs_the_stop_one_time_out(bench: Bench) -> None:
-    table = LeaseTable(bench.rows, "leases")
-    for shard_id in ("shard-2", "shard-3"):
-        table.create(new_lease(ARN, shard_id, frozenset(), now=0.0, tracked_since=0.0))
-        bench.rows.rows[f"{bench.lease.row.key[:-1]}{shard_id[-1]}"] |= {"x_requestedBy": {"S": "me"}}
-    bench.time_out_after(5.0)
-    with structlog.testing.capture_logs() as logs:
-        bench.taker.withdraw()
-    assert [line["event"] for line in logs] == ["lease_withdrawal_failed"]
-    assert sum("x_requestedBy" in row for row in bench.rows.rows.values()) == 2

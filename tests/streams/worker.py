@@ -11,10 +11,11 @@ from processor.audit.pipeline import build_consumer
 from processor.audit.quarantine import Quarantine
 from processor.audit.sinks.base import Refusal, SinkUnavailable
 from processor.dead_letters import DeadLetterQueue
+from processor.loops import Loop
 from processor.observability.health import Health
 from processor.observability.metrics import Metrics
 from processor.streams.clocks import Clocks
-from processor.streams.consumer import ConsumerSettings
+from processor.streams.context import ConsumerSettings
 from processor.streams.leases.held import HeldLease
 from processor.streams.shard_reader import ShardReader
 from tests.audit.entries import OneByOne
@@ -86,8 +87,10 @@ class RecordingSink:
         self._world.took(self._worker, entry)
 
 
-class SimulatedRunner:
+class SimulatedRunner(Loop):
     """A runner without a thread: the world runs its steps when they are due."""
+
+    is_alive = False
 
     def __init__(
         self,
@@ -98,7 +101,6 @@ class SimulatedRunner:
         ended: Callable[[], None],
     ) -> None:
         self.name = name
-        self.is_alive = False
         self._world = world
         self._step = step
         self._wake = wake or threading.Event()

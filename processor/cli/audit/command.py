@@ -20,7 +20,7 @@ from processor.cli.durations import moment
 from processor.cli.errors import EXIT_FAILED, CommandFailed, complain
 from processor.cli.output import json_line, progress
 from processor.cli.session import aws_errors, connect, usage_error
-from processor.streams.api import MalformedPage, StreamApi
+from processor.streams.api import StreamApi
 from processor.streams.shards import RETENTION_HOURS
 
 audit_app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -126,9 +126,8 @@ def replay(
             for page in run.pages():
                 tally.add(page)
                 advance(tally.entries)
-    except (SinkUnavailable, MalformedPage) as error:
-        problem = str(error) or "the stream gives malformed answers"
-        raise CommandFailed(f"{problem}; {tally.so_far()}, run it again") from None
+    except SinkUnavailable as error:
+        raise CommandFailed(f"{error}; {tally.so_far()}, run it again") from None
     except CommandFailed as failed:
         raise CommandFailed(f"{failed}; {tally.so_far()}") from None
     except KeyboardInterrupt:

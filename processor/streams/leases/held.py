@@ -8,22 +8,14 @@ the time in which the machine was suspended.
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from processor.aws.errors import AwsError, ConditionFailed
 from processor.streams.clocks import suspend_aware_clock
-from processor.streams.leases.lease import (
-    SHARD_END,
-    Attributes,
-    Lease,
-    Position,
-    number,
-    position_attributes,
-    shows,
-)
-from processor.streams.leases.reconcile import Outcome, Write, reconcile
-from processor.streams.leases.table import LeaseTable
+from processor.streams.leases.lease import SHARD_END, Attributes, Lease, number, position_attributes
+from processor.streams.leases.reconcile import Outcome, reconcile
+from processor.streams.leases.table import LeaseTable, unchanged
 
 TRUST_MARGIN = 0.1
 """Share of the failover time that a holder stops early: for clocks that run at different speeds, and for
@@ -31,6 +23,9 @@ what lies between the question whether the lease is trusted and the call that fo
 
 _MYSELF = ""
 """Stands for this worker as the row's next owner; no worker is named so."""
+
+_FOR_THE_OWNER = frozenset({"x_requestedBy", "x_stopping"})
+"""Attributes that go when the row changes its owner."""
 
 
 class LeaseOver(Exception):
@@ -74,56 +69,46 @@ def acquire(table: LeaseTable, lease: Lease, identity: WorkerIdentity) -> "HeldL
         "ownerSwitchesSinceCheckpoint": number(lease.owner_switches + 1),
         "x_failoverSeconds": number(identity.failover_seconds),
     }
-    removes = frozenset({"x_requestedBy", "x_stopping"})
     try:
-        row = table.update(lease.key, counter=lease.counter, owner=lease.owner, sets=sets, removes=removes)
+        row = table.update(lease.key, unchanged(lease), sets, _FOR_THE_OWNER)
     except ConditionFailed as refused:
-        if refused.item is None or not shows(refused.item, sets, removes):
+        outcome, row = reconcile(lease, sets, _FOR_THE_OWNER, refused.item)
+        if outcome is not Outcome.WRITTEN:
             return None
-        row = replace(
-            lease,
-            counter=lease.counter + 1,
-            owner=identity.worker,
-            owner_switches=lease.owner_switches + 1,
-            requested_by=None,
-            failover_seconds=identity.failover_seconds,
-            stopping=False,
-        )
     return HeldLease(table, row, identity, won_at=started)
 
 
 class HeldLease:
-    """A lease of this task. Methods may be called from any thread; writes happen one after the other."""
+    """A lease of this task. Methods may be called from any thread; writes happen one after the other.
+
+    Args:
+        table: the leases table.
+        row: as this worker's winning write left it.
+        identity: this worker.
+        won_at: when that write started (on the worker's clock).
+
+    Attributes:
+        row: the row as this task last knew it.
+        delivered: the last record whose work, and that of all before it, is finished. The row may be
+            behind: the next write of any kind carries it.
+        read_until: start of the last read that found no record (Unix seconds); the next write carries it.
+        is_stopping: set where the worker stops: the next renewal says so, and others count without it.
+        over: whether the tenure has ended: released, finished, or lost to another worker.
+    """
 
     def __init__(self, table: LeaseTable, row: Lease, identity: WorkerIdentity, *, won_at: float) -> None:
-        """Takes the row as this worker's winning write left it, and when that write started."""
         self._table = table
         self._identity = identity
         self._writing = threading.Lock()
-        self._row = row
         self._renewed_at = won_at
         # Start of the earliest write whose outcome is unknown: others may have seen the counter move then.
         self._unsure_since: float | None = None
-        self._delivered = row.position
-        self._read_until = row.read_until
-        self._is_stopping = False
         self._may_be_free = False
-        self._over = threading.Event()
-
-    @property
-    def row(self) -> Lease:
-        """The row as this task last knew it."""
-        return self._row
-
-    @property
-    def delivered(self) -> Position:
-        """The last record whose work, and that of all before it, is finished; the row may be behind."""
-        return self._delivered
-
-    @property
-    def over(self) -> bool:
-        """Whether the tenure has ended: released, finished, or lost to another worker."""
-        return self._over.is_set()
+        self.row = row
+        self.delivered = row.position
+        self.read_until = row.read_until
+        self.is_stopping = False
+        self.over = False
 
     @property
     def busy(self) -> bool:
@@ -132,7 +117,7 @@ class HeldLease:
 
     def trusted(self) -> bool:
         """Whether it is certain that no other task holds the lease at this moment."""
-        return self._is_in_time() and not (self._may_be_free or self._over.is_set())
+        return self._is_in_time() and not (self._may_be_free or self.over)
 
     def _is_in_time(self) -> bool:
         return self._identity.clock() < self._identity.trusted_until(self._renewed_at)
@@ -140,22 +125,6 @@ class HeldLease:
     def seconds_since_renewal(self) -> float:
         """How long ago the write started that the trust rests on."""
         return self._identity.clock() - self._renewed_at
-
-    def advance(self, position: Position) -> None:
-        """Notes that the work up to here is finished; the next write of any kind carries it into the row."""
-        self._delivered = position
-
-    def note_read_until(self, at: float) -> None:
-        """Notes that a read that began at this time found no record; the next write of any kind carries it.
-
-        Args:
-            at: Unix seconds.
-        """
-        self._read_until = at
-
-    def announce_stop(self) -> None:
-        """Lets the next renewal say that this worker is stopping, so that others count without it."""
-        self._is_stopping = True
 
     def renew(self, min_age_seconds: float = 0.0) -> None:
         """Renews the lease and, if it is still trusted, writes the last delivered record as its checkpoint.
@@ -170,7 +139,7 @@ class HeldLease:
             AwsError: it may or may not have been written.
         """
         with self._writing:
-            if not self._over.is_set() and self.seconds_since_renewal() >= min_age_seconds:
+            if not self.over and self.seconds_since_renewal() >= min_age_seconds:
                 self._write({})
 
     def set_children(self, children: frozenset[str]) -> None:
@@ -181,27 +150,21 @@ class HeldLease:
             LeaseOver: nothing was written, for the tenure had ended.
             LeaseLost, AwsError: as `renew` does.
         """
-        with self._writing:
-            self._require_trust()
-            self._write({"childShardIds": {"SS": sorted(children)}})
+        self._write_if_trusted({"childShardIds": {"SS": sorted(children)}})
 
     def let_children_start(self) -> None:
         """Notes in the row that the children may start, although the shard is not finished.
 
         Raises as `set_children` does.
         """
-        with self._writing:
-            self._require_trust()
-            self._write({"x_passed": {"BOOL": True}})
+        self._write_if_trusted({"x_passed": {"BOOL": True}})
 
     def finish(self, now: float) -> None:
         """Writes that the shard is read to its end (at `now`, Unix seconds) and gives the lease up.
 
         Raises as `set_children` does.
         """
-        with self._writing:
-            self._require_trust()
-            self._write({"checkpoint": {"S": SHARD_END}, "x_endedAt": number(now)}, next_owner=None)
+        self._write_if_trusted({"checkpoint": {"S": SHARD_END}, "x_endedAt": number(now)}, next_owner=None)
 
     def release(self, to: str | None = None) -> None:
         """Frees the lease, or hands it to the worker that asks for it; with a checkpoint if it is trusted.
@@ -215,48 +178,48 @@ class HeldLease:
         Raises as `renew` does.
         """
         with self._writing:
-            if self._over.is_set():
-                return
-            self._may_be_free = True  # from here on, whatever the answer
-            self._write({}, to or self._row.requested_by)
+            if not self.over:
+                self._may_be_free = True  # from here on, whatever the answer
+                self._write({}, to or self.row.requested_by)
 
     def abandon(self) -> None:
         """Ends the tenure here without a write: the lease runs out by itself."""
-        self._over.set()
+        self.over = True
+
+    def _write_if_trusted(self, extra: Attributes, next_owner: str | None = _MYSELF) -> None:
+        with self._writing:
+            if not self.over and not self.trusted():
+                raise LeaseNotTrusted(self.row.key)
+            self._write(extra, next_owner)
 
     def _write(self, extra: Attributes, next_owner: str | None = _MYSELF) -> None:
         """The one write of a held lease; the caller holds the lock."""
-        if self._over.is_set():
-            raise LeaseOver(self._row.key)
+        if self.over:
+            raise LeaseOver(self.row.key)
         while True:
-            before, started = self._row, self._identity.clock()
-            delivered = self._delivered if self._is_in_time() else before.position
-            sets, removes = self._changes(before, delivered, extra, next_owner)
+            before, started = self.row, self._identity.clock()
+            sets, removes = self._changes(before, extra, next_owner)
+            requested = {"x_requestedBy": {"S": next_owner}} if next_owner else {}
             try:
-                row = self._table.update(
-                    before.key,
-                    counter=before.counter,
-                    owner=before.owner,
-                    sets=sets,
-                    removes=removes,
-                    requester=next_owner or None,
-                )
+                row = self._table.update(before.key, {**unchanged(before), **requested}, sets, removes)
             except ConditionFailed as refused:
+                is_unsure = self._unsure_since is not None
                 since = started if self._unsure_since is None else self._unsure_since
-                write = Write(before, sets, removes, next_owner or None, self._unsure_since is not None)
-                found = reconcile(write, refused.item)
-                if found.row is None or found.outcome is Outcome.LOST:
-                    self._over.set()
+                to = next_owner or None
+                outcome, row = reconcile(
+                    before, sets, removes, refused.item, next_owner=to, earlier_unknown=is_unsure
+                )
+                if outcome is Outcome.LOST:
+                    self.over = True
                     raise LeaseLost(before.key) from None
-                row = found.row
-                if found.outcome is Outcome.REQUEST_CHANGED:
+                if outcome is Outcome.REQUEST_CHANGED:
                     # The worker that requested the lease is being stopped: it would not read the shard.
-                    self._row, next_owner = row, row.requested_by
+                    self.row, next_owner = row, row.requested_by
                     continue
-                if found.outcome is Outcome.EARLIER_WRITTEN:
+                if outcome is Outcome.EARLIER_WRITTEN:
                     self._renewed(row, since)
                     continue
-                if found.outcome is Outcome.EARLIER_RELEASED:
+                if outcome is Outcome.EARLIER_RELEASED:
                     next_owner = None
                 started = since
             except AwsError:
@@ -265,31 +228,30 @@ class HeldLease:
                 raise
             self._renewed(row, started)
             if next_owner is not _MYSELF:
-                self._over.set()
+                self.over = True
             return
 
     def _changes(
-        self, before: Lease, delivered: Position, extra: Attributes, next_owner: str | None
+        self, before: Lease, extra: Attributes, next_owner: str | None
     ) -> tuple[Attributes, frozenset[str]]:
         sets: dict[str, Mapping[str, Any]] = {"leaseCounter": number(before.counter + 1)}
-        if delivered.sequence_number != before.position.sequence_number:
-            sets |= position_attributes(delivered) | {"ownerSwitchesSinceCheckpoint": number(0)}
-        if self._read_until is not None and self._read_until != before.read_until and self._is_in_time():
-            sets["x_readUntil"] = number(self._read_until)
+        delivered, read_until = self.delivered, self.read_until
+        if self._is_in_time():
+            if delivered.sequence_number != before.position.sequence_number:
+                sets |= position_attributes(delivered) | {"ownerSwitchesSinceCheckpoint": number(0)}
+            if read_until is not None and read_until != before.read_until:
+                sets["x_readUntil"] = number(read_until)
         sets |= extra
-        if next_owner is _MYSELF:
-            if self._is_stopping:
-                sets["x_stopping"] = {"BOOL": True}
-            return sets | {"leaseOwner": {"S": self._identity.worker}}, frozenset()
         if next_owner is None:
-            return sets, frozenset({"leaseOwner", "x_requestedBy", "x_stopping"})
-        return sets | {"leaseOwner": {"S": next_owner}}, frozenset({"x_requestedBy", "x_stopping"})
-
-    def _require_trust(self) -> None:
-        if not self._over.is_set() and not self.trusted():
-            raise LeaseNotTrusted(self._row.key)
+            return sets, _FOR_THE_OWNER | {"leaseOwner"}
+        sets["leaseOwner"] = {"S": next_owner or self._identity.worker}
+        if next_owner is not _MYSELF:
+            return sets, _FOR_THE_OWNER
+        if self.is_stopping:
+            sets["x_stopping"] = {"BOOL": True}
+        return sets, frozenset()
 
     def _renewed(self, row: Lease, write_started: float) -> None:
-        self._row = row
+        self.row = row
         self._renewed_at = write_started
         self._unsure_since = None

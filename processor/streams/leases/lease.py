@@ -147,6 +147,14 @@ def from_attributes(row: Attributes) -> Lease | None:
     )
 
 
+def parsed(row: Attributes | None) -> Lease | None:
+    """A row; None where there is none, or where it is not ours or cannot be parsed."""
+    try:
+        return from_attributes(row or {})
+    except ValueError:
+        return None
+
+
 def shows(row: Attributes, sets: Attributes, removes: frozenset[str]) -> bool:
     """Whether a row looks as this write would have left it: each attribute it set, none that it removed."""
     return all(

@@ -1,7 +1,7 @@
 """The leases table: consistent reads, and conditional writes that never undo another task's work."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from processor.aws.calls import call
 from processor.aws.errors import ConditionFailed, member
@@ -12,34 +12,23 @@ from processor.streams.leases.lease import (
     Lease,
     from_attributes,
     number,
+    parsed,
     to_attributes,
 )
 
-
-class LeasesClient(Protocol):
-    """As much of the DynamoDB client as the leases need."""
-
-    @property
-    def scan(self) -> Callable[..., Any]:
-        """Scan."""
-
-    @property
-    def put_item(self) -> Callable[..., Any]:
-        """PutItem."""
-
-    @property
-    def update_item(self) -> Callable[..., Any]:
-        """UpdateItem."""
-
-    @property
-    def delete_item(self) -> Callable[..., Any]:
-        """DeleteItem."""
+Expected = Mapping[str, Mapping[str, Any] | None]
+"""What a row's attributes must be for a write to happen; None: there must be no such attribute."""
 
 
 class LeaseTable:
-    """Reads and writes lease rows. Methods raise `AwsError`s; `ConditionFailed`: another writer was first."""
+    """Reads and writes lease rows. Methods raise `AwsError`s; `ConditionFailed`: another writer was first.
 
-    def __init__(self, client: LeasesClient, table: str) -> None:
+    Args:
+        client: of DynamoDB.
+        table: the table's name.
+    """
+
+    def __init__(self, client: Any, table: str) -> None:
         self._client = client
         self._table = table
         self.unreadable: frozenset[str] = frozenset()
@@ -47,23 +36,28 @@ class LeaseTable:
 
     def scan(self) -> tuple[Lease, ...]:
         """Every lease row, read consistently; rows that are not ours are left out."""
-        leases: list[Lease] = []
-        unreadable: set[str] = set()
+        rows: list[Attributes] = []
         start: dict[str, Any] = {}
         while True:
             page = call(self._client.scan, TableName=self._table, ConsistentRead=True, **start)
-            for row in member(page, "Items", "Scan"):
-                try:
-                    lease = from_attributes(row)
-                except ValueError:
-                    unreadable.add(str(row.get("leaseKey", {}).get("S")))
-                    continue
-                if lease is not None:
-                    leases.append(lease)
+            rows += member(page, "Items", "Scan")
             if not page.get("LastEvaluatedKey"):
-                self._note_unreadable(frozenset(unreadable))
-                return tuple(leases)
+                break
             start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+        leases: list[Lease] = []
+        unreadable: set[str] = set()
+        for row in rows:
+            try:
+                lease = from_attributes(row)
+            except ValueError:
+                unreadable.add(str(row.get("leaseKey", {}).get("S")))
+                continue
+            if lease is not None:
+                leases.append(lease)
+        for key in sorted(unreadable - self.unreadable):
+            get_logger().error("lease_row_unreadable", lease_key=key)
+        self.unreadable = frozenset(unreadable)
+        return tuple(leases)
 
     def create(self, lease: Lease) -> bool:
         """Puts a row where there is none.
@@ -71,38 +65,25 @@ class LeaseTable:
         Returns:
             Whether it was put; False if the shard has a row already, which is left unchanged.
         """
-        try:
-            call(
+        return _happened(
+            lambda: call(
                 self._client.put_item,
                 TableName=self._table,
                 Item=to_attributes(lease),
                 ConditionExpression="attribute_not_exists(leaseKey)",
             )
-        except ConditionFailed:
-            return False
-        return True
+        )
 
     def update(
-        self,
-        key: str,
-        *,
-        counter: int,
-        owner: str | None,
-        sets: Attributes,
-        removes: frozenset[str] = frozenset(),
-        absent: str | None = None,
-        requester: str | None = None,
+        self, key: str, expected: Expected, sets: Attributes, removes: frozenset[str] = frozenset()
     ) -> Lease:
-        """Changes a row if its counter and owner are what the caller has seen.
+        """Changes a row if it is as expected.
 
         Args:
             key: the row's key.
-            counter: the `leaseCounter` seen.
-            owner: the `leaseOwner` seen, None for none.
+            expected: what must be true of the row.
             sets: attributes to set.
             removes: attributes to remove.
-            absent: an attribute that must not be there.
-            requester: who must still be asking for the lease, None if that does not matter.
 
         Returns:
             The present row.
@@ -110,39 +91,22 @@ class LeaseTable:
         Raises:
             ConditionFailed: with the present row instead; also where it cannot be parsed.
         """
-        names = {f"#{index}": name for index, name in enumerate([*sets, *sorted(removes)])}
-        placeholders = {name: placeholder for placeholder, name in names.items()}
-        values: dict[str, Mapping[str, Any]] = {
-            f":{index}": value for index, value in enumerate(sets.values())
-        }
-        expression = "SET " + ", ".join(f"#{index} = :{index}" for index in range(len(sets)))
+        expression = "SET " + ", ".join(f"{name} = :{name}" for name in sets) if sets else ""
         if removes:
-            expression += " REMOVE " + ", ".join(placeholders[name] for name in sorted(removes))
-        condition = "leaseCounter = :seenCounter"
-        values[":seenCounter"] = number(counter)
-        if owner is None:
-            condition += " AND attribute_not_exists(leaseOwner)"
-        else:
-            condition += " AND leaseOwner = :seenOwner"
-            values[":seenOwner"] = {"S": owner}
-        if absent is not None:
-            condition += f" AND attribute_not_exists({absent})"
-        if requester is not None:
-            condition += " AND x_requestedBy = :requester"
-            values[":requester"] = {"S": requester}
+            expression += " REMOVE " + ", ".join(sorted(removes))
+        condition = _condition(expected)
+        condition["ExpressionAttributeValues"] |= {f":{name}": value for name, value in sets.items()}
         answer = call(
             self._client.update_item,
             TableName=self._table,
             Key={"leaseKey": {"S": key}},
-            UpdateExpression=expression,
-            ConditionExpression=condition,
-            ExpressionAttributeNames=names,
-            ExpressionAttributeValues=values,
+            UpdateExpression=expression.strip(),
             ReturnValues="ALL_NEW",
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            **condition,
         )
         row: Attributes = member(answer, "Attributes", "UpdateItem")
-        lease = _read(row)
+        lease = parsed(row)
         if lease is None:
             raise ConditionFailed("UpdateItem", "UnreadableRow", row)
         return lease
@@ -153,17 +117,8 @@ class LeaseTable:
         Returns:
             Whether the request is in the row now.
         """
-        try:
-            self.update(
-                lease.key,
-                counter=lease.counter,
-                owner=lease.owner,
-                sets={"x_requestedBy": {"S": worker}},
-                absent="x_requestedBy",
-            )
-        except ConditionFailed:
-            return False
-        return True
+        expected = {**unchanged(lease), "x_requestedBy": None}
+        return _happened(lambda: self.update(lease.key, expected, {"x_requestedBy": {"S": worker}}))
 
     def withdraw(self, key: str, worker: str) -> Lease | None:
         """Takes back what a worker has asked for with `request`, whatever else has changed in the row.
@@ -173,22 +128,10 @@ class LeaseTable:
         Returns:
             The present row, also where the worker does not ask for it any more; None if it is gone.
         """
-        row: Attributes | None
         try:
-            answer = call(
-                self._client.update_item,
-                TableName=self._table,
-                Key={"leaseKey": {"S": key}},
-                UpdateExpression="REMOVE x_requestedBy",
-                ConditionExpression="x_requestedBy = :worker",
-                ExpressionAttributeValues={":worker": {"S": worker}},
-                ReturnValues="ALL_NEW",
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
-            )
-            row = member(answer, "Attributes", "UpdateItem")
+            return self.update(key, {"x_requestedBy": {"S": worker}}, {}, frozenset({"x_requestedBy"}))
         except ConditionFailed as refused:
-            row = refused.item
-        return _read(row or {})
+            return parsed(refused.item)
 
     def free(self, lease: Lease) -> None:
         """Removes the owner from a row that no worker holds, unless the row has changed.
@@ -196,11 +139,13 @@ class LeaseTable:
         A request goes with it: no worker could answer it.
         """
         sets = {"leaseCounter": number(lease.counter + 1)}
-        self._change(lease, sets=sets, removes=frozenset({"leaseOwner", "x_requestedBy", "x_stopping"}))
+        removes = frozenset({"leaseOwner", "x_requestedBy", "x_stopping"})
+        _happened(lambda: self.update(lease.key, unchanged(lease), sets, removes))
 
     def mark_gap_reported(self, lease: Lease) -> None:
         """Notes that the loss of this shard was reported, unless the row has changed."""
-        self._change(lease, sets={"x_gapReported": {"BOOL": True}})
+        sets = {"x_gapReported": {"BOOL": True}}
+        _happened(lambda: self.update(lease.key, unchanged(lease), sets))
 
     def delete_finished(self, lease: Lease) -> bool:
         """Removes the row of a finished shard, unless it has changed.
@@ -208,34 +153,36 @@ class LeaseTable:
         Returns:
             Whether it was removed.
         """
-        try:
-            call(
+        expected = {"leaseCounter": number(lease.counter), "checkpoint": {"S": SHARD_END}}
+        return _happened(
+            lambda: call(
                 self._client.delete_item,
                 TableName=self._table,
                 Key={"leaseKey": {"S": lease.key}},
-                ConditionExpression="leaseCounter = :seen AND checkpoint = :end",
-                ExpressionAttributeValues={":seen": number(lease.counter), ":end": {"S": SHARD_END}},
+                **_condition(expected),
             )
-        except ConditionFailed:
-            return False
-        return True
-
-    def _change(self, lease: Lease, *, sets: Attributes, removes: frozenset[str] = frozenset()) -> None:
-        """A write that is needless once the row has changed."""
-        try:
-            self.update(lease.key, counter=lease.counter, owner=lease.owner, sets=sets, removes=removes)
-        except ConditionFailed:
-            return
-
-    def _note_unreadable(self, keys: frozenset[str]) -> None:
-        news, self.unreadable = keys - self.unreadable, keys
-        for key in sorted(news):
-            get_logger().error("lease_row_unreadable", lease_key=key)
+        )
 
 
-def _read(row: Attributes) -> Lease | None:
-    """A row; None where it is not ours or cannot be parsed."""
+def unchanged(lease: Lease) -> Expected:
+    """What holds as long as no worker has written the row since it was read."""
+    owner = None if lease.owner is None else {"S": lease.owner}
+    return {"leaseCounter": number(lease.counter), "leaseOwner": owner}
+
+
+def _happened(write: Callable[[], object]) -> bool:
     try:
-        return from_attributes(row)
-    except ValueError:
-        return None
+        write()
+    except ConditionFailed:
+        return False
+    return True
+
+
+def _condition(expected: Expected) -> dict[str, Any]:
+    """A conditional write's arguments."""
+    clauses = [
+        f"attribute_not_exists({name})" if value is None else f"{name} = :seen_{name}"
+        for name, value in expected.items()
+    ]
+    values = {f":seen_{name}": value for name, value in expected.items() if value is not None}
+    return {"ConditionExpression": " AND ".join(clauses), "ExpressionAttributeValues": values}

@@ -16,6 +16,7 @@ from tests.simulated_stream.rows import SimulatedRows
 ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/export-status/stream/2026-11-22T10:00:00.000"
 NEW = new_lease(ARN, "shard-1", frozenset(), now=1_795_400_000.0, tracked_since=1_795_400_000.0)
 TRUSTED_SECONDS = 9.0  # of a failover time of ten
+FIRST, SECOND = Position("41", 1.0), Position("42", 2.0)
 
 
 class Bench:
@@ -31,9 +32,13 @@ class Bench:
         """The row."""
         return self.table.scan()[0]
 
+    def identity(self, worker: str = "me") -> WorkerIdentity:
+        """A worker with a failover time of ten seconds."""
+        return WorkerIdentity(worker, 10.0, lambda: self.time)
+
     def take(self, worker: str = "me") -> HeldLease:
         """Takes the lease as it stands."""
-        held = acquire(self.table, self.seen(), WorkerIdentity(worker, 10.0, lambda: self.time))
+        held = acquire(self.table, self.seen(), self.identity(worker))
         assert held is not None
         return held
 
@@ -45,6 +50,12 @@ class Bench:
             self.rows.after_write = lambda _key, _before, _after: None
 
         self.rows.after_write = wait
+
+    def lose_the_answer_of(self, write: Callable[[], None]) -> None:
+        """The write happens, and its answer does not arrive."""
+        self.rows.lost_answers = 1
+        with pytest.raises(Transient):
+            write()
 
 
 @pytest.fixture
@@ -59,25 +70,12 @@ def test_a_lease_is_trusted_from_the_start_of_the_write_that_won_it(bench: Bench
     assert held.trusted()
     bench.time = 100.0 + TRUSTED_SECONDS
     assert not held.trusted()
-
-
-def test_a_renewal_extends_the_trust_from_its_own_start(bench: Bench) -> None:
-    held = bench.take()
-    bench.time = 104.0
     bench.slow_write(3.0)
-    held.renew()
-    bench.time = 104.0 + TRUSTED_SECONDS - 0.1
+    held.renew()  # no other worker acquired it meanwhile
+    bench.time = 100.0 + 2 * TRUSTED_SECONDS - 0.1
     assert held.trusted()
     bench.time += 0.2
     assert not held.trusted()
-
-
-def test_a_lease_that_nobody_took_meanwhile_is_trusted_again_after_a_late_renewal(bench: Bench) -> None:
-    held = bench.take()
-    bench.time += 60
-    assert not held.trusted()
-    held.renew()
-    assert held.trusted()
 
 
 def test_a_lease_that_another_took_is_lost_for_good(bench: Bench) -> None:
@@ -92,66 +90,34 @@ def test_a_lease_that_another_took_is_lost_for_good(bench: Bench) -> None:
     assert bench.seen().owner == "other"
 
 
-def test_a_take_whose_answer_was_lost_is_recognised_by_everything_it_set(bench: Bench) -> None:
+@pytest.mark.parametrize("winner", ["me", "other"])
+def test_a_take_whose_answer_was_lost_is_recognised_by_everything_it_set(bench: Bench, winner: str) -> None:
     stale = bench.seen()
-    bench.take()
-    repeated = acquire(bench.table, stale, WorkerIdentity("me", 10.0, lambda: bench.time))
-    assert repeated is not None
-    assert repeated.row == bench.seen()
+    bench.take(winner)
+    repeated = acquire(bench.table, stale, bench.identity())
+    assert (repeated and repeated.row) == (bench.seen() if winner == "me" else None)
 
 
-def test_a_take_that_another_won_is_not(bench: Bench) -> None:
-    stale = bench.seen()
-    bench.take("other")
-    assert acquire(bench.table, stale, WorkerIdentity("me", 10.0, lambda: bench.time)) is None
-
-
-def test_a_renewal_whose_answer_was_lost_is_found_in_the_row_and_dated_by_its_start(bench: Bench) -> None:
+def test_a_renewal_whose_answer_was_lost_counts_from_when_it_was_first_tried(bench: Bench) -> None:
     held = bench.take()
     bench.time = 103.0
-    bench.rows.lost_answers = 1
-    with pytest.raises(Transient):
-        held.renew()
-    bench.time = 107.0
-    held.renew()  # finds its own write, and goes on from there
-    assert not held.over
-    assert bench.seen().counter == held.row.counter
-    assert held.trusted()
-
-
-def test_a_recognised_write_counts_from_when_it_was_first_tried(bench: Bench) -> None:
-    held = bench.take()
-    bench.time = 103.0
-    bench.rows.lost_answers = 1
-    with pytest.raises(Transient):
-        held.renew()
+    bench.lose_the_answer_of(held.renew)
     bench.time = 108.0
     # The row shows exactly what this write would set: no second write follows. Others have waited since 103.
     held.renew()
+    assert bench.seen() == held.row
+    assert held.trusted()
     bench.time = 103.0 + TRUSTED_SECONDS
     assert not held.trusted()
 
 
 def test_a_checkpoint_whose_answer_was_lost_is_repeated_and_the_lease_kept(bench: Bench) -> None:
     held = bench.take()
-    held.advance(Position("41", 1.0))
-    bench.rows.lost_answers = 1
-    with pytest.raises(Transient):
-        held.renew()
-    held.advance(Position("42", 2.0))
+    held.delivered = FIRST
+    bench.lose_the_answer_of(held.renew)
+    held.delivered = SECOND
     held.renew()
-    assert bench.seen().position == Position("42", 2.0)
-
-
-def test_a_lost_request_changes_nothing_and_the_next_write_goes_through(bench: Bench) -> None:
-    held = bench.take()
-    held.advance(Position("41", 1.0))
-    bench.rows.lost_requests = 1
-    with pytest.raises(Transient):
-        held.renew()
-    assert bench.seen().position == Position()
-    held.renew()
-    assert bench.seen().position == Position("41", 1.0)
+    assert bench.seen().position == SECOND
 
 
 def test_a_foreign_write_is_never_taken_for_an_own_one(bench: Bench) -> None:
@@ -164,68 +130,43 @@ def test_a_foreign_write_is_never_taken_for_an_own_one(bench: Bench) -> None:
         held.renew()
 
 
-def test_every_write_carries_what_was_taken_into_the_row(bench: Bench) -> None:
-    held = bench.take()
-    held.advance(Position("41", 1.0))
-    held.set_children(frozenset({"b", "c"}))
-    seen = bench.seen()
-    assert (seen.position, seen.children, seen.owner_switches) == (
-        Position("41", 1.0),
-        frozenset({"b", "c"}),
-        0,
-    )
-
-
 def test_without_trust_nothing_is_checkpointed(bench: Bench) -> None:
     held = bench.take()
-    held.advance(Position("41", 1.0))
+    held.delivered = FIRST
     bench.time += TRUSTED_SECONDS
     with pytest.raises(LeaseNotTrusted):
         held.set_children(frozenset({"b"}))
     with pytest.raises(LeaseNotTrusted):
         held.finish(1.0)
-    held.release()
+    held.renew()
     assert bench.seen().position == Position()
-    assert bench.seen().owner is None
+    bench.time += TRUSTED_SECONDS
+    held.release()
+    assert (bench.seen().position, bench.seen().owner) == (Position(), None)
 
 
-def test_a_late_renewal_carries_no_checkpoint_but_the_one_after_it_does(bench: Bench) -> None:
+def test_a_write_carries_the_checkpoint_once_the_lease_is_trusted_again(bench: Bench) -> None:
     held = bench.take()
-    held.advance(Position("41", 1.0))
+    held.delivered = FIRST
     bench.time += TRUSTED_SECONDS
     held.renew()
-    assert bench.seen().position == Position()
-    held.renew()
-    assert bench.seen().position == Position("41", 1.0)
+    held.set_children(frozenset({"b", "c"}))
+    seen = bench.seen()
+    assert (seen.position, seen.children, seen.owner_switches) == (FIRST, frozenset({"b", "c"}), 0)
 
 
-def test_a_release_writes_the_checkpoint_and_frees_the_lease_in_one_step(bench: Bench) -> None:
+@pytest.mark.parametrize("taken_by_another", [False, True])
+def test_a_release_whose_answer_was_lost_ends_the_trust_at_once(bench: Bench, taken_by_another: bool) -> None:
     held = bench.take()
-    held.advance(Position("41", 1.0))
-    held.release()
-    assert bench.seen().position == Position("41", 1.0)
-    assert bench.seen().owner is None
-    assert held.over
-
-
-def test_a_release_whose_answer_was_lost_ends_the_trust_at_once(bench: Bench) -> None:
-    held = bench.take()
-    bench.rows.lost_answers = 1
-    with pytest.raises(Transient):
-        held.release()
+    bench.lose_the_answer_of(held.release)
     assert not held.trusted()
-    bench.take("other")
-    with pytest.raises(LeaseLost):
+    if taken_by_another:
+        bench.take("other")
+        with pytest.raises(LeaseLost):
+            held.release()
+        assert bench.seen().owner == "other"
+    else:
         held.release()
-    assert bench.seen().owner == "other"
-
-
-def test_a_release_that_is_repeated_after_a_lost_answer_is_recognised(bench: Bench) -> None:
-    held = bench.take()
-    bench.rows.lost_answers = 1
-    with pytest.raises(Transient):
-        held.release()
-    held.release()
     assert held.over
 
 
@@ -234,9 +175,9 @@ def test_a_lease_that_was_asked_for_is_handed_to_who_asked(bench: Bench) -> None
     assert bench.table.request(bench.seen(), "other")
     held.renew()  # a request does not disturb the owner's writes
     assert held.row.requested_by == "other"
+    bench.lose_the_answer_of(held.release)
     held.release()
-    assert bench.seen().owner == "other"
-    assert bench.seen().requested_by is None
+    assert (bench.seen().owner, bench.seen().requested_by) == ("other", None)
     assert bench.take("other").trusted()
 
 
@@ -245,52 +186,29 @@ def test_a_request_that_was_withdrawn_after_it_was_seen_is_not_honoured(
     bench: Bench, asks_now: str | None
 ) -> None:
     held = bench.take()
-    held.advance(Position("41", 1.0))
+    held.delivered = FIRST
     assert bench.table.request(bench.seen(), "other")
     held.renew()
-    assert held.row.requested_by == "other"
     bench.table.withdraw(NEW.key, "other")
     if asks_now is not None:
         assert bench.table.request(bench.seen(), asks_now)
     held.release("other")
     assert held.over
     seen = bench.seen()
-    assert (seen.owner, seen.requested_by, seen.position) == (asks_now, None, Position("41", 1.0))
+    assert (seen.owner, seen.requested_by, seen.position) == (asks_now, None, FIRST)
 
 
-def test_a_hand_over_whose_answer_was_lost_is_recognised(bench: Bench) -> None:
+@pytest.mark.parametrize("gone", [None, "checkpoint"])
+def test_a_row_that_was_removed_by_hand_ends_the_tenure(bench: Bench, gone: str | None) -> None:
     held = bench.take()
-    assert bench.table.request(bench.seen(), "other")
-    bench.rows.lost_answers = 1
-    with pytest.raises(Transient):
-        held.release("other")
-    held.release("other")
-    assert held.over
-    assert bench.seen().owner == "other"
-
-
-def test_a_finished_lease_has_no_owner_and_says_when(bench: Bench) -> None:
-    held = bench.take()
-    held.advance(Position("41", 1.0))
-    held.finish(1_795_400_123.0)
-    seen = bench.seen()
-    assert (seen.finished, seen.owner, seen.ended_at) == (True, None, 1_795_400_123.0)
-
-
-def test_a_row_that_was_removed_by_hand_ends_the_tenure(bench: Bench) -> None:
-    held = bench.take()
-    bench.rows.rows.clear()
+    if gone is None:
+        bench.rows.rows.clear()
+    else:
+        del bench.rows.rows[NEW.key][gone]
     with pytest.raises(LeaseLost):
         held.renew()
+    assert held.over
     assert bench.table.scan() == ()
-
-
-def test_a_row_that_somebody_breaks_ends_the_tenure(bench: Bench) -> None:
-    held = bench.take()
-    del bench.rows.rows[NEW.key]["checkpoint"]
-    with pytest.raises(LeaseLost):
-        held.renew()
-    assert held.over
 
 
 def test_a_renewal_that_another_write_made_needless_is_not_written(bench: Bench) -> None:
@@ -312,20 +230,13 @@ def test_writes_of_one_lease_happen_one_after_the_other(bench: Bench) -> None:
     assert bench.seen().counter == held.row.counter == 21
 
 
-def test_the_clock_of_trust_runs_on_while_the_machine_is_suspended(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int] = []
-
-    def clock_gettime(clock: int) -> float:
-        asked.append(clock)
-        return 123.0
-
-    monkeypatch.setattr(time, "clock_gettime", clock_gettime)
-    assert WorkerIdentity("me", 10.0).clock() == 123.0
-    assert asked == [time.CLOCK_BOOTTIME]
-
-
-def test_without_such_a_clock_trust_goes_by_the_monotonic_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(time, "CLOCK_BOOTTIME")
-    monkeypatch.setattr(time, "monotonic", lambda: 456.0)
-    monkeypatch.setattr(time, "clock_gettime", lambda _clock: 123.0)
-    assert WorkerIdentity("me", 10.0).clock() == 456.0
+@pytest.mark.parametrize("counts_suspension", [True, False])
+def test_the_clock_of_trust_runs_on_while_the_machine_is_suspended_where_the_system_has_one(
+    monkeypatch: pytest.MonkeyPatch, counts_suspension: bool
+) -> None:
+    if counts_suspension:
+        monkeypatch.setattr(time, "clock_gettime", {time.CLOCK_BOOTTIME: 123.0}.get)
+    else:
+        monkeypatch.delattr(time, "CLOCK_BOOTTIME")
+        monkeypatch.setattr(time, "monotonic", lambda: 456.0)
+    assert WorkerIdentity("me", 10.0).clock() == (123.0 if counts_suspension else 456.0)

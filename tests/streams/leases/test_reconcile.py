@@ -4,11 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from processor.streams.leases.lease import Attributes, Lease, new_lease, number, to_attributes
-from processor.streams.leases.reconcile import Outcome, Write, reconcile
+from processor.streams.leases.lease import Attributes, new_lease, number, to_attributes
+from processor.streams.leases.reconcile import Outcome, reconcile
 
-ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/export-status/stream/2026-11-22T10:00:00.000"
-NEW = new_lease(ARN, "shard-1", frozenset(), now=1.0, tracked_since=1.0)
+NEW = new_lease("arn:aws:dynamodb:r:1:table/t/stream/s", "shard-1", frozenset(), now=1.0, tracked_since=1.0)
 BEFORE = replace(NEW, counter=7, owner="me")
 
 
@@ -22,47 +21,44 @@ def item(counter: int, owner: str | None, requested_by: str | None = None) -> At
     return row
 
 
-def renewal(*, earlier_unknown: bool = False, before: Lease = BEFORE) -> Write:
-    """A renewal that carries a checkpoint, so that no other write looks the same."""
-    sets = {"leaseCounter": number(8), "leaseOwner": {"S": "me"}, "checkpoint": {"S": "42"}}
-    return Write(before, sets, frozenset(), None, earlier_unknown)
-
-
-def hand_over(to: str) -> Write:
-    """A release for the benefit of another worker."""
-    sets = {"leaseCounter": number(8), "leaseOwner": {"S": to}}
-    return Write(BEFORE, sets, frozenset({"x_requestedBy"}), to, earlier_unknown=False)
-
-
 BROKEN = {name: value for name, value in item(8, "me").items() if name != "checkpoint"}
 CHECKPOINTED = {**item(8, "me"), "checkpoint": {"S": "42"}}
 
 
+@pytest.mark.parametrize("earlier_unknown", [False, True])
 @pytest.mark.parametrize(
-    ("write", "found", "outcome"),
+    ("found", "outcome", "after_an_unknown_write"),
     [
-        (renewal(), None, Outcome.LOST),
-        (renewal(earlier_unknown=True), BROKEN, Outcome.LOST),
-        (renewal(), CHECKPOINTED, Outcome.WRITTEN),
-        (renewal(earlier_unknown=True), CHECKPOINTED, Outcome.WRITTEN),
-        (hand_over("other"), item(8, "other"), Outcome.WRITTEN),
-        (hand_over("other"), item(7, "me"), Outcome.REQUEST_CHANGED),
-        (hand_over("other"), item(7, "me", "third"), Outcome.REQUEST_CHANGED),
-        (hand_over("other"), item(8, "me"), Outcome.LOST),
-        (renewal(earlier_unknown=True), item(8, "me"), Outcome.EARLIER_WRITTEN),
-        (renewal(earlier_unknown=True), item(8, None), Outcome.EARLIER_RELEASED),
-        (renewal(), item(8, "me"), Outcome.LOST),
-        (renewal(), item(8, None), Outcome.LOST),
-        (renewal(earlier_unknown=True), item(8, "other"), Outcome.LOST),
-        (renewal(earlier_unknown=True), item(9, "me"), Outcome.LOST),
-        (renewal(), item(8, "other"), Outcome.LOST),
+        (None, Outcome.LOST, Outcome.LOST),
+        (BROKEN, Outcome.LOST, Outcome.LOST),
+        (CHECKPOINTED, Outcome.WRITTEN, Outcome.WRITTEN),
+        (item(8, "me"), Outcome.LOST, Outcome.EARLIER_WRITTEN),
+        (item(8, None), Outcome.LOST, Outcome.EARLIER_RELEASED),
+        (item(8, "other"), Outcome.LOST, Outcome.LOST),
+        (item(9, "me"), Outcome.LOST, Outcome.LOST),
     ],
 )
-def test_the_row_decides(write: Write, found: Attributes | None, outcome: Outcome) -> None:
-    assert reconcile(write, found).outcome is outcome
+def test_the_row_decides_about_a_renewal_with_a_checkpoint(
+    found: Attributes | None, outcome: Outcome, after_an_unknown_write: Outcome, *, earlier_unknown: bool
+) -> None:
+    sets = {"leaseCounter": number(8), "leaseOwner": {"S": "me"}, "checkpoint": {"S": "42"}}
+    decided, _ = reconcile(BEFORE, sets, frozenset(), found, earlier_unknown=earlier_unknown)
+    assert decided is (after_an_unknown_write if earlier_unknown else outcome)
 
 
-def test_the_row_comes_with_the_outcome() -> None:
-    found = reconcile(renewal(earlier_unknown=True), item(8, "me", "other"))
-    assert found.row == replace(BEFORE, counter=8, requested_by="other")
-    assert reconcile(renewal(), BROKEN).row is None
+@pytest.mark.parametrize(
+    ("found", "outcome"),
+    [
+        (item(8, "other"), Outcome.WRITTEN),
+        (item(7, "me"), Outcome.REQUEST_CHANGED),
+        (item(7, "me", "third"), Outcome.REQUEST_CHANGED),
+        (item(8, "me"), Outcome.LOST),
+    ],
+)
+def test_the_row_decides_about_a_hand_over_and_comes_with_the_outcome(
+    found: Attributes, outcome: Outcome
+) -> None:
+    sets = {"leaseCounter": number(8), "leaseOwner": {"S": "other"}}
+    decided, row = reconcile(BEFORE, sets, frozenset({"x_requestedBy"}), found, next_owner="other")
+    assert decided is outcome
+    assert number(row.counter) == found["leaseCounter"]
