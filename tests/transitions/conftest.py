@@ -2,6 +2,8 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ import structlog
 from processor.localaws.embedded_aws import EmbeddedAws
 from tests.resources import ClientFactory, status_table
 from tests.transitions.rig import Clock, Store
+from tests.transitions.running import Make, Run, Running, running
 
 
 @pytest.fixture(params=["moto", pytest.param("dynamodb_local", marks=pytest.mark.dynamodb_local)])
@@ -40,3 +43,15 @@ def logged() -> Iterator[list[Any]]:
     with structlog.testing.capture_logs() as lines:
         yield lines
     logging.getLogger().setLevel(level)
+
+
+@pytest.fixture
+def make(embedded_aws: EmbeddedAws, tmp_path: Path) -> Make:
+    """Makes pipelines; see `Running`."""
+    return partial(Running, embedded_aws, tmp_path)
+
+
+@pytest.fixture
+def run(make: Make) -> Run:
+    """Runs pipelines; see `running`."""
+    return partial(running, make)

@@ -184,7 +184,7 @@ class Store:
         return item_of(self.at, self.table, key)
 
 
-def status_table_on(client: Any, name: str, clock: Clock, **more: Any) -> StatusTable:
+def status_table_on(client: Any, name: str, clock: Clock | None = None, **more: Any) -> StatusTable:
     """The real status table on a client; `more` is `context`'s."""
     return StatusTable(client, name, context(clock, **more))
 
@@ -194,7 +194,9 @@ def writer_on(table: StatusTable, mode: str = "batch") -> Writer:
     return Writer(table, WriteMode(mode, table))
 
 
-def applier_on(client: Any, table: str, clock: Clock, *, mode: str = "single", **more: Any) -> Applier:
+def applier_on(
+    client: Any, table: str, clock: Clock | None = None, *, mode: str = "single", **more: Any
+) -> Applier:
     """The real applier with the writer of a mode, on a client; `more` is `context`'s."""
     status_table = status_table_on(client, table, clock, **more)
     return Applier(status_table, writer_on(status_table, mode), TTL_SECONDS)

@@ -3,19 +3,19 @@
 import json
 import threading
 import time
-from collections import ChainMap, Counter
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 from processor.localaws.embedded_aws import EmbeddedAws
-from processor.observability.health import Health
+from processor.observability.health import Diagnosis, Health, check
 from processor.observability.metrics import Metrics
 from processor.settings import Settings
 from processor.transitions.context import Clocks, Timing
 from processor.transitions.pipeline import TransitionsPipeline
-from tests.handlers.making import at
+from tests.handlers.making import at, body, text_at
 from tests.resources import ClientFactory, drained_messages, item_of, queue_pair, status_table
 from tests.transitions.rig import Clock
 from tests.waiting import eventually
@@ -35,71 +35,90 @@ POLL_SECONDS = 1  # so that a pipeline that polls ends soon
 STOP_SECONDS = 20.0
 
 
-class Hooked:
-    """A boto3 client whose calls are remembered and may be changed by operation."""
+class Switch:
+    """A hook that raises while it is on, and counts what it stopped."""
 
-    def __init__(
-        self, client: Any, hooks: Mapping[str, Hook], calls: list[tuple[str, dict[str, Any]]]
-    ) -> None:
-        self._client = client
+    def __init__(self, error: Exception, *, on: bool = True) -> None:
+        self._error = error
+        self.on = on
+        self.stopped = 0
+
+    def __call__(self, method: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        """Raises or passes on."""
+        if self.on:
+            self.stopped += 1
+            raise self._error
+        return method(**arguments)
+
+
+def without_waiting(method: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    """A hook: what is left in the queue can be received again at once."""
+    entries = [{**entry, "VisibilityTimeout": 0} for entry in arguments["Entries"]]
+    return method(**{**arguments, "Entries": entries})
+
+
+AT_ONCE: Mapping[str, Hook] = {"change_message_visibility_batch": without_waiting}
+
+
+def bodies_of(number: int) -> list[str]:
+    """The first events of so many exports."""
+    return [body(requestId=f"r{index}", createdAt=text_at(0)) for index in range(number)]
+
+
+class HookedAws:
+    """Stands in for `processor.aws.clients.Aws`. Its clients remember their calls, and call hooks instead."""
+
+    def __init__(self, sqs: Any, dynamodb: Any, hooks: Mapping[str, Hook]) -> None:
+        self.calls: list[tuple[str, dict[str, Any]]] = []
         self._hooks = hooks
-        self._calls = calls
+        self.settling = self.receiving = lambda: _Hooked(sqs, self._called)
+        self.dynamodb = lambda: _Hooked(dynamodb, self._called)
+
+    def _called(self, method: Callable[..., Any], name: str, arguments: dict[str, Any]) -> Any:
+        self.calls.append((name, arguments))
+        if "WaitTimeSeconds" in arguments:
+            wait = min(POLL_SECONDS, arguments["WaitTimeSeconds"])
+            arguments = {**arguments, "WaitTimeSeconds": wait}
+        hook = self._hooks.get(name)
+        return hook(method, arguments) if hook else method(**arguments)
+
+
+class _Hooked:
+    def __init__(self, client: Any, called: Callable[..., Any]) -> None:
+        self._client = client
+        self._called = called
 
     def __getattr__(self, name: str) -> Any:
-        method = getattr(self._client, name)
-
         def hooked(**arguments: Any) -> Any:
-            self._calls.append((name, arguments))
-            hook = self._hooks.get(name)
-            return hook(method, arguments) if hook else method(**arguments)
+            return self._called(getattr(self._client, name), name, arguments)
 
         hooked.__name__ = name
         return hooked
 
 
-class HookedAws:
-    """Stands in for `processor.aws.clients.Aws`."""
-
-    def __init__(self, embedded: EmbeddedAws, store: ClientFactory, hooks: Mapping[str, Hook]) -> None:
-        self.calls: list[tuple[str, dict[str, Any]]] = []
-        self._embedded = embedded
-        self._store = store
-        self._hooks = hooks
-
-    def settling(self) -> Any:
-        """For all calls but receives that wait."""
-        hooks = ChainMap({"receive_message": self._receive}, self._hooks)  # type: ignore[arg-type] # only read
-        return Hooked(self._embedded.client("sqs"), hooks, self.calls)
-
-    def dynamodb(self) -> Any:
-        """For the status table."""
-        return Hooked(self._store("dynamodb"), self._hooks, self.calls)
-
-    def receiving(self) -> Any:
-        """For receives, which wait a second at most."""
-        hooks = {"receive_message": self._receive}
-        return Hooked(self._embedded.client("sqs"), hooks, self.calls)
-
-    def _receive(self, method: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-        wait = min(POLL_SECONDS, arguments["WaitTimeSeconds"])
-        arguments = {**arguments, "WaitTimeSeconds": wait}
-        hook = self._hooks.get("receive_message")
-        return hook(method, arguments) if hook else method(**arguments)
-
-
 class Running:
-    """A started pipeline with its queues and table."""
+    """A pipeline with its queues and table, not started yet.
+
+    Args:
+        embedded: the AWS.
+        directory: for the health file.
+        hooks: by operation, what is called in its place.
+        settings: the service's, by variable.
+        store: clients of where the table is, if not on the embedded AWS.
+        timing: how long the pipeline waits after failures.
+        queue: see `queue_pair`.
+    """
 
     def __init__(
         self,
         embedded: EmbeddedAws,
         directory: Path,
-        hooks: Mapping[str, Hook],
-        settings: Mapping[str, str],
-        queue: Mapping[str, Any],
+        hooks: Mapping[str, Hook] | None = None,
+        settings: Mapping[str, str] | None = None,
         *,
         store: ClientFactory | None = None,
-        timing: Timing | None = None,
+        timing: Timing = SHORT,
+        **queue: Any,
     ) -> None:
         self.embedded = embedded
         self.store = store or embedded.client
@@ -107,42 +126,46 @@ class Running:
         self.queue_url, self.dlq_url = queue_pair(embedded.client, **queue)
         self.table = status_table(self.store, stream=False)
         self.clock = Clock(60)
-        self.aws = HookedAws(embedded, self.store, hooks)
+        self.aws = HookedAws(self.sqs, self.store("dynamodb"), hooks or {})
         self.metrics = Metrics()
         self.totals: Counter[str] = Counter()
         self.deaths: list[tuple[str, BaseException]] = []
-        self.health_file = directory / "health"
-        self.health = Health(self.health_file, warn=lambda _problem: None)
+        self._health_file = directory / "health"
+        self._health = Health(self._health_file, warn=lambda _problem: None)
         whole: dict[str, Any] = {
             "DYNAMODB_EXPORT_STATUS_TABLE": self.table,
             "SQS_EXPORT_EVENTS_QUEUE_URL": self.queue_url,
             "EXPORT_WRITE_MODE": "single",
             "EXPORT_RECEIVERS": "1",
             "EXPORT_DRAIN_SECONDS": "10",
-            **settings,
+            **(settings or {}),
         }
         aws: Any = self.aws
         self.pipeline = TransitionsPipeline(
             settings=Settings(_env_file=None, **whole),
             aws=aws,
             metrics=self.metrics,
-            health=self.health,
+            health=self._health,
             on_death=lambda name, error: self.deaths.append((name, error)),
             clocks=Clocks(self.clock),
-            timing=timing or SHORT,
+            timing=timing,
         )
+
+    def start(self) -> None:
+        """Starts the pipeline."""
+        self.pipeline.start(threading.Event())
 
     def send(self, *bodies: str, group: str | None = None) -> list[str]:
         """Sends messages in this order, so that one receive can get ten of them; their ids."""
         ids: list[str] = []
         for start in range(0, len(bodies), 10):
             entries: list[dict[str, Any]] = [
-                {"Id": str(number), "MessageBody": body}
-                for number, body in enumerate(bodies[start : start + 10])
+                {"Id": str(number), "MessageBody": text}
+                for number, text in enumerate(bodies[start : start + 10])
             ]
             for entry in entries if group else []:
                 entry["MessageGroupId"] = group
-                entry["MessageDeduplicationId"] = f"{group}-{start}-{entry['Id']}-{len(ids)}"
+                entry["MessageDeduplicationId"] = f"{group}-{start}-{entry['Id']}"
             answer = self.sqs.send_message_batch(QueueUrl=self.queue_url, Entries=entries)
             ids += [each["MessageId"] for each in answer["Successful"]]
         return ids
@@ -155,21 +178,18 @@ class Running:
         """Stores an item."""
         self.store("dynamodb").put_item(TableName=self.table, Item=item)
 
-    def left(self) -> int:
-        """How many messages the event queue holds, visible or in flight."""
-        names = [
+    def visible(self, *others: str) -> int:
+        """How many messages of the event queue could be received now, or are in another state."""
+        names: Any = [
             "ApproximateNumberOfMessages",
-            "ApproximateNumberOfMessagesNotVisible",
-            "ApproximateNumberOfMessagesDelayed",
+            *(f"ApproximateNumberOfMessages{each}" for each in others),
         ]
         answer = self.sqs.get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=names)
         return sum(int(number) for number in answer["Attributes"].values())
 
-    def visible(self) -> int:
-        """How many messages of the event queue could be received now."""
-        name = "ApproximateNumberOfMessages"
-        answer = self.sqs.get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=[name])
-        return int(answer["Attributes"][name])
+    def left(self) -> int:
+        """How many messages the event queue holds, visible or in flight."""
+        return self.visible("NotVisible", "Delayed")
 
     def dead(self) -> Sequence[dict[str, Any]]:
         """Takes all copies out of the dead-letter queue: body, attributes by name, system attributes."""
@@ -187,10 +207,13 @@ class Running:
     def count(self, name: str) -> float:
         """A metric's total since the start, by its name in the metrics line."""
         line = json.loads(self.metrics.flush(at(0)))
-        for metric, value in line.items():
-            if isinstance(value, int | float):
-                self.totals[metric] += value  # type: ignore[assignment] # counters of floats
+        self.totals.update({name: value for name, value in line.items() if isinstance(value, int | float)})
         return self.totals[name]
+
+    def diagnosis(self) -> Diagnosis:
+        """What a health check would say now."""
+        self._health.write()
+        return check(self._health_file)
 
     def operations(self) -> Counter[str]:
         """How often each operation was called."""
@@ -208,37 +231,30 @@ class Running:
 
 @contextmanager
 def running(
-    embedded: EmbeddedAws,
-    directory: Path,
-    *,
-    hooks: Mapping[str, Hook] | None = None,
-    settings: Mapping[str, str] | None = None,
-    bodies: Sequence[str] = (),
+    make: Callable[..., Running],
+    *bodies: str,
     before: Callable[[Running], object] = lambda _: None,
-    store: ClientFactory | None = None,
-    timing: Timing | None = None,
-    **queue: Any,
+    **arguments: Any,
 ) -> Iterator[Running]:
     """A pipeline that has started; it is stopped in the end, and no thread of it may have died.
 
     Args:
-        embedded: the AWS.
-        directory: for the health file.
-        hooks: by operation, what is called in its place.
-        settings: the service's, by variable.
+        make: makes it.
         bodies: messages that are there before the start, so that one receive gets them.
         before: called before the start.
-        store: clients of where the table is, if not on the embedded AWS.
-        timing: how long the pipeline waits after failures.
-        queue: see `queue_pair`.
+        arguments: `Running`'s.
     """
-    made = Running(embedded, directory, hooks or {}, settings or {}, queue, store=store, timing=timing)
+    made = make(**arguments)
     made.send(*bodies)
     before(made)
-    made.pipeline.start(threading.Event())
+    made.start()
     try:
         yield made
     finally:
         ended = made.stop()
     assert ended
     assert made.deaths == []
+
+
+Make = Callable[..., Running]
+Run = Callable[..., AbstractContextManager[Running]]

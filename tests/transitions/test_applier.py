@@ -46,12 +46,12 @@ def alone(store: Store, made: Delivery, now: float) -> EventResult:
 
 @pytest.mark.parametrize("stored", BROKEN, ids=range(len(BROKEN)))
 def test_an_item_that_is_not_ours_is_a_conflict_and_stays_as_it_is(
-    store: Store, clock: Clock, stored: dict[str, Any]
+    store: Store, stored: dict[str, Any]
 ) -> None:
     store.put(stored)
     for mode in store.modes:
         made = delivery(body("completed", createdAt=CREATED_AT, fileName="f"))
-        result = deliver(applier_on(store.client, store.table, clock, mode=mode), [made])[made[0].message_id]
+        result = deliver(applier_on(store.client, store.table, mode=mode), [made])[made[0].message_id]
         assert result.outcome is Outcome.CONFLICT
         assert result.reason.startswith("the stored item is not one of ours: ")
         assert store.item() == stored
@@ -151,20 +151,20 @@ def test_a_write_whose_answer_was_lost_is_a_duplicate(store: Store, clock: Clock
     assert store.item() == item(status, fileName={"S": "f"})
 
 
-def test_of_two_receivers_that_hold_one_event_one_applies_it(store: Store, clock: Clock) -> None:
+def test_of_two_receivers_that_hold_one_event_one_applies_it(store: Store) -> None:
     both_are_about_to_write = threading.Barrier(2, timeout=10)
     client = Scripted(store.client)
     client.before_call = both_are_about_to_write.wait
     text = body("completed", createdAt=CREATED_AT)
     with ThreadPoolExecutor(2) as receivers:
-        found = [receivers.submit(outcomes, applier_on(client, store.table, clock), text) for _ in range(2)]
+        found = [receivers.submit(outcomes, applier_on(client, store.table), text) for _ in range(2)]
         [first], [second] = [each.result() for each in found]
     assert {first, second} == {Outcome.APPLIED, Outcome.DUPLICATE}
     assert store.item() == item("completed")
 
 
 def test_a_write_that_never_answers_leaves_the_message_and_the_next_delivery_is_a_duplicate(
-    store: Store, clock: Clock
+    store: Store,
 ) -> None:
     text = body("pending", createdAt=CREATED_AT)
     made = delivery(text)
@@ -172,12 +172,10 @@ def test_a_write_that_never_answers_leaves_the_message_and_the_next_delivery_is_
     results, outage = applied(store, client, made)
     assert [result.outcome for result in results] == [Outcome.RETRY]
     assert str(outage) == "UpdateItem: ReadTimeoutError"
-    assert outcomes(applier_on(client, store.table, clock), text) == [Outcome.DUPLICATE]
+    assert outcomes(applier_on(client, store.table), text) == [Outcome.DUPLICATE]
 
 
-def test_what_dynamodb_refuses_of_one_event_is_invalid_and_its_neighbours_go_on(
-    store: Store, clock: Clock
-) -> None:
+def test_what_dynamodb_refuses_of_one_event_is_invalid_and_its_neighbours_go_on(store: Store) -> None:
     pair = [delivery(body(status, createdAt=CREATED_AT)) for status in ("completed", "pending")]
     other = delivery(body(requestId="other"))
     client = Scripted(store.client, service_error("ValidationException"))
@@ -215,29 +213,28 @@ def test_what_dynamodb_refuses_of_one_event_is_invalid_and_its_neighbours_go_on(
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_duplicates_and_stale_events_fill_in_what_is_missing(  # noqa: PLR0917 - the table's columns
+def test_duplicates_and_stale_events_fill_in_what_is_missing(
     store: Store,
-    clock: Clock,
     stored: dict[str, Any],
     arriving: str,
     outcome: Outcome,
     filled: dict[str, Any],
 ) -> None:
     store.put(stored)
-    assert outcomes(applier_on(store.client, store.table, clock), arriving) == [outcome]
+    assert outcomes(applier_on(store.client, store.table), arriving) == [outcome]
     assert store.item() == stored | filled
 
 
-def test_of_two_that_offer_another_name_the_first_to_arrive_stands(store: Store, clock: Clock) -> None:
+def test_of_two_that_offer_another_name_the_first_to_arrive_stands(store: Store) -> None:
     store.put(item("completed"))
-    applier = applier_on(store.client, store.table, clock)
+    applier = applier_on(store.client, store.table)
     found = outcomes(applier, body("processing", fileName="first"), body("pending", fileName="second"))
     assert found == [Outcome.STALE] * 2
     assert store.item() == item("completed", fileName={"S": "first"})
 
 
-def test_events_of_one_export_in_hand_are_judged_by_the_one_write(store: Store, clock: Clock) -> None:
-    applier = applier_on(store.client, store.table, clock)
+def test_events_of_one_export_in_hand_are_judged_by_the_one_write(store: Store) -> None:
+    applier = applier_on(store.client, store.table)
     found = outcomes(
         applier,
         body("pending", occurredAt=CREATED_AT),
@@ -252,12 +249,10 @@ def test_events_of_one_export_in_hand_are_judged_by_the_one_write(store: Store, 
     )
 
 
-def test_a_fill_in_that_fails_keeps_only_the_messages_that_offered_something(
-    store: Store, clock: Clock
-) -> None:
+def test_a_fill_in_that_fails_keeps_only_the_messages_that_offered_something(store: Store) -> None:
     store.put(item("completed"))
     client = Scripted(store.client, None, *[timeout()] * 3)
-    applier = applier_on(client, store.table, clock)
+    applier = applier_on(client, store.table)
     offering, empty = delivery(body("processing", fileName="f")), delivery(body("pending"))
     results = deliver(applier, [offering, empty])
     assert results[offering[0].message_id].outcome is Outcome.RETRY
@@ -266,10 +261,10 @@ def test_a_fill_in_that_fails_keeps_only_the_messages_that_offered_something(
     assert store.item() == item("completed", fileName={"S": "f"})
 
 
-def test_a_fill_in_for_which_there_is_no_time_keeps_the_message(store: Store, clock: Clock) -> None:
+def test_a_fill_in_for_which_there_is_no_time_keeps_the_message(store: Store) -> None:
     store.put(item("completed"))
     client = Scripted(store.client)
-    applier = applier_on(client, store.table, clock, monotonic=lambda: 2.0 * len(client.calls))
+    applier = applier_on(client, store.table, monotonic=lambda: 2.0 * len(client.calls))
     results, outage = applier.apply([delivery(body("processing", fileName="f"))], 1.0)
     assert [(result.outcome, result.untried) for result in results] == [(Outcome.RETRY, True)]
     assert outage is None
@@ -298,10 +293,10 @@ def test_a_fill_in_does_not_reach_an_item_that_died_or_went_meanwhile(store: Sto
 
 @pytest.mark.parametrize("mode", ["single", "batch"])
 def test_a_table_that_is_down_costs_one_event_s_tries_and_every_message_stays(
-    store: Store, clock: Clock, mode: str
+    store: Store, mode: str
 ) -> None:
     client = Scripted(None, *[timeout()] * 99)
-    applier = applier_on(client, store.table, clock, mode=mode)
+    applier = applier_on(client, store.table, mode=mode)
     results, outage = applier.apply(pending(50), FAR_DEADLINE)
     assert [result.outcome for result in results] == [Outcome.RETRY] * 50
     assert isinstance(outage, Transient)

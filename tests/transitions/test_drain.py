@@ -3,23 +3,18 @@
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from processor.localaws.embedded_aws import EmbeddedAws
 from processor.transitions.context import Timing
 from tests.transitions.rig import service_error, timeout
-from tests.transitions.running import Running, running
-from tests.transitions.test_outages import Switch, bodies_of
+from tests.transitions.running import Make, Run, Switch, bodies_of
 from tests.waiting import eventually
 
 
-def test_a_stop_while_a_receiver_backs_off_ends_it_at_once(embedded_aws: EmbeddedAws, tmp_path: Path) -> None:
+def test_a_stop_while_a_receiver_backs_off_ends_it_at_once(run: Run) -> None:
     refused = Switch(service_error("OverLimit"), on=False)
-    with running(
-        embedded_aws,
-        tmp_path,
-        bodies=bodies_of(1),
+    with run(
+        *bodies_of(1),
         hooks={"receive_message": refused},
         timing=Timing(receive_back_off_seconds=30.0),
     ) as service:
@@ -31,9 +26,7 @@ def test_a_stop_while_a_receiver_backs_off_ends_it_at_once(embedded_aws: Embedde
         assert time.monotonic() - began < 2
 
 
-def test_a_drain_gives_back_at_once_what_a_silent_table_keeps_from_being_applied(
-    embedded_aws: EmbeddedAws, tmp_path: Path
-) -> None:
+def test_a_drain_gives_back_at_once_what_a_silent_table_keeps_from_being_applied(make: Make) -> None:
     """The write does not answer; the stop comes; within the budget the messages can be received again."""
     asked, answer = threading.Event(), threading.Event()
 
@@ -42,9 +35,9 @@ def test_a_drain_gives_back_at_once_what_a_silent_table_keeps_from_being_applied
         answer.wait(3)  # as long as the client's read timeout
         raise timeout()
 
-    made = Running(embedded_aws, tmp_path, {"update_item": hang}, {"EXPORT_WRITE_MODE": "single"}, {})
+    made = make({"update_item": hang})
     made.send(*bodies_of(10))
-    made.pipeline.start(threading.Event())
+    made.start()
     assert asked.wait(10)
     made.pipeline.stop(time.monotonic() + 9)
     assert made.pipeline.join().clean, "within the budget"
@@ -53,9 +46,7 @@ def test_a_drain_gives_back_at_once_what_a_silent_table_keeps_from_being_applied
     assert made.dead() == []
 
 
-def test_a_drain_that_goes_over_its_budget_says_so_instead_of_waiting(
-    embedded_aws: EmbeddedAws, tmp_path: Path
-) -> None:
+def test_a_drain_that_goes_over_its_budget_says_so_instead_of_waiting(make: Make) -> None:
     asked, answer = threading.Event(), threading.Event()
 
     def hang(method: Callable[..., Any], arguments: dict[str, Any]) -> Any:
@@ -63,9 +54,9 @@ def test_a_drain_that_goes_over_its_budget_says_so_instead_of_waiting(
         answer.wait(30)
         return method(**arguments)
 
-    made = Running(embedded_aws, tmp_path, {"delete_message_batch": hang}, {}, {})
+    made = make({"delete_message_batch": hang})
     made.send(*bodies_of(1))
-    made.pipeline.start(threading.Event())
+    made.start()
     assert asked.wait(10)
     made.pipeline.stop(time.monotonic() + 0.5)
     began = time.monotonic()

@@ -1,18 +1,16 @@
 """FIFO queues: order within a group is kept, also around what is left for later or rejected."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.localaws.embedded_aws import EmbeddedAws
 from processor.transitions.fifo import waves
 from tests.handlers.making import body, item, text_at
 from tests.transitions.rig import message, service_error
-from tests.transitions.running import running
-from tests.transitions.test_pipeline import AT_ONCE
+from tests.transitions.running import AT_ONCE, Run
 from tests.waiting import eventually
 
 CREATED_AT = text_at(0)
@@ -31,10 +29,8 @@ def updates(calls: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, str]]:
     ]
 
 
-def test_events_of_a_group_are_applied_in_their_order(embedded_aws: EmbeddedAws, tmp_path: Path) -> None:
-    with running(
-        embedded_aws,
-        tmp_path,
+def test_events_of_a_group_are_applied_in_their_order(run: Run) -> None:
+    with run(
         fifo=True,
         before=lambda service: service.send(
             step("x", "pending"),
@@ -51,9 +47,7 @@ def test_events_of_a_group_are_applied_in_their_order(embedded_aws: EmbeddedAws,
         assert (service.count("Applied"), service.count("Stale")) == (3, 1)
 
 
-def test_what_follows_a_message_that_was_left_waits_and_other_groups_go_on(
-    embedded_aws: EmbeddedAws, tmp_path: Path
-) -> None:
+def test_what_follows_a_message_that_was_left_waits_and_other_groups_go_on(run: Run) -> None:
     failing = {"a2"}
 
     def fail_some(method: Callable[..., Any], arguments: dict[str, Any]) -> Any:
@@ -61,9 +55,7 @@ def test_what_follows_a_message_that_was_left_waits_and_other_groups_go_on(
             raise service_error("TransactionConflictException")
         return method(**arguments)
 
-    with running(
-        embedded_aws,
-        tmp_path,
+    with run(
         fifo=True,
         hooks={"update_item": fail_some, **AT_ONCE},
         before=lambda service: (
@@ -82,14 +74,10 @@ def test_what_follows_a_message_that_was_left_waits_and_other_groups_go_on(
         assert service.dead() == []
 
 
-def test_a_dead_letter_copy_carries_its_group_and_holds_up_nobody(
-    embedded_aws: EmbeddedAws, tmp_path: Path
-) -> None:
+def test_a_dead_letter_copy_carries_its_group_and_holds_up_nobody(run: Run) -> None:
     without_created_at = body("completed", requestId="x")
     sent: list[str] = []
-    with running(
-        embedded_aws,
-        tmp_path,
+    with run(
         fifo=True,
         before=lambda service: sent.extend(
             service.send(step("x", "pending"), "poison", without_created_at, step("x", "failed"), group="g")
@@ -108,31 +96,6 @@ def test_a_dead_letter_copy_carries_its_group_and_holds_up_nobody(
         assert copy["system"]["MessageDeduplicationId"] == copy["sourceMessageId"] == message_id
 
 
-def test_a_copy_that_the_dead_letter_queue_does_not_take_keeps_the_group_waiting(
-    embedded_aws: EmbeddedAws, tmp_path: Path
-) -> None:
-    down = [True]
-
-    def refuse(method: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-        if down:
-            raise service_error("ServiceUnavailable", 503)
-        return method(**arguments)
-
-    with running(
-        embedded_aws,
-        tmp_path,
-        fifo=True,
-        hooks={"send_message_batch": refuse, **AT_ONCE},
-        before=lambda service: service.send("poison", step("x", "pending"), group="g"),
-    ) as service:
-        eventually(lambda: service.operations()["send_message_batch"] >= 6)
-        assert service.item("x") is None
-        down.clear()
-        service.wait_until_empty()
-        assert service.item("x") is not None
-        assert [copy["body"] for copy in service.dead()] == ["poison"]
-
-
 def waves_of(*arrived: tuple[str, str, str | None]) -> list[list[str]]:
     """The waves, by message, of a batch of (message, group, export)."""
     made = [message("{}", message_id=name, group_id=group) for name, group, _ in arrived]
@@ -140,25 +103,22 @@ def waves_of(*arrived: tuple[str, str, str | None]) -> list[list[str]]:
     return [[each.message_id for each in wave] for wave in cut]
 
 
-def test_events_of_one_export_in_a_row_are_one_wave() -> None:
-    assert waves_of(("a1", "A", "x"), ("a2", "A", "x"), ("b1", "B", "y")) == [["a1", "a2", "b1"]]
-
-
-def test_another_export_of_the_group_waits_for_the_one_before() -> None:
-    assert waves_of(("a1", "A", "x"), ("a2", "A", "y"), ("a3", "A", "x"), ("b1", "B", "z")) == [
-        ["a1", "b1"],
-        ["a2"],
-        ["a3"],
-    ]
-
-
-def test_a_body_without_an_event_is_a_wave_by_itself() -> None:
-    assert waves_of(("a1", "A", "x"), ("a2", "A", None), ("a3", "A", None), ("a4", "A", "x")) == [
-        ["a1"],
-        ["a2"],
-        ["a3"],
-        ["a4"],
-    ]
+@pytest.mark.parametrize(
+    ("arrived", "cut"),
+    [
+        ((("a1", "A", "x"), ("a2", "A", "x"), ("b1", "B", "y")), [["a1", "a2", "b1"]]),
+        (
+            (("a1", "A", "x"), ("a2", "A", "y"), ("a3", "A", "x"), ("b1", "B", "z")),
+            [["a1", "b1"], ["a2"], ["a3"]],
+        ),
+        ((("a1", "A", "x"), ("a2", "A", None), ("a3", "A", None)), [["a1"], ["a2"], ["a3"]]),
+    ],
+    ids=["one export in a row", "another export of the group", "no event"],
+)
+def test_in_a_group_another_export_and_a_body_without_an_event_wait(
+    arrived: tuple[tuple[str, str, str | None], ...], cut: list[list[str]]
+) -> None:
+    assert waves_of(*arrived) == cut
 
 
 @given(st.lists(st.tuples(st.sampled_from("AB"), st.sampled_from(["x", "y", None])), max_size=12))

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from handlers.events import decode
 from handlers.transitions import Outcome
 from processor.aws.clients import CONNECT_SECONDS, SETTLE_CALL_SECONDS, WRITE_ANSWER_SECONDS
 from processor.aws.errors import AwsError, Misconfigured, NotFound, Transient
@@ -210,6 +211,30 @@ def test_what_users_feel_is_measured_from_the_producer_s_send_to_the_write() -> 
     world = World([known])
     world.run()
     assert counted(world.metrics, Metric.LIFE_LEFT) == TTL_SECONDS - 60
+
+
+def test_a_message_that_was_received_twice_is_handled_once_with_its_newest_handle() -> None:
+    older, newest = (message(body(), message_id="m", receipt_handle=handle) for handle in "ab")
+    world = World([older, newest])
+    world.run()
+    assert world.applied == [[newest]]
+
+
+def test_a_message_that_breaks_the_decoder_is_rejected_and_the_others_go_on(
+    monkeypatch: pytest.MonkeyPatch, logged: list[Any]
+) -> None:
+    def defective(text: str, **more: Any) -> Any:
+        return decode(text, **more) if text == body() else [].pop()
+
+    monkeypatch.setattr("processor.transitions.handling.decode", defective)
+    world = World([message("{}"), message(body())])
+    world.run()
+    reasons = {result.outcome: result.reason for result in world.results}
+    unreadable = "the body could not be read, which is a defect of the consumer"
+    assert reasons == {Outcome.INVALID: unreadable, Outcome.APPLIED: ""}
+    [line] = logged
+    assert (line["event"], line["log_level"]) == ("decode_failed", "error")
+    assert isinstance(line["exc_info"], IndexError)  # named by its type when it is written
 
 
 def test_an_idle_receiver_asks_once_a_long_poll() -> None:

@@ -104,7 +104,7 @@ def test_errors_that_are_no_refusal_need_no_explanation() -> None:
 
 @pytest.mark.dynamodb_local
 def test_an_insert_that_an_index_refuses_keeps_its_event(
-    dynamodb_local: str, clients: Callable[[str], ClientFactory], clock: Clock
+    dynamodb_local: str, clients: Callable[[str], ClientFactory]
 ) -> None:
     """DynamoDB Local holds INSERTs against the types of indexes; AWS holds UpdateItem against them too."""
     factory = clients(dynamodb_local)
@@ -118,7 +118,7 @@ def test_an_insert_that_an_index_refuses_keeps_its_event(
         GlobalSecondaryIndexUpdates=[{"Create": index}],
     )
     as_aws = [service_error("ValidationException")] * 2
-    table = status_table_on(Scripted(factory("dynamodb"), *as_aws, only="update_item"), name, clock)
+    table = status_table_on(Scripted(factory("dynamodb"), *as_aws, only="update_item"), name)
     applier = Applier(table, writer_on(table), TTL_SECONDS, Refusals(table).explain)
     results, outage = applier.apply([delivery(body(requestId=f"r{n}")) for n in range(2)], FAR_DEADLINE)
     assert [result.outcome for result in results] == [Outcome.RETRY] * 2

@@ -23,11 +23,9 @@ from tests.transitions.rig import (
 CREATED_AT = text_at(0)
 
 
-def test_the_three_steps_in_order_are_three_writes_and_the_item_is_complete(
-    store: Store, clock: Clock
-) -> None:
+def test_the_three_steps_in_order_are_three_writes_and_the_item_is_complete(store: Store) -> None:
     client = Scripted(store.client)
-    table = status_table_on(client, store.table, clock)
+    table = status_table_on(client, store.table)
     for status, more in (
         ("pending", {"occurredAt": CREATED_AT}),
         ("processing", {"occurredAt": text_at(2)}),
@@ -40,27 +38,22 @@ def test_the_three_steps_in_order_are_three_writes_and_the_item_is_complete(
     )
 
 
-def test_a_refusal_shows_the_item_as_it_was_and_leaves_it(store: Store, clock: Clock) -> None:
+def test_a_refusal_shows_the_item_as_it_was_and_leaves_it(store: Store) -> None:
     store.put(item("completed", fileName={"S": "f"}))
-    answer = status_table_on(store.client, store.table, clock).write(change("processing"))
+    answer = status_table_on(store.client, store.table).write(change("processing"))
     assert answer == Refused(item("completed", fileName={"S": "f"}), at(60))
     assert store.item() == item("completed", fileName={"S": "f"})
 
 
-def test_without_created_at_nothing_is_created(store: Store, clock: Clock) -> None:
-    assert status_table_on(store.client, store.table, clock).write(change("completed")) == Refused(
-        None, at(60)
-    )
+def test_without_created_at_nothing_is_created(store: Store) -> None:
+    assert status_table_on(store.client, store.table).write(change("completed")) == Refused(None, at(60))
     assert store.item() is None
 
 
 @pytest.mark.parametrize("stored", [{}, {"fileName": {"S": "kept"}}], ids=["missing", "kept"])
-def test_a_file_name_is_set_once(store: Store, clock: Clock, stored: dict[str, Any]) -> None:
+def test_a_file_name_is_set_once(store: Store, stored: dict[str, Any]) -> None:
     store.put(item("processing", **stored))
-    assert (
-        status_table_on(store.client, store.table, clock).write(change("completed", fileName="new"))
-        == Written()
-    )
+    assert status_table_on(store.client, store.table).write(change("completed", fileName="new")) == Written()
     assert store.item() == item("completed", fileName=stored.get("fileName", {"S": "new"}))
 
 
@@ -109,15 +102,15 @@ def test_a_try_after_the_end_of_the_item_does_not_touch_it(store: Store, clock: 
     ],
     ids=str,
 )
-def test_one_failed_try_is_followed_by_another(store: Store, clock: Clock, fault: Exception) -> None:
+def test_one_failed_try_is_followed_by_another(store: Store, fault: Exception) -> None:
     client = Scripted(store.client, fault)
-    assert status_table_on(client, store.table, clock).write(change()) == Written()
+    assert status_table_on(client, store.table).write(change()) == Written()
     assert client.calls == ["update_item"] * 2
 
 
-def test_after_three_tries_the_error_is_the_answer(store: Store, clock: Clock) -> None:
+def test_after_three_tries_the_error_is_the_answer(store: Store) -> None:
     client = Scripted(store.client, *[service_error("InternalServerError", 500)] * 9)
-    answer = status_table_on(client, store.table, clock).write(change())
+    answer = status_table_on(client, store.table).write(change())
     assert isinstance(answer, Failed)
     assert type(answer.error) is Transient
     assert str(answer.error) == "UpdateItem: InternalServerError"
@@ -134,20 +127,20 @@ def test_after_three_tries_the_error_is_the_answer(store: Store, clock: Clock) -
     ],
 )
 def test_what_no_second_try_can_help_is_answered_at_once(
-    store: Store, clock: Clock, code: str, kind: type[Exception]
+    store: Store, code: str, kind: type[Exception]
 ) -> None:
     client = Scripted(store.client, service_error(code))
-    answer = status_table_on(client, store.table, clock).write(change())
+    answer = status_table_on(client, store.table).write(change())
     assert isinstance(answer, Failed)
     assert type(answer.error) is kind
     assert client.calls == ["update_item"]
 
 
 @pytest.mark.parametrize("lasting", [5.0, 6.0])
-def test_after_the_deadline_nothing_is_tried_again(store: Store, clock: Clock, lasting: float) -> None:
+def test_after_the_deadline_nothing_is_tried_again(store: Store, lasting: float) -> None:
     """A write that is not answered takes five seconds; the deadline is in seven."""
     client = Scripted(store.client, *[timeout()] * 9)
-    table = status_table_on(client, store.table, clock, monotonic=lambda: lasting * len(client.calls))
+    table = status_table_on(client, store.table, monotonic=lambda: lasting * len(client.calls))
     assert isinstance(table.write(change(), 7.0), Failed)
     assert client.calls == ["update_item"] * 2
     client.calls.clear()
@@ -155,11 +148,11 @@ def test_after_the_deadline_nothing_is_tried_again(store: Store, clock: Clock, l
     assert client.calls == ["update_item"] * 2
 
 
-def test_once_a_drain_ends_nothing_is_tried_again(store: Store, clock: Clock) -> None:
+def test_once_a_drain_ends_nothing_is_tried_again(store: Store) -> None:
     abandon = threading.Event()
     abandon.set()
     client = Scripted(store.client, timeout())
-    table = status_table_on(client, store.table, clock, abandon=abandon)
+    table = status_table_on(client, store.table, abandon=abandon)
     assert isinstance(table.write(change()), Failed)
     assert client.calls == ["update_item"]
     assert not table.has_time(FAR_DEADLINE)
@@ -176,8 +169,8 @@ def test_a_missing_table_is_not_found(store: Store, clock: Clock) -> None:
         table.get_items(["req-1"])
 
 
-def test_the_probe_changes_nothing_and_passes(store: Store, clock: Clock) -> None:
-    table = status_table_on(store.client, store.table, clock)
+def test_the_probe_changes_nothing_and_passes(store: Store) -> None:
+    table = status_table_on(store.client, store.table)
     table.probe()
     assert store.client.scan(TableName=store.table)["Count"] == 0
     assert table.get_items(["req-1", "req-2"]) == {"req-1": None, "req-2": None}

@@ -265,10 +265,10 @@ def test_auto_uses_no_batches_while_they_are_not_allowed_and_asks_again_after_fi
 
 
 def test_the_mode_batch_reports_once_that_statements_are_not_allowed_and_goes_on(
-    store: Store, clock: Clock, logged: list[Any]
+    store: Store, logged: list[Any]
 ) -> None:
     client = batches(store.client, *[[DENIED]] * 3)
-    writer = writer_on(status_table_on(client, store.table, clock))
+    writer = writer_on(status_table_on(client, store.table))
     for number in range(3):
         pair = [change(requestId=f"{name}{number}") for name in "ab"]
         assert writer.write(pair, FAR_DEADLINE) == [Written()] * 2

@@ -1,13 +1,12 @@
 """What a batch does not settle by itself, and what it costs."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from handlers.transitions import Outcome
-from processor.localaws.embedded_aws import EmbeddedAws
+from processor.transitions.applier import Applier
 from processor.transitions.status_table import Failed, Late, NotTried, Written
 from tests.handlers.making import at, body, item, text_at
 from tests.resources import ClientFactory, status_table
@@ -27,29 +26,33 @@ from tests.transitions.rig import (
     timeout,
     writer_on,
 )
-from tests.transitions.running import running
+from tests.transitions.running import Run
 from tests.transitions.test_write_modes import BATCH, WRITTEN
 from tests.transitions.world.table import SimulatedDynamoDb
 
 CREATED_AT = text_at(0)
 
 
-def test_a_batch_is_not_tried_again_after_the_deadline(store: Store, clock: Clock) -> None:
+def in_batches(store: Store, *answers: Any, client: Any = None) -> tuple[Scripted, Applier]:
+    """An applier that writes in batches, and its client, whose batches are answered so."""
+    client = batches(client or store.client, *answers)
+    return client, applier_on(client, store.table, mode="batch")
+
+
+def test_a_batch_is_not_tried_again_after_the_deadline(store: Store) -> None:
     """A call that is not answered takes five seconds; the deadline is in seven."""
     client = batches(store.client, *[timeout()] * 9)
-    table = status_table_on(client, store.table, clock, monotonic=lambda: 5.0 * len(client.calls))
+    table = status_table_on(client, store.table, monotonic=lambda: 5.0 * len(client.calls))
     answers = writer_on(table).write([change(), change(requestId="other")], 7.0)
     assert all(isinstance(answer, Failed) for answer in answers)
     assert client.count(BATCH) == 2
 
 
 @pytest.mark.parametrize("error", [timeout(), service_error("InternalServerError", 500)], ids=str)
-def test_while_batches_get_no_answer_and_update_item_works_every_event_is_applied(
-    clock: Clock, error: Exception
-) -> None:
+def test_while_batches_get_no_answer_and_update_item_works_every_event_is_applied(error: Exception) -> None:
     client = batches(SimulatedDynamoDb(), *[error] * 9)
     bodies = [delivery(body(requestId=f"r{number}")) for number in range(60)]
-    results, outage = applier_on(client, "t", clock, mode="batch").apply(bodies, FAR_DEADLINE)
+    results, outage = applier_on(client, "t", mode="batch").apply(bodies, FAR_DEADLINE)
     assert [result.outcome for result in results] == [Outcome.APPLIED] * 60
     assert outage is None
     assert client.count(BATCH) == 3, "one batch's tries, not each batch's"
@@ -65,11 +68,11 @@ def test_while_batches_get_no_answer_and_update_item_works_every_event_is_applie
     ],
 )
 def test_a_silent_table_costs_a_few_calls_and_none_after_the_deadline(
-    clock: Clock, deadline: float, error: str, calls: tuple[int, int]
+    deadline: float, error: str, calls: tuple[int, int]
 ) -> None:
     """A call that is not answered takes five seconds."""
     client = Scripted(None, *[timeout()] * 9)
-    applier = applier_on(client, "t", clock, mode="batch", monotonic=lambda: 5.0 * len(client.calls))
+    applier = applier_on(client, "t", mode="batch", monotonic=lambda: 5.0 * len(client.calls))
     bodies = [delivery(body(requestId=f"r{number}")) for number in range(60)]
     results, outage = applier.apply(bodies, deadline)
     assert [result.outcome for result in results] == [Outcome.RETRY] * 60
@@ -115,42 +118,37 @@ CODES = [
     ids=lambda value: str(value)[:50],
 )
 def test_whatever_a_batch_or_a_statement_fails_for_is_settled_by_update_item(
-    store: Store, clock: Clock, answer: Any
+    store: Store, answer: Any
 ) -> None:
-    applier = applier_on(batches(store.client, answer), store.table, clock, mode="batch")
+    applier = applier_on(batches(store.client, answer), store.table, mode="batch")
     assert outcomes(applier, body(), body(requestId="other")) == [Outcome.APPLIED] * 2
     assert store.item() == item(createdAt={"S": text_at(1)}, ttl={"N": str(int(at(901).timestamp()))})
 
 
-def test_the_old_item_of_a_refused_statement_is_used_where_aws_gives_it(store: Store, clock: Clock) -> None:
+def test_the_old_item_of_a_refused_statement_is_used_where_aws_gives_it(store: Store) -> None:
     """As AWS answers; DynamoDB Local leaves the item out."""
     refused = {"Error": {"Code": "ConditionalCheckFailed", "Item": item("completed")}}
-    client = batches(None, [refused, WRITTEN])  # no UpdateItem
-    applier = applier_on(client, store.table, clock, mode="batch")
+    _, applier = in_batches(store, [refused, WRITTEN], client=Scripted())  # no UpdateItem
     assert outcomes(applier, body("processing"), body("processing", requestId="r2")) == [
         Outcome.STALE,
         Outcome.APPLIED,
     ]
 
 
-def test_a_statement_refused_only_for_a_kept_file_name_goes_through_update_item(
-    store: Store, clock: Clock
-) -> None:
+def test_a_statement_refused_only_for_a_kept_file_name_goes_through_update_item(store: Store) -> None:
     kept = item("processing", fileName={"S": "kept"})
     store.put(kept)
     refused = {"Error": {"Code": "ConditionalCheckFailed", "Item": kept}}
-    client = batches(store.client, [refused, WRITTEN])
-    applier = applier_on(client, store.table, clock, mode="batch")
+    _, applier = in_batches(store, [refused, WRITTEN])
     pair = [delivery(body("completed", fileName="new")), delivery(body("completed", requestId="r2"))]
     results = deliver(applier, pair)  # once: a message that came again would hide a wrong refusal
     assert {result.outcome for result in results.values()} == {Outcome.APPLIED}
     assert store.item() == item("completed", fileName={"S": "kept"})
 
 
-def test_a_change_by_itself_takes_one_update_item(store: Store, clock: Clock) -> None:
+def test_a_change_by_itself_takes_one_update_item(store: Store) -> None:
     """A batch of one that is refused would pay twice."""
-    client = Scripted(store.client)
-    applier = applier_on(client, store.table, clock, mode="batch")
+    client, applier = in_batches(store)
     assert outcomes(applier, body()) == [Outcome.APPLIED]
     assert client.calls == ["update_item"]
 
@@ -158,13 +156,12 @@ def test_a_change_by_itself_takes_one_update_item(store: Store, clock: Clock) ->
 DUPLICATE_ITEM = {"Error": {"Code": "DuplicateItem"}}
 
 
-def test_refused_inserts_of_a_batch_are_judged_by_one_look_up(store: Store, clock: Clock) -> None:
+def test_refused_inserts_of_a_batch_are_judged_by_one_look_up(store: Store) -> None:
     """Duplicates and stale events must not cost more than what is fresh."""
     for number in range(1, 20):
         store.put(item("pending", requestId={"S": f"r{number}"}))
     store.put(item("completed", requestId={"S": "done"}))
-    client = Scripted(batches(store.client, [DUPLICATE_ITEM] * 20 + [WRITTEN] * 5))
-    applier = applier_on(client, store.table, clock, mode="batch")
+    client, applier = in_batches(store, [DUPLICATE_ITEM] * 20 + [WRITTEN] * 5)
     known = [body(requestId=f"r{number}", createdAt=CREATED_AT) for number in range(1, 20)]
     fresh = [body(requestId=f"new{number}") for number in range(5)]
     found = outcomes(applier, *known, body(requestId="done", createdAt=CREATED_AT), *fresh)
@@ -172,13 +169,10 @@ def test_refused_inserts_of_a_batch_are_judged_by_one_look_up(store: Store, cloc
     assert client.calls == ["batch_execute_statement", "batch_get_item"]
 
 
-def test_of_refused_inserts_only_what_moves_its_export_forward_takes_an_update_item(
-    store: Store, clock: Clock
-) -> None:
+def test_of_refused_inserts_only_what_moves_its_export_forward_takes_an_update_item(store: Store) -> None:
     store.put(item("pending", requestId={"S": "a"}))
     store.put(item("processing", requestId={"S": "b"}))
-    client = Scripted(batches(store.client, [DUPLICATE_ITEM, DUPLICATE_ITEM]))
-    applier = applier_on(client, store.table, clock, mode="batch")
+    client, applier = in_batches(store, [DUPLICATE_ITEM, DUPLICATE_ITEM])
     # Two events of each export, one of them its pending: the folded change is an INSERT.
     statuses = ("pending", "processing")
     texts = [body(status, requestId=key, createdAt=CREATED_AT) for key in "ab" for status in statuses]
@@ -187,20 +181,18 @@ def test_of_refused_inserts_only_what_moves_its_export_forward_takes_an_update_i
 
 
 def test_a_duplicate_item_that_brings_its_item_needs_neither_a_look_up_nor_an_update_item(
-    store: Store, clock: Clock
+    store: Store,
 ) -> None:
     brings = {"Error": {"Code": "DuplicateItem", "Item": item("completed", requestId={"S": "a"})}}
-    client = Scripted(batches(store.client, [brings, WRITTEN]))
-    applier = applier_on(client, store.table, clock, mode="batch")
+    client, applier = in_batches(store, [brings, WRITTEN])
     found = outcomes(applier, body(requestId="a", createdAt=CREATED_AT), body(requestId="b"))
     assert found == [Outcome.STALE, Outcome.APPLIED]
     assert client.calls == ["batch_execute_statement"]
 
 
-def test_a_group_that_holds_its_pending_is_inserted_whatever_leads_it(store: Store, clock: Clock) -> None:
+def test_a_group_that_holds_its_pending_is_inserted_whatever_leads_it(store: Store) -> None:
     """Its item is most likely not there yet, and an UPDATE cannot create it."""
-    client = batches(store.client, [WRITTEN])
-    applier = applier_on(client, store.table, clock, mode="batch")
+    client, applier = in_batches(store, [WRITTEN])
     begun = [body(status, requestId="begun", createdAt=CREATED_AT) for status in ("pending", "completed")]
     later = body("completed", requestId="later", createdAt=CREATED_AT)
     assert outcomes(applier, *begun, later) == [Outcome.STALE, Outcome.APPLIED, Outcome.APPLIED]
@@ -208,11 +200,8 @@ def test_a_group_that_holds_its_pending_is_inserted_whatever_leads_it(store: Sto
     assert (first.split()[0], second.split()[0]) == ("INSERT", "UPDATE")
 
 
-def test_a_batch_of_which_nothing_is_written_is_reported_once(
-    store: Store, clock: Clock, logged: list[Any]
-) -> None:
-    client = batches(store.client, *[[{"Error": {"Code": "ValidationError"}}]] * 2)
-    applier = applier_on(client, store.table, clock, mode="batch")
+def test_a_batch_of_which_nothing_is_written_is_reported_once(store: Store, logged: list[Any]) -> None:
+    _, applier = in_batches(store, *[[{"Error": {"Code": "ValidationError"}}]] * 2)
     for number in range(2):
         outcomes(applier, body(requestId=f"a{number}"), body(requestId=f"b{number}"))
     [line] = [line for line in logged if line["log_level"] == "warning"]
@@ -221,21 +210,21 @@ def test_a_batch_of_which_nothing_is_written_is_reported_once(
 
 @pytest.mark.dynamodb_local
 def test_a_batch_whose_answer_was_lost_counts_as_duplicates(
-    dynamodb_local: str, clients: Callable[[str], ClientFactory], clock: Clock
+    dynamodb_local: str, clients: Callable[[str], ClientFactory]
 ) -> None:
     factory = clients(dynamodb_local)
     store = Store(factory, status_table(factory, stream=False))
     store.put(item("pending", requestId={"S": "known"}))
     client = Scripted(store.client, ("after", timeout()))
-    applier = applier_on(client, store.table, clock, mode="batch")
+    applier = applier_on(client, store.table, mode="batch")
     found = outcomes(applier, body("pending"), body("completed", requestId="known"))
     assert found == [Outcome.DUPLICATE] * 2
     assert client.calls[:2] == ["batch_execute_statement"] * 2
 
 
-def test_time_that_runs_out_between_batches_leaves_the_rest(store: Store, clock: Clock) -> None:
+def test_time_that_runs_out_between_batches_leaves_the_rest(store: Store) -> None:
     client = batches(store.client, [WRITTEN] * 25)
-    table = status_table_on(client, store.table, clock, monotonic=lambda: 2.0 * len(client.calls))
+    table = status_table_on(client, store.table, monotonic=lambda: 2.0 * len(client.calls))
     changes = [change(requestId=f"r{number}") for number in range(30)]
     answers = writer_on(table).write(changes, 1.0)
     assert answers[:25] == [Written()] * 25
@@ -244,14 +233,12 @@ def test_time_that_runs_out_between_batches_leaves_the_rest(store: Store, clock:
 
 @pytest.mark.dynamodb_local
 def test_the_pipeline_takes_a_quarter_of_a_call_for_an_event(
-    embedded_aws: EmbeddedAws, dynamodb_local: str, clients: Callable[[str], ClientFactory], tmp_path: Path
+    run: Run, dynamodb_local: str, clients: Callable[[str], ClientFactory]
 ) -> None:
     """Ten a receive, ten a delete, 25 a write: 0.24."""
     bodies = [body(requestId=f"r{number}") for number in range(100)]
-    with running(
-        embedded_aws,
-        tmp_path,
-        bodies=bodies,
+    with run(
+        *bodies,
         settings={"EXPORT_WRITE_MODE": "auto"},
         store=clients(dynamodb_local),
         before=lambda service: service.aws.calls.clear(),
