@@ -3,8 +3,8 @@
 import signal
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,21 @@ def now_text() -> str:
 def fresh(status: str = "pending", /, **changes: Any) -> str:
     """An event of this moment."""
     return body(status, **{"occurredAt": now_text(), **changes})
+
+
+@contextmanager
+def refused_endpoint() -> Iterator[str]:
+    """A port that is bound and does not listen."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+
+
+@contextmanager
+def silent_server() -> Iterator[str]:
+    """Takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
 # Settings and start
@@ -179,19 +194,15 @@ def test_a_queue_that_may_not_be_read_is_an_error_line_and_degraded(place: Place
     assert status == 0
 
 
-@pytest.mark.parametrize("away", ["AWS_ENDPOINT_URL_KINESIS", "AWS_ENDPOINT_URL_DYNAMODB_STREAMS"])
-def test_transitions_work_while_what_the_audit_needs_is_away(place: Place, tmp_path: Path, away: str) -> None:
-    with socket.socket() as bound:  # bound, not listening: connections are refused
-        bound.bind(("127.0.0.1", 0))
-        changes = {away: f"http://127.0.0.1:{bound.getsockname()[1]}"}
-        changes |= {"EXPORT_AUDIT_SINKS": "kinesis", "KINESIS_EXPORT_AUDIT_STREAM": "audit"}
-        if away != "AWS_ENDPOINT_URL_KINESIS":
-            changes = {away: changes[away]}
-        place.send(fresh())
-        with ServiceProcess(place.settings(**changes), tmp_path / "run") as service:
+def test_transitions_work_while_kinesis_is_away(place: Place, tmp_path: Path) -> None:
+    place.send(fresh())
+    with refused_endpoint() as away:
+        settings = place.settings(
+            AWS_ENDPOINT_URL_KINESIS=away, EXPORT_AUDIT_SINKS="kinesis", KINESIS_EXPORT_AUDIT_STREAM="audit"
+        )
+        with ServiceProcess(settings, tmp_path / "run") as service:
             eventually(lambda: place.item("req-1"), 30)
-            if away == "AWS_ENDPOINT_URL_KINESIS":
-                service.wait_for("start_waits")
+            service.wait_for("start_waits")
             status, _ = service.stop()
     assert status == 0
 
@@ -241,19 +252,6 @@ def test_a_signal_with_messages_received_strands_none(place: Place, tmp_path: Pa
     assert applied + place.count("Messages") >= 150
 
 
-def test_a_signal_during_the_start_ends_it_with_exit_0_at_once(tmp_path: Path, place: Place) -> None:
-    with socket.socket() as bound:  # bound, not listening: connections are refused
-        bound.bind(("127.0.0.1", 0))
-        endpoint = f"http://127.0.0.1:{bound.getsockname()[1]}"
-        with ServiceProcess(
-            place.settings(AWS_ENDPOINT_URL=endpoint, **LONG_POLLS), tmp_path / "run"
-        ) as service:
-            service.wait_for("service_starting")
-            status, seconds = service.stop()
-    assert status == 0, service.errors.read_text()
-    assert seconds < AT_ONCE_SECONDS
-
-
 def test_a_signal_while_polling_is_paused_ends_it_at_once(place: Place, tmp_path: Path) -> None:
     place.send(fresh())
     with (
@@ -271,36 +269,27 @@ def test_a_signal_while_polling_is_paused_ends_it_at_once(place: Place, tmp_path
     assert list(drained_messages(place.aws.client, place.dlq_url)) == []
 
 
-def test_a_second_signal_ends_it_at_once_with_exit_1(place: Place, tmp_path: Path) -> None:
-    with ServiceProcess(place.settings(**LONG_POLLS), tmp_path / "run", *ONLY_TRANSITIONS) as service:
-        service.wait_for("service_started")
-        service.signal()
-        service.wait_for("service_stopping")
-        status, seconds = service.stop()
-    assert status == 1
-    assert seconds < AT_ONCE_SECONDS
-
-
-@contextmanager
-def silent_server() -> Iterator[str]:
-    """Takes connections and never answers."""
-    with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
-        yield f"http://127.0.0.1:{server.getsockname()[1]}"
-
-
-@pytest.mark.parametrize("arguments", [(), ONLY_TRANSITIONS, ("--only", "audit")], ids=str)
-def test_a_signal_while_the_start_hangs_in_a_call_ends_it_with_exit_0_at_once(
-    place: Place, tmp_path: Path, arguments: tuple[str, ...]
+@pytest.mark.parametrize(
+    ("endpoint", "arguments"),
+    [
+        (refused_endpoint, ()),
+        (silent_server, ()),
+        (silent_server, ONLY_TRANSITIONS),
+        (silent_server, ("--only", "audit")),
+    ],
+)
+def test_a_signal_during_the_start_ends_it_with_exit_0_at_once(
+    place: Place,
+    tmp_path: Path,
+    endpoint: Callable[[], AbstractContextManager[str]],
+    arguments: tuple[str, ...],
 ) -> None:
-    with (
-        silent_server() as endpoint,
-        ServiceProcess(
-            place.settings(AWS_ENDPOINT_URL=endpoint, **LONG_POLLS), tmp_path / "run", *arguments
-        ) as service,
-    ):
-        service.wait_for("service_starting")
-        status, seconds = service.stop()
-    assert status == 0
+    with endpoint() as url:
+        settings = place.settings(AWS_ENDPOINT_URL=url, **LONG_POLLS)
+        with ServiceProcess(settings, tmp_path / "run", *arguments) as service:
+            service.wait_for("service_starting")
+            status, seconds = service.stop()
+    assert status == 0, service.errors.read_text()
     assert seconds < AT_ONCE_SECONDS
     assert service.lines()[-1]["event"] == "service_stopped"
 
@@ -316,14 +305,14 @@ def test_a_start_that_reaches_nothing_is_not_healthy(place: Place, tmp_path: Pat
         assert check(service.health_file) == Diagnosis(problems)
 
 
-def test_two_signals_end_it_even_while_the_start_hangs_in_a_call(place: Place, tmp_path: Path) -> None:
-    with (
-        silent_server() as endpoint,
-        ServiceProcess(place.settings(AWS_ENDPOINT_URL=endpoint, **LONG_POLLS), tmp_path / "run") as service,
-    ):
-        service.wait_for("service_starting")
-        service.signal(signal.SIGINT)
-        status, seconds = service.stop()
+@pytest.mark.parametrize("after", ["service_started", "service_starting"])
+def test_a_second_signal_ends_it_at_once_with_exit_1(place: Place, tmp_path: Path, after: str) -> None:
+    with silent_server() as silent:
+        changes = LONG_POLLS if after == "service_started" else {**LONG_POLLS, "AWS_ENDPOINT_URL": silent}
+        with ServiceProcess(place.settings(**changes), tmp_path / "run", *ONLY_TRANSITIONS) as service:
+            service.wait_for(after)
+            service.signal(signal.SIGINT)
+            status, seconds = service.stop()
     assert status == 1
     assert seconds < AT_ONCE_SECONDS
 
