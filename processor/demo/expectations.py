@@ -1,7 +1,7 @@
-"""How each export must end, worked out from the list of sent events alone.
+"""How each export must end, worked out from the plan of the sent events alone.
 
 It does not use the service's rules on purpose: the demo measures the service against it. It can be simple,
-because the scenario leaves seconds between events whose order matters.
+because the scenario leaves time between events whose order matters.
 """
 
 import re
@@ -13,19 +13,8 @@ from typing import Any
 
 from processor.demo.scenario import Event, Sending
 
-SAFE_SECONDS = 2.0
-"""An event sent closer to the end of its export may arrive in time or too late: no result is certain."""
-
 _RANK = {"pending": 0, "processing": 1, "completed": 2, "failed": 2}
 _QUERY = re.compile(r"\?\S*")
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """A message that the queue has accepted, and when."""
-
-    sending: Sending
-    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,36 +48,39 @@ class Ending:
         }
 
 
-def expected_endings(sent: Iterable[Sent], ttl_seconds: int) -> Mapping[str, Ending]:
+def expected_endings(sent: Iterable[Sending], ttl_seconds: int) -> Mapping[str, Ending]:
     """How each export must end, by request id."""
-    by_export: dict[str, list[tuple[datetime, Event]]] = defaultdict(list)
-    for message in sorted(sent, key=lambda each: each.at):
-        if message.sending.event is not None:
-            by_export[message.sending.event["requestId"]].append((message.at, message.sending.event))
+    by_export: dict[str, list[tuple[float, Event]]] = defaultdict(list)
+    for sending in sorted(sent, key=lambda each: each.at):
+        if sending.event is not None:
+            by_export[sending.event["requestId"]].append((sending.at.timestamp(), sending.event))
     return {request_id: _ending(events, ttl_seconds) for request_id, events in by_export.items()}
 
 
-def expected_rejections(sent: Iterable[Sent]) -> Sequence[tuple[str, str]]:
-    """Body and outcome of every message that the dead-letter queue must hold, sorted."""
-    return sorted(
-        (each.sending.body, each.sending.rejected_as) for each in sent if each.sending.rejected_as is not None
-    )
+def uncertain_exports(
+    sent: Iterable[Sending], handled: Mapping[str, float], endings: Mapping[str, Ending]
+) -> set[str]:
+    """The exports of which an event was to be in time and was handled after their end, on a slow machine.
+
+    Args:
+        sent: all messages.
+        handled: when the service reported the outcome of an event, in Unix seconds by its id.
+        endings: by request id.
+    """
+    return {
+        sending.event["requestId"]
+        for sending in sent
+        if sending.event is not None
+        and sending.at.timestamp()
+        < endings[sending.event["requestId"]].expires
+        <= handled.get(sending.event["eventId"], 0)
+    }
 
 
-def sent_too_close_to_the_end(sent: Iterable[Sent], endings: Mapping[str, Ending]) -> int:
-    """How many events were sent too late for a certain result, because the machine is slow."""
-    count = 0
-    for message in sent:
-        if message.sending.event is not None:
-            left = endings[message.sending.event["requestId"]].expires - message.at.timestamp()
-            count += 0 <= left < SAFE_SECONDS
-    return count
-
-
-def _ending(events: Sequence[tuple[datetime, Event]], ttl_seconds: int) -> Ending:
+def _ending(events: Sequence[tuple[float, Event]], ttl_seconds: int) -> Ending:
     created = next(event.get("createdAt") or event["occurredAt"] for _, event in events if _knows(event))
     expires = int(datetime.fromisoformat(created).timestamp()) + ttl_seconds
-    timely = [event for at, event in events if at.timestamp() < expires]
+    timely = [event for at, event in events if at < expires]
     # max() keeps the first of equals: the first of two terminal events stands.
     last = max(timely, key=lambda event: _RANK[event["status"]])
     item: dict[str, str | int] = {

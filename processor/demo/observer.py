@@ -18,6 +18,11 @@ class Change:
     by_ttl: bool
     item: Mapping[str, str | int]
 
+    @property
+    def status(self) -> str:
+        """The item's status."""
+        return str(self.item.get("status", ""))
+
 
 def observe(
     streams: Any, dynamodb: Any, table: str, *, stop: Event, on_change: Callable[[Change], None]
@@ -33,9 +38,8 @@ def observe(
     """
     arn = dynamodb.describe_table(TableName=table)["Table"]["LatestStreamArn"]
     [shard] = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
-    iterator = streams.get_shard_iterator(
-        StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
-    )["ShardIterator"]
+    position = {"StreamArn": arn, "ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"}
+    iterator = streams.get_shard_iterator(**position)["ShardIterator"]
     while True:
         page = streams.get_records(ShardIterator=iterator)
         for record in page["Records"]:

@@ -2,12 +2,12 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,15 @@ class ServiceProcessError(Exception):
 
 
 class ServiceProcess:
-    """Runs the service until `stop`, and passes on each line of its output.
+    """Runs the service from now on until `stop` or `kill`.
 
     Args:
         environment: the whole environment.
         directory: an empty directory to run in.
         on_line: called by a thread with the text of each line and its JSON; `{}` where it is not JSON.
+
+    Attributes:
+        pid: the process id.
     """
 
     def __init__(
@@ -36,98 +39,74 @@ class ServiceProcess:
         directory: Path,
         on_line: Callable[[str, Mapping[str, Any]], None],
     ) -> None:
-        self._environment = {
-            **environment,
+        settings = {
             "EXPORT_DRAIN_SECONDS": str(DRAIN_SECONDS),
             "EXPORT_HEALTH_FILE": str(directory / "health"),
             "EXPORT_RECEIVERS": "4",
             "LOG_FORMAT": "json",
             "LOG_LEVEL": "DEBUG",  # the outcomes of events
         }
-        self._directory = directory
         self._on_line = on_line
         self._last: deque[str] = deque(maxlen=LAST_LINES)
         self._started = threading.Event()
-        self._process: subprocess.Popen[str] | None = None
-        self._reader: threading.Thread | None = None
-        self._failure: Exception | None = None
-
-    def start(self) -> int:
-        """Starts the service, and waits until it has started.
-
-        Returns:
-            The process id.
-
-        Raises:
-            ServiceProcessError: if it does not start.
-        """
         self._process = subprocess.Popen(
             [sys.executable, "-m", "processor", "run"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env=self._environment,
-            cwd=self._directory,  # with no .env in it
+            env={**environment, **settings},
+            cwd=directory,  # with no .env in it
             start_new_session=True,  # Ctrl-C reaches only this process, which stops the service
             encoding="utf-8",
             errors="replace",
         )
+        self.pid = self._process.pid
         self._reader = threading.Thread(target=self._read, name="service output", daemon=True)
         self._reader.start()
+
+    def wait_until_started(self) -> None:
+        """Waits until the service has started.
+
+        Raises:
+            ServiceProcessError: if it does not start.
+        """
         if not self._started.wait(START_LIMIT_SECONDS) or self._process.poll() is not None:
             raise ServiceProcessError(self._last_words("the service did not start"))
-        return self._process.pid
 
     def check(self) -> None:
-        """Raises ServiceProcessError if the service has ended by itself, or its output could not be read."""
-        if self._failure is not None:
-            raise ServiceProcessError("the service's output could not be read") from self._failure
-        if self._process is not None and self._process.poll() is not None:
+        """Raises ServiceProcessError if the service has ended by itself."""
+        if self._process.poll() is not None:
             raise ServiceProcessError(self._last_words("the service ended by itself"))
-
-    def kill(self) -> None:
-        """Kills the service. May be called before `start`, and after `stop`."""
-        if self._process is not None:
-            self._process.kill()
-            self.stop()
 
     def stop(self) -> int | None:
         """Sends SIGTERM, and waits for the end and for the last line.
 
         Returns:
-            The exit status, None if it had to be killed or was never started. May be called twice.
+            The exit status, None if it had to be killed.
         """
-        process, reader = self._process, self._reader
-        if process is None or reader is None:
-            return None
-        in_time = True
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(DRAIN_SECONDS + DRAIN_GRACE_SECONDS)
-            except subprocess.TimeoutExpired:
-                in_time = False
-                process.kill()
-                process.wait()
-        reader.join()
-        if process.stdout is not None:
-            process.stdout.close()
-        return process.returncode if in_time else None
+        self._process.terminate()
+        status = None
+        with suppress(subprocess.TimeoutExpired):
+            status = self._process.wait(DRAIN_SECONDS + DRAIN_GRACE_SECONDS)
+        self.kill()
+        return status
+
+    def kill(self) -> None:
+        """Kills the service if it still runs, and waits for its last line."""
+        self._process.kill()
+        self._process.wait()
+        self._reader.join()
 
     def _read(self) -> None:
-        process = self._process
-        if process is None or process.stdout is None:
-            return
-        try:
-            for line in process.stdout:
+        assert self._process.stdout is not None  # noqa: S101 - it is a pipe
+        with self._process.stdout as lines:
+            for line in lines:
                 text = line.rstrip("\n")
                 self._last.append(text)
                 fields = _fields(text)
                 self._on_line(text, fields)
                 if fields.get("event") == "service_started":
                     self._started.set()
-        except Exception as failure:  # noqa: BLE001 - check() raises it in the calling thread
-            self._failure = failure
         self._started.set()  # an end without a start ends the wait too
 
     def _last_words(self, what: str) -> str:

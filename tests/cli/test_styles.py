@@ -1,7 +1,6 @@
 """One table of colours for all commands, and the demo's lines fit 80 columns."""
 
 import io
-from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -29,8 +28,7 @@ def test_a_plain_line_of_the_demo_about_an_audit_entry_fits_80_columns(status: s
         "deletionLagSeconds": 9_999,
     }
     shown = io.StringIO()
-    display = PlainDisplay(Console(file=shown))
-    display.show(replace(Board().view(), audit_entries=[entry]))
+    PlainDisplay(Console(file=shown), Board(audit_lines=[entry])).show()
     (line,) = shown.getvalue().splitlines()
     assert line.endswith(f"  export-0047-2cb2  audited     as {status}, unfinished, 9999 s late")
     assert len(line) <= COLUMNS

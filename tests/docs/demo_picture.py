@@ -13,7 +13,7 @@ from rich.console import Console
 from handlers.export import Status
 from processor.cli.demo.command import FRAME_SECONDS
 from processor.cli.demo.display import LiveDisplay
-from processor.demo.board import View
+from processor.demo.board import Board
 from processor.demo.demonstration import Demonstration
 from tests.docs.markdown import ROOT
 
@@ -24,10 +24,10 @@ EXPORTS, TTL_SECONDS, SEED = 120, 12, 1
 _REMOTE_FONTS = re.compile(r"\s*@font-face \{.*?\}", re.DOTALL)
 
 
-def is_worth_a_picture(view: View) -> bool:
+def is_worth_a_picture(board: Board) -> bool:
     """Whether exports are in all states, and some entries have been audited."""
-    living = {export.status for export in view.exports if not export.removed}
-    return len(living) == len(Status) and len(view.audit_entries) >= MIN_AUDIT_ENTRIES
+    living = {export.status for export in board.exports.values() if not export.removed}
+    return len(living) == len(Status) and len(board.audit_entries) >= MIN_AUDIT_ENTRIES
 
 
 def main() -> int:
@@ -40,18 +40,16 @@ def main() -> int:
         force_terminal=True,
         color_system="truecolor",
     )
-    display = LiveDisplay(console, ttl_seconds=TTL_SECONDS, seed=SEED)
     pause, done = Event(), False
     with Demonstration(exports=EXPORTS, ttl_seconds=TTL_SECONDS, seed=SEED) as demonstration:
+        display = LiveDisplay(console, demonstration.board, ttl_seconds=TTL_SECONDS, seed=SEED)
         demonstration.start(display.phase)
         while not demonstration.is_over():
-            view = demonstration.view()
-            display.show(view)
-            if not done and is_worth_a_picture(view):
+            if not done and is_worth_a_picture(demonstration.board):
                 console.print(display.picture())
                 done = True
             pause.wait(FRAME_SECONDS)
-        passed = demonstration.judge().passed
+        passed = not demonstration.judge().failed
     if not (done and passed):
         return 1
     picture = console.export_svg(title="make demo", unique_id="demo")

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from processor.aws.errors import AwsError
 from processor.cli.demo.display import display_for
 from processor.cli.demo.report import print_report
 from processor.cli.errors import CommandFailed
@@ -15,34 +16,22 @@ from processor.demo.service_process import ServiceProcessError
 from processor.localaws.embedded_aws import EmbeddedAwsError
 from processor.settings import MAX_TTL_SECONDS
 
-DEFAULT_EXPORTS, FAST_EXPORTS = 50, 20
-DEFAULT_TTL_SECONDS, FAST_TTL_SECONDS = 12, 8
 FRAME_SECONDS = 0.1
 
 
 def demo(
     *,
-    exports: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", min=1, max=2_000, help="how many exports", show_default=str(DEFAULT_EXPORTS)
-        ),
-    ] = None,
+    exports: Annotated[int, typer.Option(metavar="N", min=1, max=2_000, help="how many exports")] = 50,
     ttl_seconds: Annotated[
-        int | None,
+        int,
         typer.Option(
             metavar="S",
             min=MIN_TTL_SECONDS,
             max=MAX_TTL_SECONDS,
             help="how long an export lives after its request",
-            show_default=str(DEFAULT_TTL_SECONDS),
         ),
-    ] = None,
+    ] = 12,
     seed: Annotated[int, typer.Option(metavar="K", help="the seed of all random choices")] = 1,
-    fast: Annotated[
-        bool,
-        typer.Option("--fast", help=f"{FAST_EXPORTS} exports that live {FAST_TTL_SECONDS} s, for CI"),
-    ] = False,
 ) -> None:
     """Show everything at work: exports live, expire and are audited. No AWS account, no network.
 
@@ -53,23 +42,22 @@ def demo(
     Example: export-status demo --exports 100 --seed 7
     """
     interrupt_on_signals()
-    lives = ttl_seconds or (FAST_TTL_SECONDS if fast else DEFAULT_TTL_SECONDS)
-    demonstration = Demonstration(
-        exports=exports or (FAST_EXPORTS if fast else DEFAULT_EXPORTS), ttl_seconds=lives, seed=seed
-    )
-    display = display_for(ttl_seconds=lives, seed=seed)
+    demonstration = Demonstration(exports=exports, ttl_seconds=ttl_seconds, seed=seed)
+    display = display_for(demonstration.board, ttl_seconds=ttl_seconds, seed=seed)
     pause = Event()
     try:
         with demonstration, display:
             demonstration.start(display.phase)
             while not demonstration.is_over():
-                display.show(demonstration.view())
+                display.show()
                 pause.wait(FRAME_SECONDS)
-            display.show(demonstration.view())
+            display.show()
             display.phase("stopping the service with SIGTERM, and comparing with what was sent")
-            judgement = demonstration.judge()
-            display.show(judgement.view)
+            verdict = demonstration.judge()
+            display.show()
+    except AwsError as failure:
+        raise CommandFailed(f"the embedded AWS does not answer ({failure})") from None
     except (EmbeddedAwsError, ServiceProcessError, DemonstrationError) as failure:
         raise CommandFailed(str(failure)) from None
-    print_report(judgement)
-    raise typer.Exit(0 if judgement.passed else 1)
+    print_report(demonstration.board, verdict)
+    raise typer.Exit(1 if verdict.failed else 0)
