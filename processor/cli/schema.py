@@ -1,16 +1,15 @@
 """The command `schema`: the contracts with other systems, generated from the models."""
 
 import json
-from enum import Enum
-from typing import Annotated, Any
+from importlib.metadata import version
+from importlib.resources import files
+from typing import Annotated, Any, Literal
 
 import typer
 from pydantic.json_schema import GenerateJsonSchema
 
 from handlers.audit import entry_schema
 from handlers.events import ExportEvent
-from processor.cli.asyncapi import asyncapi_document
-from processor.cli.session import usage_error
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 DRAFT_4 = "http://json-schema.org/draft-04/schema#"
@@ -24,13 +23,6 @@ schema_app = typer.Typer(
 )
 
 
-class Contract(Enum):
-    """What producers send (docs/contract.md, section 2), or consumers get (docs/contract.md, section 4)."""
-
-    EVENT = "event"
-    AUDIT = "audit"
-
-
 class _Untitled(GenerateJsonSchema):
     """Leaves out titles that only repeat a field's name."""
 
@@ -40,22 +32,22 @@ class _Untitled(GenerateJsonSchema):
         return False
 
 
-def schema_of(contract: Contract) -> dict[str, Any]:
-    """The schema (draft 2020-12) of events as producers send them, or of entries as consumers see them."""
-    match contract:
-        case Contract.EVENT:
-            body = ExportEvent.model_json_schema(mode="validation", schema_generator=_Untitled)
-            body["allOf"] = [_only_with(name, status) for name, status in ONLY_WITH_STATUS.items()]
-        case Contract.AUDIT:
-            body = entry_schema()
-    return {"$schema": DIALECT} | body
+def event_schema() -> dict[str, Any]:
+    """The schema (draft 2020-12) of events as producers send them (docs/contract.md, section 2)."""
+    body = ExportEvent.model_json_schema(mode="validation", schema_generator=_Untitled)
+    rules = [
+        {
+            "if": {"required": [name], "properties": {name: {"type": "string"}}},
+            "then": {"properties": {"status": {"const": status}}},
+        }
+        for name, status in ONLY_WITH_STATUS.items()
+    ]
+    return {"$schema": DIALECT} | body | {"allOf": rules}
 
 
-def _only_with(name: str, status: str) -> dict[str, Any]:
-    return {
-        "if": {"required": [name], "properties": {name: {"type": "string"}}},
-        "then": {"properties": {"status": {"const": status}}},
-    }
+def audit_schema() -> dict[str, Any]:
+    """The schema (draft 2020-12) of entries as consumers see them (docs/contract.md, section 4)."""
+    return {"$schema": DIALECT} | entry_schema()
 
 
 def draft_4_event_schema() -> dict[str, Any]:
@@ -63,8 +55,7 @@ def draft_4_event_schema() -> dict[str, Any]:
 
     Draft 4 has neither `if` nor `const`: a field of one status is absent, null, or together with it.
     """
-    body = schema_of(Contract.EVENT)
-    body["allOf"] = [
+    rules = [
         {
             "anyOf": [
                 {"not": {"required": [name], "properties": {name: {"type": "string"}}}},
@@ -73,27 +64,32 @@ def draft_4_event_schema() -> dict[str, Any]:
         }
         for name, status in ONLY_WITH_STATUS.items()
     ]
-    return body | {"$schema": DRAFT_4}
+    return event_schema() | {"$schema": DRAFT_4, "allOf": rules}
+
+
+def asyncapi_document() -> dict[str, Any]:
+    """The event queue as an AsyncAPI 3 document: `asyncapi.json` with the model of events."""
+    document: dict[str, Any] = json.loads((files("processor.cli") / "asyncapi.json").read_text("utf-8"))
+    document["info"]["version"] = version("export-status")
+    schema = event_schema()
+    del schema["$schema"]  # it uses only what draft 7 has too
+    document["components"]["schemas"]["exportEvent"] = schema
+    return document
 
 
 @schema_app.command()
 def event(
     *,
     draft: Annotated[
-        str, typer.Option(metavar="DRAFT", help="2020-12, or 4 for EventBridge's schema registry")
+        Literal["2020-12", "4"],
+        typer.Option(metavar="DRAFT", help="2020-12, or 4 for EventBridge's registry"),
     ] = "2020-12",
 ) -> None:
     """Print the JSON Schema of what producers send.
 
     Example: export-status schema event --draft 4 > event.schema.json
     """
-    match draft:
-        case "2020-12":
-            _print(schema_of(Contract.EVENT))
-        case "4":
-            _print(draft_4_event_schema())
-        case _:
-            raise usage_error("--draft must be 2020-12 or 4")
+    _print(draft_4_event_schema() if draft == "4" else event_schema())
 
 
 @schema_app.command()
@@ -102,7 +98,7 @@ def audit() -> None:
 
     Example: export-status schema audit > audit.schema.json
     """
-    _print(schema_of(Contract.AUDIT))
+    _print(audit_schema())
 
 
 @schema_app.command()
@@ -111,7 +107,7 @@ def asyncapi() -> None:
 
     Example: export-status schema asyncapi > export-status.asyncapi.json
     """
-    _print(asyncapi_document(schema_of(Contract.EVENT)))
+    _print(asyncapi_document())
 
 
 def _print(document: dict[str, Any]) -> None:

@@ -15,7 +15,8 @@ import pytest
 from typer.testing import CliRunner
 
 from handlers.events import decode
-from processor.cli.schema import Contract, schema_app, schema_of
+from processor.cli.check.queues import DEAD_LETTER_QUEUE, EVENT_QUEUE, USUAL_RECEIVES
+from processor.cli.schema import event_schema, schema_app
 
 PUBLIC = json.loads(gzip.decompress(Path(__file__).with_name("asyncapi-3.0.0.schema.json.gz").read_bytes()))
 
@@ -62,7 +63,7 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
 
 def test_the_payload_is_the_schema_of_an_event_in_words_of_draft_7(document: dict[str, Any]) -> None:
     payload = document["components"]["schemas"]["exportEvent"]
-    assert {"$schema": schema_of(Contract.EVENT)["$schema"], **payload} == schema_of(Contract.EVENT)
+    assert {"$schema": event_schema()["$schema"], **payload} == event_schema()
     jsonschema.Draft7Validator.check_schema(payload)
 
 
@@ -75,9 +76,14 @@ def test_every_example_is_an_event_that_the_service_takes(document: dict[str, An
 
 def test_the_binding_has_the_queues_as_check_wants_them(document: dict[str, Any]) -> None:
     binding = document["channels"]["exportEvents"]["bindings"]["sqs"]
-    assert binding["queue"]["visibilityTimeout"] == 120
-    assert binding["queue"]["redrivePolicy"] == {
-        "deadLetterQueue": {"name": "export-events-dlq"},
-        "maxReceiveCount": 60,
+    names = {
+        "visibilityTimeout": "VisibilityTimeout",
+        "receiveMessageWaitTime": "ReceiveMessageWaitTimeSeconds",
+        "messageRetentionPeriod": "MessageRetentionPeriod",
     }
-    assert binding["deadLetterQueue"]["messageRetentionPeriod"] == 1_209_600
+    queue, dead_letters = binding["queue"], binding["deadLetterQueue"]
+    redrive = {"deadLetterQueue": {"name": dead_letters["name"]}, "maxReceiveCount": USUAL_RECEIVES}
+    assert queue["redrivePolicy"] == redrive
+    for shown, attributes in ((queue, EVENT_QUEUE), (dead_letters, DEAD_LETTER_QUEUE)):
+        known = {name: int(attributes[each]) for name, each in names.items() if each in attributes}
+        assert {name: value for name, value in shown.items() if name in names} == known

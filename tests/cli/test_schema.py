@@ -9,13 +9,12 @@ import jsonschema
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from jsonschema.protocols import Validator
 from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from handlers.events import ExportEvent
 from handlers.expiry import audit_entry
-from processor.cli.schema import Contract, draft_4_event_schema, schema_app, schema_of
+from processor.cli.schema import audit_schema, draft_4_event_schema, event_schema, schema_app
 from tests.audit.entries import entry
 from tests.handlers.test_expiry import SOURCE
 
@@ -40,11 +39,8 @@ def printed(*arguments: str) -> dict[str, Any]:
     return answer
 
 
-def validator(contract: Contract) -> Validator:
-    return jsonschema.Draft202012Validator(schema_of(contract))
-
-
-EVENT_VALIDATOR, AUDIT_VALIDATOR = validator(Contract.EVENT), validator(Contract.AUDIT)
+EVENT_VALIDATOR = jsonschema.Draft202012Validator(event_schema())
+AUDIT_VALIDATOR = jsonschema.Draft202012Validator(audit_schema())
 DRAFT_4_VALIDATOR = jsonschema.Draft4Validator(draft_4_event_schema())
 
 
@@ -53,12 +49,11 @@ def changed(document: Mapping[str, object], changes: Mapping[str, object]) -> di
     return {name: value for name, value in {**document, **changes}.items() if value is not MISSING}
 
 
-@pytest.mark.parametrize("contract", list(Contract))
-def test_the_command_prints_a_valid_schema_of_draft_2020_12(contract: Contract) -> None:
-    document = printed(contract.value)
+@pytest.mark.parametrize(("contract", "title"), [("event", "ExportEvent"), ("audit", "AuditEntry")])
+def test_the_command_prints_a_valid_schema_of_draft_2020_12(contract: str, title: str) -> None:
+    document = printed(contract)
     assert document["$schema"] == "https://json-schema.org/draft/2020-12/schema"
-    assert document["type"] == "object"
-    assert document["title"] in {"ExportEvent", "AuditEntry"}
+    assert (document["type"], document["title"]) == ("object", title)
     assert "$id" not in document  # it is published nowhere
     jsonschema.Draft202012Validator.check_schema(document)
 
@@ -84,24 +79,6 @@ def names_in(value: object) -> set[str]:
         case list():
             return set().union(*map(names_in, value))
     return set()
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {},
-        {"eventId": MISSING, "createdAt": MISSING, "fileName": MISSING, "signedUrl": MISSING},
-        {"status": "pending", "signedUrl": None, "createdAt": None},
-        {"status": "failed", "signedUrl": MISSING, "error": "disk full"},
-        {"somethingNew": {"of": ["the", "producer"]}},
-        {"requestId": "r" * 256},
-    ],
-)
-def test_good_events_pass(changes: Mapping[str, Any]) -> None:
-    event = changed(EVENT, changes)
-    ExportEvent.model_validate(event)
-    EVENT_VALIDATOR.validate(event)
-    DRAFT_4_VALIDATOR.validate(event)
 
 
 BAD_EVENTS = [
@@ -154,7 +131,10 @@ SPOILED = st.dictionaries(st.sampled_from([*EVENT, "error", "other"]), ODD, max_
 
 
 @given(EVENTS, SPOILED)
-@example({**EVENT, "status": "failed"}, {"signedUrl": None})
+@example(EVENT, {})
+@example(EVENT, {"somethingNew": {"of": ["the", "producer"]}})
+@example(EVENT, {"status": "pending", "signedUrl": None, "createdAt": None})
+@example(EVENT, {"status": "failed", "signedUrl": None, "error": "disk full"})
 def test_the_schema_never_refuses_an_event_that_the_service_takes(
     event: dict[str, Any], spoiled: dict[str, Any]
 ) -> None:
@@ -167,19 +147,8 @@ def test_the_schema_never_refuses_an_event_that_the_service_takes(
     DRAFT_4_VALIDATOR.validate(event)
 
 
-def test_a_usual_entry_passes() -> None:
-    AUDIT_VALIDATOR.validate(ENTRY)
-
-
 NEVER_NULL = {
-    "schemaVersion",
-    "auditId",
-    "action",
-    "requestId",
-    "finished",
-    "hadSignedUrl",
-    "deletedAt",
-    "source",
+    *("schemaVersion", "auditId", "action", "requestId", "finished", "hadSignedUrl", "deletedAt", "source")
 }
 
 

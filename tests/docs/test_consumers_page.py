@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 
 from handlers.audit import AuditEntry
 from processor.audit.sinks.kinesis import TARGET_BYTES, KinesisSink
-from processor.cli.schema import Contract, schema_of
+from processor.cli.schema import audit_schema
 from processor.localaws.clients import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
 from processor.localaws.embedded_aws import EmbeddedAws
 from processor.observability.metrics import Metric
@@ -99,7 +99,7 @@ QUERY_WORDS = frozenset(f"{COMMANDS} {FUNCTIONS} {NAMED_HERE}".split())
 
 
 def test_the_queries_name_fields_that_are_there() -> None:
-    schema = schema_of(Contract.AUDIT)
+    schema = audit_schema()
     known = set(schema["properties"]) | set(schema["$defs"]["Actor"]["properties"])
     known |= {metric.value for metric in Metric}
     queries = blocks("text")
@@ -124,4 +124,4 @@ def test_the_figures_are_those_of_the_code_and_the_template() -> None:
 
 
 def test_entries_follow_the_schema() -> None:
-    Draft202012Validator(schema_of(Contract.AUDIT)).validate(json.loads(entry("1", "a").to_json()))
+    Draft202012Validator(audit_schema()).validate(json.loads(entry("1", "a").to_json()))
