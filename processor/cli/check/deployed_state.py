@@ -1,9 +1,10 @@
 """Asks AWS for the state that `check` judges; it changes nothing."""
 
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from processor.aws.calls import call
 from processor.aws.clients import Aws
@@ -12,28 +13,37 @@ from processor.aws.sqs import redrive_policy
 from processor.backoff import retry
 from processor.settings import Settings
 
-if TYPE_CHECKING:
-    from types_boto3_dynamodb import DynamoDBClient
-
 Answer = Mapping[str, Any] | AwsError
 """AWS's answer, or the error in its place."""
 
 
 @dataclass(frozen=True, slots=True)
-class TableState:
-    """The answers of three calls about the status table."""
+class Queue:
+    """A queue.
 
-    description: Mapping[str, Any]
-    ttl: Answer
-    backups: Answer
-
-
-@dataclass(frozen=True, slots=True)
-class QueueState:
-    """A queue and its attributes."""
+    Attributes:
+        url: its URL, or its ARN where the URL is not known.
+        attributes: its attributes.
+        error: why its attributes are not known.
+    """
 
     url: str
-    attributes: Answer
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    error: AwsError | None = None
+
+    @property
+    def name(self) -> str:
+        """Its name, with `.fifo` where it is FIFO."""
+        return re.split("[/:]", self.url)[-1]
+
+    @property
+    def arn(self) -> str:
+        """Its ARN."""
+        return str(self.attributes["QueueArn"])
+
+    def number(self, attribute: str) -> int:
+        """An attribute that is a number; 0 where the server leaves it out."""
+        return int(self.attributes.get(attribute, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +52,22 @@ class DeployedState:
 
     Attributes:
         identity: the answer of STS.
-        table: the status table.
+        table: the description of the status table.
+        ttl: its TTL.
+        backups: its backups.
         leases: the description of the leases table.
         queue: the event queue.
-        dlq: the queue of the settings, else the target of the event queue's redrive policy; an error if that
-            queue cannot be found.
+        dlq: the queue of the settings, else the target of the event queue's redrive policy.
         audit_stream: the summary of the audit stream.
     """
 
     identity: Answer | None
-    table: TableState | AwsError
+    table: Answer
+    ttl: Answer
+    backups: Answer
     leases: Answer
-    queue: QueueState
-    dlq: QueueState | AwsError | None
+    queue: Queue
+    dlq: Queue | None
     audit_stream: Answer | None
 
 
@@ -71,27 +84,36 @@ def read_deployed_state(aws: Aws, settings: Settings, *, ask_identity: bool) -> 
     """
     dynamodb, sqs = aws.dynamodb(), aws.sqs()
 
-    def queue_state(url: str) -> QueueState:
-        return QueueState(
-            url, ask(sqs.get_queue_attributes, "Attributes", QueueUrl=url, AttributeNames=["All"])
-        )
+    def queue_at(url: str) -> Queue:
+        answer = ask(sqs.get_queue_attributes, "Attributes", QueueUrl=url, AttributeNames=["All"])
+        return Queue(url, error=answer) if isinstance(answer, AwsError) else Queue(url, answer)
 
     identity = ask(aws.other("sts").get_caller_identity) if ask_identity else None
-    queue = queue_state(settings.required_queue_url())
-    dlq_url = settings.dlq_url or _named_queue(sqs.get_queue_url, queue.attributes)
+    table = ask(dynamodb.describe_table, "Table", TableName=settings.table)
+
+    def of_table(method: Callable[..., Any], part: str) -> Answer:
+        return table if isinstance(table, AwsError) else ask(method, part, TableName=settings.table)
+
+    queue, dlq = queue_at(settings.required_queue_url()), None
+    if settings.dlq_url is not None:
+        dlq = queue_at(settings.dlq_url)
+    elif arn := redrive_policy(queue.attributes).dead_letter_arn:
+        account, name = arn.split(":")[-2:]
+        answer = ask(sqs.get_queue_url, QueueName=name, QueueOwnerAWSAccountId=account)
+        dlq = Queue(arn, error=answer) if isinstance(answer, AwsError) else queue_at(answer["QueueUrl"])
+    audit_stream = None
+    if settings.audit_stream is not None:
+        summary = aws.kinesis().describe_stream_summary
+        audit_stream = ask(summary, "StreamDescriptionSummary", StreamName=settings.audit_stream)
     return DeployedState(
         identity=identity,
-        table=_status_table(dynamodb, settings.table),
+        table=table,
+        ttl=of_table(dynamodb.describe_time_to_live, "TimeToLiveDescription"),
+        backups=of_table(dynamodb.describe_continuous_backups, "ContinuousBackupsDescription"),
         leases=ask(dynamodb.describe_table, "Table", TableName=settings.leases_table),
         queue=queue,
-        dlq=queue_state(dlq_url) if isinstance(dlq_url, str) else dlq_url,
-        audit_stream=None
-        if settings.audit_stream is None
-        else ask(
-            aws.kinesis().describe_stream_summary,
-            "StreamDescriptionSummary",
-            StreamName=settings.audit_stream,
-        ),
+        dlq=dlq,
+        audit_stream=audit_stream,
     )
 
 
@@ -112,24 +134,3 @@ def ask(method: Callable[..., Any], part: str | None = None, /, **arguments: Any
         return error
     found: Mapping[str, Any] = answer if part is None else answer.get(part, {})
     return found
-
-
-def _status_table(client: "DynamoDBClient", name: str) -> TableState | AwsError:
-    description = ask(client.describe_table, "Table", TableName=name)
-    if isinstance(description, AwsError):
-        return description
-    return TableState(
-        description,
-        ttl=ask(client.describe_time_to_live, "TimeToLiveDescription", TableName=name),
-        backups=ask(client.describe_continuous_backups, "ContinuousBackupsDescription", TableName=name),
-    )
-
-
-def _named_queue(get_queue_url: Callable[..., Any], queue: Answer) -> str | AwsError | None:
-    """The URL of the queue that the redrive policy names."""
-    arn = None if isinstance(queue, AwsError) else redrive_policy(queue).dead_letter_arn
-    if arn is None:
-        return None
-    account, name = arn.split(":")[-2:]
-    answer = ask(get_queue_url, QueueName=name, QueueOwnerAWSAccountId=account)
-    return answer if isinstance(answer, AwsError) else str(answer["QueueUrl"])

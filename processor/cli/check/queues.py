@@ -3,16 +3,14 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from handlers.events import CLOCK_TOLERANCE
-from processor.aws.errors import AwsError, NotFound
+from processor.aws.errors import AwsError
 from processor.aws.sqs import redrive_policy
-from processor.cli.check.deployed_state import DeployedState, QueueState
-from processor.cli.check.finding import Finding, fine, wrong
+from processor.cli.check.deployed_state import DeployedState, Queue
+from processor.cli.check.finding import Finding, fine, unread, wrong
 from processor.cli.check.target import Target
-from processor.cli.check.unread import unread
 from processor.settings import Settings
 from processor.startup_checks import MIN_VISIBILITY_SECONDS
 from processor.transitions.queue_monitor import receives_needed, shortest_wait_seconds, visibility_problems
@@ -36,73 +34,54 @@ COPY_OVERHEAD_BYTES = 2_048
 """How much longer a dead-letter copy is than its message: six attributes, the longest of 256 characters, and
 the JSON around ten attributes of the producer. Quotes and binary values in these may take more."""
 
+_LARGER: Mapping[str, tuple[str, str, int, str]] = {
+    "MessageRetentionPeriod": ("retention", "s", 1, "because a message that SQS moves keeps its age"),
+    "MaximumMessageSize": (
+        "message size",
+        "bytes",
+        COPY_OVERHEAD_BYTES,
+        "because a copy has more attributes",
+    ),
+}
+"""Where the dead-letter queue needs more than the event queue: the name, the unit, how much more, and why."""
+
 _REGION_OF_URL = re.compile(r"https://(?:sqs|queue)\.([a-z]{2}-[a-z0-9-]+-\d)\.amazonaws\.")
-
-
-@dataclass(frozen=True, slots=True)
-class Queue:
-    """A queue whose attributes are known."""
-
-    url: str
-    attributes: Mapping[str, Any]
-
-    @property
-    def name(self) -> str:
-        """Its name, with `.fifo` where it is FIFO."""
-        return _name(self.url)
-
-    @property
-    def arn(self) -> str:
-        """Its ARN."""
-        return str(self.attributes["QueueArn"])
-
-    def number(self, attribute: str) -> int:
-        """An attribute that is a number; 0 where the server leaves it out."""
-        return int(self.attributes.get(attribute, 0))
 
 
 def judge_queues(settings: Settings, state: DeployedState, target: Target) -> Iterator[Finding]:
     """Both queues, and the redrive policy between them."""
-    events = _seen(state.queue)
-    if (region := _REGION_OF_URL.match(state.queue.url)) and region[1] != target.region:
+    events, letters = state.queue, state.dlq
+    if (region := _REGION_OF_URL.match(events.url)) and region[1] != target.region:
         yield wrong(
-            f"queue {_name(state.queue.url)}",
+            f"queue {events.name}",
             f"SQS_EXPORT_EVENTS_QUEUE_URL is of {region[1]}, but AWS_REGION is {target.region}",
             f"export AWS_REGION={region[1]}",
         )
-    if isinstance(events, AwsError):
-        yield _not_there(_name(state.queue.url), events, EVENT_QUEUE, target)
+    if events.error is not None:
+        yield _unread(events, events.error, EVENT_QUEUE, target)
         return
     yield _visibility(events, settings, target)
-    letters = _seen(state.dlq) if isinstance(state.dlq, QueueState) else state.dlq
-    # By its ARN: a queue has several URLs.
-    same = isinstance(letters, Queue) and letters.arn == events.arn
-    yield _redrive(events, letters if isinstance(letters, Queue) and not same else None, settings, target)
-    if isinstance(letters, Queue) and same:
+    if letters is None or letters.error is not None:
+        yield _redrive(events, None, settings, target)
+        if letters is not None and letters.error is not None:
+            yield _unread(letters, letters.error, DEAD_LETTER_QUEUE, target)
+    elif letters.arn == events.arn:  # by its ARN: a queue has several URLs
+        yield _redrive(events, None, settings, target)
         yield wrong(
             f"queue {letters.name}",
             "SQS_EXPORT_EVENTS_DLQ_URL leads to the event queue itself, so that rejected events circle",
             "set SQS_EXPORT_EVENTS_DLQ_URL to the URL of another queue",
         )
-    elif isinstance(letters, Queue):
-        yield _retention(events, letters, target)
-        yield _room(events, letters, target)
+    else:
+        yield _redrive(events, letters, settings, target)
+        for attribute in _LARGER:
+            yield _larger(events, letters, attribute, target)
         yield _permission(events, letters, target)
-    elif letters is not None:
-        named = redrive_policy(events.attributes).dead_letter_arn
-        known = state.dlq.url if isinstance(state.dlq, QueueState) else named
-        yield _not_there(_name(known or ""), letters, DEAD_LETTER_QUEUE, target)
 
 
-def _seen(state: QueueState) -> Queue | AwsError:
-    return state.attributes if isinstance(state.attributes, AwsError) else Queue(state.url, state.attributes)
-
-
-def _not_there(name: str, error: AwsError, attributes: Mapping[str, str], target: Target) -> Finding:
-    if isinstance(error, NotFound):
-        create = _create(target, name, attributes)
-        return wrong(f"queue {name}", "does not exist in this region and account", create)
-    return unread(f"queue {name}", error, target, f"sqs:{error.operation}", target.arn("sqs", name))
+def _unread(queue: Queue, error: AwsError, attributes: Mapping[str, str], target: Target) -> Finding:
+    create = _create(target, queue.name, attributes)
+    return unread(f"queue {queue.name}", error, target, f"sqs:{error.operation}", queue.name, create=create)
 
 
 def _visibility(events: Queue, settings: Settings, target: Target) -> Finding:
@@ -126,7 +105,11 @@ def _redrive(events: Queue, letters: Queue | None, settings: Settings, target: T
     needed = receives_needed(settings.ttl_seconds)
     usual = max(USUAL_RECEIVES, needed)
     if letters is not None and policy.dead_letter_arn != letters.arn:
-        found = "missing" if policy.dead_letter_arn is None else f"leads to {_name(policy.dead_letter_arn)}"
+        found = (
+            "missing"
+            if policy.dead_letter_arn is None
+            else f"leads to {policy.dead_letter_arn.rpartition(':')[2]}"
+        )
         return wrong(
             subject,
             f"{found}, must lead to {letters.name}, the SQS_EXPORT_EVENTS_DLQ_URL",
@@ -149,37 +132,20 @@ def _redrive(events: Queue, letters: Queue | None, settings: Settings, target: T
     )
 
 
-def _retention(events: Queue, letters: Queue, target: Target) -> Finding:
-    attribute = "MessageRetentionPeriod"
-    subject = f"queue {letters.name} retention"
+def _larger(events: Queue, letters: Queue, attribute: str, target: Target) -> Finding:
+    """Whether the dead-letter queue's number is enough larger than the event queue's."""
+    name, unit, more, reason = _LARGER[attribute]
+    subject = f"queue {letters.name} {name}"
     of_events, of_letters = events.number(attribute), letters.number(attribute)
-    if of_letters > of_events:
-        return fine(subject, f"{of_letters} s, longer than the event queue's {of_events} s")
+    if of_letters >= of_events + more:
+        return fine(subject, f"{of_letters} {unit}, the event queue's is {of_events}")
     remedy = _set(target, letters.url, {attribute: DEAD_LETTER_QUEUE[attribute]})
-    if of_events >= int(DEAD_LETTER_QUEUE[attribute]):
+    if of_events + more > int(DEAD_LETTER_QUEUE[attribute]):
         remedy = f"{remedy} && {_set(target, events.url, {attribute: EVENT_QUEUE[attribute]})}"
-    return wrong(
-        subject,
-        f"must be longer than the event queue's {of_events} s, because a message that SQS moves"
-        f" keeps its age; is {of_letters} s",
-        remedy,
+    text = (
+        f"must be at least {more} {unit} more than the event queue's {of_events}, {reason}; is {of_letters}"
     )
-
-
-def _room(events: Queue, letters: Queue, target: Target) -> Finding:
-    attribute = "MaximumMessageSize"
-    subject = f"queue {letters.name} message size"
-    of_events, of_letters = events.number(attribute), letters.number(attribute)
-    if of_letters >= of_events + COPY_OVERHEAD_BYTES:
-        return fine(subject, f"{of_letters} bytes, a copy with its attributes fits")
-    remedy = _set(target, letters.url, {attribute: DEAD_LETTER_QUEUE[attribute]})
-    if of_events + COPY_OVERHEAD_BYTES > int(DEAD_LETTER_QUEUE[attribute]):
-        remedy = f"{remedy} && {_set(target, events.url, {attribute: EVENT_QUEUE[attribute]})}"
-    return wrong(
-        subject,
-        f"must be {COPY_OVERHEAD_BYTES} bytes more than the event queue's {of_events}, is {of_letters}",
-        remedy,
-    )
+    return wrong(subject, text, remedy)
 
 
 def _permission(events: Queue, letters: Queue, target: Target) -> Finding:
@@ -197,10 +163,6 @@ def _permission(events: Queue, letters: Queue, target: Target) -> Finding:
         "not for the event queue",
         _set(target, letters.url, {"RedriveAllowPolicy": json.dumps(allowed)}),
     )
-
-
-def _name(url_or_arn: str) -> str:
-    return re.split("[/:]", url_or_arn)[-1]
 
 
 def _create(target: Target, name: str, attributes: Mapping[str, str]) -> str:

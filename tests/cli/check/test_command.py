@@ -7,16 +7,17 @@ import pytest
 from processor.cli.check.permissions import UNTRIABLE
 from processor.localaws.embedded_aws import EmbeddedAws
 from tests.cli.check.world import World, findings, named
-from tests.cli.conftest import Command
+from tests.cli.conftest import Command, refusing
 from tests.infra.policies import policy
-from tests.resources import (
-    drained_messages,
-    stream_records,
-)
-from tests.support.proxy import refusing_proxy
+from tests.resources import drained_messages, stream_records
 
-DYNAMODB = "DynamoDB_20120810"
-STREAMS = "DynamoDBStreams_20120810"
+TARGETS = {
+    "dynamodb": "DynamoDB_20120810",
+    "streams": "DynamoDBStreams_20120810",
+    "sqs": "AmazonSQS",
+    "kinesis": "Kinesis_20131202",
+}
+"""The service of X-Amz-Target."""
 
 
 def test_nothing_is_wrong_on_the_embedded_aws(embedded_aws: EmbeddedAws, command: Command) -> None:
@@ -34,33 +35,32 @@ def test_a_complete_world_has_no_wrong_finding(world: World, command: Command) -
 
 
 @pytest.mark.parametrize(
-    ("operation", "action", "subject"),
+    ("operation", "subject"),
     [
-        (f"{DYNAMODB}.UpdateItem", "dynamodb:UpdateItem", "permissions on table {table}"),
-        (f"{DYNAMODB}.BatchGetItem", "dynamodb:BatchGetItem", "permissions on table {table}"),
-        (f"{DYNAMODB}.BatchExecuteStatement", "dynamodb:PartiQLUpdate", "permissions on table {table}"),
-        (f"{DYNAMODB}.PutItem", "dynamodb:PutItem", "permissions on table {leases}"),
-        (f"{DYNAMODB}.DeleteItem", "dynamodb:DeleteItem", "permissions on table {leases}"),
-        (f"{DYNAMODB}.Scan", "dynamodb:Scan", "permissions on table {leases}"),
-        (f"{STREAMS}.GetRecords", "dynamodb:GetRecords", "permissions on stream of {table}"),
-        (f"{STREAMS}.DescribeStream", "dynamodb:DescribeStream", "permissions on stream of {table}"),
-        (f"{DYNAMODB}.DescribeTable", "dynamodb:DescribeTable", "table {table}"),
-        (f"{DYNAMODB}.DescribeTimeToLive", "dynamodb:DescribeTimeToLive", "table {table} TTL"),
-        (
-            f"{DYNAMODB}.DescribeContinuousBackups",
-            "dynamodb:DescribeContinuousBackups",
-            "table {table} point-in-time recovery",
-        ),
-        ("AmazonSQS.GetQueueAttributes", "sqs:GetQueueAttributes", "queue {queue}"),
-        ("Kinesis_20131202.DescribeStreamSummary", "kinesis:DescribeStreamSummary", "audit stream {audit}"),
+        ("dynamodb:UpdateItem", "permissions on table {table}"),
+        ("dynamodb:BatchGetItem", "permissions on table {table}"),
+        ("dynamodb:BatchExecuteStatement", "permissions on table {table}"),
+        ("dynamodb:PutItem", "permissions on table {leases}"),
+        ("dynamodb:DeleteItem", "permissions on table {leases}"),
+        ("dynamodb:Scan", "permissions on table {leases}"),
+        ("streams:GetRecords", "permissions on stream of {table}"),
+        ("streams:DescribeStream", "permissions on stream of {table}"),
+        ("dynamodb:DescribeTable", "table {table}"),
+        ("dynamodb:DescribeTimeToLive", "table {table} TTL"),
+        ("dynamodb:DescribeContinuousBackups", "table {table} point-in-time recovery"),
+        ("sqs:GetQueueAttributes", "queue {queue}"),
+        ("kinesis:DescribeStreamSummary", "audit stream {audit}"),
     ],
 )
 def test_a_missing_permission_is_named_with_the_policy_that_gives_it(
-    world: World, command: Command, operation: str, action: str, subject: str
+    world: World, command: Command, operation: str, subject: str
 ) -> None:
-    with refusing_proxy(world.environment["AWS_ENDPOINT_URL"], operation) as endpoint_url:
-        settings = {"AWS_ENDPOINT_URL": endpoint_url, "EXPORT_WRITE_MODE": "auto"}
-        ran = command("check", "--json", environment=world.environment | settings)
+    service, _, name = operation.partition(":")
+    action = operation.replace("streams", "dynamodb").replace("BatchExecuteStatement", "PartiQLUpdate")
+    with refusing(
+        world.environment | {"EXPORT_WRITE_MODE": "auto"}, f"{TARGETS[service]}.{name}"
+    ) as settings:
+        ran = command("check", "--json", environment=settings)
     assert ran.status == 1
     finding = findings(ran.lines)[named(world, subject)]
     assert "AccessDeniedException" in finding["text"]
@@ -89,11 +89,10 @@ def test_only_one_part_is_checked_if_asked(world: World, command: Command) -> No
 
 def test_unknown_credentials_are_one_finding(world: World, command: Command) -> None:
     operations = ("DescribeTable", "GetItem", "UpdateItem")
-    refused = [f"{DYNAMODB}.{name}" for name in operations] + ["AmazonSQS.GetQueueAttributes"]
+    refused = [f"{TARGETS['dynamodb']}.{name}" for name in operations] + ["AmazonSQS.GetQueueAttributes"]
     code = "UnrecognizedClientException"
-    endpoint = world.environment["AWS_ENDPOINT_URL"]
-    with refusing_proxy(endpoint, *refused, code=code, queries=("GetCallerIdentity",)) as endpoint_url:
-        ran = command("check", environment=world.environment | {"AWS_ENDPOINT_URL": endpoint_url})
+    with refusing(world.environment, *refused, code=code, queries=("GetCallerIdentity",)) as settings:
+        ran = command("check", environment=settings)
     assert ran.status == 1
     assert ran.lines == [
         "✓ region: us-east-1",
@@ -114,9 +113,7 @@ def test_unknown_credentials_are_one_finding(world: World, command: Command) -> 
 def test_an_sts_that_answers_something_else_is_one_line(
     world: World, command: Command, answer: str, text: str
 ) -> None:
-    endpoint = world.environment["AWS_ENDPOINT_URL"]
-    with refusing_proxy(endpoint, queries=("GetCallerIdentity",), status=200, xml=answer) as endpoint_url:
-        settings = world.environment | {"AWS_ENDPOINT_URL": endpoint_url}
+    with refusing(world.environment, queries=("GetCallerIdentity",), status=200, xml=answer) as settings:
         ran = command("check", "--only", "resources", environment=settings)
     assert (ran.status, ran.err) == (0, "")
     assert ran.lines[1] == f"\N{EN DASH} credentials: {text}"

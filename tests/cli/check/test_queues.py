@@ -9,7 +9,7 @@ import pytest
 
 from processor.aws.errors import NotFound
 from processor.cli.check import queues
-from processor.cli.check.deployed_state import Answer, DeployedState, QueueState
+from processor.cli.check.deployed_state import DeployedState, Queue
 from processor.cli.check.finding import Verdict
 from processor.cli.check.queues import judge_queues
 from processor.cli.check.target import Target
@@ -39,77 +39,75 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
     return Settings()
 
 
-def state(queue: Answer = EVENTS, dlq: Answer | None = LETTERS, url: str = URL) -> DeployedState:
+GONE = NotFound("GetQueueUrl", "QueueDoesNotExist")
+
+
+def state(queue: Mapping[str, str] = EVENTS, dlq: Queue | None = None) -> DeployedState:
+    unasked = NotFound("DescribeTable", "ResourceNotFoundException")
     return DeployedState(
         identity={"Arn": ROLE},
-        table=NotFound("DescribeTable", "ResourceNotFoundException"),
-        leases=NotFound("DescribeTable", "ResourceNotFoundException"),
-        queue=QueueState(url, queue),
-        dlq=None if dlq is None else QueueState(f"{url}-dlq", dlq),
+        table=unasked,
+        ttl=unasked,
+        backups=unasked,
+        leases=unasked,
+        queue=Queue(queue["QueueArn"].replace(ARN, URL), queue),
+        dlq=dlq,
         audit_stream=None,
     )
 
 
-def without(attributes: Mapping[str, str], name: str) -> dict[str, str]:
-    return {key: value for key, value in attributes.items() if key != name}
+def test_attributes_of_new_queues_are_those_of_the_template() -> None:
+    for name, given in (("EventsQueue", queues.EVENT_QUEUE), ("DeadLetterQueue", queues.DEAD_LETTER_QUEUE)):
+        template = resources("data.yaml")[name]["Properties"]
+        assert {attribute: str(template[attribute]).lower() for attribute in given} == dict(given)
 
 
-class TestQueues:
-    def test_attributes_of_new_queues_are_those_of_the_template(self) -> None:
-        for name, given in (
-            ("EventsQueue", queues.EVENT_QUEUE),
-            ("DeadLetterQueue", queues.DEAD_LETTER_QUEUE),
-        ):
-            template = resources("data.yaml")[name]["Properties"]
-            assert {attribute: str(template[attribute]).lower() for attribute in given} == dict(given)
+def test_all_is_fine_as_the_template_has_it(settings: Settings) -> None:
+    found = list(judge_queues(settings, state(dlq=Queue(f"{URL}-dlq", LETTERS)), AWS))
+    assert [finding.verdict for finding in found] == [Verdict.FINE] * 5
 
-    def test_all_is_fine_as_the_template_has_it(self, settings: Settings) -> None:
-        found = list(judge_queues(settings, state(), AWS))
-        assert {finding.verdict for finding in found} == {Verdict.FINE}
-        assert len(found) == 5
 
-    def test_a_queue_of_another_region_is_recognised_by_its_url(self, settings: Settings) -> None:
-        missing = NotFound("GetQueueAttributes", "QueueDoesNotExist")
-        target = Target("us-east-1", {}, ROLE)
-        first, _ = judge_queues(settings, state(missing, None), target)
-        assert first.text == "SQS_EXPORT_EVENTS_QUEUE_URL is of eu-west-1, but AWS_REGION is us-east-1"
-        assert first.remedy == "export AWS_REGION=eu-west-1"
+def test_a_queue_of_another_region_is_recognised_by_its_url(settings: Settings) -> None:
+    missing = replace(state(), queue=Queue(URL, error=GONE))
+    first, _ = judge_queues(settings, missing, Target("us-east-1", {}, ROLE))
+    assert first.text == "SQS_EXPORT_EVENTS_QUEUE_URL is of eu-west-1, but AWS_REGION is us-east-1"
+    assert first.remedy == "export AWS_REGION=eu-west-1"
 
-    def test_the_remedy_for_a_missing_target_of_the_policy_is_to_create_it(self, settings: Settings) -> None:
-        gone = replace(state(), dlq=NotFound("GetQueueUrl", "QueueDoesNotExist"))
-        found = by_subject(judge_queues(settings, gone, AWS))
-        assert "create-queue --queue-name export-events-dlq" in (
-            found["queue export-events-dlq"].remedy or ""
-        )
 
-    def test_the_event_queue_under_another_url_is_no_dead_letter_queue(self, settings: Settings) -> None:
-        alias = QueueState(f"https://eu-west-1.queue.amazonaws.com/{ACCOUNT}/export-events", EVENTS)
-        found = list(judge_queues(settings, replace(state(), dlq=alias), AWS))
-        (wrong,) = [finding for finding in found if finding.verdict is Verdict.WRONG]
-        assert wrong.text.startswith("SQS_EXPORT_EVENTS_DLQ_URL leads to the event queue itself")
+def test_the_remedy_for_a_missing_target_of_the_policy_is_to_create_it(settings: Settings) -> None:
+    found = by_subject(judge_queues(settings, state(dlq=Queue(f"{ARN}-dlq", error=GONE)), AWS))
+    remedy = found["queue export-events-dlq"].remedy or ""
+    assert "create-queue --queue-name export-events-dlq" in remedy
 
-    def test_a_missing_dead_letter_queue_of_a_fifo_queue_becomes_fifo(self, settings: Settings) -> None:
-        events = without(EVENTS, "RedrivePolicy") | {"QueueArn": f"{ARN}.fifo"}
-        found = by_subject(judge_queues(settings, state(events, None, f"{URL}.fifo"), AWS))
-        remedy = found["queue export-events.fifo redrive policy"].remedy or ""
-        assert "--queue-name export-events-dlq.fifo" in remedy
-        assert '"FifoQueue": "true"' in remedy
 
-    @pytest.mark.parametrize(
-        ("policy", "verdict"),
-        [
-            ({"redrivePermission": "denyAll"}, Verdict.WRONG),
-            ({"redrivePermission": "byQueue", "sourceQueueArns": [f"{ARN}-other"]}, Verdict.WRONG),
-            ({"redrivePermission": "byQueue", "sourceQueueArns": [ARN]}, Verdict.FINE),
-            ({"redrivePermission": "allowAll"}, Verdict.FINE),
-        ],
-    )
-    def test_the_dead_letter_queue_must_let_the_event_queue_use_it(
-        self, settings: Settings, policy: dict[str, Any], verdict: Verdict
-    ) -> None:
-        letters = LETTERS | {"RedriveAllowPolicy": json.dumps(policy)}
-        found = by_subject(judge_queues(settings, state(dlq=letters), AWS))
-        finding = found["queue export-events-dlq redrive permission"]
-        assert finding.verdict is verdict
-        if verdict is Verdict.WRONG:
-            assert ARN in (finding.remedy or "")
+def test_the_event_queue_under_another_url_is_no_dead_letter_queue(settings: Settings) -> None:
+    alias = Queue(f"https://eu-west-1.queue.amazonaws.com/{ACCOUNT}/export-events", EVENTS)
+    found = list(judge_queues(settings, state(dlq=alias), AWS))
+    (wrong,) = [finding for finding in found if finding.verdict is Verdict.WRONG]
+    assert wrong.text.startswith("SQS_EXPORT_EVENTS_DLQ_URL leads to the event queue itself")
+
+
+def test_a_missing_dead_letter_queue_of_a_fifo_queue_becomes_fifo(settings: Settings) -> None:
+    found = by_subject(judge_queues(settings, state({"QueueArn": f"{ARN}.fifo"}), AWS))
+    remedy = found["queue export-events.fifo redrive policy"].remedy or ""
+    assert "--queue-name export-events-dlq.fifo" in remedy
+    assert '"FifoQueue": "true"' in remedy
+
+
+@pytest.mark.parametrize(
+    ("policy", "verdict"),
+    [
+        ({"redrivePermission": "denyAll"}, Verdict.WRONG),
+        ({"redrivePermission": "byQueue", "sourceQueueArns": [f"{ARN}-other"]}, Verdict.WRONG),
+        ({"redrivePermission": "byQueue", "sourceQueueArns": [ARN]}, Verdict.FINE),
+        ({"redrivePermission": "allowAll"}, Verdict.FINE),
+    ],
+)
+def test_the_dead_letter_queue_must_let_the_event_queue_use_it(
+    settings: Settings, policy: dict[str, Any], verdict: Verdict
+) -> None:
+    letters = Queue(f"{URL}-dlq", LETTERS | {"RedriveAllowPolicy": json.dumps(policy)})
+    found = by_subject(judge_queues(settings, state(dlq=letters), AWS))
+    finding = found["queue export-events-dlq redrive permission"]
+    assert finding.verdict is verdict
+    assert (ARN in (finding.remedy or "")) is (verdict is Verdict.WRONG)

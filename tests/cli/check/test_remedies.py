@@ -10,9 +10,7 @@ from processor.localaws.clients import REGION
 from tests.cli.check.world import World, findings, named
 from tests.cli.conftest import Command
 from tests.infra.tool_venvs import commands_of
-from tests.resources import (
-    queue_pair,
-)
+from tests.resources import queue_pair
 
 Breaking = Callable[[World], object]
 
@@ -21,10 +19,13 @@ def delete_audit_stream(world: World) -> None:
     world.clients("kinesis").delete_stream(StreamName=world.environment["KINESIS_EXPORT_AUDIT_STREAM"])
 
 
-def drop_redrive(world: World, *, with_setting: bool) -> None:
+def sets(queue: str, **attributes: str) -> Breaking:
+    return lambda w: w.set_queue(w.queue_url if queue == "queue" else w.dlq_url, **attributes)
+
+
+def no_dlq_at_all(world: World) -> None:
     world.set_queue(world.queue_url, RedrivePolicy="")
-    if not with_setting:
-        del world.environment["SQS_EXPORT_EVENTS_DLQ_URL"]
+    del world.environment["SQS_EXPORT_EVENTS_DLQ_URL"]
 
 
 def redrive_elsewhere(world: World) -> None:
@@ -60,6 +61,7 @@ def provisioned(world: World) -> None:
     )
 
 
+NOT_THERE = "does not exist in this region and account"
 MENDABLE: dict[str, tuple[Breaking, str, str]] = {
     "TTL off": (lambda w: w.set_ttl(enabled=False), "table {table} TTL", "off"),
     "stream off": (
@@ -72,48 +74,45 @@ MENDABLE: dict[str, tuple[Breaking, str, str]] = {
     "table missing": (
         lambda w: w.clients("dynamodb").delete_table(TableName=w.table),
         "table {table}",
-        "does not exist in this region and account",
+        NOT_THERE,
     ),
     "leases table missing": (
         lambda w: w.clients("dynamodb").delete_table(TableName=w.leases),
         "table {leases}",
-        "does not exist in this region and account",
+        NOT_THERE,
     ),
     "queue missing": (
         lambda w: w.clients("sqs").delete_queue(QueueUrl=w.queue_url),
         "queue {queue}",
-        "does not exist in this region and account",
+        NOT_THERE,
     ),
     "dead-letter queue missing": (
         lambda w: w.clients("sqs").delete_queue(QueueUrl=w.dlq_url),
         "queue {dlq}",
-        "does not exist in this region and account",
+        NOT_THERE,
     ),
+    "audit stream missing": (delete_audit_stream, "audit stream {audit}", NOT_THERE),
     "short visibility": (
-        lambda w: w.set_queue(w.queue_url, VisibilityTimeout="29"),
+        sets("queue", VisibilityTimeout="29"),
         "queue {queue} visibility timeout",
         "must be at least 30 s for a batch to be settled in, is 29 s",
     ),
     "visibility of the TTL": (
-        lambda w: w.set_queue(w.queue_url, VisibilityTimeout="900"),
+        sets("queue", VisibilityTimeout="900"),
         "queue {queue} visibility timeout",
         "must be below the TTL of 900 s, is 900 s: the messages of a killed task come back expired",
     ),
     "long visibility": (
-        lambda w: w.set_queue(w.queue_url, VisibilityTimeout="301"),
+        sets("queue", VisibilityTimeout="301"),
         "queue {queue} visibility timeout",
         "should be at most a third of the TTL of 900 s, is 301 s",
     ),
     "no redrive": (
-        lambda w: drop_redrive(w, with_setting=True),
+        sets("queue", RedrivePolicy=""),
         "queue {queue} redrive policy",
         "missing, must lead to {dlq}, the SQS_EXPORT_EVENTS_DLQ_URL",
     ),
-    "no redrive, no setting": (
-        lambda w: drop_redrive(w, with_setting=False),
-        "queue {queue} redrive policy",
-        "missing",
-    ),
+    "no redrive, no setting": (no_dlq_at_all, "queue {queue} redrive policy", "missing"),
     "redrive elsewhere": (redrive_elsewhere, "queue {queue} redrive policy", "must lead to {dlq}"),
     "few receives": (
         lambda w: redrive(w, w.dlq_url, 44),
@@ -121,39 +120,30 @@ MENDABLE: dict[str, tuple[Breaking, str, str]] = {
         "an early event waits 1171 s at least, which must be more than the TTL of 900 s and 300 s",
     ),
     "short retention": (
-        lambda w: w.set_queue(w.dlq_url, MessageRetentionPeriod="345600"),
+        sets("dlq", MessageRetentionPeriod="345600"),
         "queue {dlq} retention",
-        "must be longer than the event queue's 345600 s",
+        "must be at least 1 s more than the event queue's 345600",
     ),
     "equal retention": (
-        lambda w: w.set_queue(w.queue_url, MessageRetentionPeriod="1209600"),
+        sets("queue", MessageRetentionPeriod="1209600"),
         "queue {dlq} retention",
-        "must be longer than the event queue's 1209600 s",
+        "must be at least 1 s more than the event queue's 1209600",
     ),
     "no room": (
-        lambda w: w.set_queue(w.dlq_url, MaximumMessageSize="262144"),
+        sets("dlq", MaximumMessageSize="262144"),
         "queue {dlq} message size",
-        "must be 2048 bytes more than the event queue's 262144, is 262144",
+        "must be at least 2048 bytes more than the event queue's 262144",
     ),
     "no room to grow": (
-        lambda w: w.set_queue(w.queue_url, MaximumMessageSize="1048576"),
+        sets("queue", MaximumMessageSize="1048576"),
         "queue {dlq} message size",
-        "must be 2048 bytes more than the event queue's 1048576, is 1048576",
-    ),
-    "audit stream missing": (
-        delete_audit_stream,
-        "audit stream {audit}",
-        "does not exist in this region and account",
+        "must be at least 2048 bytes more than the event queue's 1048576",
     ),
 }
 
 # What one command alone does not remedy, or the emulator does not let it.
 NOT_AT_ONCE: dict[str, tuple[Breaking, str, str]] = {
-    "keys only": (
-        keys_only,
-        "table {table} stream",
-        "must hold NEW_AND_OLD_IMAGES, holds KEYS_ONLY",
-    ),
+    "keys only": (keys_only, "table {table} stream", "must hold NEW_AND_OLD_IMAGES, holds KEYS_ONLY"),
     "TTL on another attribute": (other_ttl, "table {table} TTL", "must be on attribute ttl, is on updatedAt"),
     "wrong key": (
         lambda w: w.recreate_table(w.table, "id"),
@@ -173,27 +163,31 @@ NOT_AT_ONCE: dict[str, tuple[Breaking, str, str]] = {
 }
 
 
-@pytest.mark.parametrize("broken", [*MENDABLE, *NOT_AT_ONCE])
-def test_what_is_broken_is_named_and_the_exit_status_is_1(
-    world: World, command: Command, broken: str
-) -> None:
-    break_it, subject, text = (MENDABLE | NOT_AT_ONCE)[broken]
+def assert_named(world: World, command: Command, broken: tuple[Breaking, str, str]) -> str:
+    """Breaks something, and checks that `check` names it; the remedy that it shows."""
+    break_it, subject, text = broken
     break_it(world)
     ran = command("check", "--json", environment=world.environment)
     assert ran.status == 1
     finding = findings(ran.lines)[named(world, subject)]
     assert named(world, text) in finding["text"]
     assert finding["remedy"].startswith(f"aws --region {REGION} --endpoint-url http://127.0.0.1:")
+    return finding["remedy"]
+
+
+@pytest.mark.parametrize("broken", NOT_AT_ONCE.values(), ids=NOT_AT_ONCE)
+def test_what_is_broken_is_named_with_a_command(
+    world: World, command: Command, broken: tuple[Breaking, str, str]
+) -> None:
+    assert_named(world, command, broken)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("broken", MENDABLE)
-def test_the_command_that_is_shown_corrects_it(world: World, command: Command, broken: str) -> None:
-    break_it, subject, _ = MENDABLE[broken]
-    break_it(world)
-    remedy = findings(command("check", "--json", environment=world.environment).lines)[named(world, subject)][
-        "remedy"
-    ]
+@pytest.mark.parametrize("broken", MENDABLE.values(), ids=MENDABLE)
+def test_the_command_that_is_shown_corrects_it(
+    world: World, command: Command, broken: tuple[Breaking, str, str]
+) -> None:
+    remedy = assert_named(world, command, broken)
     done = subprocess.run(
         ["sh", "-euc", remedy],
         env={
@@ -207,9 +201,8 @@ def test_the_command_that_is_shown_corrects_it(world: World, command: Command, b
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    assert named(world, subject) not in findings(
-        command("check", "--json", environment=world.environment).lines
-    )
+    left = findings(command("check", "--json", environment=world.environment).lines)
+    assert named(world, broken[1]) not in left
 
 
 def test_a_broken_thing_is_one_line_that_can_be_copied(world: World, command: Command) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from processor.aws.errors import Misconfigured
-from processor.cli.check.deployed_state import TableState
+from processor.cli.check.deployed_state import Answer, DeployedState, Queue
 from processor.cli.check.finding import Finding, Verdict
 from processor.cli.check.tables import judge_status_table
 from processor.cli.check.target import Target
@@ -20,15 +20,16 @@ DESCRIPTION = {
     "StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
     "SSEDescription": {"Status": "ENABLED", "SSEType": "KMS"},
 }
-TABLE = TableState(
-    DESCRIPTION,
-    ttl={"TimeToLiveStatus": "ENABLED", "AttributeName": "ttl"},
-    backups={"PointInTimeRecoveryDescription": {"PointInTimeRecoveryStatus": "ENABLED"}},
-)
+TTL = {"TimeToLiveStatus": "ENABLED", "AttributeName": "ttl"}
+BACKUPS = {"PointInTimeRecoveryDescription": {"PointInTimeRecoveryStatus": "ENABLED"}}
 
 
-def table_findings(target: Target = AWS, **changes: Any) -> dict[str, Finding]:
-    state = TableState(**{"description": DESCRIPTION, "ttl": TABLE.ttl, "backups": TABLE.backups} | changes)
+def table_findings(
+    target: Target = AWS, *, without: str = "", ttl: Answer = TTL, **changes: Any
+) -> dict[str, Finding]:
+    table = {name: value for name, value in (DESCRIPTION | changes).items() if name != without}
+    queue = Queue("https://sqs.eu-west-1.amazonaws.com/1/events")
+    state = DeployedState(None, table, ttl, BACKUPS, leases={}, queue=queue, dlq=None, audit_stream=None)
     return by_subject(judge_status_table("export-status", state, target))
 
 
@@ -37,15 +38,14 @@ def test_all_is_fine_as_the_template_has_it() -> None:
 
 
 def test_no_word_of_encryption_is_wrong_on_aws_and_unknown_on_an_emulator() -> None:
-    silent = {name: value for name, value in DESCRIPTION.items() if name != "SSEDescription"}
     subject = "table export-status encryption"
-    finding = table_findings(description=silent)[subject]
+    finding = table_findings(without="SSEDescription")[subject]
     assert finding.verdict is Verdict.WRONG
     assert finding.remedy == (
         "aws --region eu-west-1 dynamodb update-table --table-name export-status"
         " --sse-specification Enabled=true,SSEType=KMS"
     )
-    assert table_findings(EMULATOR, description=silent)[subject].verdict is Verdict.UNKNOWN
+    assert table_findings(EMULATOR, without="SSEDescription")[subject].verdict is Verdict.UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -58,12 +58,12 @@ def test_ttl_may_still_be_on_its_way(state: str, verdict: Verdict) -> None:
 
 
 def test_a_table_without_a_billing_summary_is_provisioned() -> None:
-    old = {name: value for name, value in DESCRIPTION.items() if name != "BillingModeSummary"}
-    assert table_findings(description=old)["table export-status billing"].verdict is Verdict.WRONG
+    found = table_findings(without="BillingModeSummary")
+    assert found["table export-status billing"].verdict is Verdict.WRONG
 
 
 def test_a_table_that_is_being_made_is_to_be_waited_for() -> None:
-    finding = table_findings(description=DESCRIPTION | {"TableStatus": "CREATING"})["table export-status"]
+    finding = table_findings(TableStatus="CREATING")["table export-status"]
     assert (finding.text, finding.verdict) == ("is CREATING", Verdict.WRONG)
     assert "wait table-exists" in (finding.remedy or "")
 
