@@ -1,20 +1,32 @@
-"""Points in the past as a person types them: a duration before now, or a timestamp."""
+"""Durations and points in the past as a person types them."""
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from handlers.timestamps import parse_timestamp
 
-_DURATION = re.compile(r"([0-9]{1,6})([smhd])", re.ASCII)
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_DURATION = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)(ms|s|m|h|d)", re.ASCII)
+_UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
-def moment(text: str, now: datetime) -> datetime:
+def duration(text: str) -> timedelta:
+    """Reads a duration such as `300ms`, `5s`, `15m`, `2h` or `1.5d`.
+
+    Raises:
+        ValueError: if the text is something else.
+    """
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        raise ValueError("must be a duration such as 5s")
+    return timedelta(**{_UNITS[found[2]]: float(found[1])})
+
+
+def moment(text: str, now: datetime | None = None) -> datetime:
     """Reads a point in the past.
 
     Args:
         text: a duration before now (`90s`, `15m`, `2h`, `1d`), or an RFC 3339 timestamp.
-        now: our clock.
+        now: our clock; left out: the time of the call.
 
     Returns:
         The point, with a time zone.
@@ -22,9 +34,9 @@ def moment(text: str, now: datetime) -> datetime:
     Raises:
         ValueError: with the broken rule as a sentence.
     """
-    ago = _DURATION.fullmatch(text)
+    now = now or datetime.now(UTC)
     try:
-        point = now - timedelta(**{_UNITS[ago[2]]: int(ago[1])}) if ago else parse_timestamp(text)
+        point = now - duration(text) if _DURATION.fullmatch(text) else parse_timestamp(text)
     except (ValueError, OverflowError):
         raise ValueError("must be a duration such as 15m, 2h or 1d, or an RFC 3339 timestamp") from None
     if point > now:

@@ -1,34 +1,45 @@
 """The command `get`: one export, as a reader must see it."""
 
 import sys
-from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from threading import Event
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.live import Live
 from rich.text import Text
 
-from handlers.export import MAX_REQUEST_ID_CHARS, Export, MalformedItem
+from handlers.export import MAX_REQUEST_ID_CHARS, Export, Item, MalformedItem
 from handlers.timestamps import format_timestamp, from_epoch_seconds
 from handlers.transitions import is_terminal
 from processor.aws.clients import Aws
 from processor.cli.errors import CommandFailed
 from processor.cli.exports import attributes, living
 from processor.cli.output import brief_seconds, console, json_line, safe
-from processor.cli.session import aws_errors, connect, retry, usage_error
+from processor.cli.session import aws_errors, connect, retry
 from processor.cli.styles import STATUS_STYLES
 
 WATCH_SECONDS = 1.0
 
-Shown = Callable[[Export], None]
+
+def _checked_id(request_id: str) -> str:
+    try:
+        request_id.encode()
+    except UnicodeEncodeError:
+        raise ValueError("must be UTF-8") from None
+    if not 1 <= len(request_id) <= MAX_REQUEST_ID_CHARS:
+        raise ValueError(f"must have 1 to {MAX_REQUEST_ID_CHARS} characters")
+    return request_id
+
+
+RequestId = Annotated[str, typer.Argument(metavar="REQUEST_ID", parser=_checked_id, help="the export's id")]
+"""An argument that refuses what no export can have as its id."""
 
 
 def get(
     *,
-    request_id: Annotated[str, typer.Argument(metavar="REQUEST_ID", help="the export's id")],
+    request_id: RequestId,
     watch: Annotated[bool, typer.Option("--watch", help="show changes until it is finished or gone")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="the table's attributes, one JSON line")] = False,
     show_url: Annotated[
@@ -41,87 +52,55 @@ def get(
 
     Example: export-status get req-1 --watch
     """
-    check_request_id(request_id)
     settings, aws = connect()
-
-    def read() -> Export | None:
-        with aws_errors(f"the table {settings.table}"):
-            return read_export(aws, settings.table, request_id)
-
-    def show_lines(export: Export) -> None:
-        fields = shown_fields(export, show_url=show_url)
-        if as_json:
-            typer.echo(json_line(fields))
-        else:
-            console().print(describe(export, fields, datetime.now(UTC)))
-        sys.stdout.flush()
-
-    export = read()
+    export = read_export(aws, settings.table, request_id)
     if export is None:
         raise CommandFailed("not found or expired")
-    if not watch:
-        show_lines(export)
-        return
-    live = (
-        Live(console=console(wrap=True), auto_refresh=False) if sys.stdout.isatty() and not as_json else None
-    )
-    with live or nullcontext():
-        for latest, changed in watched(export, read):
-            export = latest
+    is_live = watch and not as_json and sys.stdout.isatty()
+    shown, pause = None, Event()
+    with Live(console=console(wrap=True), auto_refresh=False) if is_live else nullcontext() as live:
+        while True:
+            fields = shown_fields(export, show_url=show_url)
             if live is not None:
-                fields = shown_fields(export, show_url=show_url)
                 live.update(describe(export, fields, datetime.now(UTC)), refresh=True)
-            elif changed:
-                show_lines(export)
-    if not is_terminal(export.status):
-        raise CommandFailed("gone: it expired before it was finished")
-
-
-def check_request_id(request_id: str) -> None:
-    """Refuses an id that no export can have.
-
-    Raises:
-        typer.Exit: with status 2, the rule on standard error.
-    """
-    try:
-        request_id.encode()
-    except UnicodeEncodeError:
-        raise usage_error("REQUEST_ID must be UTF-8") from None
-    if not 1 <= len(request_id) <= MAX_REQUEST_ID_CHARS:
-        raise usage_error(f"REQUEST_ID must have 1 to {MAX_REQUEST_ID_CHARS} characters")
+            elif export != shown:
+                if as_json:
+                    typer.echo(json_line(fields))
+                else:
+                    console().print(describe(export, fields, datetime.now(UTC)))
+                sys.stdout.flush()
+            shown = export
+            if not watch or is_terminal(export.status):
+                return
+            pause.wait(WATCH_SECONDS)
+            export = read_export(aws, settings.table, request_id)
+            if export is None:
+                raise CommandFailed("gone: it expired before it was finished")
 
 
 def read_export(aws: Aws, table: str, request_id: str) -> Export | None:
     """The export that a reader may see; None if it is missing or dead.
 
     Raises:
-        AwsError: if the table cannot be read.
-        CommandFailed: if the item breaks docs/contract.md, section 1.
+        CommandFailed: if the table cannot be read, or the item breaks docs/contract.md, section 1.
     """
-    answer: Any = retry(
-        aws.dynamodb().get_item, TableName=table, Key={"requestId": {"S": request_id}}, ConsistentRead=True
-    )
-    if "Item" not in answer:
-        return None
+    item = read_item(aws, table, request_id)
     try:
-        return living(answer["Item"], datetime.now(UTC))
+        return None if item is None else living(item, datetime.now(UTC))
     except MalformedItem as broken:
         raise CommandFailed(f"the stored item breaks the table's contract: {broken}") from None
 
 
-def watched(export: Export, read: Callable[[], Export | None]) -> Iterator[tuple[Export, bool]]:
-    """Yields the export now and each second, with whether it changed, until it is finished or gone."""
-    pause = Event()
-    current: Export | None = export
-    changed = True
-    while current is not None:
-        export = current
-        yield export, changed
-        if is_terminal(export.status):
-            return
-        pause.wait(WATCH_SECONDS)
-        current = read()
-        changed = current != export
+def read_item(aws: Aws, table: str, request_id: str) -> Item | None:
+    """The item, dead or alive; None if there is none.
+
+    Raises:
+        CommandFailed: if the table cannot be read.
+    """
+    key, read = {"requestId": {"S": request_id}}, aws.dynamodb().get_item
+    with aws_errors(f"the table {table}"):
+        item: Item | None = retry(read, TableName=table, Key=key, ConsistentRead=True).get("Item")
+    return item
 
 
 def shown_fields(export: Export, *, show_url: bool) -> dict[str, object]:
@@ -144,9 +123,7 @@ def describe(export: Export, fields: dict[str, object], now: datetime) -> Text:
             case "hadSignedUrl":
                 text = Text("yes" if value else "no")
             case _:
-                text = Text(
-                    safe(str(value))
-                )  # URLs are masked already, except for the signed URL with --show-url
+                text = Text(safe(str(value)))  # URLs are masked already, but for --show-url
         lines.append(Text(f"{name:<13}").append_text(text))
     return Text("\n").join(lines)
 

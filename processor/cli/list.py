@@ -1,7 +1,6 @@
 """The command `list`: the living exports of the table, to find the stuck ones before they expire."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +11,7 @@ from handlers.export import Export, Item, MalformedItem, Status
 from processor.cli.durations import moment
 from processor.cli.exports import attributes, living
 from processor.cli.output import brief_seconds, console, json_line, plain, progress, shortened
-from processor.cli.session import aws_errors, connect, retry, usage_error
+from processor.cli.session import aws_errors, connect, retry
 from processor.cli.styles import STATUS_STYLES
 
 if TYPE_CHECKING:
@@ -24,40 +23,20 @@ _PROJECTION = "requestId, #status, createdAt, updatedAt, #ttl, fileName, #error"
 _HEADER = f"{'STATUS':<10}  {'SINCE':>5}  {'LEFT':>5}  REQUEST"
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """Which exports to show.
-
-    Attributes:
-        statuses: the statuses to show; empty: all.
-        unchanged_since: only exports without a change since then; None: all.
-    """
-
-    statuses: frozenset[Status]
-    unchanged_since: datetime | None
-
-    def includes(self, export: Export) -> bool:
-        """Whether a living export is to be shown."""
-        return (not self.statuses or export.status in self.statuses) and (
-            self.unchanged_since is None or export.updated_at <= self.unchanged_since
-        )
-
-
 def list_exports(
     *,
     status: Annotated[
         list[Status] | None, typer.Option(help="only exports of this status; may be repeated")
     ] = None,
     older_than: Annotated[
-        str | None,
+        datetime | None,
         typer.Option(
             metavar="TIME",
-            help="only exports without a change for this long (90s, 10m) or since a timestamp",
+            parser=moment,
+            help="only those without a change for this long or since a timestamp",
         ),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="one JSON line for each, as they are found")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON line for each, as they come")] = False,
 ) -> None:
     """Show the exports in the table, those first that expire first. Expired ones are left out.
 
@@ -66,19 +45,10 @@ def list_exports(
 
     Example: export-status list --status processing --older-than 10m
     """
-    now = datetime.now(UTC)
-    try:
-        since = None if older_than is None else moment(older_than, now)
-    except ValueError as wrong:
-        raise usage_error(f"--older-than {wrong}") from None
-    wanted = Filter(frozenset(status or ()), since)
     settings, aws = connect()
     found: list[Export] = []
     read = foreign = 0
-    with (
-        aws_errors(f"the table {settings.table}"),
-        progress("reading", None, with_lines=as_json) as advance,
-    ):
+    with aws_errors(f"the table {settings.table}"), progress(None if as_json else "reading", None) as advance:
         for item in scanned(aws.dynamodb(), settings.table):
             read += 1
             advance(read)
@@ -87,7 +57,9 @@ def list_exports(
             except MalformedItem:
                 foreign += 1
                 continue
-            if export is None or not wanted.includes(export):
+            if export is None or (status and export.status not in status):
+                continue
+            if older_than is not None and export.updated_at > older_than:
                 continue
             if as_json:
                 typer.echo(json_line(attributes(export)))
@@ -106,19 +78,13 @@ def scanned(client: "DynamoDBClient", table: str) -> Iterator[Item]:
     Raises:
         AwsError: if the table cannot be read.
     """
-    position: Mapping[str, Any] = {}
+    question: dict[str, Any] = {"TableName": table, "ProjectionExpression": _PROJECTION}
     while True:
-        answer = retry(
-            client.scan,
-            TableName=table,
-            ProjectionExpression=_PROJECTION,
-            ExpressionAttributeNames=_NAMES,
-            **({"ExclusiveStartKey": position} if position else {}),
-        )
+        answer = retry(client.scan, ExpressionAttributeNames=_NAMES, **question)
         yield from answer["Items"]
-        position = answer.get("LastEvaluatedKey", {})
-        if not position:
+        if "LastEvaluatedKey" not in answer:
             return
+        question["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
 
 def show_table(exports: list[Export], now: datetime) -> None:

@@ -69,18 +69,17 @@ def prepare_outputs() -> None:
 
 
 @contextmanager
-def progress(label: str, total: int | None, *, with_lines: bool = False) -> Iterator[Callable[[int], None]]:
+def progress(label: str | None, total: int | None) -> Iterator[Callable[[int], object]]:
     """A progress bar on standard error while the block runs, if that is a terminal.
 
     Args:
-        label: what the command does.
+        label: what the command does; None: no bar, because the block writes lines to standard output.
         total: how many things there are; None if unknown.
-        with_lines: whether the block writes lines to standard output; then there is no bar between them.
 
     Yields:
         A function to call with the number done so far.
     """
-    if with_lines or not sys.stderr.isatty():
+    if label is None or not sys.stderr.isatty():
         yield lambda _done: None
         return
     columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

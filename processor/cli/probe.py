@@ -1,13 +1,12 @@
 """The command `probe`: sends one export through all its steps, and times each."""
 
 import json
-import re
 import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import Annotated, Any
 
@@ -17,24 +16,27 @@ from handlers.export import Status
 from handlers.timestamps import format_timestamp
 from handlers.transitions import is_terminal
 from processor.aws.clients import Aws
+from processor.cli.durations import duration
 from processor.cli.errors import EXIT_FAILED, CommandFailed, complain
 from processor.cli.get import read_export
 from processor.cli.output import json_line
-from processor.cli.sending import Outgoing, send_batch
-from processor.cli.session import aws_errors, connect, ended_like_ctrl_c, usage_error
+from processor.cli.sending import Outgoing, send
+from processor.cli.session import aws_errors, connect, usage_error
+from processor.cli.signals import interrupt_on_signals
 from processor.observability.metrics import NAMESPACE, PROBE_PREFIX
 from processor.settings import Settings
 
 STEPS = (Status.PENDING, Status.PROCESSING, Status.COMPLETED)
 PROBE_METRICS = frozenset({"ProbeFailed", "ProbeSeconds"})
 READ_SECONDS = 0.1  # between two reads of the item
-_WITHIN = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)(ms|s|m)", re.ASCII)
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0}
+_DEFAULT_WITHIN: Any = "5s"  # the parser reads it
 
 
 def probe(
     *,
-    within: Annotated[str, typer.Option(metavar="TIME", help="the longest that all steps may take")] = "5s",
+    within: Annotated[
+        timedelta, typer.Option(metavar="TIME", parser=duration, help="the longest that all steps may take")
+    ] = _DEFAULT_WITHIN,
     as_json: Annotated[bool, typer.Option("--json", help="only the metrics line")] = False,
 ) -> None:
     """Send one export through all its steps, read it back, and show how long each step took.
@@ -47,15 +49,17 @@ def probe(
     """
     settings, aws = connect()
     settings.required_queue_url()
-    limit = _limit_seconds(within, settings.ttl_seconds)
+    limit = within.total_seconds()
+    if not 0 < limit < settings.ttl_seconds:
+        raise usage_error(f"--within must be above 0 and shorter than the TTL of {settings.ttl_seconds} s")
+    interrupt_on_signals()
     run = Probe(settings, aws, limit)
     problem = ""
     try:
-        with ended_like_ctrl_c():
-            for status, seconds in run.steps():
-                if not as_json:
-                    typer.echo(f"{status.value:<10}  {seconds:.2f} s")
-                    sys.stdout.flush()
+        for status, seconds in run.steps():
+            if not as_json:
+                typer.echo(f"{status.value:<10}  {seconds:.2f} s")
+                sys.stdout.flush()
     except CommandFailed as failed:
         problem = str(failed)
     finally:
@@ -72,14 +76,6 @@ def _ended(run: "Probe", problem: str) -> str:
     except CommandFailed as failed:
         return f"{problem + '; ' if problem else ''}{run.request_id} may stay unfinished: {failed}"
     return problem
-
-
-def _limit_seconds(text: str, ttl_seconds: int) -> float:
-    found = _WITHIN.fullmatch(text)
-    seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
-    if not 0 < seconds < ttl_seconds:
-        raise usage_error(f"--within must be a time such as 5s, shorter than the TTL of {ttl_seconds} s")
-    return seconds
 
 
 @dataclass(slots=True)
@@ -127,7 +123,7 @@ class Probe:
                         f"{self.request_id} is not {status.value} after {self.limit_seconds:g} s"
                     )
                 self.wait(READ_SECONDS)
-            self.seconds[status] = self.monotonic() - step_began
+            self.seconds[status] = round(self.monotonic() - step_began, 3)
             yield status, self.seconds[status]
         if sum(self.seconds.values()) > self.limit_seconds:
             raise CommandFailed(f"the steps took longer than {self.limit_seconds:g} s")
@@ -151,25 +147,23 @@ class Probe:
         Args:
             now: our clock.
         """
-        passed = len(self.seconds) == len(STEPS) and sum(self.seconds.values()) <= self.limit_seconds
-        values: dict[str, float] = {"ProbeFailed": 0 if passed else 1}
-        if passed:
-            values["ProbeSeconds"] = round(sum(self.seconds.values()), 3)
-        metrics = [
-            {"Name": name, "Unit": "Seconds" if name == "ProbeSeconds" else "Count"} for name in values
-        ]
-        directive = {"Namespace": NAMESPACE, "Dimensions": [["Service"]], "Metrics": metrics}
+        total = round(sum(self.seconds.values()), 3)
+        passed = len(self.seconds) == len(STEPS) and total <= self.limit_seconds
+        metrics = [{"Name": "ProbeFailed", "Unit": "Count"}, {"Name": "ProbeSeconds", "Unit": "Seconds"}]
+        directive = {
+            "Namespace": NAMESPACE,
+            "Dimensions": [["Service"]],
+            "Metrics": metrics if passed else metrics[:1],
+        }
         return {
             "timestamp": format_timestamp(now),
             "event": "probe",
             "requestId": self.request_id,
             "_aws": {"Timestamp": int(now.timestamp() * 1_000), "CloudWatchMetrics": [directive]},
             "Service": self.settings.service_name,
-            **values,
-            "steps": {
-                status.value: round(self.seconds[status], 3) if status in self.seconds else None
-                for status in STEPS
-            },
+            "ProbeFailed": 0 if passed else 1,
+            **({"ProbeSeconds": total} if passed else {}),
+            "steps": {status.value: self.seconds.get(status) for status in STEPS},
         }
 
     def _send(self, status: Status) -> None:
@@ -182,7 +176,7 @@ class Probe:
             deduplication_id=f"{status.value}-{uuid.uuid4().hex}" if fifo else None,
         )
         with aws_errors("the event queue"):
-            answer = send_batch(self.aws.sqs(), url, [event])
+            [(_, answer)] = send(self.aws.sqs(), url, [event])
         if not answer.done:
             code = next(iter(answer.refused.values()), "no answer")
             raise CommandFailed(f"the event queue does not accept the event ({code})")
@@ -200,8 +194,7 @@ class Probe:
         return json.dumps(event)
 
     def _has(self, status: Status) -> bool:
-        with aws_errors(f"the table {self.settings.table}"):
-            export = read_export(self.aws, self.settings.table, self.request_id)
+        export = read_export(self.aws, self.settings.table, self.request_id)
         if export is None:
             return False
         if is_terminal(export.status) and not is_terminal(status):

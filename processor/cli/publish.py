@@ -2,19 +2,19 @@
 
 import hashlib
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
 from handlers.envelopes import InvalidEvent
-from handlers.events import ExportEvent, decode
+from handlers.events import decode
 from processor.cli.errors import CommandFailed, complain
-from processor.cli.event_lines import EventLine, read_event_line
+from processor.cli.event_lines import read_event_line
 from processor.cli.output import json_line, prepare_outputs, progress
-from processor.cli.sending import Outgoing, batches, send_batch
+from processor.cli.sending import Outgoing, send
 from processor.cli.session import aws_errors, connect, usage_error
 from processor.settings import load_settings
 
@@ -23,14 +23,8 @@ if TYPE_CHECKING:
 
 SHOWN_BAD_LINES = 10
 
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A checked line of the file."""
-
-    number: int
-    line: EventLine
-    event: ExportEvent
+Line = tuple[int, Outgoing]
+"""A checked line of the file: its number, and the message."""
 
 
 def publish(
@@ -51,58 +45,48 @@ def publish(
 
     Example: export-status publish events.jsonl
     """
+    counts = {"dryRun": dry_run, "events": 0, "sent": 0}
     if dry_run:
         prepare_outputs()
-        _check_only(file, as_json=as_json)
+        lines = read_lines(file, fifo=(load_settings().queue_url or "").endswith(".fifo"))
+        counts["events"] = len(lines)
+        done = f"checked {len(lines)} event{'' if len(lines) == 1 else 's'}, nothing was sent"
+        typer.echo(json_line(counts) if as_json else done)
         return
     settings, aws = connect()
     url = settings.required_queue_url()
-    fifo = url.endswith(".fifo")
-    lines = read_lines(file, fifo=fifo)
-    sent = 0
+    lines = read_lines(file, fifo=url.endswith(".fifo"))
+    counts["events"] = len(lines)
     try:
-        with progress("publishing", len(lines)) as advance:
-            for accepted in _send(aws.sqs(), url, lines, fifo=fifo):
-                sent += accepted
-                advance(sent)
+        _send(aws.sqs(), url, lines, counts)
     except CommandFailed as failed:
-        raise CommandFailed(f"{failed}; {sent} of {len(lines)} events were sent") from None
+        raise CommandFailed(f"{failed}; {counts['sent']} of {len(lines)} events were sent") from None
     except KeyboardInterrupt:
-        complain(f"interrupted; {sent} of {len(lines)} events were sent")
+        complain(f"interrupted; {counts['sent']} of {len(lines)} events were sent")
         raise
     finally:  # also after an interruption
         if as_json:
-            typer.echo(json_line({"dryRun": False, "events": len(lines), "sent": sent}))
+            typer.echo(json_line(counts))
     if not as_json:
-        typer.echo(f"published {sent} event{'' if sent == 1 else 's'}")
+        typer.echo(f"published {counts['sent']} event{'' if counts['sent'] == 1 else 's'}")
 
 
-def _check_only(file: str, *, as_json: bool) -> None:
-    url = load_settings().queue_url
-    lines = read_lines(file, fifo=url is not None and url.endswith(".fifo"))
-    if as_json:
-        typer.echo(json_line({"dryRun": True, "events": len(lines), "sent": 0}))
-    else:
-        typer.echo(f"checked {len(lines)} event{'' if len(lines) == 1 else 's'}, nothing was sent")
-
-
-def _send(client: "SQSClient", url: str, lines: Sequence[Line], *, fifo: bool) -> Iterator[int]:
-    """Sends the lines, and yields for each batch how many the queue accepted.
+def _send(client: "SQSClient", url: str, lines: Sequence[Line], counts: dict[str, int]) -> None:
+    """Sends the lines, and counts what the queue accepts.
 
     Raises:
         CommandFailed: at the first event that the queue does not accept.
     """
-    done = 0
-    for batch in batches([_outgoing(line, fifo=fifo) for line in lines]):
-        with aws_errors("the event queue"):
-            answers = send_batch(client, url, batch)
-        yield len(answers.done)
-        if answers.refused:
-            index, code = min(answers.refused.items())
-            raise CommandFailed(f"line {lines[done + index].number}: the event queue refuses it ({code})")
-        if len(answers.done) < len(batch):
-            raise CommandFailed("the event queue keeps failing on an event")
-        done += len(batch)
+    events = [message for _, message in lines]
+    with progress("publishing", len(lines)) as advance, aws_errors("the event queue"):
+        for run, answers in send(client, url, events):
+            counts["sent"] += len(answers.done)
+            advance(counts["sent"])
+            for index, code in sorted(answers.refused.items()):
+                number, _ = lines[run.start + index]
+                raise CommandFailed(f"line {number}: the event queue refuses it ({code})")
+            if answers.left:
+                raise CommandFailed("the event queue keeps failing on an event")
 
 
 def read_lines(file: str, *, fifo: bool) -> list[Line]:
@@ -134,33 +118,22 @@ def _check(stream: BinaryIO, *, fifo: bool) -> list[Line]:
         if not raw.strip():
             continue
         try:
-            line = read_event_line(raw)
-            lines.append(Line(number, line, decode(line.body, now=now, fifo=fifo)))
+            message = read_event_line(raw)
+            event = decode(message.body, now=now, fifo=fifo)
         except InvalidEvent as broken:
             bad.append(f"line {number}: {broken}")
+            continue
+        if fifo:
+            group_id = message.group_id or _sqs_token(event.request_id)
+            known_by = _sqs_token(f"{event.event_id or number}\n{message.body}")
+            message = replace(message, group_id=group_id, deduplication_id=known_by)
+        lines.append((number, message))
     if bad:
         for complaint in bad[:SHOWN_BAD_LINES]:
             complain(complaint)
         count = "1 bad line" if len(bad) == 1 else f"{len(bad)} bad lines"
         raise usage_error(f"{count}, nothing was sent")
     return lines
-
-
-def _outgoing(line: Line, *, fifo: bool) -> Outgoing:
-    message = line.line
-    outgoing = Outgoing(
-        message.body,
-        group_id=message.group_id,
-        attributes=message.attributes,
-        trace_header=message.trace_header,
-    )
-    if not fifo:
-        return outgoing
-    return replace(
-        outgoing,
-        group_id=message.group_id or _sqs_token(line.event.request_id),
-        deduplication_id=_sqs_token(f"{line.event.event_id or line.number}\n{message.body}"),
-    )
 
 
 def _sqs_token(text: str) -> str:

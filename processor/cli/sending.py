@@ -20,55 +20,48 @@ class Outgoing:
 
     Attributes:
         body: the message's body.
-        group_id: MessageGroupId; required on a FIFO queue.
-        deduplication_id: MessageDeduplicationId, on a FIFO queue only.
         attributes: the message attributes.
+        group_id: MessageGroupId; required on a FIFO queue.
         trace_header: AWSTraceHeader.
+        deduplication_id: MessageDeduplicationId, on a FIFO queue only.
     """
 
     body: str
-    group_id: str | None = None
-    deduplication_id: str | None = None
     attributes: Attributes = field(default_factory=dict)
+    group_id: str | None = None
     trace_header: str | None = None
+    deduplication_id: str | None = None
 
     def entry(self) -> dict[str, Any]:
         """The event as an entry of SendMessageBatch, without `Id`."""
         header = {"DataType": "String", "StringValue": self.trace_header}
         optional = {
+            "MessageAttributes": self.attributes,
             "MessageGroupId": self.group_id,
             "MessageDeduplicationId": self.deduplication_id,
-            "MessageAttributes": self.attributes or None,
             "MessageSystemAttributes": {"AWSTraceHeader": header} if self.trace_header else None,
         }
-        return {
-            "MessageBody": self.body,
-            **{name: value for name, value in optional.items() if value is not None},
-        }
+        return {"MessageBody": self.body} | {name: value for name, value in optional.items() if value}
 
 
-def batches(events: Sequence[Outgoing]) -> Iterator[Sequence[Outgoing]]:
-    """Cuts events into batches for one call each; an event beyond the limit is a batch alone."""
-    for run in runs([event.entry() for event in events]):
-        yield events[run.start : run.stop]
-
-
-def send_batch(
-    client: "SQSClient", url: str, batch: Sequence[Outgoing], pause: Event | None = None
-) -> BatchResult:
-    """Sends one batch, and repeats the entries that failed for SQS's reasons.
+def send(client: "SQSClient", url: str, events: Sequence[Outgoing]) -> Iterator[tuple[range, BatchResult]]:
+    """Sends events, and repeats those that failed for SQS's reasons.
 
     Args:
         client: SQS.
         url: the queue's URL.
-        batch: at most what one call takes.
-        pause: waits between tries; a new event if left out.
+        events: any number.
+
+    Yields:
+        For each call the positions of its events, and what became of them by their position in the call.
 
     Raises:
         AwsError: if the queue is missing, forbidden or does not answer.
     """
-    entries = [event.entry() for event in batch]
-    result = batch_call(client.send_message_batch, url, entries, stop=pause or Event(), tries=TRIES)
-    if result.error is not None and not result.done:
-        raise result.error
-    return result
+    entries = [event.entry() for event in events]
+    for run in runs(entries):
+        batch = entries[run.start : run.stop]
+        result = batch_call(client.send_message_batch, url, batch, stop=Event(), tries=TRIES)
+        if result.error is not None and not result.done:
+            raise result.error
+        yield run, result

@@ -1,8 +1,6 @@
 """What the operator's commands share: settings, AWS clients, retries, and AWS errors as one line."""
 
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -89,18 +87,3 @@ def usage_error(problem: str) -> typer.Exit:
     """
     complain(problem)
     return typer.Exit(EXIT_USAGE)
-
-
-@contextmanager
-def ended_like_ctrl_c() -> Iterator[None]:
-    """While the block runs, SIGTERM and SIGHUP raise KeyboardInterrupt, so that the block can clean up."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    numbers = (signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

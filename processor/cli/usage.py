@@ -9,6 +9,7 @@ _RULES = tuple(
     (re.compile(library, re.DOTALL), ours)
     for library, ours in (
         (r"Value error, .* is not one of ([^\n]+)", r"must be one of \1"),
+        (r"Value error, (must [^\n]+)", r"\1"),
         (r"Input should be a valid integer.*", "must be a whole number"),
         (r"Input should be greater than or equal to (\d+)", r"must be at least \1"),
         (r"Input should be less than or equal to (\d+)", r"must be at most \1"),

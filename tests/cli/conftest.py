@@ -3,8 +3,10 @@
 import io
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +21,7 @@ from processor.localaws.embedded_aws import EmbeddedAws
 from tests.cli.check.world import World
 from tests.cli.dlq.dead_letters import Queues
 from tests.resources import ClientFactory, audit_stream, leases_table, queue_pair, status_table
+from tests.support.proxy import refusing_proxy
 
 SETTINGS = ("AWS_", "EXPORT_", "SQS_", "DYNAMODB_", "KINESIS_", "LOG_")
 
@@ -47,6 +50,7 @@ def command(
     """`command("get", "req-1", environment=…, stdin=…)`: runs `export-status get req-1` in an empty directory
     with these settings and no others."""
     handlers, level = list(logging.getLogger().handlers), logging.getLogger().level
+    signals = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str, environment: Mapping[str, str], stdin: bytes | None = b"") -> Ran:
@@ -71,15 +75,17 @@ def command(
     structlog.reset_defaults()
     logging.getLogger().handlers[:] = handlers
     logging.getLogger().setLevel(level)
+    for number, handler in signals.items():
+        signal.signal(number, handler)
 
 
 class Table:
     """A status table, and the settings that name it."""
 
-    def __init__(self, clients: ClientFactory, settings: dict[str, str]) -> None:
+    def __init__(self, clients: ClientFactory, environment: dict[str, str]) -> None:
         self.dynamodb = clients("dynamodb")
-        self.name = status_table(clients)
-        self.environment = settings | {"DYNAMODB_EXPORT_STATUS_TABLE": self.name}
+        self.name = environment["DYNAMODB_EXPORT_STATUS_TABLE"]
+        self.environment = environment
 
     def put(
         self,
@@ -102,9 +108,11 @@ class Table:
         self.dynamodb.put_item(TableName=self.name, Item=item)
 
 
-@pytest.fixture
-def table(embedded_aws: EmbeddedAws) -> Table:
-    return Table(embedded_aws.client, embedded_aws.environment())
+@contextmanager
+def refusing(environment: Mapping[str, str], *operations: str, **more: Any) -> Iterator[dict[str, str]]:
+    """The settings, with a proxy before the emulator that refuses these operations."""
+    with refusing_proxy(environment["AWS_ENDPOINT_URL"], *operations, **more) as endpoint_url:
+        yield {**environment, "AWS_ENDPOINT_URL": endpoint_url}
 
 
 @pytest.fixture
@@ -118,6 +126,11 @@ def environment(embedded_aws: EmbeddedAws) -> dict[str, str]:
         "SQS_EXPORT_EVENTS_DLQ_URL": dlq_url,
     }
     return embedded_aws.environment() | own
+
+
+@pytest.fixture
+def table(embedded_aws: EmbeddedAws, environment: dict[str, str]) -> Table:
+    return Table(embedded_aws.client, environment)
 
 
 @pytest.fixture

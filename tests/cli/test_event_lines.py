@@ -6,18 +6,19 @@ from typing import Any
 import pytest
 
 from handlers.envelopes import InvalidEvent
-from processor.cli.event_lines import EventLine, read_event_line, write_event_line
+from processor.cli.event_lines import read_event_line, write_event_line
+from processor.cli.sending import Outgoing
 
 EVENT = {"requestId": "req-1", "status": "pending", "occurredAt": "2026-11-22T10:00:00Z"}
 
 
-def read(fields: Any) -> EventLine:
+def read(fields: Any) -> Outgoing:
     return read_event_line(json.dumps(fields).encode())
 
 
 def test_a_bare_event_and_an_envelope_stay_as_they_are_written() -> None:
     for text in ('{ "requestId" : "é", "event": 1.50 }', '{"Type":"Notification","Message":"m","body":"b"}'):
-        assert read_event_line(f" {text}\n".encode()) == EventLine(text)
+        assert read_event_line(f" {text}\n".encode()) == Outgoing(text)
 
 
 def test_an_event_with_attributes_is_its_body_with_attributes() -> None:
@@ -30,7 +31,7 @@ def test_an_event_with_attributes_is_its_body_with_attributes() -> None:
 @pytest.mark.parametrize("body", ["no JSON", '{"a":1,"a":2}', "\N{SNOWMAN}\t\n"])
 def test_what_is_written_is_read_as_it_was(body: str) -> None:
     attributes = {"blob": {"DataType": "Binary", "BinaryValue": b"\xff\x00"}}
-    line = EventLine(body, attributes, "g", "Root=1-5759e988-bd862e3fe1be46a994272793")
+    line = Outgoing(body, attributes, "g", "Root=1-5759e988-bd862e3fe1be46a994272793")
     written = write_event_line(line, {"outcome": "invalid"})
     assert written.isascii()
     assert json.loads(written)["letter"] == {"outcome": "invalid"}

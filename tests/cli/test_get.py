@@ -12,12 +12,12 @@ import pytest
 
 from handlers.export import Export, Status
 from processor.cli import get as get_module
-from tests.cli.conftest import Command, Table
+from tests.cli.conftest import Command, Table, refusing
 from tests.cli.processes import run_in_terminal
-from tests.support.proxy import refusing_proxy
 
 SECRET = "X-Amz-Signature=c0ffee"
 URL = f"https://bucket.s3.amazonaws.com/report.csv?{SECRET}"
+GONE = (1, "", "export-status: not found or expired\n")
 
 
 def test_json_gives_the_attributes_with_had_signed_url_in_place_of_the_url(
@@ -27,17 +27,15 @@ def test_json_gives_the_attributes_with_had_signed_url_in_place_of_the_url(
     ran = command("get", "done", "--json", environment=table.environment)
     assert (ran.status, ran.err) == (0, "")
     fields = json.loads(ran.out)
-    assert list(fields) == [
-        *("requestId", "status", "createdAt", "updatedAt", "ttl", "fileName", "hadSignedUrl")
-    ]
+    names = ["requestId", "status", "createdAt", "updatedAt", "ttl", "fileName", "hadSignedUrl"]
+    assert list(fields) == names
     assert fields["hadSignedUrl"] is True
-    assert "bucket.s3" not in ran.out
 
 
 @pytest.mark.parametrize("form", [(), ("--json",)])
 def test_the_url_is_shown_only_when_asked_for(table: Table, command: Command, form: tuple[str, ...]) -> None:
     table.put("done", Status.COMPLETED, signed_url=URL)
-    assert SECRET not in command("get", "done", *form, environment=table.environment).out
+    assert "bucket.s3" not in command("get", "done", *form, environment=table.environment).out
     assert URL in command("get", "done", "--show-url", *form, environment=table.environment).out
 
 
@@ -55,13 +53,9 @@ def test_an_item_past_its_ttl_counts_as_gone(
     table: Table, command: Command, options: tuple[str, ...]
 ) -> None:
     table.put("dead", Status.COMPLETED, left=timedelta(seconds=0))
-    ran = command("get", "dead", *options, environment=table.environment)
-    assert (ran.status, ran.out, ran.err) == (1, "", "export-status: not found or expired\n")
-
-
-def test_what_is_not_there_is_exit_1(table: Table, command: Command) -> None:
-    ran = command("get", "no reader", environment=table.environment)
-    assert (ran.status, ran.out, ran.err) == (1, "", "export-status: not found or expired\n")
+    for request_id in ("dead", "never requested"):
+        ran = command("get", request_id, *options, environment=table.environment)
+        assert (ran.status, ran.out, ran.err) == GONE
 
 
 def test_an_item_that_is_not_ours_is_one_line(table: Table, command: Command) -> None:
@@ -74,10 +68,10 @@ def test_an_item_that_is_not_ours_is_one_line(table: Table, command: Command) ->
     )
 
 
-def test_a_ttl_beyond_all_years_is_shown(table: Table, command: Command) -> None:
-    item = table.put("forever")
+def test_the_longest_id_and_a_ttl_beyond_all_years_are_shown(table: Table, command: Command) -> None:
+    item = table.put("ü" * 256)
     table.put_item(item | {"ttl": {"N": "1" + "0" * 30}})
-    ran = command("get", "forever", environment=table.environment)
+    ran = command("get", "ü" * 256, environment=table.environment)
     assert ran.status == 0
     assert ran.lines[4].endswith("(in >999d)")
 
@@ -101,28 +95,18 @@ def test_no_value_can_play_with_the_terminal(
         ("\udcff", "must be UTF-8"),
     ],
 )
-def test_an_id_that_no_export_can_have_is_exit_2(
-    table: Table, command: Command, request_id: str, rule: str
-) -> None:
-    ran = command("get", request_id, environment=table.environment)
-    assert (ran.status, ran.out, ran.err) == (2, "", f"export-status: REQUEST_ID {rule}\n")
-
-
-def test_the_longest_id_is_found(table: Table, command: Command) -> None:
-    table.put("ü" * 256, Status.PENDING)
-    assert command("get", "ü" * 256, environment=table.environment).status == 0
+def test_an_id_that_no_export_can_have_is_exit_2(command: Command, request_id: str, rule: str) -> None:
+    for name in ("get", "why"):
+        ran = command(name, request_id, environment={})
+        line = f"export-status: REQUEST_ID {rule} (see export-status {name} --help)\n"
+        assert (ran.status, ran.out, ran.err) == (2, "", line)
 
 
 def test_a_throttled_read_is_tried_again(table: Table, command: Command) -> None:
     table.put("here", Status.PENDING)
-    with refusing_proxy(
-        table.environment["AWS_ENDPOINT_URL"],
-        "DynamoDB_20120810.GetItem",
-        code="ProvisionedThroughputExceededException",
-        times=2,
-    ) as endpoint_url:
-        ran = command("get", "here", environment=table.environment | {"AWS_ENDPOINT_URL": endpoint_url})
-    assert ran.status == 0
+    code = "ProvisionedThroughputExceededException"
+    with refusing(table.environment, "DynamoDB_20120810.GetItem", code=code, times=2) as settings:
+        assert command("get", "here", environment=settings).status == 0
 
 
 @contextmanager
@@ -145,8 +129,7 @@ def test_a_watch_shows_each_change_and_ends_with_the_export(
     table: Table, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = table.put("watched")
-    steps = [Status.PENDING, Status.PROCESSING, Status.FAILED]
-    changes = [lambda step=step: table.put("watched", step) for step in steps[1:]]
+    changes = [lambda step=step: table.put("watched", step) for step in (Status.PROCESSING, Status.FAILED)]
     with changing(monkeypatch, lambda: table.put_item(first), *changes):
         ran = command("get", "watched", "--watch", "--json", environment=table.environment)
     assert ran.status == 0

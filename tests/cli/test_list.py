@@ -7,10 +7,8 @@ from pathlib import Path
 import pytest
 
 from handlers.export import Status
-from processor.localaws.embedded_aws import EmbeddedAws
-from tests.cli.conftest import Command, Table
+from tests.cli.conftest import Command, Table, refusing
 from tests.cli.processes import run_in_terminal
-from tests.support.proxy import refusing_proxy
 
 SECRET = "X-Amz-Signature=c0ffee"
 SCAN = "DynamoDB_20120810.Scan"
@@ -55,18 +53,20 @@ def test_json_on_a_terminal_is_json_alone(table: Table, tmp_path: Path) -> None:
     assert (status, ids(shown.splitlines())) == (0, {"here"})
 
 
-def test_only_the_statuses_asked_for_are_shown(table: Table, command: Command) -> None:
+@pytest.mark.parametrize(
+    ("options", "shown"),
+    [
+        ("--status processing --status failed", {"processing", "failed"}),
+        ("--older-than 10m", {"processing"}),
+    ],
+)
+def test_only_what_is_asked_for_is_shown(
+    table: Table, command: Command, options: str, shown: set[str]
+) -> None:
     for status in Status:
-        table.put(status.value, status)
-    arguments = ("list", "--json", "--status", "processing", "--status", "failed")
-    assert ids(command(*arguments, environment=table.environment).lines) == {"processing", "failed"}
-
-
-def test_older_than_shows_only_exports_without_a_recent_change(table: Table, command: Command) -> None:
-    table.put("stuck", Status.PROCESSING, age=timedelta(minutes=11))
-    table.put("busy", Status.PROCESSING, age=timedelta(minutes=9))
-    arguments = ("list", "--json", "--older-than", "10m")
-    assert ids(command(*arguments, environment=table.environment).lines) == {"stuck"}
+        age = timedelta(minutes=11 if status is Status.PROCESSING else 9)
+        table.put(status.value, status, age=age)
+    assert ids(command("list", "--json", *options.split(), environment=table.environment).lines) == shown
 
 
 def test_foreign_items_are_counted_and_do_no_harm(table: Table, command: Command) -> None:
@@ -78,23 +78,16 @@ def test_foreign_items_are_counted_and_do_no_harm(table: Table, command: Command
     assert ran.err == "left out 2 items that break the table's contract\n"
 
 
-def test_every_page_of_the_table_is_read(table: Table, command: Command) -> None:
+def test_every_page_of_the_table_is_read_and_a_throttled_one_is_asked_for_again(
+    table: Table, command: Command
+) -> None:
     for number in range(8):
         table.put(f"req-{number}")
         table.put_item({"requestId": {"S": f"big-{number}"}, "junk": {"S": "x" * 300_000}, "ttl": {"N": "1"}})
     assert "LastEvaluatedKey" in table.dynamodb.scan(TableName=table.name)
-    ran = command("list", "--json", environment=table.environment)
-    assert ids(ran.lines) == {f"req-{number}" for number in range(8)}
-
-
-def test_a_throttled_page_is_asked_for_again(table: Table, command: Command) -> None:
-    table.put("here")
-    with refusing_proxy(
-        table.environment["AWS_ENDPOINT_URL"], SCAN, code="ThrottlingException", times=2
-    ) as endpoint_url:
-        settings = table.environment | {"AWS_ENDPOINT_URL": endpoint_url}
+    with refusing(table.environment, SCAN, code="ThrottlingException", times=2) as settings:
         ran = command("list", "--json", environment=settings)
-    assert (ran.status, ids(ran.lines)) == (0, {"here"})
+    assert ids(ran.lines) == {f"req-{number}" for number in range(8)}
 
 
 def test_no_name_can_play_with_the_terminal(table: Table, command: Command) -> None:
@@ -105,18 +98,17 @@ def test_no_name_can_play_with_the_terminal(table: Table, command: Command) -> N
 
 
 @pytest.mark.parametrize(
-    ("arguments", "line"),
+    ("older_than", "rule"),
     [
-        (("--older-than", "soon"), "--older-than must be a duration such as 15m, 2h or 1d"),
-        (("--older-than", "2999-01-01T00:00:00Z"), "--older-than must not lie in the future"),
-        (("--older-than", "999999d"), "--older-than must be a duration"),
-        (("--status", "done"), "--status must be one of pending, processing"),
+        ("soon", "must be a duration such as 15m, 2h or 1d, or an RFC 3339 timestamp"),
+        ("2999-01-01T00:00:00Z", "must not lie in the future"),
+        ("999999d", "must be a duration such as 15m, 2h or 1d, or an RFC 3339 timestamp"),
     ],
 )
-def test_nonsense_is_exit_2(table: Table, command: Command, arguments: tuple[str, ...], line: str) -> None:
-    ran = command("list", *arguments, environment=table.environment)
-    assert (ran.status, ran.out) == (2, "")
-    assert line in ran.err
+def test_nonsense_is_exit_2(command: Command, older_than: str, rule: str) -> None:
+    ran = command("list", "--older-than", older_than, environment={})
+    line = f"export-status: --older-than {rule} (see export-status list --help)\n"
+    assert (ran.status, ran.out, ran.err) == (2, "", line)
 
 
 @pytest.mark.parametrize(
@@ -127,21 +119,21 @@ def test_nonsense_is_exit_2(table: Table, command: Command, arguments: tuple[str
             "the table nowhere does not exist in this region and account (Scan: ResourceNotFoundException)",
         ),
         (
-            {"AWS_ENDPOINT_URL_DYNAMODB": "http://127.0.0.1:1"},
-            "the table export-status: AWS did not answer as it should (Scan: EndpointConnectionError)",
+            {"AWS_ENDPOINT_URL_DYNAMODB": "http://127.0.0.1:1", "DYNAMODB_EXPORT_STATUS_TABLE": "export"},
+            "the table export: AWS did not answer as it should (Scan: EndpointConnectionError)",
         ),
     ],
 )
 def test_an_aws_error_is_one_line_and_exit_1(
-    embedded_aws: EmbeddedAws, command: Command, settings: dict[str, str], line: str
+    environment: dict[str, str], command: Command, settings: dict[str, str], line: str
 ) -> None:
-    ran = command("list", environment=embedded_aws.environment() | settings)
+    ran = command("list", environment=environment | settings)
     assert (ran.status, ran.out, ran.err) == (1, "", f"export-status: {line}\n")
 
 
 def test_a_missing_permission_is_one_line_and_exit_1(table: Table, command: Command) -> None:
-    with refusing_proxy(table.environment["AWS_ENDPOINT_URL"], SCAN) as endpoint_url:
-        ran = command("list", environment=table.environment | {"AWS_ENDPOINT_URL": endpoint_url})
+    with refusing(table.environment, SCAN) as settings:
+        ran = command("list", environment=settings)
     assert ran.status == 1
     assert ran.err == (
         f"export-status: the table {table.name}: AWS refuses, check credentials and permissions"

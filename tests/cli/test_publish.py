@@ -1,6 +1,7 @@
 """The command `publish`: every line or none, in batches."""
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,12 @@ from typing import Any
 import pytest
 
 from handlers.timestamps import format_timestamp
-from processor.cli.sending import Outgoing, batches, send_batch
+from processor.aws.sqs import BatchResult
+from processor.cli.sending import send
 from processor.localaws.embedded_aws import EmbeddedAws
-from tests.cli.conftest import Command
+from tests.cli.conftest import Command, refusing
 from tests.cli.processes import run_in_terminal
 from tests.resources import drained_messages, queue_pair
-from tests.support.proxy import refusing_proxy
 
 SEND = "AmazonSQS.SendMessageBatch"
 
@@ -45,26 +46,12 @@ def test_a_file_is_sent_line_by_line(
     assert bodies == {each.decode().strip() for each in lines}
 
 
-def test_json_gives_the_counts_also_of_what_was_not_finished(
-    environment: dict[str, str], command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ran = command("publish", "-", "--json", environment=environment, stdin=line("a") + line("b"))
-    assert (ran.status, json.loads(ran.out), ran.err) == (0, {"dryRun": False, "events": 2, "sent": 2}, "")
-
-    def interrupt(*_: Any) -> Any:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("processor.cli.publish.send_batch", interrupt)
-    ran = command("publish", "-", "--json", environment=environment, stdin=line("a"))
-    assert (ran.status, json.loads(ran.out)) == (130, {"dryRun": False, "events": 1, "sent": 0})
-
-
 def test_standard_input_is_read_and_empty_lines_and_a_byte_order_mark_do_no_harm(
     embedded_aws: EmbeddedAws, environment: dict[str, str], command: Command
 ) -> None:
     stdin = b"\xef\xbb\xbf" + line("ü") + b"\n  \r\n" + line("b").strip()
-    ran = command("publish", "-", environment=environment, stdin=stdin)
-    assert (ran.status, ran.out) == (0, "published 2 events\n")
+    ran = command("publish", "-", "--json", environment=environment, stdin=stdin)
+    assert (ran.status, json.loads(ran.out), ran.err) == (0, {"dryRun": False, "events": 2, "sent": 2}, "")
     assert len(arrived(embedded_aws, environment)) == 2
 
 
@@ -73,23 +60,16 @@ def test_closed_standard_input_is_exit_2(environment: dict[str, str], command: C
     assert (ran.status, ran.err) == (2, "export-status: - must not be closed: it is standard input\n")
 
 
-def test_nothing_to_send_is_fine(environment: dict[str, str], command: Command) -> None:
-    ran = command("publish", "-", environment=environment)
-    assert (ran.status, ran.out) == (0, "published 0 events\n")
-
-
 @pytest.mark.parametrize(
     ("bad", "rule"),
     [
         (b"nonsense", "the body must be JSON"),
-        (b'{"requestId": "x"}', "status is required"),
         (b'"\xff"', "must be UTF-8"),
         (
             line("x", fileName="\uffff"),
             "must not hold control characters, U+FFFE or U+FFFF, which SQS refuses",
         ),
         (line("x", junk="x" * 262_144), "must fit into a message of 256 KiB"),
-        (line("x" * 257), "requestId must have at most 256 characters"),
         (line("x", createdAt="tomorrow"), "createdAt must be an RFC 3339 timestamp with an offset or Z"),
     ],
 )
@@ -136,12 +116,6 @@ def test_on_fifo_an_export_is_a_group_and_a_line_sent_twice_is_dropped(
     assert groups[0] == groups[1] != groups[2]
 
 
-def test_on_fifo_created_at_is_required(fifo: dict[str, str], command: Command) -> None:
-    ran = command("publish", "-", environment=fifo, stdin=line(status="processing"))
-    assert ran.status == 2
-    assert "createdAt is required on a FIFO queue" in ran.err
-
-
 def test_a_missing_queue_is_one_line_with_the_count(environment: dict[str, str], command: Command) -> None:
     environment["SQS_EXPORT_EVENTS_QUEUE_URL"] += "x"
     ran = command("publish", "-", environment=environment, stdin=line())
@@ -169,13 +143,8 @@ def test_a_message_that_the_queue_refuses_is_named_and_the_others_are_counted(
 def test_a_throttling_queue_is_waited_for(
     embedded_aws: EmbeddedAws, environment: dict[str, str], command: Command
 ) -> None:
-    with refusing_proxy(
-        environment["AWS_ENDPOINT_URL"], SEND, code="ThrottlingException", times=3
-    ) as endpoint_url:
-        ran = command(
-            "publish", "-", environment=environment | {"AWS_ENDPOINT_URL": endpoint_url}, stdin=line()
-        )
-    assert ran.status == 0
+    with refusing(environment, SEND, code="ThrottlingException", times=3) as settings:
+        assert command("publish", "-", environment=settings, stdin=line()).status == 0
     assert len(arrived(embedded_aws, environment)) == 1
 
 
@@ -189,12 +158,13 @@ def test_a_dry_run_checks_without_aws_or_settings(command: Command) -> None:
     assert ran.err.startswith("export-status: line 2: ")
 
 
-def test_a_dry_run_sends_nothing_and_knows_a_fifo_queue(
+def test_a_fifo_queue_wants_created_at_and_a_dry_run_sends_nothing(
     embedded_aws: EmbeddedAws, fifo: dict[str, str], command: Command
 ) -> None:
-    late = line("a", status="processing")
-    ran = command("publish", "-", "--dry-run", environment=fifo, stdin=late)
-    assert ran.status == 2  # on a FIFO queue it must carry createdAt
+    for options in ((), ("--dry-run",)):
+        ran = command("publish", "-", *options, environment=fifo, stdin=line(status="processing"))
+        assert ran.status == 2
+        assert "createdAt is required on a FIFO queue" in ran.err
     ran = command("publish", "-", "--dry-run", environment=fifo, stdin=line("a"))
     assert ran.status == 0
     assert arrived(embedded_aws, fifo) == []
@@ -214,18 +184,15 @@ def test_attributes_and_group_are_sent(
 def test_interrupted_it_reports_how_many_were_sent(
     environment: dict[str, str], command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls: list[int] = []
+    def send_once(*arguments: Any) -> Iterator[tuple[range, BatchResult]]:
+        yield next(send(*arguments))
+        raise KeyboardInterrupt
 
-    def send_once(*arguments: Any) -> Any:
-        if calls:
-            raise KeyboardInterrupt
-        calls.append(1)
-        return send_batch(*arguments)
-
-    monkeypatch.setattr("processor.cli.publish.send_batch", send_once)
+    monkeypatch.setattr("processor.cli.publish.send", send_once)
     stdin = b"".join(line(str(number)) for number in range(11))
-    ran = command("publish", "-", environment=environment, stdin=stdin)
+    ran = command("publish", "-", "--json", environment=environment, stdin=stdin)
     assert (ran.status, ran.err) == (130, "export-status: interrupted; 10 of 11 events were sent\n")
+    assert json.loads(ran.out) == {"dryRun": False, "events": 11, "sent": 10}
 
 
 def test_a_terminal_shows_a_progress_bar(environment: dict[str, str], tmp_path: Path) -> None:
@@ -235,13 +202,3 @@ def test_a_terminal_shows_a_progress_bar(environment: dict[str, str], tmp_path: 
     assert "publishing" in shown
     assert "30/30" in shown
     assert "published 30 events" in shown
-
-
-def test_writers_keep_to_ten_entries_and_256_kib() -> None:
-    small = [Outgoing("x")] * 21
-    assert [len(batch) for batch in batches(small)] == [10, 10, 1]
-    big = [Outgoing("ü" * 65_536)] * 3  # 128 KiB each
-    assert [len(batch) for batch in batches(big)] == [2, 1]
-    huge = [Outgoing("x"), Outgoing("x" * 1_000_000), Outgoing("x")]
-    assert [len(batch) for batch in batches(huge)] == [1, 1, 1]
-    assert list(batches([])) == []

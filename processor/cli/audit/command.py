@@ -19,9 +19,11 @@ from processor.cli.audit.verify import verify
 from processor.cli.durations import moment
 from processor.cli.errors import EXIT_FAILED, CommandFailed, complain
 from processor.cli.output import json_line, progress
-from processor.cli.session import aws_errors, connect, usage_error
+from processor.cli.session import aws_errors, connect
 from processor.streams.api import StreamApi
 from processor.streams.shards import RETENTION_HOURS
+
+_SINCE = "from when on: 15m, 2h, 1d ago or 2026-11-22T10:00:00Z"
 
 audit_app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -38,18 +40,11 @@ def audit() -> None:
 @audit_app.command()
 def tail(
     *,
-    follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="wait for new entries, until Ctrl-C")
-    ] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="wait for more, until Ctrl-C")] = False,
     since: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME", help="from when on: 15m, 2h, 1d ago or 2026-11-22T10:00:00Z; all if not given"
-        ),
+        datetime | None, typer.Option(metavar="TIME", parser=moment, help=f"{_SINCE}; all if not given")
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="JSON lines also on a terminal; they are the default elsewhere")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON lines also on a terminal")] = False,
 ) -> None:
     """Print the audit entries of the stream KINESIS_EXPORT_AUDIT_STREAM, each once.
 
@@ -59,13 +54,9 @@ def tail(
     Example: export-status audit tail --since 1h | jq 'select(.finished | not)'
     """
     started = datetime.now(UTC)
-    try:
-        start = None if since is None else moment(since, started)
-    except ValueError as wrong:
-        raise usage_error(f"--since {wrong}") from None
     settings, aws = connect()
     stream = settings.required_audit_stream()
-    reader = KinesisReader(aws.kinesis(), stream, since=start, wait=Event().wait, on_retry=RetryNotice())
+    reader = KinesisReader(aws.kinesis(), stream, since=since, wait=Event().wait, on_retry=RetryNotice())
     shown = EntryOutput(as_json=as_json or not sys.stdout.isatty())
     try:
         with aws_errors(f"the audit stream {stream} (KINESIS_EXPORT_AUDIT_STREAM)"):
@@ -82,14 +73,9 @@ def tail(
 @audit_app.command()
 def replay(
     *,
-    since: Annotated[
-        str,
-        typer.Option(metavar="TIME", help="removals from when on: 15m, 2h, 1d ago or 2026-11-22T10:00:00Z"),
-    ],
+    since: Annotated[datetime, typer.Option(metavar="TIME", parser=moment, help=f"removals {_SINCE}")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only count the entries")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="the counts as one JSON line, the last of standard output")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="the counts as one JSON line, the last")] = False,
 ) -> None:
     """Emit the audit entries of removals since TIME again, to the sinks of EXPORT_AUDIT_SINKS.
 
@@ -99,30 +85,24 @@ def replay(
     Example: export-status audit replay --since 2h --dry-run
     """
     started = datetime.now(UTC)
-    try:
-        start = moment(since, started)
-    except ValueError as wrong:
-        raise usage_error(f"--since {wrong}") from None
     settings, aws = connect()
     names = () if dry_run else settings.audit_sinks
     sinks = [make_sink(name, settings, aws) for name in names]
-    if started - start > timedelta(hours=RETENTION_HOURS):
+    if started - since > timedelta(hours=RETENTION_HOURS):
         typer.echo(f"the stream holds {RETENTION_HOURS:.0f} hours; what is older is gone", err=True)
     run = Replay(
         StreamApi(aws.streams()),
         sinks,
         table=settings.table,
-        since=start,
+        since=since,
         until=started,
         wait=Event().wait,
         on_retry=RetryNotice(),
     )
     tally = Tally(dry_run)
     try:
-        with (
-            aws_errors(f"the stream of the table {settings.table}"),
-            progress("replaying", None, with_lines="log" in names) as advance,
-        ):
+        label = None if "log" in names else "replaying"  # no bar comes between the entries
+        with aws_errors(f"the stream of the table {settings.table}"), progress(label, None) as advance:
             for page in run.pages():
                 tally.add(page)
                 advance(tally.entries)

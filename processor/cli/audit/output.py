@@ -3,7 +3,7 @@
 import json
 import sys
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import typer
@@ -39,28 +39,15 @@ class EntryOutput:
 
     def show(self, record: KinesisRecord) -> None:
         """Writes the entries of a record that were not written before."""
-        for entry in self._entries(record):
-            if self._is_repeat(entry["auditId"]):
-                continue
-            line = json_line(entry) if self._console is None else render(self._console, row(entry))
-            sys.stdout.write(line + "\n")
 
-    def _entries(self, record: KinesisRecord) -> Iterator[dict[str, Any]]:
-        try:
-            sub_records = read_record(record.data)
-        except BrokenAggregate as broken:
-            self._complain(record, str(broken))
-            return
-        for number, sub_record in enumerate(sub_records):
-            entry = entry_of(sub_record)
-            if entry is None:
-                self._complain(record, f"record {number + 1} of {len(sub_records)} must be an audit entry")
-            else:
-                yield entry
+        def complain(problem: str) -> None:
+            self.bad_records += 1
+            typer.echo(f"audit tail: {record.shard_id} {record.sequence_number}: {problem}", err=True)
 
-    def _complain(self, record: KinesisRecord, problem: str) -> None:
-        self.bad_records += 1
-        typer.echo(f"audit tail: {record.shard_id} {record.sequence_number}: {problem}", err=True)
+        for entry in entries_of(record, complain):
+            if not self._is_repeat(entry["auditId"]):
+                line = json_line(entry) if self._console is None else render(self._console, row(entry))
+                sys.stdout.write(line + "\n")
 
     def _is_repeat(self, audit_id: str) -> bool:
         repeat = audit_id in self._seen
@@ -71,15 +58,27 @@ class EntryOutput:
         return repeat
 
 
-def entry_of(data: bytes) -> dict[str, Any] | None:
-    """The masked entry with all its fields, also those of later versions; None if it is not an entry."""
+def entries_of(record: KinesisRecord, complain: Callable[[str], object]) -> Iterator[dict[str, Any]]:
+    """The masked entries of a record with all their fields, also those of later versions.
+
+    Args:
+        record: an aggregate, or one entry.
+        complain: called with what is wrong with the record or with one of its entries.
+    """
     try:
-        entry = _masked(json.loads(data, parse_constant=_no_constant))
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(entry, dict) or not isinstance(entry.get("auditId"), str):
-        return None
-    return entry
+        parts = read_record(record.data)
+    except BrokenAggregate as broken:
+        complain(str(broken))
+        return
+    for number, part in enumerate(parts, start=1):
+        try:
+            entry = _masked(json.loads(part, parse_constant=_no_constant))
+        except (ValueError, RecursionError):
+            entry = None
+        if isinstance(entry, dict) and isinstance(entry.get("auditId"), str):
+            yield entry
+        else:
+            complain(f"record {number} of {len(parts)} must be an audit entry")
 
 
 def _no_constant(_name: str) -> NoReturn:

@@ -7,7 +7,8 @@ from typing import Any
 
 from handlers.masking import mask_urls
 from handlers.timestamps import format_timestamp, parse_timestamp
-from processor.aws.message_attributes import Attributes, attributes_to_json
+from processor.aws.message_attributes import attributes_to_json
+from processor.cli.sending import Outgoing
 from processor.transitions.messages import Message
 
 UNMARKED = "unmarked"
@@ -27,8 +28,6 @@ class DeadLetter:
         source_message_id: the id of the rejected message.
         source_receive_count: how often that was received; None if unknown.
         rejected_at: when; None if unknown.
-        attributes: the producer's message attributes.
-        trace_header: the producer's AWSTraceHeader, if any.
     """
 
     message: Message
@@ -37,8 +36,6 @@ class DeadLetter:
     source_message_id: str
     source_receive_count: int | None
     rejected_at: datetime | None
-    attributes: Attributes
-    trace_header: str | None
 
     @classmethod
     def from_sqs(cls, raw: Mapping[str, Any]) -> "DeadLetter":
@@ -47,7 +44,7 @@ class DeadLetter:
         Every sender to the queue can set any attribute: a malformed one counts as missing.
         """
         message = Message.from_sqs(raw)
-        attributes: Mapping[str, Any] = raw.get("MessageAttributes", {})
+        attributes = raw.get("MessageAttributes", {})
         texts = {name: str(value.get("StringValue", "")) for name, value in attributes.items()}
         count = texts.get("receiveCount", "")
         return cls(
@@ -57,9 +54,12 @@ class DeadLetter:
             source_message_id=texts.get("sourceMessageId") or message.message_id,
             source_receive_count=int(count) if count.isascii() and count.isdigit() else None,
             rejected_at=_timestamp(texts.get("rejectedAt", "")),
-            attributes=message.attributes,
-            trace_header=message.trace_header,
         )
+
+    def outgoing(self) -> Outgoing:
+        """The letter as the producer sent it: body, attributes, group and trace header."""
+        message = self.message
+        return Outgoing(message.body, message.attributes, message.group_id, message.trace_header)
 
     def age_seconds(self, now: datetime) -> int | None:
         """Whole seconds since the rejection; where its time is unknown, since the message was first sent."""
@@ -68,7 +68,7 @@ class DeadLetter:
 
     def fields(self, now: datetime) -> dict[str, object]:
         """The fields of `dlq list --json`; URLs in texts are masked."""
-        attributes = attributes_to_json(self.attributes)
+        attributes = attributes_to_json(self.message.attributes)
         return self.notes(now) | {
             "body": mask_urls(self.message.body),
             "attributes": {
@@ -76,7 +76,7 @@ class DeadLetter:
                 for name, value in attributes.items()
             },
             "groupId": self.message.group_id,
-            "traceHeader": self.trace_header,
+            "traceHeader": self.message.trace_header,
             "traceId": self.message.log_fields().get("trace_id"),
         }
 

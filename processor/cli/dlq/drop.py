@@ -1,100 +1,24 @@
 """The command `dlq drop`: removes dead letters, saved first where a file is named."""
 
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from enum import Enum
+from datetime import datetime
 from typing import Annotated
 
 import typer
 
-from processor.cli.dlq.browser import Browser
 from processor.cli.dlq.dead_letter import DeadLetter
-from processor.cli.dlq.queue import (
-    LETTER_OUTCOMES,
-    checked_outcomes,
-    dlq_url,
-    messages,
-    report_out_of_reach,
-)
-from processor.cli.dlq.saved_file import SavedFile
+from processor.cli.dlq.queue import LetterOutcomes, browsing, messages, report_out_of_reach
+from processor.cli.dlq.save import SavedFile
 from processor.cli.errors import EXIT_FAILED
-from processor.cli.output import json_line, plain, progress
-from processor.cli.session import aws_errors, connect, ended_like_ctrl_c, usage_error
-
-
-class DropResult(Enum):
-    """The result for a letter; the values are the keys of `dlq drop --json`."""
-
-    DROPPED = "dropped"
-    NOT_REMOVED = "notRemoved"
-    NOT_ASKED_FOR = "notAskedFor"
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which letters to drop: those of an outcome and of an id. An empty set: any."""
-
-    outcomes: frozenset[str]
-    ids: frozenset[str]
-
-    def includes(self, letter: DeadLetter) -> bool:
-        """Whether a letter is to be dropped."""
-        return (not self.outcomes or letter.outcome in self.outcomes) and (
-            not self.ids or letter.message.message_id in self.ids
-        )
-
-
-@dataclass(slots=True)
-class Drop:
-    """Removes the selected letters page by page.
-
-    Args:
-        browser: the letters.
-        selection: which to drop.
-        saved: where to save a letter before it is removed; None: nowhere.
-        dry_run: remove and save nothing; then the counts are what would happen.
-
-    Attributes:
-        counts: the results so far.
-        missing: the selected ids that no letter had so far.
-    """
-
-    browser: Browser
-    selection: Selection
-    saved: SavedFile | None
-    dry_run: bool
-    counts: Counter[DropResult] = field(default_factory=Counter)
-    missing: set[str] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.missing = set(self.selection.ids)
-
-    def take(self, letters: list[DeadLetter], now: datetime) -> None:
-        """Saves and removes the selected letters of a page.
-
-        Raises:
-            CommandFailed: if they cannot be saved; then none of them is removed.
-        """
-        chosen = [letter for letter in letters if self.selection.includes(letter)]
-        self.counts[DropResult.NOT_ASKED_FOR] += len(letters) - len(chosen)
-        self.missing -= {letter.message.message_id for letter in chosen}
-        undone: set[str] = set()
-        if chosen and not self.dry_run:
-            if self.saved is not None:
-                self.saved.save(chosen, now)
-            undone = self.browser.delete(chosen)
-        self.counts[DropResult.DROPPED] += len(chosen) - len(undone)
-        self.counts[DropResult.NOT_REMOVED] += len(undone)
+from processor.cli.output import json_line, plain
+from processor.cli.session import connect, usage_error
 
 
 def drop(
     *,
-    outcome: Annotated[
-        list[str] | None,
-        typer.Option(metavar="OUTCOME", help=f"these, may be repeated: {', '.join(LETTER_OUTCOMES)}"),
-    ] = None,
+    outcome: LetterOutcomes = None,
     message_id: Annotated[
         list[str] | None,
         typer.Option("--id", metavar="ID", help="the messageId in `dlq list --json`, may be repeated"),
@@ -113,45 +37,52 @@ def drop(
 
     Example: export-status dlq drop --outcome invalid --outcome conflict --save rejected.jsonl
     """
-    selection = Selection(checked_outcomes(outcome, LETTER_OUTCOMES), frozenset(message_id or ()))
-    if everything is bool(selection.outcomes or selection.ids):
+    outcomes, ids = set(outcome or ()), set(message_id or ())
+    if everything is bool(outcomes or ids):
         raise usage_error("dlq drop needs either --outcome, --id or both, or --all")
     settings, aws = connect()
-    url = dlq_url(settings, aws)
+    missing = set(ids)
+    counts = Counter[str]()
     with (
-        ended_like_ctrl_c(),
-        aws_errors("the dead-letter queue"),
-        Browser(aws.sqs(), url) as browser,
+        browsing(settings, aws) as browser,
         nullcontext() if save is None or dry_run else SavedFile(save) as saved,
     ):
-        dropping = Drop(browser, selection, saved, dry_run)
+
+        def take(page: list[DeadLetter], now: datetime) -> None:
+            """Saves and removes the selected letters. If they cannot be saved, none of them is removed."""
+            chosen = [
+                letter
+                for letter in page
+                if (not outcomes or letter.outcome in outcomes)
+                and (not ids or letter.message.message_id in ids)
+            ]
+            missing.difference_update(letter.message.message_id for letter in chosen)
+            if saved is not None and chosen:
+                saved.save(chosen, now)
+            undone = browser.delete(chosen) if chosen and not dry_run else 0
+            counts["dropped"] += len(chosen) - undone
+            counts["notRemoved"] += undone
+            counts["notAskedFor"] += len(page) - len(chosen)
+
         try:
-            with progress("looking" if dry_run else "dropping", browser.expected) as advance:
-                for page in browser.pages():
-                    dropping.take(page, datetime.now(UTC))
-                    advance(browser.seen)
+            browser.visit("looking" if dry_run else "dropping", take)
         finally:  # also after an interruption
-            _report(dropping, as_json=as_json)
-    found_all = bool(selection.ids) and not dropping.missing
-    out_of_reach = not found_all and report_out_of_reach(browser)
-    for each in sorted(dropping.missing):
+            done = {name: counts[name] for name in ("dropped", "notRemoved", "notAskedFor")}
+            _report(done, dry_run, None if saved is None else saved.saved, as_json=as_json)
+    out_of_reach = (not ids or missing) and report_out_of_reach(browser)
+    for each in sorted(missing):
         typer.echo(f"no letter has the id {plain(each)}", err=True)
-    if out_of_reach or dropping.missing or dropping.counts[DropResult.NOT_REMOVED]:
+    if out_of_reach or missing or counts["notRemoved"]:
         raise typer.Exit(EXIT_FAILED)
 
 
-def _report(dropping: Drop, *, as_json: bool) -> None:
-    counts, saved = dropping.counts, dropping.saved
+def _report(counts: Mapping[str, int], dry_run: bool, saved: int | None, *, as_json: bool) -> None:
     if as_json:
-        fields = {result.value: counts[result] for result in DropResult}
-        extra = {"saved": 0 if saved is None else saved.saved}
-        typer.echo(json_line({"dryRun": dropping.dry_run, **fields, **extra}))
+        typer.echo(json_line({"dryRun": dry_run, **counts, "saved": saved or 0}))
         return
-    note = "" if saved is None else f", saved {messages(saved.saved)}"
-    typer.echo(
-        f"{'would drop' if dropping.dry_run else 'dropped'} {messages(counts[DropResult.DROPPED])}{note}"
-    )
-    if counts[DropResult.NOT_REMOVED]:
-        typer.echo(f"  {counts[DropResult.NOT_REMOVED]} are still here: run this again")
-    if counts[DropResult.NOT_ASKED_FOR]:
-        typer.echo(f"  {counts[DropResult.NOT_ASKED_FOR]} stay, not asked for")
+    note = "" if saved is None else f", saved {messages(saved)}"
+    typer.echo(f"{'would drop' if dry_run else 'dropped'} {messages(counts['dropped'])}{note}")
+    if counts["notRemoved"]:
+        typer.echo(f"  {counts['notRemoved']} are still here: run this again")
+    if counts["notAskedFor"]:
+        typer.echo(f"  {counts['notAskedFor']} stay, not asked for")

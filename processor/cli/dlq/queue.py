@@ -1,6 +1,8 @@
 """What the `dlq` commands share: the queue's URL, the outcomes, and notes about letters out of reach."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
 
 import typer
 
@@ -11,12 +13,22 @@ from processor.aws.sqs import redrive_policy
 from processor.cli.dlq.browser import Browser
 from processor.cli.dlq.dead_letter import UNMARKED
 from processor.cli.errors import CommandFailed
-from processor.cli.session import aws_errors, retry, usage_error
+from processor.cli.session import aws_errors, retry
+from processor.cli.signals import interrupt_on_signals
 from processor.settings import Settings
 from processor.startup_checks import StartError, dead_letter_url
 
-if TYPE_CHECKING:
-    from types_boto3_sqs import SQSClient
+
+def one_of(allowed: tuple[str, ...]) -> Callable[[str], str]:
+    """A parser for `--outcome`."""
+
+    def parse(outcome: str) -> str:
+        if outcome not in allowed:
+            raise ValueError(f"must be one of {', '.join(allowed)}")
+        return outcome
+
+    return parse
+
 
 EVENT_OUTCOMES = (
     *(outcome.value for outcome in Outcome if DISPOSITIONS[outcome] is not Disposition.DELETE),
@@ -27,19 +39,36 @@ EVENT_OUTCOMES = (
 LETTER_OUTCOMES = (*EVENT_OUTCOMES, QUARANTINED)
 """Outcomes of all letters."""
 
+LetterOutcomes = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="OUTCOME",
+        parser=one_of(LETTER_OUTCOMES),
+        help=f"only these, may be repeated: {', '.join(LETTER_OUTCOMES)}",
+    ),
+]
+"""The option `--outcome` of commands that leave the event queue alone."""
+
 OUT_OF_REACH = "other receivers hold the rest, or it is behind ten of its FIFO group; try again"
 
 
-def checked_outcomes(wanted: list[str] | None, allowed: tuple[str, ...]) -> frozenset[str]:
-    """The values of `--outcome`.
+@contextmanager
+def browsing(settings: Settings, aws: Aws, limit: int | None = None) -> Iterator[Browser]:
+    """One pass over the dead-letter queue. SIGTERM and SIGHUP end the block like Ctrl-C.
+
+    Args:
+        settings: the queues.
+        aws: the clients.
+        limit: how many letters to receive at most; None: all.
 
     Raises:
-        typer.Exit: with status 2 if one is not allowed.
+        SettingsError: if neither a setting nor a redrive policy names the queue.
+        CommandFailed: if AWS refuses or does not answer.
     """
-    found = frozenset(wanted or ())
-    if found - set(allowed):
-        raise usage_error(f"--outcome must be one of {', '.join(allowed)}")
-    return found
+    interrupt_on_signals()
+    url = dlq_url(settings, aws)
+    with aws_errors("the dead-letter queue"), Browser(aws.sqs(), url, limit=limit) as browser:
+        yield browser
 
 
 def dlq_url(settings: Settings, aws: Aws) -> str:
@@ -51,16 +80,12 @@ def dlq_url(settings: Settings, aws: Aws) -> str:
     """
     if settings.dlq_url is not None:
         return settings.dlq_url
-    client: SQSClient = aws.sqs()
+    ask, url = aws.sqs().get_queue_attributes, settings.required_queue_url()
     with aws_errors("the event queue"):
-        answer: Any = retry(
-            client.get_queue_attributes,
-            QueueUrl=settings.required_queue_url(),
-            AttributeNames=["RedrivePolicy"],
-        )
+        answer: Any = retry(ask, QueueUrl=url, AttributeNames=["RedrivePolicy"])
     try:
         policy = redrive_policy(answer.get("Attributes", {}))
-        return dead_letter_url(client, None, policy.dead_letter_arn)
+        return dead_letter_url(aws.sqs(), None, policy.dead_letter_arn)
     except StartError as missing:
         raise CommandFailed(str(missing)) from None
 
@@ -80,9 +105,9 @@ def report_out_of_reach(browser: Browser, rest: str = OUT_OF_REACH) -> bool:
     Returns:
         Whether there are such letters.
     """
-    unseen = browser.seen < browser.expected
+    unseen = len(browser.seen) < browser.expected
     if unseen:
-        typer.echo(f"{browser.seen} of about {messages(browser.expected)} seen: {rest}", err=True)
+        typer.echo(f"{len(browser.seen)} of about {messages(browser.expected)} seen: {rest}", err=True)
     if browser.hidden:
         hidden = f"other receivers hold about {messages(browser.hidden)}, such as another `dlq list`"
         typer.echo(f"{hidden}; try again in a moment", err=True)

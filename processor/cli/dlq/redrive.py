@@ -1,4 +1,4 @@
-"""Sends dead letters back to the event queue; deletes each only after that queue has accepted it.
+"""The command `dlq redrive`: sends letters back; deletes each only after the event queue has accepted it.
 
 An interruption loses nothing. At worst a letter is sent and still there; an event that is applied twice
 changes nothing.
@@ -7,10 +7,12 @@ changes nothing.
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from handlers.envelopes import InvalidEvent
 from handlers.events import decode
@@ -18,8 +20,11 @@ from handlers.transitions import Outcome, decide
 from processor.audit.quarantine import OUTCOME as QUARANTINED
 from processor.cli.dlq.browser import Browser
 from processor.cli.dlq.dead_letter import DeadLetter
-from processor.cli.sending import Outgoing, batches, send_batch
-from processor.cli.session import aws_errors
+from processor.cli.dlq.queue import EVENT_OUTCOMES, browsing, messages, one_of, report_out_of_reach
+from processor.cli.errors import EXIT_FAILED
+from processor.cli.output import json_line
+from processor.cli.sending import Outgoing, send
+from processor.cli.session import aws_errors, connect
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
@@ -40,92 +45,83 @@ class RedriveResult(Enum):
     CAME_BACK = "cameBack"
 
 
-STAYS = frozenset(
-    {
-        RedriveResult.EXPIRED,
-        RedriveResult.AUDIT_ENTRY,
-        RedriveResult.REJECTED_AGAIN,
-        RedriveResult.REFUSED,
-        RedriveResult.NOT_ACCEPTED,
-        RedriveResult.NOT_REMOVED,
-    }
-)
-"""Results of requested letters that remain in the queue."""
+NOTHING_STAYS = {
+    RedriveResult.COPY_REMOVED: "more were copies of these, and were removed",
+    RedriveResult.NOT_ASKED_FOR: "stay, of other outcomes",
+    RedriveResult.CAME_BACK: "came back: rejected again",
+}
+"""Results that leave no requested letter in the queue, and what the command says about each."""
 
+STAYS = {
+    RedriveResult.EXPIRED: "stay, expired: --include-expired sends them too",
+    RedriveResult.AUDIT_ENTRY: "stay, quarantined audit entries: they are not events",
+    RedriveResult.REJECTED_AGAIN: "stay, the same event would be rejected again: see --outcome and dlq drop",
+    RedriveResult.REFUSED: "stay, the event queue refuses them: see its maximum message size",
+    RedriveResult.NOT_ACCEPTED: "stay, the event queue did not accept them this time: run this again",
+    RedriveResult.NOT_REMOVED: "were sent, but are still here: sending them again is harmless",
+}
+"""Results of requested letters that remain in the queue: exit status 1."""
 
 NEVER_BY_DEFAULT = frozenset({Outcome.INVALID.value, Outcome.CONFLICT.value})
 """Outcomes that depend on the event alone, so that the service would reject the same event again."""
 
 
-@dataclass(frozen=True, slots=True)
-class RedriveOptions:
-    """What the operator asked for.
+def redrive(
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would happen, change nothing")] = False,
+    outcome: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="OUTCOME",
+            parser=one_of(EVENT_OUTCOMES),
+            help=f"only these, may be repeated: {', '.join(EVENT_OUTCOMES)}",
+        ),
+    ] = None,
+    include_expired: Annotated[
+        bool, typer.Option("--include-expired", help="send also events that can only end as expired")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="the counts as one JSON line")] = False,
+) -> None:
+    """Send rejected events back to the event queue.
 
-    Attributes:
-        outcomes: the outcomes to send; empty: all but those in `NEVER_BY_DEFAULT`.
-        include_expired: whether to send events that can only end as `expired`.
-        ttl_seconds: the TTL.
-        fifo: whether the event queue is FIFO.
+    It sends the body with the producer's attributes, and copies of one message once. A message leaves the
+    dead-letter queue only after the event queue has accepted it. What stays is counted: exit status 1.
+
+    Expired events stay, quarantined audit entries, and without --outcome also `invalid` and `conflict`: the
+    service would reject the same event again.
+
+    Example: export-status dlq redrive --dry-run --outcome early
     """
-
-    outcomes: frozenset[str]
-    include_expired: bool
-    ttl_seconds: int
-    fifo: bool
-
-
-def planned_result(letter: DeadLetter, options: RedriveOptions, now: datetime) -> RedriveResult:
-    """Decides whether a letter is sent, or why it stays.
-
-    Args:
-        letter: a letter of the dead-letter queue.
-        options: what the operator asked for.
-        now: our clock.
-
-    Returns:
-        SENT, EXPIRED, AUDIT_ENTRY, REJECTED_AGAIN or NOT_ASKED_FOR.
-    """
-    if options.outcomes and letter.outcome not in options.outcomes:
-        return RedriveResult.NOT_ASKED_FOR
-    if letter.outcome == QUARANTINED:  # its body is not an event
-        return RedriveResult.AUDIT_ENTRY
-    if not options.outcomes and letter.outcome in NEVER_BY_DEFAULT:
-        return RedriveResult.REJECTED_AGAIN
-    if not options.include_expired and _is_expired(letter, options, now):
-        return RedriveResult.EXPIRED
-    return RedriveResult.SENT
+    settings, aws = connect()
+    queue_url = settings.required_queue_url()
+    with browsing(settings, aws) as browser:
+        redriving = Redrive(
+            browser,
+            aws.sqs(),
+            queue_url,
+            outcomes=frozenset(outcome or ()),
+            include_expired=include_expired,
+            ttl_seconds=settings.ttl_seconds,
+            dry_run=dry_run,
+        )
+        try:
+            browser.visit("looking" if dry_run else "sending back", redriving.take)
+        finally:  # also after an interruption
+            _report(redriving.counts, dry_run, as_json=as_json)
+    report_out_of_reach(browser)
+    if any(redriving.counts[result] for result in STAYS):
+        raise typer.Exit(EXIT_FAILED)
 
 
-def _is_expired(letter: DeadLetter, options: RedriveOptions, now: datetime) -> bool:
-    """Whether the event could only end as `expired`.
-
-    A body that is not an event does not expire: a corrected service may accept it.
-    """
-    try:
-        event = decode(letter.message.body, now=now, sent_at=letter.message.sent_at, fifo=options.fifo)
-    except InvalidEvent:
-        return False
-    return decide(event, None, now=now, ttl_seconds=options.ttl_seconds) is Outcome.EXPIRED
-
-
-def copy_key(letter: DeadLetter) -> tuple[str, str]:
-    """Equal for copies of one message: the service sends another copy when it cannot delete the original."""
-    return letter.source_message_id, hashlib.sha256(letter.message.body.encode()).hexdigest()
-
-
-def outgoing(letter: DeadLetter, *, fifo: bool) -> Outgoing:
-    """The letter as the producer sent it: body, attributes, group and trace header.
-
-    On a FIFO queue its deduplication id is that of no other letter.
-    """
-    group_id = letter.message.group_id
-    return Outgoing(
-        letter.message.body,
-        group_id=group_id or letter.source_message_id if fifo else group_id,
-        deduplication_id=f"redrive-{letter.message.message_id}" if fifo else None,
-        attributes=letter.attributes,
-        trace_header=letter.trace_header,
-    )
+def _report(counts: Mapping[RedriveResult, int], dry_run: bool, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json_line({"dryRun": dry_run} | {each.value: counts[each] for each in RedriveResult}))
+        return
+    typer.echo(f"{'would send' if dry_run else 'sent'} back {messages(counts[RedriveResult.SENT])}")
+    explained = NOTHING_STAYS | STAYS
+    for result in RedriveResult:
+        if counts[result] and result in explained:
+            typer.echo(f"  {counts[result]} {explained[result]}")
 
 
 @dataclass(slots=True)
@@ -136,7 +132,9 @@ class Redrive:
         browser: the letters.
         client: SQS.
         queue_url: the event queue.
-        options: what the operator asked for.
+        outcomes: the outcomes to send; empty: all but those in `NEVER_BY_DEFAULT`.
+        include_expired: whether to send events that can only end as `expired`.
+        ttl_seconds: the TTL.
         dry_run: send and delete nothing; then the counts are what would happen.
 
     Attributes:
@@ -146,7 +144,9 @@ class Redrive:
     browser: Browser
     client: "SQSClient"
     queue_url: str
-    options: RedriveOptions
+    outcomes: frozenset[str]
+    include_expired: bool
+    ttl_seconds: int
     dry_run: bool
     counts: Counter[RedriveResult] = field(default_factory=Counter)
     _sent_keys: set[tuple[str, str]] = field(default_factory=set)
@@ -161,44 +161,74 @@ class Redrive:
         originals: dict[tuple[str, str], DeadLetter] = {}
         copies: list[DeadLetter] = []
         for letter in letters:
-            if self._came_back(letter):
-                self.counts[RedriveResult.CAME_BACK] += 1
-                continue
-            decided = planned_result(letter, self.options, now)
-            if decided is not RedriveResult.SENT:
-                self.counts[decided] += 1
-            elif copy_key(letter) in self._sent_keys or copy_key(letter) in originals:
+            stays = self._reason_to_stay(letter, now)
+            if stays is not None:
+                self.counts[stays] += 1
+            elif _copy_key(letter) in self._sent_keys or _copy_key(letter) in originals:
                 copies.append(letter)
             else:
-                originals[copy_key(letter)] = letter
-        self._send(originals)
-        done = [copy for copy in copies if copy_key(copy) in self._sent_keys]
+                originals[_copy_key(letter)] = letter
+        self._send(list(originals.values()))
+        done = [copy for copy in copies if _copy_key(copy) in self._sent_keys]
         self.counts[RedriveResult.NOT_ACCEPTED] += len(copies) - len(done)
         self._remove(done, RedriveResult.COPY_REMOVED)
 
-    def _came_back(self, letter: DeadLetter) -> bool:
-        """Whether this letter is an event that this run has sent: it must not go round and round."""
-        return bool({letter.source_message_id, letter.message.message_id} & self._sent_ids)
+    def _reason_to_stay(self, letter: DeadLetter, now: datetime) -> RedriveResult | None:
+        # What this run has sent must not go round and round.
+        if {letter.source_message_id, letter.message.message_id} & self._sent_ids:
+            return RedriveResult.CAME_BACK
+        if self.outcomes and letter.outcome not in self.outcomes:
+            return RedriveResult.NOT_ASKED_FOR
+        if letter.outcome == QUARANTINED:  # its body is not an event
+            return RedriveResult.AUDIT_ENTRY
+        if not self.outcomes and letter.outcome in NEVER_BY_DEFAULT:
+            return RedriveResult.REJECTED_AGAIN
+        if not self.include_expired and self._is_expired(letter, now):
+            return RedriveResult.EXPIRED
+        return None
 
-    def _send(self, originals: Mapping[tuple[str, str], DeadLetter]) -> None:
-        letters = list(originals.values())
-        start = 0
-        for batch in batches([outgoing(letter, fifo=self.options.fifo) for letter in letters]):
-            of_batch = letters[start : start + len(batch)]
-            start += len(batch)
-            if self.dry_run:
-                sent = of_batch
-            else:
-                with aws_errors("the event queue"):
-                    answers = send_batch(self.client, self.queue_url, batch)
+    def _is_expired(self, letter: DeadLetter, now: datetime) -> bool:
+        """Whether the event could only end as `expired`.
+
+        A body that is not an event does not expire: a corrected service may accept it.
+        """
+        try:
+            event = decode(letter.message.body, now=now, sent_at=letter.message.sent_at, fifo=self._fifo)
+        except InvalidEvent:
+            return False
+        return decide(event, None, now=now, ttl_seconds=self.ttl_seconds) is Outcome.EXPIRED
+
+    @property
+    def _fifo(self) -> bool:
+        return self.queue_url.endswith(".fifo")
+
+    def _send(self, letters: Sequence[DeadLetter]) -> None:
+        if self.dry_run:
+            self._remove(letters, RedriveResult.SENT)
+            return
+        with aws_errors("the event queue"):
+            for run, answers in send(self.client, self.queue_url, [self._outgoing(each) for each in letters]):
                 self._sent_ids |= set(answers.done.values())
-                sent = [of_batch[index] for index in sorted(answers.done)]
                 self.counts[RedriveResult.REFUSED] += len(answers.refused)
-                self.counts[RedriveResult.NOT_ACCEPTED] += len(of_batch) - len(sent) - len(answers.refused)
-            self._sent_keys |= {copy_key(letter) for letter in sent}
-            self._remove(sent, RedriveResult.SENT)
+                self.counts[RedriveResult.NOT_ACCEPTED] += len(answers.left)
+                sent = [letters[run.start + index] for index in sorted(answers.done)]
+                self._remove(sent, RedriveResult.SENT)
+
+    def _outgoing(self, letter: DeadLetter) -> Outgoing:
+        """The letter as the producer sent it; on a FIFO queue its deduplication id is that of no other."""
+        found = letter.outgoing()
+        if not self._fifo:
+            return found
+        group_id = found.group_id or letter.source_message_id
+        return replace(found, group_id=group_id, deduplication_id=f"redrive-{letter.message.message_id}")
 
     def _remove(self, letters: Sequence[DeadLetter], removed: RedriveResult) -> None:
-        undone = set() if self.dry_run or not letters else self.browser.delete(letters)
-        self.counts[removed] += len(letters) - len(undone)
-        self.counts[RedriveResult.NOT_REMOVED] += len(undone)
+        self._sent_keys |= {_copy_key(letter) for letter in letters}
+        undone = 0 if self.dry_run or not letters else self.browser.delete(letters)
+        self.counts[removed] += len(letters) - undone
+        self.counts[RedriveResult.NOT_REMOVED] += undone
+
+
+def _copy_key(letter: DeadLetter) -> tuple[str, str]:
+    """Equal for copies of one message: the service sends another copy when it cannot delete the original."""
+    return letter.source_message_id, hashlib.sha256(letter.message.body.encode()).hexdigest()

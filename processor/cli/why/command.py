@@ -1,5 +1,7 @@
 """Prints what is known of one export."""
 
+import re
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -9,31 +11,31 @@ from rich.text import Text
 
 from handlers.masking import mask_urls
 from processor.cli.audit.lines import row
+from processor.cli.dlq.dead_letter import DeadLetter
 from processor.cli.durations import moment
 from processor.cli.exports import attributes
-from processor.cli.get import check_request_id
+from processor.cli.get import RequestId
 from processor.cli.output import brief_seconds, console, json_line, plain, shortened
-from processor.cli.session import connect, ended_like_ctrl_c, usage_error
+from processor.cli.session import connect
+from processor.cli.signals import interrupt_on_signals
 from processor.cli.styles import OUTCOME_STYLES, STATUS_STYLES
 from processor.cli.why.advice import advise
 from processor.cli.why.known import Known, Source
 from processor.cli.why.lookup import Lookup
 
 SHOWN_LINE_CHARS = 300  # for people; --json has all
-_LABELS = {
-    Source.RECORD: "record",
-    Source.DEAD_LETTERS: "dead letters",
-    Source.AUDIT_ENTRIES: "audit entries",
-    Source.LOG_LINES: "log lines",
-}
+_DEFAULT_SINCE: Any = "1h"  # the parser reads it
 
 
 def why(
     *,
-    request_id: Annotated[str, typer.Argument(metavar="REQUEST_ID", help="the export's id")],
+    request_id: RequestId,
     since: Annotated[
-        str, typer.Option(metavar="TIME", help="audit entries and log lines from when on: 15m, 2h, 1d ago")
-    ] = "1h",
+        datetime,
+        typer.Option(
+            metavar="TIME", parser=moment, help="audit entries and log lines since: 15m, 2h, 1d ago"
+        ),
+    ] = _DEFAULT_SINCE,
     log_group: Annotated[
         str, typer.Option(metavar="NAME", help="the service's log group; /ecs/EXPORT_SERVICE_NAME")
     ] = "",
@@ -46,16 +48,11 @@ def why(
 
     Example: export-status why req-1 --since 2h
     """
-    check_request_id(request_id)
     now = datetime.now(UTC)
-    try:
-        start = moment(since, now)
-    except ValueError as wrong:
-        raise usage_error(f"--since {wrong}") from None
     settings, aws = connect()
-    with ended_like_ctrl_c():
-        group = log_group or f"/ecs/{settings.service_name}"
-        known = Lookup(settings, aws, request_id, start, group, now).known()
+    interrupt_on_signals()
+    group = log_group or f"/ecs/{settings.service_name}"
+    known = Lookup(settings, aws, request_id, since, group, now).known()
     if as_json:
         typer.echo(json_line(fields_of(known, now)))
     else:
@@ -84,30 +81,35 @@ def fields_of(known: Known, now: datetime) -> dict[str, Any]:
 
 def show(out: Console, known: Known, now: datetime) -> None:
     """Prints what is known, a paragraph for each source, and the advice."""
-    _head(out, known, Source.RECORD, _record(known, now))
-    _head(out, known, Source.DEAD_LETTERS, Text(str(len(known.letters))))
-    for letter in known.letters:
-        line = Text("  ").append(plain(letter.outcome), OUTCOME_STYLES.get(letter.outcome, "yellow"))
-        age = letter.age_seconds(now)
-        line.append(f"  {'?' if age is None else brief_seconds(age)} ago  {plain(letter.reason)}")
-        trace = letter.message.log_fields().get("trace_id")
-        line.append(f"  {plain(letter.message.message_id)}", "dim")
-        out.print(line.append(f"  trace {plain(trace)}", "dim") if trace else line)
-    _head(out, known, Source.AUDIT_ENTRIES, Text(str(len(known.entries))))
-    for entry in known.entries:
-        out.print(Text("  ").append_text(row(entry)))
-    _head(out, known, Source.LOG_LINES, Text(str(len(known.log_lines))))
-    for line_text in known.log_lines:
-        out.print(Text(f"  {shortened(plain(line_text), SHOWN_LINE_CHARS)}", "dim"))
+    paragraphs: Mapping[Source, tuple[Text, Sequence[Text]]] = {
+        Source.RECORD: (_record(known, now), ()),
+        Source.DEAD_LETTERS: _counted([_letter(letter, now) for letter in known.letters]),
+        Source.AUDIT_ENTRIES: _counted([row(entry) for entry in known.entries]),
+        Source.LOG_LINES: _counted(
+            [Text(shortened(plain(line), SHOWN_LINE_CHARS), "dim") for line in known.log_lines]
+        ),
+    }
+    for source, (found, lines) in paragraphs.items():
+        reason = known.unread.get(source)
+        head = found if reason is None else Text(f"not read: {plain(reason)}", "yellow")
+        label = re.sub("[A-Z]", lambda capital: f" {capital[0].lower()}", source.value)
+        out.print(Text(f"{label:<13}  ").append_text(head))
+        for line in lines:
+            out.print(Text("  ").append_text(line))
     out.print(Text("→ ", "bold").append(plain(advise(known)), "bold"))
 
 
-def _head(out: Console, known: Known, source: Source, text: Text) -> None:
-    label = Text(f"{_LABELS[source]:<13}  ")
-    reason = known.unread.get(source)
-    if reason is not None:
-        text = Text(f"not read: {plain(reason)}", "yellow")
-    out.print(label.append_text(text))
+def _counted(lines: Sequence[Text]) -> tuple[Text, Sequence[Text]]:
+    return Text(str(len(lines))), lines
+
+
+def _letter(letter: DeadLetter, now: datetime) -> Text:
+    age = letter.age_seconds(now)
+    text = Text().append(plain(letter.outcome), OUTCOME_STYLES.get(letter.outcome, "yellow"))
+    text.append(f"  {'?' if age is None else brief_seconds(age)} ago  {plain(letter.reason)}")
+    text.append(f"  {plain(letter.message.message_id)}", "dim")
+    trace = letter.message.log_fields().get("trace_id")
+    return text.append(f"  trace {plain(trace)}", "dim") if trace else text
 
 
 def _record(known: Known, now: datetime) -> Text:

@@ -1,7 +1,7 @@
 """Asks every source about one export."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Event
@@ -10,17 +10,15 @@ from typing import Any, TypeVar
 from handlers.envelopes import InvalidEvent
 from handlers.events import decode
 from handlers.export import Export, MalformedItem, is_dead
-from processor.audit.kpl import BrokenAggregate, read_record
 from processor.audit.sinks.kinesis import bucket_number, buckets_of
 from processor.audit.tail import KinesisReader
 from processor.aws.clients import Aws
-from processor.aws.errors import AwsError, Misconfigured, NotFound
-from processor.cli.audit.output import entry_of
-from processor.cli.dlq.browser import Browser
+from processor.cli.audit.output import entries_of
 from processor.cli.dlq.dead_letter import DeadLetter
-from processor.cli.dlq.queue import dlq_url
+from processor.cli.dlq.queue import browsing
 from processor.cli.errors import CommandFailed
-from processor.cli.session import aws_settings, retry
+from processor.cli.get import read_item
+from processor.cli.session import aws_errors, aws_settings, retry
 from processor.cli.why.known import Known, Source
 from processor.settings import Settings, SettingsError
 
@@ -65,17 +63,11 @@ class Lookup:
         )
 
     def _record(self) -> Export | None:
-        answer: Any = retry(
-            self.aws.dynamodb().get_item,
-            TableName=self.settings.table,
-            Key={"requestId": {"S": self.request_id}},
-            ConsistentRead=True,
-        )
-        return Export.from_item(answer["Item"]) if "Item" in answer else None
+        item = read_item(self.aws, self.settings.table, self.request_id)
+        return None if item is None else Export.from_item(item)
 
     def _letters(self) -> Sequence[DeadLetter]:
-        url = dlq_url(self.settings, self.aws)
-        with Browser(self.aws.sqs(), url) as browser:
+        with browsing(self.settings, self.aws) as browser:
             letters = [letter for page in browser.pages() for letter in page if self._is_of_export(letter)]
         return sorted(letters, key=lambda letter: letter.rejected_at or datetime.min.replace(tzinfo=UTC))
 
@@ -92,40 +84,35 @@ class Lookup:
         """Of one shard: the one that takes the export's bucket."""
         buckets = buckets_of(self.settings.audit_buckets)
         bucket = buckets[bucket_number(self.request_id, len(buckets))]
-        reader = KinesisReader(
-            self.aws.kinesis(),
-            self.settings.required_audit_stream(),
-            since=self.since,
-            wait=Event().wait,
-            hash_key=bucket.hash_key,
-        )
-        found = {
-            entry["auditId"]: entry
-            for page in reader.pages(self.now)
-            for record in page
-            for entry in _entries_of(record.data)
-            if entry.get("requestId") == self.request_id
-        }
+        stream, wait = self.settings.required_audit_stream(), Event().wait
+        client, hash_key = self.aws.kinesis(), bucket.hash_key
+        reader = KinesisReader(client, stream, since=self.since, wait=wait, hash_key=hash_key)
+        with aws_errors(f"the audit stream {stream}"):
+            found = {
+                entry["auditId"]: entry
+                for page in reader.pages(self.now)
+                for record in page
+                for entry in entries_of(record, lambda _problem: None)
+                if entry.get("requestId") == self.request_id
+            }
         return list(found.values())
 
     def _log_lines(self) -> Sequence[str]:
         endpoints = aws_settings(self.settings).endpoints
         if endpoints and "logs" not in endpoints:
             raise CommandFailed("not asked for: CloudWatch Logs is not at the endpoint of the other services")
-        quoted = '"' not in self.request_id
         question: dict[str, Any] = {
             "logGroupName": self.log_group,
             "startTime": int(self.since.timestamp() * 1_000),
-            **({"filterPattern": f'"{self.request_id}"'} if quoted else {}),
         }
+        if '"' not in self.request_id:
+            question["filterPattern"] = f'"{self.request_id}"'
         lines: list[str] = []
         for _ in range(MAX_LOG_PAGES):
-            answer: Any = retry(self.aws.other("logs").filter_log_events, **question)
-            lines += [
-                event["message"].strip()
-                for event in answer.get("events", [])
-                if self.request_id in event["message"]
-            ]
+            with aws_errors(f"the log group {self.log_group}"):
+                answer: Any = retry(self.aws.other("logs").filter_log_events, **question)
+            found = [event["message"].strip() for event in answer.get("events", [])]
+            lines += [line for line in found if self.request_id in line]
             if not (token := answer.get("nextToken")) or len(lines) >= MAX_LOG_LINES:
                 break
             question["nextToken"] = token
@@ -135,23 +122,6 @@ class Lookup:
 def _answer(source: Source, ask: Callable[[], T], unread: dict[Source, str]) -> T | None:
     try:
         return ask()
-    except NotFound as error:
-        unread[source] = f"it does not exist in this region and account ({error})"
-    except Misconfigured as error:
-        unread[source] = f"AWS refuses ({error})"
-    except AwsError as error:
-        unread[source] = f"AWS did not answer as it should ({error})"
     except (SettingsError, CommandFailed, MalformedItem) as problem:
         unread[source] = str(problem)
-    return None
-
-
-def _entries_of(data: bytes) -> Iterator[Mapping[str, Any]]:
-    try:
-        records = read_record(data)
-    except BrokenAggregate:
-        return
-    for record in records:
-        entry = entry_of(record)
-        if entry is not None:
-            yield entry
+        return None

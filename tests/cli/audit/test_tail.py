@@ -4,8 +4,7 @@ import json
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,37 +17,40 @@ from processor.audit.kpl import Packer
 from processor.audit.sinks.kinesis import KinesisSink
 from processor.localaws.embedded_aws import EmbeddedAws
 from tests.audit.entries import entry, put_all
-from tests.cli.processes import run, run_in_terminal, start
-from tests.resources import ClientFactory, audit_stream
+from tests.cli.conftest import Command, Ran
+from tests.cli.processes import run_in_terminal, start
+from tests.resources import audit_stream
 from tests.waiting import eventually
 
 LIMIT_SECONDS = 60
-HALF = str(2**127)
 STYLES = re.compile(r"\x1b\[[0-9;]*m")
 
 
-@pytest.fixture(scope="module")
-def kinesis(embedded_aws: EmbeddedAws) -> ClientFactory:
-    return embedded_aws.client
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """An audit stream of the test's own, and the settings that name it."""
+
+    client: Any
+    name: str
+    environment: dict[str, str]
+    command: Command
+
+    def tail(self, *options: str, **settings: str) -> Ran:
+        return self.command("audit", "tail", *options, environment=self.environment | settings)
+
+    def put(self, entries: list[AuditEntry], *, target_bytes: int = 4_096) -> None:
+        sink = KinesisSink(self.client, self.name, buckets=16, target_bytes=target_bytes)
+        assert put_all(sink, entries) == []
+
+    def put_record(self, data: bytes) -> None:
+        self.client.put_record(StreamName=self.name, PartitionKey="x", Data=data)
 
 
 @pytest.fixture
-def stream(kinesis: ClientFactory) -> str:
-    return audit_stream(kinesis, shards=1)
-
-
-@pytest.fixture
-def environment(embedded_aws: EmbeddedAws, stream: str) -> dict[str, str]:
-    return embedded_aws.service_environment() | {"KINESIS_EXPORT_AUDIT_STREAM": stream}
-
-
-def tail(environment: dict[str, str], *options: str) -> "subprocess.CompletedProcess[str]":
-    return run("audit", "tail", *options, environment=environment, cwd=Path.cwd())
-
-
-def put(client: Any, stream: str, entries: list[AuditEntry], *, target_bytes: int = 4_096) -> None:
-    sink = KinesisSink(client, stream, buckets=16, target_bytes=target_bytes)
-    assert put_all(sink, entries) == []
+def stream(embedded_aws: EmbeddedAws, command: Command) -> Stream:
+    name = audit_stream(embedded_aws.client, shards=1)
+    environment = embedded_aws.environment() | {"KINESIS_EXPORT_AUDIT_STREAM": name}
+    return Stream(embedded_aws.client("kinesis"), name, environment, command)
 
 
 def page(first: int, count: int, exports: int = 20) -> list[AuditEntry]:
@@ -67,47 +69,23 @@ def expected(count: int, exports: int = 20) -> dict[str, list[str]]:
     return {f"req-{e}": [f"id-{n}" for n in range(e, count, exports)] for e in range(exports)}
 
 
-def test_each_entry_is_printed_once_as_it_was_put(
-    kinesis: ClientFactory, stream: str, environment: dict[str, str]
-) -> None:
+def test_each_entry_is_printed_once_as_it_was_put(stream: Stream) -> None:
+    assert stream.tail() == Ran(0, "", "")
     entries = page(0, 300)
-    put(kinesis("kinesis"), stream, entries)
-    put(kinesis("kinesis"), stream, entries[100:250])  # a page that was put again
-    done = tail(environment)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert ids_by_export(done.stdout) == expected(300)
-    assert msgspec.json.decode(done.stdout.splitlines()[0], type=AuditEntry) in entries
+    stream.put(entries)
+    stream.put(entries[100:250])  # a page that was put again
+    ran = stream.tail()
+    assert (ran.status, ran.err) == (0, "")
+    assert ids_by_export(ran.out) == expected(300)
+    assert msgspec.json.decode(ran.lines[0], type=AuditEntry) in entries
 
 
-def test_all_shards_are_read_through_splits_and_merges(
-    kinesis: ClientFactory, stream: str, environment: dict[str, str]
-) -> None:
-    client = kinesis("kinesis")
-    put(client, stream, page(0, 100))
-    client.split_shard(StreamName=stream, ShardToSplit="shardId-000000000000", NewStartingHashKey=HALF)
-    put(client, stream, page(100, 100))
-    client.merge_shards(
-        StreamName=stream, ShardToMerge="shardId-000000000001", AdjacentShardToMerge="shardId-000000000002"
-    )
-    put(client, stream, page(200, 100))
-    done = tail(environment)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert ids_by_export(done.stdout) == expected(300)
-
-
-def test_an_empty_stream_prints_nothing(environment: dict[str, str]) -> None:
-    done = tail(environment)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-
-
-def test_records_that_are_not_aggregated_and_fields_of_later_versions_are_printed(
-    kinesis: ClientFactory, stream: str, environment: dict[str, str]
-) -> None:
+def test_records_that_are_not_aggregated_and_fields_of_later_versions_are_printed(stream: Stream) -> None:
     later = json.loads(entry("id-1", "req-1").to_json()) | {"schemaVersion": 2, "more": ["ñ"]}
-    kinesis("kinesis").put_record(StreamName=stream, PartitionKey="req-1", Data=json.dumps(later).encode())
-    done = tail(environment)
-    assert done.returncode == 0
-    assert [json.loads(line) for line in done.stdout.splitlines()] == [later]
+    stream.put_record(json.dumps(later).encode())
+    ran = stream.tail()
+    assert ran.status == 0
+    assert [json.loads(line) for line in ran.lines] == [later]
 
 
 BAD = {
@@ -121,22 +99,19 @@ BAD = {
 }
 
 
-def test_bad_records_are_named_one_line_each_and_the_rest_is_printed(
-    kinesis: ClientFactory, stream: str, environment: dict[str, str]
-) -> None:
-    client = kinesis("kinesis")
-    put(client, stream, page(0, 1))
+def test_bad_records_are_named_one_line_each_and_the_rest_is_printed(stream: Stream) -> None:
+    stream.put(page(0, 1))
     for data, _ in BAD.values():
-        client.put_record(StreamName=stream, PartitionKey="x", Data=data)
+        stream.put_record(data)
     mixed = Packer(5, 10_000)
     assert mixed.add("a", b"{}")
     assert mixed.add("b", entry("id-1", "req-1").to_json().encode())
     ((data, _),) = mixed.packed()
-    client.put_record(StreamName=stream, PartitionKey="x", Data=data)
-    done = tail(environment)
-    assert done.returncode == 1
-    assert [json.loads(line)["auditId"] for line in done.stdout.splitlines()] == ["id-0", "id-1"]
-    complaints = done.stderr.splitlines()
+    stream.put_record(data)
+    ran = stream.tail()
+    assert ran.status == 1
+    assert [json.loads(line)["auditId"] for line in ran.lines] == ["id-0", "id-1"]
+    complaints = ran.err.splitlines()
     assert len(complaints) == len(BAD) + 1
     for complaint, (_, problem) in zip(complaints, BAD.values(), strict=False):
         assert complaint.startswith("audit tail: shardId-000000000000 ")
@@ -144,26 +119,20 @@ def test_bad_records_are_named_one_line_each_and_the_rest_is_printed(
     assert "record 1 of 2" in complaints[-1]
 
 
-def test_since_leaves_out_what_arrived_before(
-    kinesis: ClientFactory, stream: str, environment: dict[str, str]
-) -> None:
-    put(kinesis("kinesis"), stream, page(0, 5))
+def test_since_leaves_out_what_arrived_before(stream: Stream) -> None:
+    stream.put(page(0, 5))
     between = eventually(lambda: datetime.now(UTC))
-    put(kinesis("kinesis"), stream, page(5, 5))
-    done = tail(environment, "--since", between.isoformat())
-    assert sorted(json.loads(line)["auditId"] for line in done.stdout.splitlines()) == [
-        f"id-{n}" for n in range(5, 10)
-    ]
-    assert len(tail(environment, "--since", "1h").stdout.splitlines()) == 10
+    stream.put(page(5, 5))
+    ran = stream.tail("--since", between.isoformat())
+    assert {json.loads(line)["auditId"] for line in ran.lines} == {f"id-{n}" for n in range(5, 10)}
+    assert len(stream.tail("--since", "1h").lines) == 10
 
 
-def test_a_credential_that_a_foreign_producer_left_is_masked(
-    kinesis: ClientFactory, stream: str, environment: dict[str, str]
-) -> None:
+def test_a_credential_that_a_foreign_producer_left_is_masked(stream: Stream) -> None:
     data = b'{"auditId": "a", "x": {"https://h/k?sig=SECRET": ["see https://h/f?X-Amz-Signature=SECRET"]}}'
-    kinesis("kinesis").put_record(StreamName=stream, PartitionKey="x", Data=data)
-    done = tail(environment)
-    assert json.loads(done.stdout) == {"auditId": "a", "x": {"https://h/k": ["see https://h/f"]}}
+    stream.put_record(data)
+    ran = stream.tail()
+    assert json.loads(ran.out) == {"auditId": "a", "x": {"https://h/k": ["see https://h/f"]}}
 
 
 @pytest.mark.parametrize(
@@ -182,33 +151,29 @@ def test_a_credential_that_a_foreign_producer_left_is_masked(
     ],
 )
 def test_what_cannot_work_ends_with_one_line(
-    environment: dict[str, str], changes: dict[str, str], options: list[str], status: int, line: str
+    stream: Stream, changes: dict[str, str], options: list[str], status: int, line: str
 ) -> None:
-    done = tail(environment | changes, *options)
-    assert (done.returncode, done.stdout) == (status, "")
-    assert len(done.stderr.splitlines()) == 1
-    assert line in done.stderr
+    ran = stream.tail(*options, **changes)
+    assert (ran.status, ran.out) == (status, "")
+    assert len(ran.err.splitlines()) == 1
+    assert line in ran.err
 
 
-@contextmanager
-def following(environment: dict[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
-    with start("audit", "tail", "--follow", environment=environment, cwd=Path.cwd()) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+def following(stream: Stream) -> "subprocess.Popen[bytes]":
+    return start("audit", "tail", "--follow", environment=stream.environment, cwd=Path.cwd())
 
 
-def test_following_prints_new_entries_and_ends_cleanly_on_ctrl_c(
-    kinesis: ClientFactory, stream: str, environment: dict[str, str]
-) -> None:
-    client = kinesis("kinesis")
-    put(client, stream, page(0, 1))
-    with following(environment) as process:
+def test_following_prints_new_entries_and_ends_cleanly_on_ctrl_c(stream: Stream) -> None:
+    stream.put(page(0, 1))
+    both = {"ShardToMerge": "shardId-000000000001", "AdjacentShardToMerge": "shardId-000000000002"}
+    with following(stream) as process:
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["auditId"] == "id-0"
-        client.split_shard(StreamName=stream, ShardToSplit="shardId-000000000000", NewStartingHashKey=HALF)
-        put(client, stream, page(1, 30))
+        half = {"ShardToSplit": "shardId-000000000000", "NewStartingHashKey": str(2**127)}
+        stream.client.split_shard(StreamName=stream.name, **half)
+        stream.put(page(1, 15))
+        stream.client.merge_shards(StreamName=stream.name, **both)
+        stream.put(page(16, 15))
         later = {json.loads(process.stdout.readline())["auditId"] for _ in range(30)}
         assert later == {f"id-{n}" for n in range(1, 31)}
         process.send_signal(signal.SIGINT)
@@ -216,11 +181,9 @@ def test_following_prints_new_entries_and_ends_cleanly_on_ctrl_c(
     assert (process.returncode, out, err) == (0, b"", b"")
 
 
-def test_a_reader_that_goes_away_ends_it_without_a_word(
-    kinesis: ClientFactory, stream: str, environment: dict[str, str]
-) -> None:
-    put(kinesis("kinesis"), stream, page(0, 2_000), target_bytes=100_000)
-    with following(environment) as process:
+def test_a_reader_that_goes_away_ends_it_without_a_word(stream: Stream) -> None:
+    stream.put(page(0, 2_000), target_bytes=100_000)
+    with following(stream) as process:
         assert process.stdout is not None
         process.stdout.readline()
         process.stdout.close()
@@ -229,25 +192,23 @@ def test_a_reader_that_goes_away_ends_it_without_a_word(
         assert process.wait(LIMIT_SECONDS) == 1
 
 
-def on_a_terminal(environment: dict[str, str], *options: str, columns: int = 80) -> list[str]:
-    """The lines that a terminal of this width gets."""
-    settings = environment | {"COLUMNS": str(columns)}
-    status, shown = run_in_terminal(("audit", "tail", *options), environment=settings, cwd=Path.cwd())
+def on_a_terminal(stream: Stream, *options: str, **settings: str) -> list[str]:
+    """The lines that a terminal gets."""
+    arguments, environment = ("audit", "tail", *options), stream.environment | settings
+    status, shown = run_in_terminal(arguments, environment=environment, cwd=Path.cwd())
     assert status == 0, shown
     return shown.splitlines()
 
 
-def test_a_terminal_gets_a_table_that_fits_its_width(
-    kinesis: ClientFactory, stream: str, environment: dict[str, str]
-) -> None:
+def test_a_terminal_gets_a_table_that_fits_its_width(stream: Stream) -> None:
     entries = [
         entry("id-1", "req-1"),
         entry("id-2", "req-2", last_status="processing", finished=False, deletion_lag_seconds=172_800),
         entry("id-3", "req-3\x1b[2J", action="export.deleted", deletion_lag_seconds=None, error="x" * 200),
     ]
     for one in entries:
-        put(kinesis("kinesis"), stream, [one])
-    coloured = on_a_terminal(environment)
+        stream.put([one])
+    coloured = on_a_terminal(stream)
     lines = [STYLES.sub("", line) for line in coloured]
     assert [line.rstrip() for line in lines[:3]] == [
         "DELETED (UTC)        ACTION   LAST STATUS    LAG  REQUEST",
@@ -257,12 +218,10 @@ def test_a_terminal_gets_a_table_that_fits_its_width(
     assert lines[3].startswith("2026-11-22 10:15:41  deleted  completed        -  req-3\ufffd[2J  xxx")
     assert all(len(line) <= 80 for line in lines)
     assert "\x1b[1;31m" in coloured[2]
-    assert not any("\x1b[1;31m" in line for line in on_a_terminal(environment | {"NO_COLOR": "1"}))
+    assert not any("\x1b[1;31m" in line for line in on_a_terminal(stream, NO_COLOR="1"))
 
 
-def test_json_can_be_asked_for_on_a_terminal(
-    kinesis: ClientFactory, stream: str, environment: dict[str, str]
-) -> None:
-    put(kinesis("kinesis"), stream, page(0, 1))
-    (line,) = on_a_terminal(environment, "--json", columns=20)
+def test_json_can_be_asked_for_on_a_terminal(stream: Stream) -> None:
+    stream.put(page(0, 1))
+    (line,) = on_a_terminal(stream, "--json", COLUMNS="20")
     assert json.loads(line)["auditId"] == "id-0"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from processor.cli.dlq.dead_letter import DeadLetter
-from processor.cli.dlq.saved_file import SavedFile
+from processor.cli.dlq.save import SavedFile
 from tests.cli.conftest import Command
 from tests.cli.dlq.dead_letters import SECRET, Queues, event
 
@@ -57,27 +57,20 @@ def test_only_the_outcomes_asked_for_are_saved(queues: Queues, command: Command)
     assert len(Path(FILE).read_text().splitlines()) == 2
 
 
-def test_an_existing_file_is_never_overwritten(queues: Queues, command: Command) -> None:
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("precious", "precious exists already; name another file"),
+        ("no/such/folder", "no/such/folder cannot be written: No such file or directory"),
+        ("-", "FILE must be a file, because bodies hold signed URLs"),
+    ],
+)
+def test_only_a_new_file_is_written(queues: Queues, command: Command, file: str, line: str) -> None:
     queues.reject("{}")
-    Path(FILE).write_text("precious")
-    ran = command("dlq", "save", FILE, environment=queues.environment)
-    assert (ran.status, ran.out) == (2, "")
-    assert ran.err == f"export-status: {FILE} exists already; name another file\n"
-    assert Path(FILE).read_text() == "precious"
-
-
-def test_a_path_that_cannot_be_written_is_exit_2(queues: Queues, command: Command) -> None:
-    ran = command("dlq", "save", "no/such/folder", environment=queues.environment)
-    assert (ran.status, ran.err) == (
-        2,
-        "export-status: no/such/folder cannot be written: No such file or directory\n",
-    )
-
-
-def test_standard_output_is_no_place_for_signed_urls(queues: Queues, command: Command) -> None:
-    ran = command("dlq", "save", "-", environment=queues.environment)
-    assert (ran.status, ran.out) == (2, "")
-    assert not Path("-").exists()
+    Path("precious").write_text("from last night")
+    ran = command("dlq", "save", file, environment=queues.environment)
+    assert (ran.status, ran.out, ran.err) == (2, "", f"export-status: {line}\n")
+    assert [path.read_text() for path in Path().iterdir()] == ["from last night"]
 
 
 def test_an_empty_queue_leaves_no_file(queues: Queues, command: Command) -> None:
