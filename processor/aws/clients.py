@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from types_boto3_dynamodbstreams import DynamoDBStreamsClient
     from types_boto3_kinesis import KinesisClient
     from types_boto3_sqs import SQSClient
-else:
-    DynamoDBClient = DynamoDBStreamsClient = KinesisClient = SQSClient = object
 
 CONNECT_SECONDS = 2
 ANSWER_SECONDS = 5
@@ -77,33 +75,33 @@ class Aws:
         """The region in use."""
         return str(self._session.region_name)
 
-    def receiving(self) -> SQSClient:
+    def receiving(self) -> "SQSClient":
         """SQS for ReceiveMessage: its read timeout outlasts a long poll. The receiver has its own retries."""
         return cast("SQSClient", self._client("receiving", "sqs", read=self._poll_seconds + 10))
 
-    def settling(self) -> SQSClient:
+    def settling(self) -> "SQSClient":
         """SQS for the short calls of the service. No retries inside: callers retry until a deadline."""
         return cast("SQSClient", self._client("settling", "sqs", read=SETTLE_ANSWER_SECONDS))
 
-    def sqs(self) -> SQSClient:
+    def sqs(self) -> "SQSClient":
         """SQS for the operator's commands."""
         return cast("SQSClient", self._client("sqs", "sqs", attempts=3))
 
-    def dynamodb(self) -> DynamoDBClient:
+    def dynamodb(self) -> "DynamoDBClient":
         """DynamoDB for the status table. No retries inside: the caller reads the clock again before each
         attempt, so that no late retry writes an expired item."""
         return cast("DynamoDBClient", self._client("dynamodb", "dynamodb", read=WRITE_ANSWER_SECONDS))
 
-    def leases(self) -> DynamoDBClient:
+    def leases(self) -> "DynamoDBClient":
         """DynamoDB for the leases table. No retries inside: a renewal without an answer must end while its
         lease can still be renewed, and the caller retries."""
         return cast("DynamoDBClient", self._client("leases", "dynamodb", read=WRITE_ANSWER_SECONDS))
 
-    def streams(self) -> DynamoDBStreamsClient:
+    def streams(self) -> "DynamoDBStreamsClient":
         """DynamoDB Streams, its GetRecords records as DynamoDB's own JSON (see `keep_raw_records`)."""
         return cast("DynamoDBStreamsClient", self._client("streams", "dynamodbstreams"))
 
-    def kinesis(self) -> KinesisClient:
+    def kinesis(self) -> "KinesisClient":
         """Kinesis, without retries inside: a retry must keep the order of a bucket."""
         return cast("KinesisClient", self._client("kinesis", "kinesis"))
 

@@ -54,12 +54,8 @@ def read_answer(body: bytes) -> dict[str, Any]:
     except msgspec.MsgspecError:
         # Not what DynamoDB sends, or half a surrogate pair, which only the standard library reads.
         return _any_object(body)
-    return {
-        "Records": [
-            _whole(record) if isinstance(record, _Remove) else _place(record) for record in answer.records
-        ],
-        "NextShardIterator": answer.next_iterator,
-    }
+    read: dict[str, Any] = msgspec.to_builtins(answer)
+    return read
 
 
 def _any_object(body: bytes) -> dict[str, Any]:
@@ -67,20 +63,3 @@ def _any_object(body: bytes) -> dict[str, Any]:
     if not isinstance(answer, dict):
         raise ValueError("the answer is not a JSON object")  # noqa: TRY004 - it is the content that is wrong
     return answer
-
-
-def _whole(record: _Remove) -> dict[str, Any]:
-    found = {"eventName": "REMOVE", "dynamodb": record.dynamodb}
-    if record.event_id is not UNSET:
-        found["eventID"] = record.event_id
-    if record.user_identity is not UNSET:
-        found["userIdentity"] = record.user_identity
-    return found
-
-
-def _place(record: _Insert | _Modify) -> dict[str, Any]:
-    place = record.dynamodb
-    change: dict[str, Any] = {"SequenceNumber": place.number}
-    if place.written_at is not UNSET:
-        change["ApproximateCreationDateTime"] = place.written_at
-    return {"eventName": "INSERT" if isinstance(record, _Insert) else "MODIFY", "dynamodb": change}

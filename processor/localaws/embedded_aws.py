@@ -2,9 +2,9 @@
 
 import json
 import os
+import select
 import subprocess
 import sys
-import threading
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Self
@@ -153,12 +153,8 @@ class EmbeddedAws:
 
     def _read_answer(self, process: "subprocess.Popen[str]") -> dict[str, str]:
         assert process.stdout is not None  # noqa: S101 - stdout is a pipe
-        late = threading.Timer(START_LIMIT_SECONDS, process.kill)
-        late.start()
-        try:
-            line = process.stdout.readline()
-        finally:
-            late.cancel()
+        came, _, _ = select.select([process.stdout], [], [], START_LIMIT_SECONDS)
+        line = process.stdout.readline() if came else ""
         if not line:
             raise EmbeddedAwsError("the embedded AWS ended before it was ready; see the lines above")
         answer: dict[str, str] = json.loads(line)

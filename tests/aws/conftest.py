@@ -1,18 +1,18 @@
-"""A certificate authority of these tests, and a hostile server that it gave a certificate."""
+"""Certificates of these tests, and a hostile server that has one."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from tests.aws.hostile_server import Authority, HostileServer, hostile_server, make_authority
+from tests.aws.hostile_server import Certificates, HostileServer, hostile_server, make_certificates
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return make_authority(tmp_path_factory.mktemp("authority"))
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture(scope="module")
-def server(authority: Authority) -> Iterator[HostileServer]:
-    with hostile_server(authority.server) as server:
+def server(certificates: Certificates) -> Iterator[HostileServer]:
+    with hostile_server(certificates.server) as server:
         yield server

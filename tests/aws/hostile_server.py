@@ -1,6 +1,7 @@
 """A server on 127.0.0.1 that answers as AWS should not: cut, late, wrong or not at all."""
 
 import ipaddress
+import re
 import socket
 import ssl
 import struct
@@ -12,8 +13,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
 CLOSE, RESET, STALL, PAUSE, RESET_FIRST = "close", "reset", "stall", "pause", "reset first"
@@ -24,61 +26,39 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER, see socket(7)
 
 
 @dataclass(frozen=True, slots=True)
-class Authority:
-    """A certificate authority, and certificates that it gave to servers."""
+class Certificates:
+    """Servers' certificates, each its own authority, and a bundle that names them."""
 
     bundle: Path
     server: Path  # for 127.0.0.1
     other: Path  # for another host
 
 
-def make_authority(folder: Path) -> Authority:
-    """An authority that only its own bundle names."""
+def make_certificates(folder: Path) -> Certificates:
+    """Certificates that only their own bundle names."""
+    server, other, bundle = folder / "server.pem", folder / "other.pem", folder / "bundle.pem"
+    bundle.write_bytes(_make_certificate(server, "127.0.0.1") + _make_certificate(other, "127.0.0.2"))
+    return Certificates(bundle, server, other)
+
+
+def _make_certificate(path: Path, host: str) -> bytes:
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
-    authority = _certificate(name, name, key, key, None)
-    bundle = folder / "authority.pem"
-    bundle.write_bytes(authority.public_bytes(serialization.Encoding.PEM))
-    paths = []
-    for host in ("127.0.0.1", "127.0.0.2"):
-        own = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
-        certificate = _certificate(subject, name, own, key, host)
-        path = folder / f"{host}.pem"
-        path.write_bytes(
-            own.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-            + certificate.public_bytes(serialization.Encoding.PEM)
-        )
-        paths.append(path)
-    return Authority(bundle, *paths)
-
-
-def _certificate(
-    subject: x509.Name,
-    issuer: x509.Name,
-    key: ec.EllipticCurvePrivateKey,
-    signing_key: ec.EllipticCurvePrivateKey,
-    host: str | None,
-) -> x509.Certificate:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
     now = datetime.now(UTC)
-    builder = (
+    certificate = (
         x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
+        .subject_name(name)
+        .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=host is None, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))]), False)
+        .sign(key, hashes.SHA256())
+        .public_bytes(Encoding.PEM)
     )
-    if host:
-        names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))])
-        builder = builder.add_extension(names, critical=False)
-    return builder.sign(signing_key, hashes.SHA256())
+    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + certificate)
+    return certificate
 
 
 class HostileServer:
@@ -147,12 +127,8 @@ def _read_request(connection: socket.socket) -> bytes | None:
     while True:
         head, end, body = data.partition(b"\r\n\r\n")
         if end:
-            length = next(
-                int(line.partition(b":")[2])
-                for line in head.split(b"\r\n")
-                if line.lower().startswith(b"content-length")
-            )
-            if len(body) >= length:
+            length = re.search(rb"(?i)content-length: *(\d+)", head)
+            if len(body) >= int(length[1] if length else 0):
                 return data
         more = connection.recv(65_536)
         if not more:

@@ -13,25 +13,31 @@ from processor.aws.errors import (
 )
 
 
-@pytest.mark.parametrize("code", ["KmsThrottled", "KMS.ThrottlingException", "RequestThrottled", "OverLimit"])
-def test_sqs_s_codes_for_throttling_ask_for_fewer_calls(code: str) -> None:
-    error = error_for("ReceiveMessage", code)
-    assert isinstance(error, Transient)
-    assert error.throttled
+@pytest.mark.parametrize(
+    ("kind", "codes"),
+    [
+        (Transient, ["InternalServerError", "ServiceUnavailable", "TransactionConflictException"]),
+        (Rejected, ["ValidationException", "ItemCollectionSizeLimitExceededException"]),
+        (Rejected, ["InvalidParameterValue", "InvalidMessageContents", "ReceiptHandleIsInvalid"]),
+        (Rejected, ["AWS.SimpleQueueService.BatchRequestTooLong"]),
+        (NotFound, ["ResourceNotFoundException", "AWS.SimpleQueueService.NonExistentQueue"]),
+        (Misconfigured, ["AccessDeniedException", "AccessDenied", "ExpiredTokenException", "KmsDisabled"]),
+        (Misconfigured, ["UnrecognizedClientException", "InvalidSignatureException", "NeverHeardOf"]),
+    ],
+)
+def test_an_error_code_has_one_consequence(kind: type, codes: list[str]) -> None:
+    found = [error_for("UpdateItem", code) for code in codes]
+    assert {type(error) for error in found} == {kind}
+    assert not any(isinstance(error, Transient) and error.throttled for error in found)
 
 
 @pytest.mark.parametrize(
-    ("code", "kind"),
-    [
-        ("ServiceUnavailable", Transient),
-        ("ResourceNotFoundException", NotFound),
-        ("ValidationException", Rejected),
-        ("AccessDeniedException", Misconfigured),
-        ("NeverHeardOf", Misconfigured),
-    ],
+    "code", ["ProvisionedThroughputExceededException", "KMS.ThrottlingException", "KmsThrottled", "OverLimit"]
 )
-def test_an_error_code_has_one_consequence(code: str, kind: type) -> None:
-    assert type(error_for("UpdateItem", code)) is kind
+def test_a_code_for_throttling_asks_for_fewer_calls(code: str) -> None:
+    error = error_for("ReceiveMessage", code)
+    assert isinstance(error, Transient)
+    assert error.throttled
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])

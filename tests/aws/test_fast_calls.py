@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.aws.both_ways import BothWays
-from tests.aws.hostile_server import Authority, HostileServer
+from tests.aws.hostile_server import Certificates, HostileServer
 from tests.aws.test_http_connections import MESSAGE, answer
 
 
@@ -54,10 +54,10 @@ from tests.aws.test_http_connections import MESSAGE, answer
     ],
 )
 def test_the_same_request_goes_out_signed_and_its_answer_reads_alike(
-    call: tuple[str, str, dict[str, Any], bytes], server: HostileServer, authority: Authority
+    call: tuple[str, str, dict[str, Any], bytes], server: HostileServer, certificates: Certificates
 ) -> None:
     service, method, arguments, body = call
-    both = BothWays(service, f"https://127.0.0.1:{server.port}", str(authority.bundle))
+    both = BothWays(service, f"https://127.0.0.1:{server.port}", str(certificates.bundle))
     server.script = (answer("200 OK", body),)
     server.requests.clear()
     assert both.call("short", method, arguments) == both.call("boto3", method, arguments)

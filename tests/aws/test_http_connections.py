@@ -19,7 +19,7 @@ from tests.aws.hostile_server import (
     RESET,
     RESET_FIRST,
     STALL,
-    Authority,
+    Certificates,
     HostileServer,
     Step,
     hostile_server,
@@ -149,8 +149,8 @@ DELETE: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def sqs(server: HostileServer, authority: Authority) -> BothWays:
-    return BothWays("sqs", f"https://127.0.0.1:{server.port}", str(authority.bundle))
+def sqs(server: HostileServer, certificates: Certificates) -> BothWays:
+    return BothWays("sqs", f"https://127.0.0.1:{server.port}", str(certificates.bundle))
 
 
 @pytest.mark.parametrize("case", SCRIPTS)
@@ -182,15 +182,15 @@ def test_whatever_a_server_answers_both_ways_end_alike(
     ids=["a reset while the request is sent", "no answer", "a head that stalls", "a body that stalls"],
 )
 def test_where_no_answer_comes_both_ways_raise_alike(
-    script: tuple[Step, ...], requests: int, error: str, authority: Authority
+    script: tuple[Step, ...], requests: int, error: str, certificates: Certificates
 ) -> None:
     large = DELETE | {"Entries": [{"Id": "0", "ReceiptHandle": "x" * 8_000_000}]}
     # TLS has several errors for a reset, whichever comes first.
-    scheme, certificate = ("https", authority.server) if requests else ("http", None)
+    scheme, certificate = ("https", certificates.server) if requests else ("http", None)
     with hostile_server(certificate) as server:
         server.script = script
         url = f"{scheme}://127.0.0.1:{server.port}"
-        both = BothWays("sqs", url, str(authority.bundle), read_seconds=0.3 if requests else 60)
+        both = BothWays("sqs", url, str(certificates.bundle), read_seconds=0.3 if requests else 60)
         for way in WAYS:
             end = both.call(way, "delete_message_batch", DELETE if requests else large)
             assert end == (error, f"{url}/")
@@ -198,9 +198,11 @@ def test_where_no_answer_comes_both_ways_raise_alike(
 
 
 @pytest.mark.parametrize("case", ["wrong certificate", "unknown authority", "no TLS", "TLS that stalls"])
-def test_a_server_that_cannot_be_trusted_gets_no_request(case: str, authority: Authority) -> None:
-    certificate = {"wrong certificate": authority.other, "unknown authority": authority.server}.get(case)
-    bundle = None if case == "unknown authority" else str(authority.bundle)
+def test_a_server_that_cannot_be_trusted_gets_no_request(case: str, certificates: Certificates) -> None:
+    certificate = {"wrong certificate": certificates.other, "unknown authority": certificates.server}.get(
+        case
+    )
+    bundle = None if case == "unknown authority" else str(certificates.bundle)
     silent = case == "TLS that stalls"
     with hostile_server(certificate) as server, socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1] if silent else server.port

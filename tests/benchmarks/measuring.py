@@ -87,6 +87,10 @@ class Measured:
         return reduce(operator.add, self.rounds)
 
     @property
+    def calls_per_event(self) -> float:
+        return self.total.calls_per_event
+
+    @property
     def cpu_micros_per_event(self) -> float:
         return median(one.cpu_micros_per_event for one in self.rounds)
 
@@ -197,7 +201,7 @@ class Consumer:
     def __init__(self, module: Sequence[str], latency_ms: float, scratch: Path, **settings: str) -> None:
         self._module = module
         self._latency_ms = latency_ms
-        name = "-".join([module[0], *settings.values()])
+        name = "-".join([*module, *settings.values()])
         self._output = scratch / f"output-{name}"
         self._health_file = scratch / f"health-{name}"
         self._settings = settings

@@ -108,7 +108,7 @@ def test_the_careful_consumer_does_what_it_stands_for(tmp_path: Path) -> None:
         for _ in range(3):
             running.consume(100)
     measured = running.measured()
-    assert measured.total.calls_per_event == pytest.approx(1.2, rel=0.1)
+    assert measured.calls_per_event == pytest.approx(1.2, rel=0.1)
     assert measured.total.applied == 300
     assert (measured.total.refused, measured.dead_lettered) == (0, 0)
     assert measured.cpu_micros_per_event > 0

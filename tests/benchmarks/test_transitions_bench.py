@@ -25,7 +25,7 @@ def service(consumer: Consumer) -> Measured:
 
 
 def test_the_service_needs_no_more_calls_than_its_budget(service: Measured) -> None:
-    assert service.total.calls_per_event <= MAX_CALLS_PER_EVENT
+    assert service.calls_per_event <= MAX_CALLS_PER_EVENT
     assert set(service.total.calls) == {"ReceiveMessage", "BatchExecuteStatement", "DeleteMessageBatch"}
 
 
