@@ -13,15 +13,24 @@ import sys
 import threading
 import time
 import warnings
+from typing import Any, Literal
 
 import moto.awslambda.utils  # noqa: F401 - else moto pauses to import it at the first stream record
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from processor.localaws.deployment import deploy
-from processor.localaws.dispatch import MotoApplication
-from processor.localaws.http import LOOPBACK, http_server
+from processor.localaws.http import LOOPBACK, Application, Environ, http_server
 from processor.localaws.moto_patches import apply_moto_patches
 from processor.localaws.reaper import reap
 from processor.localaws.turns import Turns
+
+_SERVICES: dict[str, Literal["dynamodb", "dynamodbstreams", "sqs", "kinesis"]] = {
+    "DynamoDB_20120810": "dynamodb",
+    "DynamoDBStreams_20120810": "dynamodbstreams",
+    "AmazonSQS": "sqs",
+    "Kinesis_20131202": "kinesis",
+}
+"""The beginning of `X-Amz-Target` and moto's name of the service."""
 
 
 def main() -> None:
@@ -32,7 +41,7 @@ def main() -> None:
     turns = Turns()
     apply_moto_patches(turns)
     try:
-        server = http_server(turns.wrap(MotoApplication()), port)
+        server = http_server(turns.wrap(_moto()), port)
     except OSError:
         _print({"error": f"port {port} on {LOOPBACK} is in use; choose another"})
         sys.exit(1)
@@ -43,6 +52,21 @@ def main() -> None:
     while not pause.wait(reap_seconds):
         with turns:
             reap(time.time())
+
+
+def _moto() -> Application:
+    """moto as one WSGI application: direct routes to the project's services, moto's router for the rest.
+
+    The router matches the request against each of its services, which takes longer than the answer.
+    """
+    services = {target: create_backend_app(service) for target, service in _SERVICES.items()}
+    router = DomainDispatcherApplication(create_backend_app)
+
+    def answer(environ: Environ, start_response: Any) -> Any:
+        target = str(environ.get("HTTP_X_AMZ_TARGET")).partition(".")[0]
+        return services.get(target, router)(environ, start_response)
+
+    return answer
 
 
 def _end_with_input() -> None:

@@ -39,7 +39,6 @@ TESTED_ELSEWHERE = {
     # Parts of the embedded AWS: its tests start it.
     "processor/localaws/clients.py": "localaws/test_embedded_aws.py",
     "processor/localaws/deployment.py": "localaws/test_embedded_aws.py",
-    "processor/localaws/dispatch.py": "localaws/test_turns.py",
     "processor/localaws/http.py": "localaws/test_moto_patches.py",
     "processor/localaws/reaper.py": "localaws/test_moto_patches.py",
     "processor/localaws/server.py": "localaws/test_embedded_aws.py",

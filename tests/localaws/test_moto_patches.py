@@ -70,26 +70,18 @@ def test_a_delete_by_a_user_has_no_identity(embedded_aws: EmbeddedAws) -> None:
     assert "userIdentity" not in record
 
 
-@pytest.mark.parametrize(
-    ("kind", "seconds"), [("N", 600), ("S", -1), ("N", -6 * YEAR)], ids=["future", "string", "6 years ago"]
-)
-def test_only_a_number_of_the_past_five_years_expires(
-    embedded_aws: EmbeddedAws, kind: str, seconds: float
+def test_only_a_number_of_the_past_five_years_expires_and_only_where_ttl_is_on(
+    embedded_aws: EmbeddedAws,
 ) -> None:
-    table = status_table(embedded_aws.client, ttl=True)
-    put(embedded_aws, table, "kept", {kind: seconds_from_now(seconds)["N"]})
+    table, without = status_table(embedded_aws.client, ttl=True), status_table(embedded_aws.client)
+    put(embedded_aws, without, "kept", seconds_from_now(-1))
+    put(embedded_aws, table, "future", seconds_from_now(600))
+    put(embedded_aws, table, "string", {"S": seconds_from_now(-1)["N"]})
+    put(embedded_aws, table, "6 years ago", seconds_from_now(-6 * YEAR))
     put(embedded_aws, table, "expired", seconds_from_now(-1))
-    eventually(lambda: removals(embedded_aws, table))
-    assert item_of(embedded_aws.client, table, "kept") is not None
-    assert len(removals(embedded_aws, table)) == 1
-
-
-def test_a_table_without_ttl_keeps_expired_items(embedded_aws: EmbeddedAws) -> None:
-    without, with_ttl = status_table(embedded_aws.client), status_table(embedded_aws.client, ttl=True)
-    put(embedded_aws, without, "a", seconds_from_now(-1))
-    put(embedded_aws, with_ttl, "a", seconds_from_now(-1))
-    eventually(lambda: removals(embedded_aws, with_ttl))
-    assert item_of(embedded_aws.client, without, "a") is not None
+    [removal] = eventually(lambda: removals(embedded_aws, table))
+    assert removal["dynamodb"]["Keys"] == {"requestId": {"S": "expired"}}
+    assert removals(embedded_aws, without) == []
 
 
 def test_no_reader_ever_sees_a_removal_without_its_identity(embedded_aws: EmbeddedAws) -> None:
