@@ -12,7 +12,7 @@ Each bucket backs off by itself: a throttled shard delays only the buckets that 
 import hashlib
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -128,11 +128,11 @@ class KinesisSink:
         ]
         return KinesisPut(self, queues, refusals, len(entries))
 
-    def put_records(self, heads: "Sequence[_Queue]") -> "dict[_Queue, str]":
+    def put_records(self, heads: "Sequence[_Queue]") -> list[str]:
         """Calls PutRecords with the first record of each queue.
 
         Returns:
-            The error code of each queue whose record Kinesis did not acknowledge.
+            An error code for each queue; empty where Kinesis acknowledged the record.
 
         Raises:
             SinkUnavailable: only an operator can change the answer, for example with a permission.
@@ -151,16 +151,14 @@ class KinesisSink:
             # Kinesis checks sizes and keys, never the content, and those are right: no entry is the cause.
             raise SinkUnavailable(f"sink kinesis: {error}") from error
         except AwsError as error:
-            return dict.fromkeys(heads, error.code)
+            return [error.code] * len(heads)
         results = answer.get("Records") or ()
         if len(results) != len(heads):
-            return dict.fromkeys(heads, INCOMPLETE)
+            return [INCOMPLETE] * len(heads)
         # Only a record with a sequence number is in the stream.
-        return {
-            queue: result.get("ErrorCode") or "UnknownError"
-            for queue, result in zip(heads, results, strict=True)
-            if not result.get("SequenceNumber")
-        }
+        return [
+            "" if each.get("SequenceNumber") else each.get("ErrorCode") or "UnknownError" for each in results
+        ]
 
 
 @dataclass(eq=False, slots=True)
@@ -179,17 +177,15 @@ class _Queue:
     retry_at: float = float("-inf")
     error_code: str = ""
 
-    def acknowledged(self) -> None:
-        """Removes the first record."""
+    def answered(self, error_code: str, now: float, jitter: float) -> None:
+        """Removes the first record, or keeps it for a later try where there is an error code."""
+        self.error_code = error_code
+        if error_code:
+            self.retry_at = now + jitter * self.back_off.failed()
+            return
         for _ in range(self.records.popleft()[1]):
             self.indexes.popleft()
         self.back_off.worked()
-        self.retry_at = float("-inf")
-
-    def failed(self, error_code: str, now: float, jitter: float) -> None:
-        """Keeps the first record for a later try."""
-        self.error_code = error_code
-        self.retry_at = now + jitter * self.back_off.failed()
 
 
 @dataclass(eq=False, slots=True)
@@ -221,16 +217,11 @@ class KinesisPut:
                 raise self._unavailable()
             if not may_continue():
                 raise Interrupted
-            self._note(heads, self.sink.put_records(heads))
-
-    def _note(self, heads: Sequence[_Queue], failed: Mapping[_Queue, str]) -> None:
-        now, jitter = self.sink.clock(), jittered(1.0)
-        for queue in heads:
-            if queue in failed:
-                queue.failed(failed[queue], now, jitter)
-            else:
-                queue.acknowledged()
-        self.queues = [queue for queue in self.queues if queue.records]
+            codes = self.sink.put_records(heads)
+            now, jitter = self.sink.clock(), jittered(1.0)
+            for queue, code in zip(heads, codes, strict=True):
+                queue.answered(code, now, jitter)
+            self.queues = [queue for queue in self.queues if queue.records]
 
     def _heads(self) -> list[_Queue]:
         """The queues whose first record goes into the next call: due ones, up to what a call may carry."""
