@@ -18,12 +18,14 @@ def fresh_name(kind: str) -> str:
     return f"{kind}-{uuid4().hex[:12]}"
 
 
-def status_table(clients: ClientFactory, *, ttl: bool = False, stream: bool = True) -> str:
+def status_table(
+    clients: ClientFactory, *, ttl: bool = False, stream: bool = True, name: str | None = None
+) -> str:
     """A table with the status table's key and stream; its name.
 
     With `ttl=False` the emulator deletes nothing, however long an item has been expired.
     """
-    name = fresh_name("status")
+    name = name or fresh_name("status")
     specification = {"StreamEnabled": stream} | ({"StreamViewType": "NEW_AND_OLD_IMAGES"} if stream else {})
     _create_table(clients, name, "requestId", StreamSpecification=specification)
     if ttl:

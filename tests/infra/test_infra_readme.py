@@ -1,6 +1,9 @@
 """infra/README.md agrees with templates and code, and its commands run."""
 
+import os
 import re
+import subprocess
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -105,3 +108,35 @@ def without_place(text: str) -> str:
     text = re.sub(r"\b\d{12}\b", "<account>", text)
     text = re.sub(r"https?://[^/]+/", "https://<host>/", text)
     return re.sub(r"/stream/\S+", "/stream/<label>", text)
+
+
+@pytest.mark.parametrize("pushes", [True, False])
+def test_a_push_that_fails_leaves_no_image_to_deploy(tmp_path: Path, *, pushes: bool) -> None:
+    (commands,) = re.findall(r"```sh\n(VERSION=.*?)```", TEXT, re.DOTALL)
+    programs = {
+        "aws": 'case "$2" in describe-images) echo "sha256:last-month";; *) echo 123456789012;; esac',
+        "docker": f'echo "$@" >> {tmp_path}/docker; [ "$1" != buildx ] || exit {0 if pushes else 1}',
+        "make": "exit 0",
+    }
+    for name, script in programs.items():
+        program = tmp_path / name
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+    done = subprocess.run(
+        ["sh", "-c", f'{commands}\necho "to deploy: $IMAGE"'],
+        cwd=INFRA.parent,
+        env={"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "AWS_REGION": "us-east-1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    repository = "123456789012.dkr.ecr.us-east-1.amazonaws.com/export-status"
+    image = f"{repository}@sha256:last-month" if pushes else ""
+    assert done.stdout.splitlines()[-1] == f"to deploy: {image}"
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True
+    )
+    assert (
+        f"--tag {repository}:{version('export-status')}-{commit.stdout.strip()} "
+        in (tmp_path / "docker").read_text()
+    )

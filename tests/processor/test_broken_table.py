@@ -1,4 +1,4 @@
-"""An index whose key wants another type: polling pauses, no good event is lost, and its removal ends it."""
+"""A table with an index of another type, or one that is gone: events wait, and its repair ends that."""
 
 import json
 from collections.abc import Iterator
@@ -11,6 +11,7 @@ import pytest
 from processor.localaws.embedded_aws import EmbeddedAws
 from processor.observability.health import check
 from tests.processor.test_service import ONLY_TRANSITIONS, Place, fresh
+from tests.resources import status_table
 from tests.support.proxy import Answer, Request, Upstream, failure, proxy
 from tests.support.service import ServiceProcess
 from tests.waiting import eventually
@@ -78,6 +79,28 @@ def test_good_events_wait_until_the_index_is_gone(
             eventually(lambda: place.item("without") and place.item("with-name"))
             eventually(lambda: place.count() == 0)
             status, _ = service.stop()
+    assert status == 0
+    letters = place.aws.client("sqs").receive_message(QueueUrl=place.dlq_url).get("Messages", [])
+    assert letters == []
+
+
+def test_an_empty_table_is_the_cure_for_a_lost_one(embedded_aws: EmbeddedAws, tmp_path: Path) -> None:
+    place = Place(embedded_aws)
+    place.send(fresh(requestId="before"))
+    with ServiceProcess(place.settings(EXPORT_RECEIVERS="1"), tmp_path / "run") as service:
+        eventually(lambda: place.item("before"))
+        service.wait_for("shard_found")
+        place.aws.client("dynamodb").delete_table(TableName=place.table)
+        place.send(fresh(requestId="meanwhile"))
+        assert service.wait_for("store_paused")["level"] == "error"
+        status_table(place.aws.client, name=place.table)
+        service.wait_for("store_resumed")
+        eventually(lambda: place.item("meanwhile"))
+        assert place.item("before") is None
+        service.wait_for("stream_replaced")
+        place.aws.client("dynamodb").delete_item(TableName=place.table, Key={"requestId": {"S": "meanwhile"}})
+        eventually(lambda: [line["requestId"] for line in service.lines("audit")] == ["meanwhile"], 60)
+        status, _ = service.stop()
     assert status == 0
     letters = place.aws.client("sqs").receive_message(QueueUrl=place.dlq_url).get("Messages", [])
     assert letters == []
