@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from handlers.audit import AuditEntry, AuditSource
-from handlers.expiry import TTL_ACTOR, audit_entry
+import msgspec
+
+from handlers.audit import AuditEntry
+from handlers.expiry import audit_entry
 from processor.audit.sinks.base import Refusal, Sink, SinkUnavailable
 from processor.aws.sqs import BatchResult
 from processor.dead_letters import DeadLetter
@@ -14,35 +16,6 @@ from processor.streams.record_processor import Interrupted
 from tests.handlers.test_expiry import SOURCE, image, record
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
-
-
-def entry(audit_id: str, request_id: str, **changes: Any) -> AuditEntry:
-    """An entry as the service makes them, of the usual size."""
-    usual: dict[str, Any] = {
-        "schema_version": 1,
-        "audit_id": audit_id,
-        "action": "export.expired",
-        "request_id": request_id,
-        "last_status": "completed",
-        "finished": True,
-        "created_at": "2026-11-22T10:00:00.000Z",
-        "updated_at": "2026-11-22T10:00:07.250Z",
-        "expires_at": "2026-11-22T10:15:00.000Z",
-        "deleted_at": "2026-11-22T10:15:41.000Z",
-        "deletion_lag_seconds": 41,
-        "file_name": "report.csv",
-        "error": None,
-        "had_signed_url": True,
-        "actor": TTL_ACTOR,
-        "source": AuditSource(
-            table="export-status",
-            region="us-east-1",
-            stream_arn="arn:aws:dynamodb:us-east-1:123456789012:table/export-status/stream/2026-11-22T00:00:00.000",
-            shard_id="shardId-00000001795341600000-0a1b2c3d",
-            sequence_number="111111111111111111111",
-        ),
-    }
-    return AuditEntry(**{**usual, **changes})
 
 
 def expired(*request_ids: str, **old: Any) -> list[AuditEntry]:
@@ -56,6 +29,22 @@ def expired(*request_ids: str, **old: Any) -> list[AuditEntry]:
         for number, request_id in enumerate(request_ids)
     ]
     return [entry for entry in made if entry is not None]
+
+
+(USUAL,) = expired("req-1")
+
+
+def entry(audit_id: str, request_id: str, **changes: Any) -> AuditEntry:
+    """An entry as the service makes them, of the usual size."""
+    usual: dict[str, Any] = {
+        "audit_id": audit_id,
+        "request_id": request_id,
+        "created_at": "2026-11-22T10:00:00.000Z",
+        "updated_at": "2026-11-22T10:00:07.250Z",
+        "expires_at": "2026-11-22T10:15:00.000Z",
+        "deleted_at": "2026-11-22T10:15:41.000Z",
+    }
+    return msgspec.structs.replace(USUAL, **(usual | changes))
 
 
 def ids_by_export(entries: Iterable[AuditEntry]) -> dict[str, list[str]]:

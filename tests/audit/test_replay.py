@@ -2,8 +2,6 @@
 
 import errno
 import itertools
-import json
-import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,8 +17,6 @@ from processor.localaws.embedded_aws import EmbeddedAws
 from processor.streams.api import StreamApi
 from tests.audit.replay_world import KINDS, START, World
 from tests.cli.processes import run
-from tests.resources import audit_stream, leases_table, status_table, stream_records
-from tests.waiting import eventually
 
 
 @settings(deadline=None)
@@ -203,34 +199,6 @@ def test_a_table_without_a_stream_is_an_error() -> None:
     world.table.lose_stream(world.table.current.arn)
     with pytest.raises(NotFound):
         world.replay()
-
-
-@pytest.mark.slow
-def test_the_command_puts_them_into_the_configured_sinks(embedded_aws: EmbeddedAws, tmp_path: Path) -> None:
-    client = embedded_aws.client("dynamodb")
-    table, leases = status_table(embedded_aws.client, ttl=True), leases_table(embedded_aws.client)
-    environment = embedded_aws.service_environment() | {
-        "DYNAMODB_EXPORT_STATUS_TABLE": table,
-        "DYNAMODB_EXPORT_LEASES_TABLE": leases,
-        "KINESIS_EXPORT_AUDIT_STREAM": audit_stream(embedded_aws.client),
-        "EXPORT_AUDIT_SINKS": "kinesis,log",
-    }
-    for number in range(20):
-        item = {"requestId": {"S": f"req-{number}"}, "ttl": {"N": str(int(time.time()) - 5)}}
-        client.put_item(TableName=table, Item=item)
-
-    def removed() -> list[str]:
-        records = stream_records(embedded_aws.client, table)
-        return sorted(record["eventID"] for record in records if record["eventName"] == "REMOVE")
-
-    eventually(lambda: len(removed()) == 20, 60)
-    done = run("audit", "replay", "--since", "1h", environment=environment, cwd=tmp_path)
-    assert done.returncode == 0
-    assert done.stderr == "20 entries were put again, 0 of them refused by a sink\n"
-    tailed = run("audit", "tail", environment=environment, cwd=tmp_path)
-    for output in (done.stdout, tailed.stdout):
-        assert sorted(json.loads(line)["auditId"] for line in output.splitlines()) == removed()
-    assert client.scan(TableName=leases)["Items"] == []
 
 
 @pytest.mark.parametrize(

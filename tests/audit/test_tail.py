@@ -1,8 +1,6 @@
 """The audit stream is read whole and in order per hash key, whatever its shards and its throttling do."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
-from itertools import takewhile
 from typing import Any
 
 import pytest
@@ -10,7 +8,7 @@ from botocore.exceptions import EndpointConnectionError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processor.audit.tail import MAX_FAILURES, KinesisReader, KinesisRecord
+from processor.audit.tail import MAX_FAILURES, KinesisReader
 from processor.aws.errors import Misconfigured, NotFound, Transient
 from tests.audit.kcl_oracle import LAST_HASH_KEY
 from tests.audit.kinesis_standin import START, Kinesis, client_error
@@ -215,27 +213,6 @@ def test_what_does_not_pass_is_an_error(method: str, failure: Exception, error: 
     with pytest.raises(error):
         read(stream)
     assert (stream.clock() > 1) is (error is Transient)
-
-
-def test_following_finds_new_shards_of_an_emulator_that_never_ends_the_old_ones() -> None:
-    """moto and others never end the iterators of a closed shard."""
-
-    class Endless(Kinesis):
-        def get_records(self, *, ShardIterator: str, Limit: int) -> dict[str, Any]:  # noqa: N803
-            answer = super().get_records(ShardIterator=ShardIterator, Limit=Limit)
-            last = [record["SequenceNumber"] for record in answer["Records"]][-1:]
-            end = "/".join([ShardIterator.split("/", maxsplit=1)[0], *(last or ShardIterator.split("/")[1:])])
-            return {"NextShardIterator": end} | answer
-
-    stream = Endless()
-    stream.put(0, b"1")
-    pages: Iterator[list[KinesisRecord]] = reader_of(stream).pages(None)
-    first = [record.data for page in takewhile(lambda page: page, pages) for record in page]
-    stream.split(KEYS[3])
-    stream.put(0, b"2")
-    second = next(page for page in pages if page)
-    assert (first, [record.data for record in second]) == ([b"1"], [b"2"])
-    assert read(stream) == [b"1", b"2"]
 
 
 def test_with_a_hash_key_only_the_shards_that_take_it_are_read() -> None:

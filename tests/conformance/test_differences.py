@@ -1,7 +1,7 @@
 """The differences of the two engines in tests/README.md: a test for each line of its table."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -41,7 +41,7 @@ def records(api: StreamApi, stream: str) -> Sequence[Any]:
     return eventually(found)
 
 
-def error_name(*, of: Any) -> str:
+def error_name(of: Callable[[], object]) -> str:
     """The kind of error that a call ends with."""
     try:
         of()
@@ -50,29 +50,14 @@ def error_name(*, of: Any) -> str:
     return "none"
 
 
-def test_a_write_that_changes_nothing_is_a_record_in_moto_only(
-    api: StreamApi, stream: str, stand: Stand
-) -> None:
-    names = [record["eventName"] for record in records(api, stream)]
+def test_records_differ_in_repeats_times_and_numbers(api: StreamApi, stream: str, stand: Stand) -> None:
+    found = records(api, stream)
     again = [] if stand.is_real else ["MODIFY"] * (REPEATS - 1)
-    assert names == ["INSERT", *again, "REMOVE"]
-
-
-def test_dynamodb_local_cuts_the_time_of_a_record_to_the_minute(
-    api: StreamApi, stream: str, stand: Stand
-) -> None:
-    moments = [record["dynamodb"]["ApproximateCreationDateTime"] for record in records(api, stream)]
+    assert [record["eventName"] for record in found] == ["INSERT", *again, "REMOVE"]
+    moments = [record["dynamodb"]["ApproximateCreationDateTime"] for record in found]
     assert all(moment == int(moment) for moment in moments)
-    if stand.is_real:
-        assert all(moment % 60 == 0 for moment in moments)
-    else:
-        assert all(time.time() - moment < 30 for moment in moments)
-
-
-def test_sequence_numbers_begin_with_zeros_in_dynamodb_local(
-    api: StreamApi, stream: str, stand: Stand
-) -> None:
-    numbers = [record["dynamodb"]["SequenceNumber"] for record in records(api, stream)]
+    assert all(moment % 60 == 0 if stand.is_real else time.time() - moment < 30 for moment in moments)
+    numbers = [record["dynamodb"]["SequenceNumber"] for record in found]
     assert all(21 <= len(number) <= 40 for number in numbers)
     assert all(number.startswith("0") == stand.is_real for number in numbers)
 
@@ -82,21 +67,15 @@ def test_dynamodb_local_has_its_own_region_and_account(stream: str, stand: Stand
     assert stream.split(":")[4] == ("000000000000" if stand.is_real else "123456789012")
 
 
-def test_a_malformed_iterator_is_invalid_or_expired(api: StreamApi, stand: Stand) -> None:
-    assert error_name(of=lambda: api.page("none")) == ("Rejected" if stand.is_real else "IteratorExpired")
-
-
-def test_a_shard_that_does_not_exist_is_an_error_of_motos_own(
-    api: StreamApi, stream: str, stand: Stand
-) -> None:
+def test_what_does_not_exist_is_another_error(api: StreamApi, stream: str, stand: Stand) -> None:
     shard_id = "shardId-00000001795399322062-f2e9ed84"
-    error = error_name(of=lambda: api.iterator(stream, shard_id, Position()))
-    assert error == ("NotFound" if stand.is_real else "Transient")
-
-
-def test_moto_finds_a_stream_by_its_tables_name_alone(api: StreamApi, stream: str, stand: Stand) -> None:
-    another = stream.replace(StreamName.of(stream).label, "2020-01-01T00:00:00.000")
-    assert error_name(of=lambda: api.describe(another)) == ("NotFound" if stand.is_real else "none")
+    other_stream = stream.replace(StreamName.of(stream).label, "2020-01-01T00:00:00.000")
+    for ask, real, motos in (
+        (lambda: api.page("no iterator"), "Rejected", "IteratorExpired"),
+        (lambda: api.iterator(stream, shard_id, Position()), "NotFound", "Transient"),
+        (lambda: api.describe(other_stream), "NotFound", "none"),
+    ):
+        assert error_name(ask) == (real if stand.is_real else motos)
 
 
 def test_a_stream_can_be_closed_and_followed_by_another_in_dynamodb_local_only(
@@ -106,7 +85,7 @@ def test_a_stream_can_be_closed_and_followed_by_another_in_dynamodb_local_only(
     dynamodb = stand.aws.dynamodb()
     dynamodb.update_table(TableName=table, StreamSpecification={"StreamEnabled": False})
     if not stand.is_real:
-        assert error_name(of=lambda: api.describe(stream)) == "Transient"
+        assert error_name(lambda: api.describe(stream)) == "Transient"
         return
     [shard] = eventually(
         lambda: [each for each in api.describe(stream).shards.values() if each.ending_sequence_number]

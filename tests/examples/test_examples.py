@@ -125,27 +125,3 @@ def test_the_reader_serves_until_ctrl_c_ends_it_without_a_traceback(
             process.kill()
     assert (body["requestId"], body["status"]) == ("año 1/2", "completed")
     assert (process.returncode, "Traceback" in err) == (0, False)
-
-
-@pytest.mark.parametrize(
-    ("name", "usage"),
-    [
-        ("send_to_sqs", "QUEUE_URL"),
-        ("send_cloud_events", "QUEUE_URL"),
-        ("send_through_sns", "TOPIC_ARN"),
-        ("send_through_eventbridge", "BUS_NAME"),
-        ("reader_api", "TABLE PORT HOST [HOST ...]"),
-    ],
-)
-def test_without_its_arguments_an_example_shows_its_usage(name: str, usage: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", f"examples.{name}"],
-        cwd=ROOT,
-        env=isolated_environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"usage: python -m examples.{name} [-h] {usage}\n")

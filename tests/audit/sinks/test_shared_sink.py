@@ -4,6 +4,7 @@ import functools
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from handlers.audit import AuditEntry
 from processor.audit.sinks.base import SinkUnavailable
@@ -17,22 +18,9 @@ DEADLINE_SECONDS = 20
 
 def in_threads(*works: Callable[[], object]) -> None:
     """Runs them at once; fails with the first error of any."""
-    errors: list[BaseException] = []
-
-    def run(work: Callable[[], object]) -> None:
-        try:
-            work()
-        except BaseException as error:  # noqa: BLE001  raised again in the test's own thread
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(work,), daemon=True) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(DEADLINE_SECONDS)
-    assert not any(thread.is_alive() for thread in threads)
-    if errors:
-        raise errors[0]
+    with ThreadPoolExecutor(len(works)) as pool:
+        for running in [pool.submit(work) for work in works]:
+            running.result(DEADLINE_SECONDS)
 
 
 def put_patiently(sink: KinesisSink, entries: Sequence[AuditEntry]) -> None:
