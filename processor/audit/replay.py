@@ -170,7 +170,11 @@ class Replay:
         reading.back_off.worked()
         entries = self._entries(reading, page)
         refused = [refusal for sink in self.sinks if entries for refusal in self._put(sink, entries)]
-        self._advance(reading, page)
+        reading.cursor.move_past(page)
+        reading.empty_reads = 0 if page.records else reading.empty_reads + 1
+        is_past = (reading.cursor.position.written_at or 0.0) > self.until.timestamp()
+        has_caught_up = not reading.is_closed and reading.empty_reads >= EMPTY_READS
+        reading.ended = reading.cursor.ended or is_past or has_caught_up
         return Replayed(len(entries), tuple(refused))
 
     def _is_gone(self, reading: _Reading) -> bool:
@@ -189,13 +193,6 @@ class Replay:
             if self._start <= (written_at(record) or self._start)
             and (entry := audit_entry(record, source=reading.source, read_at=read_at)) is not None
         ]
-
-    def _advance(self, reading: _Reading, page: Page) -> None:
-        reading.cursor.move_past(page)
-        reading.empty_reads = 0 if page.records else reading.empty_reads + 1
-        is_past = (reading.cursor.position.written_at or 0.0) > self.until.timestamp()
-        has_caught_up = not reading.is_closed and reading.empty_reads >= EMPTY_READS
-        reading.ended = reading.cursor.ended or is_past or has_caught_up
 
     def _put(self, sink: Sink, entries: Sequence[AuditEntry]) -> list[tuple[str, Refusal]]:
         put = sink.begin(entries)

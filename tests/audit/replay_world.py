@@ -21,12 +21,10 @@ class World:
         self.client = SimulatedStreamsClient(self.table)
         self.sink = Shelf("kept")
 
-    def run(
-        self, since: datetime = START, until: datetime | None = None, api: StreamApi | None = None
-    ) -> Iterator[Replayed]:
+    def run(self, since: datetime = START, until: datetime | None = None) -> Iterator[Replayed]:
         """A replay page by page, up to now."""
         return Replay(
-            api or StreamApi(self.client, self.clock),
+            StreamApi(self.client, self.clock),
             [self.sink],
             table="export-status",
             since=since,

@@ -17,7 +17,6 @@ from processor.localaws.embedded_aws import EmbeddedAws
 from processor.transitions.context import Clocks
 from tests.aws_lambda.functions import Deployed
 from tests.aws_lambda.mapping import QueueMapping, Record, send_stream, stream_record
-from tests.faults.bodies import written
 from tests.faults.checker import DeadLetter, Delivered, Item, Observed, check
 from tests.faults.expected import DeletedByHand, Sent
 from tests.faults.fleet import logged_entries
@@ -116,20 +115,18 @@ class History:
         return replace(delivered, entry={**delivered.entry, "source": {**source, "shardId": "unknown"}})
 
 
-def with_created_at(planned: Traffic, dice: random.Random) -> Traffic:
+def with_created_at(planned: Traffic) -> Traffic:
     """The traffic as a FIFO queue wants it: every event carries createdAt, and none is in an envelope."""
-    first: dict[str, str] = {}
-    messages = (*planned.timely, *planned.retold.values(), *planned.late)
-    for event in (message.event for message in messages if message.event):
-        if event.get("createdAt") or event["status"] == "pending":
-            first.setdefault(event["requestId"], event.get("createdAt") or event["occurredAt"])
+    created: dict[str, str] = {}
+    for message in (*planned.timely, *planned.retold.values(), *planned.late):
+        if (event := message.event) and (event.get("createdAt") or event["status"] == "pending"):
+            created.setdefault(event["requestId"], event.get("createdAt") or event["occurredAt"])
 
     def stated(message: Message) -> Message:
         if message.event is None:
             return message
-        event = message.event
-        created = event.get("createdAt") or first.get(event["requestId"]) or event["occurredAt"]
-        event = {**event, "createdAt": written(datetime.fromisoformat(created), dice)}
+        first = created.get(message.event["requestId"], message.event["occurredAt"])
+        event = {**message.event, "createdAt": message.event.get("createdAt") or first}
         return Message(message.after_seconds, json.dumps(event), event)
 
     return Traffic(
@@ -148,7 +145,7 @@ def test_a_history_through_both_functions_leaves_what_run_leaves(
         seed=seed, exports=30, messages=140, seconds=10.0, begins=history.begins, ends=history.ends
     )
     if fifo:
-        planned = with_created_at(planned, history.dice)
+        planned = with_created_at(planned)
     history.send(planned.timely)
     history.now += timedelta(seconds=1)
     history.delete([*planned.retold], by_ttl=False, life=0)
