@@ -28,7 +28,7 @@ from processor.startup_checks import (
 )
 from processor.streams.clocks import Clocks
 from processor.streams.consumer import StreamConsumer
-from processor.streams.context import ConsumerSettings
+from processor.streams.context import ConsumerSettings, EngineContext
 
 
 def build_consumer(
@@ -58,17 +58,11 @@ def build_consumer(
         runner: makes the threads that repeat steps.
     """
     clocks = clocks or Clocks()
-    return StreamConsumer(
-        streams,
-        leases,
-        settings,
-        Removals(Delivery(sinks, quarantine, metrics, health, clocks.monotonic)),
-        metrics=metrics,
-        health=health,
-        on_death=on_death,
-        clocks=clocks,
-        runner=runner,
+    removals = Removals(Delivery(sinks, quarantine, metrics, health, clocks.monotonic))
+    context = EngineContext(
+        streams, leases, settings, removals, metrics=metrics, health=health, clocks=clocks
     )
+    return StreamConsumer(context, on_death, runner)
 
 
 @dataclass(kw_only=True)

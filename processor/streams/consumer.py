@@ -3,18 +3,14 @@
 import threading
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
 
 from processor.loops import Death, Loop, StopReport
-from processor.observability.health import Health
 from processor.observability.log import get_logger
-from processor.observability.metrics import Metric, Metrics
-from processor.streams.clocks import Clocks
-from processor.streams.context import ConsumerSettings, EngineContext
+from processor.observability.metrics import Metric
+from processor.streams.context import EngineContext
 from processor.streams.discovery import Discovery
 from processor.streams.lag import LagReport, unread_since
 from processor.streams.leases.held import HeldLease
-from processor.streams.record_processor import RecordProcessor
 from processor.streams.renewer import LeaseRenewer
 from processor.streams.shard_reader import ShardReader
 from processor.streams.step_pool import StepPool, Task
@@ -47,48 +43,27 @@ class StreamConsumer:
     all held leases' readers run in a fixed number of threads.
 
     Args:
-        streams: answers GetRecords with raw records (`Aws.streams()`).
-        leases: a client for the leases table.
-        settings: what is read, and how the work is shared.
-        processor: takes the records.
-        metrics, health: where it reports.
+        context: what its parts share.
         on_death: called with the name and the error of a thread that ends unexpectedly.
-        clocks: all its times.
         runner: makes what repeats its steps: a `Loop`, or what a simulated world has in its place.
     """
 
-    def __init__(
-        self,
-        streams: Any,
-        leases: Any,
-        settings: ConsumerSettings,
-        processor: RecordProcessor,
-        *,
-        metrics: Metrics,
-        health: Health,
-        on_death: Death,
-        clocks: Clocks,
-        runner: Callable[..., Loop] = Loop,
-    ) -> None:
-        self._context = EngineContext(
-            streams, leases, settings, processor, metrics=metrics, health=health, clocks=clocks
-        )
-        self._clock = clocks.monotonic
+    def __init__(self, context: EngineContext, on_death: Death, runner: Callable[..., Loop] = Loop) -> None:
+        settings, health = context.settings, context.health
+        self._context = context
+        self._clock = context.clocks.monotonic
         self._lock = threading.Lock()
         self._readers: dict[HeldLease, tuple[ShardReader, Task]] = {}
         self._stop_at: float | None = None
         self._is_clean = True
         self._looked_at = self._clock()
-        self._was_started = False
-        self._lag = LagReport(metrics, health)
-        self._discovery = Discovery(self._context)
-        self._renewer = LeaseRenewer(self._context)
-        self._taker = LeaseTaker(self._context, self._renewer, self._start_reader, self._release)
+        self._lag = LagReport(context.metrics, health)
+        self._discovery = Discovery(context)
+        self._renewer = LeaseRenewer(context)
+        self._taker = LeaseTaker(context, self._renewer, self._start_reader, self._release)
         new = partial(runner, health=health, limit_seconds=_LOOP_LIMIT_SECONDS, on_death=on_death)
-        self._discovering = new("stream-discovery", self._discovery.step, wake=self._context.look_now)
-        self._taking = new(
-            "stream-leases", self._scan, wake=self._context.scan_now, ended=self._taker.withdraw
-        )
+        self._discovering = new("stream-discovery", self._discovery.step, wake=context.look_now)
+        self._taking = new("stream-leases", self._scan, wake=context.scan_now, ended=self._taker.withdraw)
         self._renewers = [
             new(f"stream-renewals-{number}", self._renew) for number in range(settings.renewing_threads)
         ]
@@ -111,7 +86,6 @@ class StreamConsumer:
 
     def start(self) -> None:
         """Starts the threads; reading begins as soon as a shard is found and its lease taken."""
-        self._was_started = True
         for loop in (*self._renewers, *self._reading, self._discovering, self._taking):
             loop.start()
 
@@ -143,11 +117,7 @@ class StreamConsumer:
             Clean if nothing more is acquired and every lease was released; hung if a thread is left in a
             call that does not return.
         """
-        stop_at = self._stop_at
-        if stop_at is None:
-            if self._was_started:
-                raise RuntimeError("stop comes before join")
-            return StopReport(clean=True, hung=False)
+        stop_at = self._clock() if self._stop_at is None else self._stop_at
         # First: a lease that was being acquired when the stop came has its reader by then.
         self._join([self._taking], stop_at)
         with self._lock:
@@ -215,7 +185,7 @@ class StreamConsumer:
     def _start_reader(self, lease: HeldLease) -> None:
         reader = ShardReader(lease, self._context)
         name = f"stream-{lease.row.shard_id}"
-        task = Task(name, partial(self._read, reader), partial(self._reader_ended, lease))
+        task = Task(name, partial(self._read, reader))
         reader.beat = partial(self._beat, task)
         reader.wake = partial(self._pool.wake, task)
         with self._lock:
@@ -229,19 +199,19 @@ class StreamConsumer:
         self._reading[task.runner].beat()
 
     def _read(self, reader: ShardReader) -> float | None:
-        stop_at = self._stop_at
-        if stop_at is not None and self._clock() >= stop_at and not reader.lease.over:
-            reader.lease.abandon()
+        lease, stop_at, pause = reader.lease, self._stop_at, None
+        if stop_at is not None and self._clock() >= stop_at and not lease.over:
+            lease.abandon()
             self._is_clean = False
-            get_logger().error("lease_abandoned", lease_key=reader.lease.row.key)
-            return None
-        return reader.step()
-
-    def _reader_ended(self, lease: HeldLease) -> None:
-        with self._lock:
-            del self._readers[lease]
-        self._renewer.forget(lease)
-        self._context.scan_now.set()
+            get_logger().error("lease_abandoned", lease_key=lease.row.key)
+        else:
+            pause = reader.step()
+        if pause is None:
+            with self._lock:
+                del self._readers[lease]
+            self._renewer.forget(lease)
+            self._context.scan_now.set()
+        return pause
 
     def _release(self, lease: HeldLease, to: str | None) -> None:
         with self._lock:

@@ -44,8 +44,6 @@ class ConsumerSettings:
     """Threads that read shards, whatever their number."""
     page_bytes: int = DEFAULT_BYTES
     """Memory for pages whose work is not finished."""
-    child_look_seconds: float = 3.0
-    """How long the end of a shard looks for children that are not listed yet."""
 
 
 class EngineContext:

@@ -24,11 +24,6 @@ class Cursor:
         self.ended = False
         """Whether the shard is closed and its last page was moved past."""
 
-    @property
-    def from_oldest(self) -> bool:
-        """Whether a new iterator begins at the oldest record that is left."""
-        return self.position.sequence_number is None
-
     def read(self) -> Page | None:
         """Reads the next page.
 

@@ -6,7 +6,7 @@ from processor.observability.health import Health
 from processor.observability.log import get_logger
 from processor.observability.metrics import Metric, Metrics
 from processor.streams.leases.lease import Lease
-from processor.streams.lineage import read_until
+from processor.streams.progress import read_until
 from processor.streams.shards import RETENTION_HOURS
 
 ALARM_HOURS = 4.0

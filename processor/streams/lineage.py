@@ -6,16 +6,10 @@ Pure decisions over lease rows and listings (docs/invariants.md, laws 5 and 6).
 from collections.abc import Container, Iterable, Mapping
 
 from processor.streams.leases.lease import Lease
-from processor.streams.shards import RETENTION_HOURS, Listing, Shard, Streams, began_at, by_age
+from processor.streams.shards import Listing, Shard, Streams, by_age
 
-KEEP_FINISHED_HOURS = 48.0
+KEEP_FINISHED_SECONDS = 48 * 3_600.0
 """Finished rows stay twice as long as records do, for listings have shown shards older than 24 hours."""
-
-MAX_SHARD_HOURS = 30 * 24.0
-"""Shards take records for some hours; an id that shows more than this does not mean a time."""
-
-MARGIN_HOURS = 0.1
-"""DynamoDB trims when it suits it: so close to the end of retention a record may be gone already."""
 
 SETTLE_SECONDS = 60.0
 """So long after its last shard's end a stream may still show children of that shard."""
@@ -140,49 +134,6 @@ def removable(leases: Iterable[Lease], streams: Streams, now: float) -> list[Lea
         listing = streams.get(lease.stream_arn)
         is_unlisted = listing is not None and listing.complete and lease.shard_id not in listing.shards
         since = lease.created_at if lease.ended_at is None else lease.ended_at
-        if lease.finished and is_unlisted and _hours(now - since) > KEEP_FINISHED_HOURS:
+        if lease.finished and is_unlisted and now - since > KEEP_FINISHED_SECONDS:
             found.append(lease)
     return found[1:] if len(found) == len(rows) else found
-
-
-def start_may_be_trimmed(lease: Lease, now: float) -> bool:
-    """Whether a shard that was never read from may have lost its first records by now (Unix seconds).
-
-    TRIM_HORIZON gives the oldest record that is left and does not say what is missing. What was trimmed
-    before the table was first followed is not missed, everything after that is.
-    """
-    return (
-        lease.position.sequence_number is None
-        and outlives_retention(now - shard_began(lease))
-        and is_followed_for_long(lease, now)
-    )
-
-
-def is_followed_for_long(lease: Lease, now: float) -> bool:
-    """Whether the table was followed before the last minutes: what was trimmed until then is not missed."""
-    return _hours(now - lease.tracked_since) > MARGIN_HOURS
-
-
-def outlives_retention(seconds: float) -> bool:
-    """Whether a record of this age may be trimmed."""
-    return _hours(seconds) > RETENTION_HOURS - MARGIN_HOURS
-
-
-def read_until(lease: Lease) -> float:
-    """Until when a shard was read, as its row shows (Unix seconds); before the first read, when it began."""
-    written_at, caught_up_at = lease.position.written_at, lease.read_until
-    if written_at is None and caught_up_at is None:
-        return max(shard_began(lease), lease.tracked_since)
-    return max(written_at or 0.0, caught_up_at or 0.0)
-
-
-def shard_began(lease: Lease) -> float:
-    """When a shard began (Unix seconds): by its id or, where that tells no time, by when its row was made."""
-    began = began_at(lease.shard_id)
-    if began is None or _hours(lease.created_at - began) > MAX_SHARD_HOURS:
-        return lease.created_at
-    return began
-
-
-def _hours(seconds: float) -> float:
-    return seconds / 3_600

@@ -7,17 +7,17 @@ from processor.streams.api import Page, position_of
 from processor.streams.clocks import Clocks
 from processor.streams.gaps import GapReason, report_gap
 from processor.streams.leases.held import HeldLease
-from processor.streams.leases.lease import Position
-from processor.streams.lineage import (
-    is_followed_for_long,
-    outlives_retention,
-    read_until,
-    shard_began,
-    start_may_be_trimmed,
-)
+from processor.streams.leases.lease import Lease, Position
+from processor.streams.shards import RETENTION_HOURS, began_at
 
 GAP_WAIT_SECONDS = 10.0
 """How long a gap waits for the first record behind it, which its report names; empty pages may come first."""
+
+MAX_SHARD_HOURS = 30 * 24.0
+"""Shards take records for some hours; an id that shows more than this does not mean a time."""
+
+MARGIN_HOURS = 0.1
+"""DynamoDB trims when it suits it: so close to the end of retention a record may be gone already."""
 
 
 class Progress:
@@ -96,3 +96,46 @@ class Progress:
         if self._gap is not None:
             report_gap(*self._gap, self._lease.row, first=first, metrics=self._metrics, now=self._now())
             self._gap = None
+
+
+def start_may_be_trimmed(lease: Lease, now: float) -> bool:
+    """Whether a shard that was never read from may have lost its first records by now (Unix seconds).
+
+    TRIM_HORIZON gives the oldest record that is left and does not say what is missing. What was trimmed
+    before the table was first followed is not missed, everything after that is.
+    """
+    return (
+        lease.position.sequence_number is None
+        and outlives_retention(now - shard_began(lease))
+        and is_followed_for_long(lease, now)
+    )
+
+
+def is_followed_for_long(lease: Lease, now: float) -> bool:
+    """Whether the table was followed before the last minutes: what was trimmed until then is not missed."""
+    return _hours(now - lease.tracked_since) > MARGIN_HOURS
+
+
+def outlives_retention(seconds: float) -> bool:
+    """Whether a record of this age may be trimmed."""
+    return _hours(seconds) > RETENTION_HOURS - MARGIN_HOURS
+
+
+def read_until(lease: Lease) -> float:
+    """Until when a shard was read, as its row shows (Unix seconds); before the first read, when it began."""
+    written_at, caught_up_at = lease.position.written_at, lease.read_until
+    if written_at is None and caught_up_at is None:
+        return max(shard_began(lease), lease.tracked_since)
+    return max(written_at or 0.0, caught_up_at or 0.0)
+
+
+def shard_began(lease: Lease) -> float:
+    """When a shard began (Unix seconds): by its id or, where that tells no time, by when its row was made."""
+    began = began_at(lease.shard_id)
+    if began is None or _hours(lease.created_at - began) > MAX_SHARD_HOURS:
+        return lease.created_at
+    return began
+
+
+def _hours(seconds: float) -> float:
+    return seconds / 3_600

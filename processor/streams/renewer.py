@@ -13,7 +13,6 @@ TRIES_PER_FAILOVER = 10
 """How often a failed renewal is tried again in one failover time, until the lease is lost or renewed."""
 
 RELEASE_RETRY_SECONDS = 0.25
-MAX_LEASES = 100_000
 NEWEST_SHARE = 0.1
 """Weight of the newest renewal in the average of how long one takes."""
 
@@ -44,9 +43,7 @@ class LeaseRenewer:
     @property
     def capacity(self) -> int:
         """How many leases the threads renew in half the failover time, by how long renewals took lately."""
-        if self._write_seconds <= 0:
-            return MAX_LEASES
-        return max(1, int(self._budget_seconds / self._write_seconds))
+        return max(1, int(self._budget_seconds / max(self._write_seconds, 1e-6)))
 
     @property
     def held(self) -> dict[str, HeldLease]:

@@ -13,6 +13,9 @@ from processor.streams.leases.held import HeldLease
 from processor.streams.leases.lease import new_lease
 from processor.streams.shards import Shard, StreamStatus
 
+CHILD_LOOK_SECONDS = 3.0
+"""How long the end of a shard looks for children that are not listed yet."""
+
 
 class ShardEnd:
     """The end of one shard; `step` is called until it returns None.
@@ -78,7 +81,7 @@ class ShardEnd:
             with suppress(AwsError):  # the end was seen, so it is written: discovery finds the children
                 found = context.api.children(row.stream_arn, row.shard_id)
         is_last = wait == 0 and listing is not None and listing.status is StreamStatus.DISABLED
-        if found or is_last or now - self._looking_since >= context.settings.child_look_seconds:
+        if found or is_last or now - self._looking_since >= CHILD_LOOK_SECONDS:
             self._children = found
             return None
         context.expect_children(row.stream_arn, row.shard_id)

@@ -5,7 +5,7 @@ it waits. It holds one page at a time. The next page is read once every sink has
 memory is bounded, and the position is always the last record that the sinks have.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import Enum
 
@@ -50,34 +50,6 @@ class Phase(Enum):
     ENDING = "ending"  # nothing more can be read: the children's rows and SHARD_END are to be written
     RELEASING = "releasing"  # the lease is to be released
     ENDED = "ended"  # the lease is released, finished or lost
-
-
-MOVES: Mapping[Phase, Mapping[Phase, str]] = {
-    Phase.READING: {
-        Phase.DELIVERING: "a page",
-        Phase.ENDING: "the shard is gone",
-        Phase.RELEASING: "a stop or a request",
-        Phase.ENDED: "the lease is lost",
-    },
-    Phase.DELIVERING: {
-        Phase.READING: "every sink has it",
-        Phase.ENDING: "every sink has the last page",
-        Phase.BLOCKED: "an entry can go nowhere",
-        Phase.RELEASING: "a stop cannot wait longer",
-        Phase.ENDED: "the lease is lost",
-    },
-    Phase.BLOCKED: {
-        Phase.RELEASING: "a stop, or minutes without progress",
-        Phase.ENDED: "the lease is lost",
-    },
-    Phase.ENDING: {
-        Phase.RELEASING: "a stop or a request",
-        Phase.ENDED: "SHARD_END is written, or the lease is lost",
-    },
-    Phase.RELEASING: {Phase.ENDED: "the lease is released or lost"},
-    Phase.ENDED: {},
-}
-"""The phases that may follow each phase, and when they do."""
 
 
 class ShardReader:
@@ -208,7 +180,7 @@ class ShardReader:
         self._reading.worked()
         self._missing.found()
         self._context.health.report(self._trouble, None)
-        from_oldest = self._cursor.from_oldest
+        from_oldest = self._cursor.position.sequence_number is None
         self.progress.page_read(page, from_oldest=from_oldest, started=started, started_at=started_at)
         if page.records:
             self._idle_seconds = MIN_POLL_SECONDS

@@ -17,14 +17,12 @@ class Task:
     Attributes:
         name: for the report of an error.
         step: does one thing and returns how long to wait before the next step; None: there is no next one.
-        on_end: called after the last step.
-        done: set after `on_end`, or when a step raised.
+        done: set after the last step, or when one raised.
         runner: the number of the thread that runs or ran it.
     """
 
     name: str
     step: Callable[[], float | None]
-    on_end: Callable[[], None]
     done: threading.Event = field(default_factory=threading.Event)
     runner: int = 0
     version: int = 0
@@ -93,8 +91,6 @@ class StepPool:
             return wait
         try:
             pause = task.step()
-            if pause is None:
-                task.on_end()
         except Exception as error:  # noqa: BLE001 - reported with the task's name, which ends the process
             task.done.set()
             self._on_death(task.name, error)

@@ -161,17 +161,17 @@ class LeaseTaker:
         free = frozenset(key for key, holder in holders.items() if holder is None)
         left_free, self._free_before = free & self._free_before, free
         self._scans_to_avoid = {key: left - 1 for key, left in self._scans_to_avoid.items() if left > 1}
-        wanted = plan(
+        take, request = plan(
             self._me,
             holders,
             left_free=left_free,
             capacity=self._renewer.capacity,
             may_request=self._clock() >= self._requests_again_at,
         )
-        for key in wanted.take:
+        for key in take:
             self._take(ready[key])
-        if wanted.request is not None and self._table.request(ready[wanted.request], self._me):
-            get_logger().info("lease_requested", lease_key=wanted.request)
+        if request is not None and self._table.request(ready[request], self._me):
+            get_logger().info("lease_requested", lease_key=request)
 
     def _take(self, lease: Lease) -> None:
         if not self.is_taking:

@@ -1,25 +1,7 @@
-"""State diagrams, generated from the tables of moves.
-
-`python -m tests.docs.state_diagram` prints the README's, `python -m tests.docs.state_diagram reader` that of
-docs/architecture.md.
-"""
-
-import sys
+"""The README's state diagram, generated from the table of moves: `python -m tests.docs.state_diagram`."""
 
 from handlers.export import Status
 from handlers.transitions import MOVES, is_terminal
-from processor.streams import shard_reader
-
-
-def reader_diagram() -> str:
-    """The phases of a shard reader in Mermaid's notation."""
-    lines = ["stateDiagram-v2", f"    [*] --> {shard_reader.Phase.READING.value}: a lease is acquired"]
-    lines += [
-        f"    {before.value} --> {after.value}: {why}"
-        for before, moves in shard_reader.MOVES.items()
-        for after, why in moves.items()
-    ]
-    return "\n".join([*lines, f"    {shard_reader.Phase.ENDED.value} --> [*]"])
 
 
 def state_diagram() -> str:
@@ -38,4 +20,4 @@ def state_diagram() -> str:
 
 
 if __name__ == "__main__":
-    print(reader_diagram() if sys.argv[1:] == ["reader"] else state_diagram())
+    print(state_diagram())

@@ -46,7 +46,7 @@ TESTED_ELSEWHERE = {
     "processor/loops.py": "streams/test_consumer.py",
     "processor/streams/api.py": "conformance/test_streams.py",
     "processor/streams/cursor.py": "streams/test_shard_reader.py",
-    "processor/streams/progress.py": "streams/test_lag.py",
+    "processor/streams/progress.py": "streams/test_gaps.py",
     "processor/streams/rate_limiter.py": "streams/test_listing_rate.py",
     "processor/streams/shard_end.py": "streams/test_shard_reader.py",
     "processor/streams/shards.py": "streams/test_lineage.py",

@@ -9,7 +9,6 @@ from handlers.audit import AuditEntry
 from processor.audit.pipeline import build_consumer
 from processor.audit.sinks.base import SinkUnavailable
 from processor.loops import Loop, StopReport
-from processor.observability.health import Heartbeat
 from processor.observability.metrics import Metrics
 from processor.streams.clocks import Clocks
 from processor.streams.context import ConsumerSettings
@@ -41,19 +40,6 @@ class Clock:
         """Stops the clock; returns the time."""
         self.stopped_at = time.monotonic()
         return self.stopped_at
-
-
-class SeenHealth(ShownHealth):
-    """Keeps the loops' heartbeats."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.loops: dict[str, Heartbeat] = {}
-
-    def loop(self, name: str, limit_seconds: float) -> Heartbeat:
-        """See `Health.loop`."""
-        self.loops[name] = super().loop(name, limit_seconds)
-        return self.loops[name]
 
 
 class Hanging:
@@ -123,7 +109,7 @@ class Bench:
         self.streams = Hanging(SimulatedStreamsClient(self.table))
         self.shelf = Shelf()
         self.deaths: list[tuple[str, str]] = []
-        self.health = SeenHealth()
+        self.health = ShownHealth()
         self.consumer = build_consumer(
             self.streams,
             self.leases,

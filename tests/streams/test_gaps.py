@@ -1,27 +1,16 @@
 """What was lost before it was read is told with its bounds, and nothing else is."""
 
-import pytest
-import structlog
+from dataclasses import replace
 
-from processor.observability.metrics import Metrics
-from processor.streams.gaps import GapReason, report_gap
+import pytest
+
 from processor.streams.leases.lease import Position, new_lease
+from processor.streams.progress import start_may_be_trimmed
 from tests.streams.test_shard_reader import assert_all_taken_once, expire, only_shard
+from tests.streams.worker import EPOCH
 from tests.streams.world import World, values_of
 
 HOUR = 3_600.0
-
-
-@pytest.mark.parametrize(("first_at", "hours"), [(20 * HOUR, 18.0), (None, 23.0)])
-def test_the_hours_of_a_gap_end_at_the_first_record_behind_it_or_else_now(
-    first_at: float | None, hours: float
-) -> None:
-    lease = new_lease("arn", "shardId-1", frozenset(), now=0.0, tracked_since=0.0)
-    first = None if first_at is None else Position("9", first_at)
-    now = 25 * HOUR
-    with structlog.testing.capture_logs() as logs:
-        report_gap(GapReason.TRIMMED, Position("5", 2 * HOUR), lease, first=first, metrics=Metrics(), now=now)
-    assert [line["hours"] for line in logs] == [hours]
 
 
 def test_a_trimmed_position_is_told_with_both_ends_and_its_hours_and_reading_goes_on(world: World) -> None:
@@ -123,3 +112,28 @@ def test_a_first_start_on_a_table_with_an_old_stream_tells_no_gap(world: World) 
     world.run(30)
     assert world.gaps == []
     assert [entry.request_id for entry in world.emitted] == ["export-3", "export-4"]
+
+
+@pytest.mark.parametrize(
+    ("began_hours_ago", "tracked_hours_ago", "position", "may_be_trimmed"),
+    [
+        (30, 0.01, None, False),  # the first start on an old table
+        (23, 100, None, False),
+        (24, 100, None, True),
+        (30, 1, None, True),
+        (30, 100, "1", False),  # it was read before, so AWS says what is trimmed
+    ],
+)
+def test_a_shard_first_read_after_its_retention_may_have_lost_its_beginning(
+    began_hours_ago: float, tracked_hours_ago: float, position: str | None, may_be_trimmed: bool
+) -> None:
+    shard_id = f"shardId-{int((EPOCH - began_hours_ago * HOUR) * 1_000):020d}-0a1b2c3d"
+    tracked_since = EPOCH - tracked_hours_ago * HOUR
+    lease = new_lease("arn", shard_id, frozenset(), now=EPOCH - 0.01, tracked_since=tracked_since)
+    assert start_may_be_trimmed(replace(lease, position=Position(position)), EPOCH) is may_be_trimmed
+
+
+@pytest.mark.parametrize("shard_id", ["shardId-00000001541626099285-f35f62ef", "shard-1"])
+def test_an_emulators_shard_id_tells_no_age(shard_id: str) -> None:
+    lease = new_lease("arn", shard_id, frozenset(), now=EPOCH - 0.01, tracked_since=EPOCH - 100 * HOUR)
+    assert not start_may_be_trimmed(lease, EPOCH)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from processor.streams.consumer import STALLED_SECONDS
 from tests.streams.test_shard_reader import assert_all_taken_once, expire
 from tests.streams.worker import FAILOVER_SECONDS
 from tests.streams.world import World
@@ -50,13 +51,17 @@ def test_a_task_whose_route_to_the_sink_is_cut_is_relieved_of_its_shards(new_wor
 
 def test_a_sink_that_was_away_for_all_for_an_hour_is_used_within_a_minute(new_world: NewWorld) -> None:
     world = new_world(4)
-    for _ in range(2):
-        world.start_worker()
+    workers = [world.start_worker() for _ in range(2)]
     world.run(60)
     world.sink_is_down = True
     expire(world, 20)
+    world.run(5)
+    for worker in workers:
+        worker.client.reads.clear()
     world.run(60 * MINUTE)
     assert world.emitted == []
+    reads = sum(len(times) for worker in workers for times in worker.client.reads.values())
+    assert reads <= 4 * 60 * MINUTE / STALLED_SECONDS, "one page of a shard at a time, no more is read"
     world.sink_is_down = False
     assert world.run(MINUTE, until=lambda: world.missing() == [])
     assert_all_taken_once(world)

@@ -13,16 +13,6 @@ from tests.streams.world import World
 pytestmark = pytest.mark.slow
 
 
-def test_ten_tasks_ask_about_the_stream_less_than_twice_a_second(new_world: Callable[[int], World]) -> None:
-    world = new_world(20)
-    workers = [world.start_worker() for _ in range(10)]
-    world.run(60)
-    before = sum(worker.client.calls["DescribeStream"] for worker in workers)
-    world.run(300)
-    calls = sum(worker.client.calls["DescribeStream"] for worker in workers) - before
-    assert 0 < calls / 300 < 2
-
-
 def test_tasks_that_start_together_do_not_look_in_step(new_world: Callable[[int], World]) -> None:
     world = new_world(2)
     workers = [world.start_worker() for _ in range(2)]

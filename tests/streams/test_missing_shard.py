@@ -94,22 +94,6 @@ def test_a_shard_that_comes_back_after_its_children_started_is_read_to_its_end(w
     assert world.gaps == []
 
 
-def test_a_stream_that_was_enabled_again_waits_an_hour_for_a_shard_that_is_not_found(
-    new_world: Callable[[int], World],
-) -> None:
-    world = new_world(2)
-    world.start_worker()
-    world.run(5)
-    lost = world.table.open_shards()[0].shard_id
-    world.faults.unreadable.add(lost)
-    world.table.enable_stream(2)
-    hours(world, 0.75)
-    expire(world, 4)
-    assert world.emitted == []
-    hours(world, 1)
-    assert len(world.emitted) == 4
-
-
 def test_while_no_shard_of_the_stream_can_be_read_nothing_is_concluded(world: World) -> None:
     world.start_worker()
     world.run(5)

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from processor.streams.consumer import STALLED_SECONDS
 from processor.streams.shard_reader import CHECKPOINT_SECONDS
 from tests.streams.worker import FAILOVER_SECONDS, Worker
 from tests.streams.world import World, values_of
@@ -172,23 +171,6 @@ def test_throttling_backs_off_with_the_lease_kept(world: World) -> None:
     assert_all_taken_once(world)
     assert worker.lease_events() == ["lease_taken"]
     assert len(worker.client.reads[only_shard(world)]) < 900
-
-
-def test_a_sink_that_is_down_for_longer_than_iterators_live_costs_nothing(world: World) -> None:
-    worker = world.start_worker()
-    expire(world, 20)
-    world.faults.max_records = 10
-    world.sink_is_down = True
-    world.run(5)
-    reads = len(worker.client.reads[only_shard(world)])
-    world.run(1_200)
-    again = len(worker.client.reads[only_shard(world)]) - reads
-    assert again <= 1_200 / STALLED_SECONDS, "one page at a time, no more is read"
-    assert "audit recording" in worker.degraded()
-    world.sink_is_down = False
-    world.run(90)
-    assert_all_taken_once(world)
-    assert worker.degraded() == {}
 
 
 @pytest.mark.parametrize(

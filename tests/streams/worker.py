@@ -179,7 +179,6 @@ class Worker:
                 renewing_threads=1,
                 readers=1,
                 page_bytes=world.page_bytes,
-                child_look_seconds=world.child_look_seconds,
             ),
             sinks=[world.sink or RecordingSink(world, self)],
             quarantine=Quarantine(queue) if world.has_quarantine else None,

@@ -7,6 +7,7 @@ put or of a write to the leases table.
 
 import itertools
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,13 +20,18 @@ from handlers.timestamps import from_epoch_seconds
 from processor.audit.sinks.base import Sink
 from processor.observability.metrics import Metrics
 from processor.streams.leases.lease import Lease, from_attributes, lease_key
-from processor.streams.lineage import is_followed_for_long
 from processor.streams.page_budget import DEFAULT_BYTES
-from processor.streams.shard_reader import MOVES, Phase, ShardReader
+from processor.streams.progress import is_followed_for_long
+from processor.streams.shard_reader import Phase, ShardReader
+from tests.docs.markdown import fenced, read
 from tests.simulated_stream.client import Faults
 from tests.simulated_stream.model import SimulatedShard, SimulatedTable, number_of
 from tests.simulated_stream.rows import SimulatedRows
 from tests.streams.worker import EPOCH, FAILOVER_SECONDS, TABLE, SimulatedQueue, Worker
+
+DIAGRAM = fenced(read("docs/architecture.md"), "(`Phase` in `streams/shard_reader.py`)")
+MOVES = [(Phase(before), Phase(after)) for before, after in re.findall(r"(\w+) --> (\w+):", DIAGRAM)]
+"""The moves that the phases of a shard reader may make."""
 
 
 class Killed(BaseException):
@@ -37,7 +43,6 @@ class World:
 
     def __init__(self, *, shards: int = 1) -> None:
         self.time = 0.0
-        self.child_look_seconds = 3.0
         self.page_bytes = DEFAULT_BYTES
         self.has_quarantine = True
         self.faults = Faults()
@@ -126,8 +131,9 @@ class World:
     def _note_moves(self, before: dict[ShardReader, Phase]) -> None:
         for reader, phase in before.items():
             if reader.phase is not phase:
-                assert reader.phase in MOVES[phase], f"no reader goes from {phase} to {reader.phase}"
-                self.moves.add((phase, reader.phase))
+                move = phase, reader.phase
+                assert move in MOVES, f"no reader goes from {phase} to {reader.phase}"
+                self.moves.add(move)
 
     def trim(self) -> None:
         """The stream forgets what is older than a day; before any row exists, nobody misses it."""

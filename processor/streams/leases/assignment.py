@@ -2,16 +2,7 @@
 
 import zlib
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a worker does next: leases to take, and at most one to ask another worker for."""
-
-    take: tuple[str, ...] = ()
-    request: str | None = None
+from collections.abc import Mapping, Sequence
 
 
 def plan(
@@ -21,7 +12,7 @@ def plan(
     left_free: frozenset[str] = frozenset(),
     capacity: int = 1_000_000,
     may_request: bool = True,
-) -> Plan:
+) -> tuple[Sequence[str], str | None]:
     """A worker's next moves towards an equal share.
 
     Free leases are taken up to the share. With none free, a worker asks the one that holds most for a lease,
@@ -37,6 +28,9 @@ def plan(
             so that none stays unread next to a worker that makes progress.
         capacity: the most leases that this worker may hold.
         may_request: whether it may ask another worker for a lease.
+
+    Returns:
+        The leases to take, and at most one to ask another worker for.
     """
     counts = Counter(holder for holder in holders.values() if holder is not None)
     mine = counts[worker]
@@ -48,10 +42,10 @@ def plan(
         room = max(0, capacity - mine)
         in_share = free[: max(0, share - mine)]
         beyond = [key for key in free[len(in_share) :] if key in left_free]
-        return Plan(take=tuple([*in_share, *beyond][:room]))
+        return [*in_share, *beyond][:room], None
     if not counts or not may_request or mine >= capacity:
-        return Plan()
+        return (), None
     most_loaded = max(sorted(counts), key=counts.__getitem__)
     if counts[most_loaded] < mine + 2:
-        return Plan()
-    return Plan(request=min(key for key, holder in holders.items() if holder == most_loaded))
+        return (), None
+    return (), min(key for key, holder in holders.items() if holder == most_loaded)

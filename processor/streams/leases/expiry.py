@@ -1,17 +1,8 @@
 """Notices leases that have run out: rows whose counter has not moved for the failover time by our clock."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from processor.streams.leases.lease import Lease
-
-
-@dataclass(frozen=True, slots=True)
-class _Sighting:
-    counter: int
-    owner: str | None
-    since: float
-    first: float
 
 
 class ExpiredLeaseDetector:
@@ -19,7 +10,8 @@ class ExpiredLeaseDetector:
 
     def __init__(self, failover_seconds: float) -> None:
         self._failover_seconds = failover_seconds
-        self._sightings: dict[str, _Sighting] = {}
+        # Each row, since when it is as it is, and when it was first seen.
+        self._sightings: dict[str, tuple[Lease, float, float]] = {}
 
     def observe(self, leases: Iterable[Lease], *, started: float, ended: float) -> frozenset[str]:
         """Takes in one scan.
@@ -32,22 +24,18 @@ class ExpiredLeaseDetector:
         Returns:
             The keys of owned leases that have run out.
         """
-        seen: dict[str, _Sighting] = {}
+        seen: dict[str, tuple[Lease, float, float]] = {}
         expired: set[str] = set()
         for lease in leases:
-            before = self._sightings.get(lease.key)
-            if before is None:
-                seen[lease.key] = _Sighting(lease.counter, lease.owner, ended, ended)
-            elif (before.counter, before.owner) != (lease.counter, lease.owner):
-                seen[lease.key] = _Sighting(lease.counter, lease.owner, ended, before.first)
-            else:
-                seen[lease.key] = before
-                failover_seconds = max(self._failover_seconds, lease.failover_seconds)
-                if lease.owner is not None and started - before.since >= failover_seconds:
-                    expired.add(lease.key)
+            before, since, first = self._sightings.get(lease.key, (lease, ended, ended))
+            if (before.counter, before.owner) != (lease.counter, lease.owner):
+                since = ended
+            elif lease.owner and started - since >= max(self._failover_seconds, lease.failover_seconds):
+                expired.add(lease.key)
+            seen[lease.key] = lease, since, first
         self._sightings = seen
         return frozenset(expired)
 
     def first_seen(self) -> Mapping[str, float]:
         """When each row was first seen here."""
-        return {key: sighting.first for key, sighting in self._sightings.items()}
+        return {key: first for key, (_, _, first) in self._sightings.items()}

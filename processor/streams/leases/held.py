@@ -48,10 +48,6 @@ class WorkerIdentity:
     failover_seconds: float
     clock: Callable[[], float] = suspend_aware_clock
 
-    def trusted_until(self, write_started: float) -> float:
-        """Until when a lease may be trusted whose winning write started then."""
-        return write_started + self.failover_seconds * (1 - TRUST_MARGIN)
-
 
 def acquire(table: LeaseTable, lease: Lease, identity: WorkerIdentity) -> "HeldLease | None":
     """Takes a lease that is free, has run out, or was handed to this worker.
@@ -120,7 +116,7 @@ class HeldLease:
         return self._is_in_time() and not (self._may_be_free or self.over)
 
     def _is_in_time(self) -> bool:
-        return self._identity.clock() < self._identity.trusted_until(self._renewed_at)
+        return self.seconds_since_renewal() < self._identity.failover_seconds * (1 - TRUST_MARGIN)
 
     def seconds_since_renewal(self) -> float:
         """How long ago the write started that the trust rests on."""

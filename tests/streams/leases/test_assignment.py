@@ -1,7 +1,9 @@
 """Shares among live workers: equal within one, and at rest once they are."""
 
 import random
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,13 +18,13 @@ def apply_round(holders: Holders, workers: list[str], rng: random.Random, *, sta
     moves = 0
     for worker in rng.sample(workers, len(workers)):
         view = seen if stale else dict(holders)
-        wanted = plan(worker, view)
-        for key in wanted.take:
+        take, request = plan(worker, view)
+        for key in take:
             if holders[key] == view[key]:  # the conditional write
                 holders[key] = worker
                 moves += 1
-        if wanted.request is not None and holders[wanted.request] == view[wanted.request]:
-            holders[wanted.request] = worker
+        if request is not None and holders[request] == view[request]:
+            holders[request] = worker
             moves += 1
     return moves
 
@@ -51,41 +53,30 @@ def test_shares_become_equal_within_one_and_then_nothing_moves(
     assert apply_round(holders, names, rng, stale=stale) == 0, "no ping-pong"
 
 
-def test_a_worker_takes_no_more_than_its_share_of_what_is_free() -> None:
-    holders: Holders = {"1": "b", "2": "b", "3": None, "4": None, "5": None}
-    assert len(plan("a", holders).take) == 3  # five leases, two workers
+FULL = {"a": "me", "b": "other", "c": None, "d": "me"}
 
 
-def test_a_worker_without_a_lease_leaves_another_its_only_one() -> None:
-    assert plan("a", {"1": "b"}) == plan("a", {})
-
-
-def test_one_lease_at_a_time_is_asked_for_and_only_of_the_most_loaded() -> None:
-    holders: Holders = {"1": "b", "2": "b", "3": "c", "4": "c", "5": "c"}
-    assert plan("a", holders).request == "3"
-    assert plan("a", holders).take == ()
+@pytest.mark.parametrize(
+    ("holders", "options", "taken", "requested"),
+    [
+        ({"1": "b", "2": "b", "3": None, "4": None, "5": None}, {}, 3, None),  # five leases, two workers
+        ({"1": "b"}, {}, 0, None),  # another's only one
+        ({"1": "b", "2": "b", "3": "c", "4": "c", "5": "c"}, {}, 0, "3"),  # of the most loaded
+        ({"1": "b", "2": "b"}, {"may_request": False}, 0, None),
+        (FULL, {}, 0, None),
+        (FULL, {"left_free": frozenset({"c"})}, 1, None),  # free at two scans: beyond the share
+        (dict.fromkeys("abcdef"), {"left_free": frozenset("abcdef"), "capacity": 2}, 2, None),
+        ({"a": "me", "b": "other", "c": "other", "d": "other"}, {"capacity": 1}, 0, None),
+    ],
+)
+def test_a_worker_takes_its_share_and_requests_one_lease_at_a_time(
+    holders: Holders, options: dict[str, Any], taken: int, requested: str | None
+) -> None:
+    take, wanted = plan("me", holders, **options)
+    assert (len(take), wanted) == (taken, requested)
+    assert {holders[key] for key in take} <= {None}
 
 
 def test_two_workers_try_free_leases_in_different_orders() -> None:
     free: Holders = dict.fromkeys(f"lease-{number}" for number in range(20))
-    assert plan("a", free).take != plan("b", free).take
-
-
-def test_a_lease_that_was_free_at_two_scans_is_acquired_beyond_the_share() -> None:
-    holders = {"a": "me", "b": "me", "c": "other", "d": "other", "e": None}
-    assert plan("me", holders | {"f": "other"}).take == ("e",)
-    full = {"a": "me", "b": "other", "c": None}
-    assert plan("me", full | {"d": "me"}, left_free=frozenset({"c"})).take == ("c",)
-    assert plan("me", full | {"d": "me"}).take == ()
-
-
-def test_a_worker_acquires_no_more_than_its_capacity() -> None:
-    holders = dict.fromkeys("abcdef")
-    assert len(plan("me", holders, left_free=frozenset(holders), capacity=2).take) == 2
-    assert plan("me", {"a": "me", "b": "other", "c": "other", "d": "other"}, capacity=1).request is None
-
-
-def test_a_worker_without_progress_requests_nothing() -> None:
-    holders = dict.fromkeys("abc", "other")
-    assert plan("me", holders).request is not None
-    assert plan("me", holders, may_request=False).request is None
+    assert plan("a", free) != plan("b", free)
