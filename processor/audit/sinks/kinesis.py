@@ -110,7 +110,7 @@ class KinesisSink:
             try:
                 data = entry.to_json().encode()
                 number = bucket_number(entry.request_id, len(self._buckets))
-            except ValueError:  # pydantic's and Python's own errors for what UTF-8 cannot hold
+            except UnicodeEncodeError:
                 refusals.append(Refusal(entry, "an entry must be text that UTF-8 can hold"))
                 continue
             if number not in packers:
