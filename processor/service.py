@@ -28,6 +28,7 @@ from processor.observability.log import get_logger, stdout_lines
 from processor.observability.metrics import Metric, Metrics, MetricsWriter, Part
 from processor.settings import Settings, load_aws_settings
 from processor.startup_checks import StartError, Unreachable
+from processor.transitions.context import PipelineContext
 from processor.transitions.pipeline import TransitionsPipeline
 
 EXIT_FINE = 0
@@ -251,9 +252,8 @@ class Service:
                 settings=settings, aws=aws, metrics=metrics, health=health, on_death=on_death
             )
         if "transitions" in self._parts:
-            pipelines["transitions"] = TransitionsPipeline(
-                settings=settings, aws=aws, metrics=metrics, health=health, on_death=on_death
-            )
+            context = PipelineContext(metrics, health)
+            pipelines["transitions"] = TransitionsPipeline(settings, aws, context, on_death)
         return pipelines
 
     def _drain(self, pipelines: list[Pipeline]) -> StopReport:

@@ -11,9 +11,7 @@ from processor.aws.clients import Aws
 from processor.aws.errors import Misconfigured
 from processor.dead_letters import DeadLetterQueue
 from processor.loops import Death, Loop, StopReport
-from processor.observability.health import Health
 from processor.observability.log import get_logger
-from processor.observability.metrics import Metrics
 from processor.settings import Settings, SettingsError
 from processor.startup_checks import (
     ANOTHER_QUEUE,
@@ -25,7 +23,7 @@ from processor.startup_checks import (
 )
 from processor.transitions.applier import Applier
 from processor.transitions.circuit_breaker import CircuitBreaker
-from processor.transitions.context import Clocks, PipelineContext, Timing
+from processor.transitions.context import PipelineContext
 from processor.transitions.event_queue import EventQueue
 from processor.transitions.handling import BatchHandler
 from processor.transitions.intake import Intake
@@ -154,8 +152,6 @@ def check_resources(settings: Settings, aws: Aws) -> tuple[QueueState, str]:
         SettingsError: if the settings cannot work with this queue.
     """
     sqs, url = aws.settling(), settings.required_queue_url()
-    if settings.dlq_url == url:
-        raise SettingsError(ANOTHER_QUEUE)
     queue_state = read_queue(sqs, url)
     dlq_arn = queue_state.redrive.dead_letter_arn
     dlq_url = dead_letter_url(sqs, settings.dlq_url, dlq_arn, queue_state.arn)
@@ -171,27 +167,15 @@ class TransitionsPipeline:
     Args:
         settings: the service's settings.
         aws: the clients.
-        metrics, health: where it reports.
+        context: what its parts share.
         on_death: called with a thread's name and the error that ended it.
-        clocks: every source of time and chance.
-        timing: how long the parts wait after failures.
     """
 
-    def __init__(
-        self,
-        *,
-        settings: Settings,
-        aws: Aws,
-        metrics: Metrics,
-        health: Health,
-        on_death: Death,
-        clocks: Clocks | None = None,
-        timing: Timing | None = None,
-    ) -> None:
+    def __init__(self, settings: Settings, aws: Aws, context: PipelineContext, on_death: Death) -> None:
         self._settings = settings
         self._aws = aws
+        self._context = context
         self._on_death = on_death
-        self._context = PipelineContext(metrics, health, clocks or Clocks(), timing or Timing())
         self._loops: list[Loop] = []
         self._housekeeping: Loop | None = None
         self._timer: threading.Timer | None = None

@@ -5,6 +5,7 @@ as done goes through UpdateItem, unless the batch's look-up shows that UpdateIte
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -32,11 +33,26 @@ MAX_STATEMENTS = 25  # a call ("BatchExecuteStatement", DynamoDB API Reference)
 _DUPLICATE_ITEM = "DuplicateItem"  # of an INSERT: there is an item already
 _REFUSED = "ConditionalCheckFailed"  # of an UPDATE
 _MAX_FAILURES_IN_A_ROW = 3
+_WITH_THE_OLD_ITEM = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
 
 
 def of_one_item(error: AwsError) -> bool:
     """Whether the error may concern one item alone: its partition is hot, or a transaction holds it."""
     return isinstance(error, Transient) and (error.throttled or error.code == "TransactionConflictException")
+
+
+@dataclass(slots=True)
+class _Job:
+    """The changes of one call, by position, and what is known of them."""
+
+    changes: Sequence[Change]
+    deadline: float
+    answers: dict[int, Answer] = field(default_factory=dict)
+    refused_inserts: list[int] = field(default_factory=list)
+
+    def left(self, start: int = 0) -> list[int]:
+        """The positions of changes without an answer."""
+        return [index for index in range(start, len(self.changes)) if index not in self.answers]
 
 
 class Writer:
@@ -67,29 +83,26 @@ class Writer:
         Returns:
             An answer for each change, in their order.
         """
-        answers: dict[int, Answer] = {}
+        job = _Job(changes, deadline)
         if changes and self._mode.allows_batches(deadline):
-            refused_inserts = self._write_batches(changes, answers, deadline)
-            if look_up and refused_inserts:
-                self._judge_refused_inserts(changes, refused_inserts, answers, look_up, deadline)
-            left = len(changes) - len(answers)
-            if left and len(changes) > 1:
-                self._table.context.metrics.count(Metric.WRITES_FELL_BACK, left)
-        self._write_singly(changes, answers, deadline)
-        return [answers[index] for index in range(len(changes))]
+            self._write_batches(job)
+            if look_up and job.refused_inserts:
+                self._judge_refused_inserts(job, look_up)
+            if len(changes) > 1:
+                self._table.context.metrics.count(Metric.WRITES_FELL_BACK, len(job.left()))
+        self._write_singly(job)
+        return [job.answers[index] for index in range(len(changes))]
 
-    def _write_singly(self, changes: Sequence[Change], answers: dict[int, Answer], deadline: float) -> None:
+    def _write_singly(self, job: _Job) -> None:
         """Writes what has no answer. When the table is plainly down it stops trying: each try would cost
         seconds, and the messages come back."""
         failures = 0
         stopped: Failed | None = None
-        for index, change in enumerate(changes):
-            if index in answers:
-                continue
-            if not self._table.has_time(deadline):
+        for index in job.left():
+            if not self._table.has_time(job.deadline):
                 stopped = Failed(NotTried("UpdateItem", "OutOfTime"))
-            answer = stopped or self._table.write(change, deadline)
-            answers[index] = answer
+            answer = stopped or self._table.write(job.changes[index], job.deadline)
+            job.answers[index] = answer
             if stopped or not isinstance(answer, Failed) or isinstance(answer.error, Rejected):
                 failures = 0
                 continue
@@ -97,46 +110,36 @@ class Writer:
             if not of_one_item(answer.error) or failures == _MAX_FAILURES_IN_A_ROW:
                 stopped = answer
 
-    def _write_batches(
-        self, changes: Sequence[Change], answers: dict[int, Answer], deadline: float
-    ) -> list[int]:
-        """Writes 25 changes a call; returns the positions of INSERTs whose key exists."""
-        refused_inserts: list[int] = []
-        for start in range(0, len(changes), MAX_STATEMENTS):
-            positions = range(start, min(start + MAX_STATEMENTS, len(changes)))
+    def _write_batches(self, job: _Job) -> None:
+        """Writes 25 changes a call."""
+        for start in range(0, len(job.changes), MAX_STATEMENTS):
+            positions = range(start, min(start + MAX_STATEMENTS, len(job.changes)))
             if len(positions) == 1:
                 break  # UpdateItem costs the same, and its refusal brings the item
             error: Transient | None = NotTried("BatchExecuteStatement", "OutOfTime")
-            if self._table.has_time(deadline):
-                error = self._write_chunk(changes, positions, answers, refused_inserts, deadline)
-            if error and not self._table.has_time(deadline):
-                left = [index for index in range(start, len(changes)) if index not in answers]
-                answers |= dict.fromkeys(left, Failed(error))
+            if self._table.has_time(job.deadline):
+                error = self._write_chunk(job, positions)
+            if error and not self._table.has_time(job.deadline):
+                job.answers |= dict.fromkeys(job.left(start), Failed(error))
             if error:
                 break
-        return refused_inserts
 
-    def _write_chunk(
-        self,
-        changes: Sequence[Change],
-        positions: Sequence[int],
-        answers: dict[int, Answer],
-        refused_inserts: list[int],
-        deadline: float,
-    ) -> Transient | None:
+    def _write_chunk(self, job: _Job, positions: Sequence[int]) -> Transient | None:
         """Writes one call's changes; returns the error if no try was answered."""
         error: Transient | None = None
         for attempt in range(TRIES):
-            if attempt and not self._table.wait_to_try_again(attempt, deadline):
+            if attempt and not self._table.wait_to_try_again(attempt, job.deadline):
                 break
             now = self._table.now()
-            late = {index: answer for index in positions if (answer := _late(changes[index], now))}
-            answers |= late
-            timely = [index for index in positions if index not in late]
+            for index in positions:
+                ttl = job.changes[index].ttl
+                if ttl is not None and is_dead(ttl, now):
+                    job.answers[index] = Late(ttl)
+            timely = [index for index in positions if index not in job.answers]
             if not timely:
                 return None
             try:
-                response = self._call([changes[index] for index in timely], now)
+                results = self._call([job.changes[index] for index in timely], now)
             except Transient as transient:
                 error = transient
                 continue
@@ -146,49 +149,35 @@ class Writer:
                 else:
                     self._warn_once({refused.code}, len(timely))
                 return None  # refused as a whole: UpdateItem tells what is wrong
-            results = response.get("Responses", [])
             if len(results) == len(timely):  # else the server answers something else: UpdateItem tells
-                refused_inserts += self._read(changes, timely, results, answers, now)
+                self._read(job, dict(zip(timely, results, strict=True)), now)
             return None
         return error
 
-    def _call(self, changes: Sequence[Change], now: datetime) -> Mapping[str, Any]:
+    def _call(self, changes: Sequence[Change], now: datetime) -> Sequence[Mapping[str, Any]]:
         statements = [statement(change, self._table.name, now) for change in changes]
-        response: Mapping[str, Any] = call(
-            self._table.client.batch_execute_statement,
-            Statements=[
-                {
-                    "Statement": each.text,
-                    "Parameters": each.parameters,
-                    "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-                }
-                for each in statements
-            ],
-        )
-        return response
+        asked: Any = [
+            {"Statement": each.text, "Parameters": each.parameters, **_WITH_THE_OLD_ITEM}
+            for each in statements
+        ]
+        answer: Any = call(self._table.client.batch_execute_statement, Statements=asked)
+        results: Sequence[Mapping[str, Any]] = answer.get("Responses", [])
+        return results
 
-    def _read(
-        self,
-        changes: Sequence[Change],
-        positions: Sequence[int],
-        results: Sequence[Mapping[str, Any]],
-        answers: dict[int, Answer],
-        now: datetime,
-    ) -> list[int]:
-        """Reads the statements' results; returns the positions of INSERTs whose key exists."""
+    def _read(self, job: _Job, results: Mapping[int, Mapping[str, Any]], now: datetime) -> None:
         codes: dict[int, str] = {}
-        for index, result in zip(positions, results, strict=True):
-            answer = _answer(changes[index], result, now)
+        for index, result in results.items():
+            answer = _answer(job.changes[index], result, now)
             if answer:
-                answers[index] = answer
+                job.answers[index] = answer
             else:
                 codes[index] = str(result.get("Error", {}).get("Code", ""))
         kinds = frozenset(codes.values())
         if kinds & ACCESS_DENIED:
             self._mode.denied()
-        elif len(codes) == len(positions) and not kinds & {_DUPLICATE_ITEM, _REFUSED}:
+        elif len(codes) == len(results) and not kinds & {_DUPLICATE_ITEM, _REFUSED}:
             self._warn_once(kinds, len(codes))
-        return [index for index, code in codes.items() if code == _DUPLICATE_ITEM]
+        job.refused_inserts += [index for index, code in codes.items() if code == _DUPLICATE_ITEM]
 
     def _warn_once(self, codes: Collection[str], changes: int) -> None:
         """Reports the first batch of which nothing was written: UpdateItem will tell why, or works."""
@@ -198,26 +187,15 @@ class Writer:
                 "batch_fell_back", changes=changes, codes=sorted(codes), consequence="one UpdateItem each"
             )
 
-    def _judge_refused_inserts(
-        self,
-        changes: Sequence[Change],
-        positions: Sequence[int],
-        answers: dict[int, Answer],
-        look_up: LookUp,
-        deadline: float,
-    ) -> None:
+    def _judge_refused_inserts(self, job: _Job, look_up: LookUp) -> None:
         """Settles INSERTs of keys that exist by one look-up, unless UpdateItem would apply them."""
-        found = look_up.items([changes[index].request_id for index in positions], deadline)
+        refused = {index: job.changes[index] for index in job.refused_inserts}
+        found = look_up.items([change.request_id for change in refused.values()], job.deadline)
         now = self._table.now()
-        for index in positions:
-            change = changes[index]
+        for index, change in refused.items():
             item = found.get(change.request_id)
             if item is not None and not would_apply(change, item, now):
-                answers[index] = Refused(item, now)
-
-
-def _late(change: Change, now: datetime) -> Late | None:
-    return Late(change.ttl) if change.ttl is not None and is_dead(change.ttl, now) else None
+                job.answers[index] = Refused(item, now)
 
 
 def _answer(change: Change, result: Mapping[str, Any], now: datetime) -> Answer | None:

@@ -23,6 +23,7 @@ from processor.observability.health import Health, Heartbeat, check
 from processor.observability.metrics import Metrics
 from processor.settings import load_aws_settings, load_settings
 from processor.streams.context import ConsumerSettings
+from processor.transitions.context import PipelineContext
 from processor.transitions.pipeline import TransitionsPipeline
 from tests.benchmarks.standin_table import ACCOUNT, REGION, TABLE
 from tests.benchmarks.standin_world import QUEUE, World
@@ -244,9 +245,8 @@ def receiving(
         monkeypatch.setenv(name, value)
     loaded = load_settings()
     aws = Aws(load_aws_settings(loaded), threads=loaded.receivers, poll_seconds=loaded.poll_seconds)
-    pipeline = TransitionsPipeline(
-        settings=loaded, aws=aws, metrics=Metrics(), health=health, on_death=lambda name, _: pytest.fail(name)
-    )
+    context = PipelineContext(Metrics(), health)
+    pipeline = TransitionsPipeline(loaded, aws, context, on_death=lambda name, _: pytest.fail(name))
     pipeline.start(threading.Event())
     yield pipeline
     queue_trouble.over.set()

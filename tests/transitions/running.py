@@ -13,7 +13,7 @@ from processor.localaws.embedded_aws import EmbeddedAws
 from processor.observability.health import Diagnosis, Health, check
 from processor.observability.metrics import Metrics
 from processor.settings import Settings
-from processor.transitions.context import Clocks, Timing
+from processor.transitions.context import Clocks, PipelineContext, Timing
 from processor.transitions.pipeline import TransitionsPipeline
 from tests.handlers.making import at, body, text_at
 from tests.resources import ClientFactory, drained_messages, item_of, queue_pair, status_table
@@ -142,13 +142,10 @@ class Running:
         }
         aws: Any = self.aws
         self.pipeline = TransitionsPipeline(
-            settings=Settings(_env_file=None, **whole),
-            aws=aws,
-            metrics=self.metrics,
-            health=self._health,
+            Settings(_env_file=None, **whole),
+            aws,
+            PipelineContext(self.metrics, self._health, Clocks(self.clock), timing),
             on_death=lambda name, error: self.deaths.append((name, error)),
-            clocks=Clocks(self.clock),
-            timing=timing,
         )
 
     def start(self) -> None:

@@ -56,7 +56,6 @@ def test_the_event_queue_is_no_dead_letter_queue_under_its_own_or_another_url(ma
     made = make(settings={"SQS_EXPORT_EVENTS_QUEUE_URL": url, "SQS_EXPORT_EVENTS_DLQ_URL": url})
     with pytest.raises(SettingsError, match=ANOTHER):
         made.start()
-    assert made.aws.calls == [], "it is refused before any call"
     settings = {"SQS_EXPORT_EVENTS_DLQ_URL": "http://localhost/123456789012/alias"}
     made = make({"get_queue_attributes": resolve}, settings)
     with pytest.raises(SettingsError, match=ANOTHER):
