@@ -18,6 +18,7 @@ from processor.audit.sinks.kinesis import KinesisSink
 from processor.aws.clients import Aws
 from processor.settings import AwsSettings
 from tests.audit.entries import entry, put_all
+from tests.audit.sinks.test_kinesis import fill_throttled_shard
 from tests.benchmarks.measuring import StandIn, Target, stand_in, verdict
 from tests.benchmarks.standin_table import REGION
 
@@ -70,12 +71,18 @@ def main(arguments: Sequence[str]) -> int:
             ordered += measure(service, lone, count // ROUNDS // 10)
             aggregated += measure(service, sink, count // ROUNDS)
     print_table({"one record an entry": ordered, "sink kinesis, aggregated": aggregated})
+    new_share, used_share = fill_throttled_shard(readers=12)
+    print(
+        f"\n12 readers of one throttled shard: {new_share:.0%} of what it accepts is new,"
+        f" and {used_share:.0%} of what it could accept is used"
+    )
     calls = aggregated.calls * PAGE_ENTRIES / aggregated.entries
     records = aggregated.records / aggregated.entries
     cpu = aggregated.cpu_micros_per_entry / ordered.cpu_micros_per_entry
     rate = aggregated.entries_per_second / ordered.entries_per_second
     return verdict(
         [
+            Target("share of new entries, throttled", new_share, 0.9, at_least=True),
             Target("calls a page", calls, MAX_CALLS_A_PAGE),
             Target("Kinesis records an entry", records, MAX_RECORDS_OF_PLAIN),
             Target("CPU an entry, of one record an entry", cpu, MAX_CPU_OF_ORDERED),
