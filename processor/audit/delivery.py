@@ -8,6 +8,7 @@ import math
 import threading
 import time
 import weakref
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -172,21 +173,17 @@ class Batch:
             del self._refused[0]
 
     def _report(self) -> None:
-        entries, self._entries = [entry for _, entry in self._entries], ()
-        delivered = [entry for entry in entries if entry.audit_id not in self._quarantined]
-        expired = [entry for entry in delivered if entry.action == "export.expired"]
-        # An export that never completed is counted, wherever its entry went.
-        unfinished = [
-            entry
-            for entry in entries
-            if entry.action == "export.expired"
-            and not entry.finished
-            and not entry.request_id.startswith(PROBE_PREFIX)
-        ]
-        metrics = self._delivery.metrics
-        metrics.count(Metric.AUDIT_EXPIRED, len(expired))
-        metrics.count(Metric.AUDIT_DELETED, len(delivered) - len(expired))
-        metrics.count(Metric.UNFINISHED_EXPIRIES, len(unfinished))
+        entries, self._entries = self._entries, ()
+        counts: Counter[Metric] = Counter()
+        for _, entry in entries:
+            is_expired = entry.action == "export.expired"
+            if entry.audit_id not in self._quarantined:
+                counts[Metric.AUDIT_EXPIRED if is_expired else Metric.AUDIT_DELETED] += 1
+            # An export that never completed is counted, wherever its entry went.
+            if is_expired and not entry.finished and not entry.request_id.startswith(PROBE_PREFIX):
+                counts[Metric.UNFINISHED_EXPIRIES] += 1
+        for metric, count in counts.items():
+            self._delivery.metrics.count(metric, count)
 
 
 @dataclass(eq=False)
