@@ -112,11 +112,3 @@ def test_torn_and_damaged_gzip_is_named_and_what_came_before_counts(tmp_path: Pa
     damage = "the gzip data is damaged or ends too early"
     assert problems == [f"file-{number}: {damage}" for number in range(3)]
     assert archive.days({})[0].entries > 500
-
-
-def test_what_cannot_be_opened_is_named(tmp_path: Path) -> None:
-    (tmp_path / "folder" / "deep").mkdir(parents=True)
-    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
-    archive, problems = read(tmp_path)
-    assert problems == ["gone: No such file or directory"]
-    assert archive.days({}) == []

@@ -14,8 +14,10 @@ from processor.localaws.embedded_aws import EmbeddedAws
 from processor.observability.health import Health
 from processor.observability.metrics import Metrics
 from processor.settings import AwsSettings
-from processor.streams.api import StreamApi
+from processor.streams.api import Page, StreamApi
+from processor.streams.leases.lease import Position
 from tests.resources import ClientFactory
+from tests.waiting import eventually
 
 DYNAMODB_LOCAL = pytest.param("dynamodb_local", marks=pytest.mark.dynamodb_local)
 OWN_WAY = ", boto3's own way"
@@ -93,3 +95,22 @@ def stream(api: StreamApi, table: str) -> str:
     ([arn], complete) = api.list_streams(table)
     assert complete
     return arn
+
+
+def shard_of(api: StreamApi, stream: str) -> str:
+    """The id of a stream's only shard, once it is listed."""
+    [shard] = eventually(lambda: list(api.describe(stream).shards.values()))
+    return shard.shard_id
+
+
+def whole(api: StreamApi, stream: str, position: Position | None = None) -> Page:
+    """The page behind a position, when the last record, a removal, has arrived in the stream."""
+    shard_id = shard_of(api, stream)
+
+    def page() -> Page | None:
+        found = api.page(api.iterator(stream, shard_id, position or Position()))
+        return found if found.records and found.records[-1]["eventName"] == "REMOVE" else None
+
+    found = eventually(page)
+    assert found is not None
+    return found

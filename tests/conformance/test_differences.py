@@ -1,8 +1,7 @@
 """The differences of the two engines in tests/README.md: a test for each line of its table."""
 
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
@@ -11,7 +10,7 @@ from processor.aws.errors import AwsError
 from processor.streams.api import StreamApi, position_of
 from processor.streams.leases.lease import Position
 from processor.streams.shards import StreamName, StreamStatus
-from tests.conformance.conftest import Stand
+from tests.conformance.conftest import Stand, whole
 from tests.resources import leases_table, status_table
 from tests.waiting import eventually
 
@@ -30,17 +29,6 @@ def table(stand: Stand) -> str:
     return table
 
 
-def records(api: StreamApi, stream: str) -> Sequence[Any]:
-    """All records, once the last one has arrived."""
-
-    def found() -> Sequence[Any]:
-        [shard_id] = api.describe(stream).shards
-        page = api.page(api.iterator(stream, shard_id, Position())).records
-        return page if page and page[-1]["eventName"] == "REMOVE" else ()
-
-    return eventually(found)
-
-
 def error_name(of: Callable[[], object]) -> str:
     """The kind of error that a call ends with."""
     try:
@@ -51,7 +39,7 @@ def error_name(of: Callable[[], object]) -> str:
 
 
 def test_records_differ_in_repeats_times_and_numbers(api: StreamApi, stream: str, stand: Stand) -> None:
-    found = records(api, stream)
+    found = whole(api, stream).records
     again = [] if stand.is_real else ["MODIFY"] * (REPEATS - 1)
     assert [record["eventName"] for record in found] == ["INSERT", *again, "REMOVE"]
     moments = [record["dynamodb"]["ApproximateCreationDateTime"] for record in found]
@@ -81,7 +69,7 @@ def test_what_does_not_exist_is_another_error(api: StreamApi, stream: str, stand
 def test_a_stream_can_be_closed_and_followed_by_another_in_dynamodb_local_only(
     api: StreamApi, stream: str, table: str, stand: Stand
 ) -> None:
-    before = records(api, stream)
+    before = whole(api, stream).records
     dynamodb = stand.aws.dynamodb()
     dynamodb.update_table(TableName=table, StreamSpecification={"StreamEnabled": False})
     if not stand.is_real:

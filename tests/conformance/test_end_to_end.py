@@ -1,8 +1,6 @@
 """From `publish` to both audit sinks; DynamoDB's own engine expires the items."""
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,6 +12,7 @@ import pytest
 from handlers.timestamps import format_timestamp
 from processor.localaws.clients import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
 from processor.localaws.embedded_aws import EmbeddedAws, isolated_environment
+from tests.cli.processes import run
 from tests.faults.checker import Delivered, Observed, check
 from tests.faults.expected import Sent
 from tests.faults.fleet import logged_entries
@@ -96,16 +95,14 @@ def published(reported: list[dict[str, Any]], settings: dict[str, str], folder: 
     """Sends the events as an operator does; what was sent, with the bodies in the ids' place."""
     file = folder / "events.jsonl"
     file.write_text("".join(json.dumps(event) + "\n" for event in reported), encoding="utf-8")
-    command = [sys.executable, "-m", "processor", "publish", str(file)]
     at = time.time()
-    subprocess.run(command, env=settings, cwd=folder, check=True, capture_output=True)
+    run("publish", str(file), environment=settings, cwd=folder).check_returncode()
     return [Sent(f"message-{number}", at, json.dumps(event), event) for number, event in enumerate(reported)]
 
 
 def audit_of_kinesis(settings: dict[str, str], folder: Path) -> list[Delivered]:
     """What `audit tail` shows."""
-    command = [sys.executable, "-m", "processor", "audit", "tail"]
-    shown = subprocess.run(command, env=settings, cwd=folder, check=True, capture_output=True, text=True)
+    shown = run("audit", "tail", environment=settings, cwd=folder)
     return [
         Delivered("kinesis", number, json.loads(line))
         for number, line in enumerate(shown.stdout.splitlines())

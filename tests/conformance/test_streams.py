@@ -5,10 +5,9 @@ from typing import Any
 
 import pytest
 
-from processor.streams.api import Page, StreamApi, position_of
-from processor.streams.leases.lease import Position
-from processor.streams.shards import Shard, StreamName, StreamStatus
-from tests.conformance.conftest import Stand
+from processor.streams.api import StreamApi, position_of
+from processor.streams.shards import StreamName, StreamStatus
+from tests.conformance.conftest import Stand, shard_of, whole
 from tests.resources import status_table
 from tests.waiting import eventually
 
@@ -26,30 +25,6 @@ def table(stand: Stand) -> str:
     dynamodb.put_item(TableName=table, Item=COMPLETED)
     dynamodb.delete_item(TableName=table, Key=KEY)
     return table
-
-
-def shard_of(api: StreamApi, stream: str) -> str:
-    """The id of its only shard, once it is listed."""
-
-    def shards() -> list[Shard]:
-        return list(api.describe(stream).shards.values())
-
-    [shard] = eventually(shards)
-    return shard.shard_id
-
-
-def whole(api: StreamApi, stream: str, position: Position | None = None) -> Page:
-    """The page behind a position, when the three records have arrived in the stream."""
-    shard_id = shard_of(api, stream)
-
-    def page() -> Page | None:
-        found = api.page(api.iterator(stream, shard_id, position or Position()))
-        last = found.records[-1] if found.records else {}
-        return found if last.get("eventName") == "REMOVE" else None
-
-    found = eventually(page)
-    assert found is not None
-    return found
 
 
 def test_a_stream_names_its_table_and_its_one_open_shard(api: StreamApi, table: str, stream: str) -> None:
