@@ -52,8 +52,8 @@ def recovery(scratch: Path) -> list[Target]:
             return time.perf_counter() - back if condition(state) else math.inf
 
         rate = OUTAGE.events_per_second
-        first = seconds_until(lambda state: state["late_written"] > 0)
-        steady = seconds_until(lambda state: state["late_written"] > rate / 2)
+        first = seconds_until(lambda state: state["counts"]["late_written"] > 0)
+        steady = seconds_until(lambda state: state["counts"]["late_written"] > rate / 2)
         gone = seconds_until(lambda state: 0 < state["waiting"] < rate)
     return [
         Target("seconds until a fresh event was written after the outage", first, MAX_RECOVERY_SECONDS),

@@ -10,8 +10,8 @@ import platform
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
-from typing import Any
+from functools import reduce
+from operator import add
 
 from handlers.audit import AuditEntry
 from processor.audit.sinks.kinesis import KinesisSink
@@ -19,7 +19,7 @@ from processor.aws.clients import Aws
 from processor.settings import AwsSettings
 from tests.audit.entries import entry, put_all
 from tests.audit.sinks.test_kinesis import fill_throttled_shard
-from tests.benchmarks.measuring import StandIn, Target, stand_in, verdict
+from tests.benchmarks.measuring import Meter, Round, StandIn, Target, stand_in, verdict
 from tests.benchmarks.standin_table import REGION
 
 PAGE_ENTRIES = 1_000
@@ -33,29 +33,6 @@ MAX_CPU_OF_ORDERED = 0.5
 MIN_RATE_OF_ORDERED = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """What one way of putting entries took for them."""
-
-    entries: int = 0
-    calls: int = 0
-    records: int = 0
-    data_bytes: int = 0
-    seconds: float = 0.0
-    cpu_seconds: float = 0.0
-
-    def __add__(self, other: "Measured") -> "Measured":
-        return Measured(*(sum(pair) for pair in zip(astuple(self), astuple(other), strict=True)))
-
-    @property
-    def entries_per_second(self) -> float:
-        return self.entries / self.seconds
-
-    @property
-    def cpu_micros_per_entry(self) -> float:
-        return self.cpu_seconds * 1e6 / self.entries
-
-
 def main(arguments: Sequence[str]) -> int:
     """Measures, prints, and judges; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -63,23 +40,26 @@ def main(arguments: Sequence[str]) -> int:
     count = parser.parse_args(arguments).entries
     print(f"Python {platform.python_version()}, {platform.machine()}; pages of {PAGE_ENTRIES} audit entries")
     with stand_in() as service:
-        client = client_of(service.endpoint)
+        endpoints = {"kinesis": service.endpoint}
+        keys = {"access_key_id": "bench", "secret_access_key": "bench"}
+        client = Aws(AwsSettings(region=REGION, endpoints=endpoints, **keys)).kinesis()
         lone = KinesisSink(client, STREAM, buckets=BUCKETS, target_bytes=1)
         sink = KinesisSink(client, STREAM, buckets=BUCKETS)
-        ordered = aggregated = Measured()
-        for _ in range(ROUNDS):  # in turns, so that a busy machine slows both of them
-            ordered += measure(service, lone, count // ROUNDS // 10)
-            aggregated += measure(service, sink, count // ROUNDS)
+        pairs = [  # in turns, so that a busy machine slows both of them
+            (measure(service, lone, count // ROUNDS // 10), measure(service, sink, count // ROUNDS))
+            for _ in range(ROUNDS)
+        ]
+    ordered, aggregated = (reduce(add, rounds) for rounds in zip(*pairs, strict=True))
     print_table({"one record an entry": ordered, "sink kinesis, aggregated": aggregated})
     new_share, used_share = fill_throttled_shard(readers=12)
     print(
         f"\n12 readers of one throttled shard: {new_share:.0%} of what it accepts is new,"
         f" and {used_share:.0%} of what it could accept is used"
     )
-    calls = aggregated.calls * PAGE_ENTRIES / aggregated.entries
-    records = aggregated.records / aggregated.entries
-    cpu = aggregated.cpu_micros_per_entry / ordered.cpu_micros_per_entry
-    rate = aggregated.entries_per_second / ordered.entries_per_second
+    calls = aggregated.calls_per_event * PAGE_ENTRIES
+    records = aggregated.counts["records"] / aggregated.events
+    cpu = aggregated.cpu_micros_per_event / ordered.cpu_micros_per_event
+    rate = aggregated.events_per_second / ordered.events_per_second
     return verdict(
         [
             Target("share of new entries, throttled", new_share, 0.9, at_least=True),
@@ -91,7 +71,7 @@ def main(arguments: Sequence[str]) -> int:
     )
 
 
-def measure(service: StandIn, sink: KinesisSink, count: int) -> Measured:
+def measure(service: StandIn, sink: KinesisSink, count: int) -> Round:
     """Puts `count` entries as the service does, after a warm-up.
 
     Raises:
@@ -106,20 +86,10 @@ def measure(service: StandIn, sink: KinesisSink, count: int) -> Measured:
         put(page(number))
     # Entries are made before the clock starts: making them is not the sink's work.
     pages = [page(number) for number in range(WARM_UP_PAGES, WARM_UP_PAGES + max(1, count // PAGE_ENTRIES))]
-    before = service.state()
-    begun, cpu_before = time.perf_counter(), time.process_time()
+    meter = Meter(service, time.process_time)
     for entries in pages:
         put(entries)
-    seconds, cpu_seconds = time.perf_counter() - begun, time.process_time() - cpu_before
-    after = service.state()
-    return Measured(
-        entries=len(pages) * PAGE_ENTRIES,
-        calls=after["calls"]["PutRecords"] - before["calls"]["PutRecords"],
-        records=after["records"] - before["records"],
-        data_bytes=(after["data_chars"] - before["data_chars"]) * 3 // 4,
-        seconds=seconds,
-        cpu_seconds=cpu_seconds,
-    )
+    return meter.round(len(pages) * PAGE_ENTRIES)
 
 
 def page(number: int) -> list[AuditEntry]:
@@ -130,30 +100,19 @@ def page(number: int) -> list[AuditEntry]:
     ]
 
 
-def client_of(endpoint: str) -> Any:
-    """The client that the service uses, for the stand-in."""
-    settings = AwsSettings(
-        region=REGION,
-        endpoints={"kinesis": endpoint},
-        access_key_id="bench",
-        secret_access_key="bench",
-    )
-    return Aws(settings).kinesis()
-
-
-def print_table(measured: dict[str, Measured]) -> None:
+def print_table(measured: dict[str, Round]) -> None:
     """One line for each way, with its ratio to the first in brackets."""
     first = next(iter(measured.values()))
     print("\n| way | entries | calls/1000 | records/1000 | bytes/entry | CPU µs/entry | entries/s |")
     print("|---|---|---|---|---|---|---|")
     for name, it in measured.items():
         cells = [
-            f"{it.entries:,}",
-            f"{it.calls * 1_000 / it.entries:.1f}",
-            f"{it.records * 1_000 / it.entries:.0f}",
-            f"{it.data_bytes / it.entries:.0f}",
-            f"{it.cpu_micros_per_entry:.1f} ({it.cpu_micros_per_entry / first.cpu_micros_per_entry:.2f})",
-            f"{it.entries_per_second:,.0f} ({it.entries_per_second / first.entries_per_second:.2f})",
+            f"{it.events:,}",
+            f"{it.calls_per_event * 1_000:.1f}",
+            f"{it.counts['records'] * 1_000 / it.events:.0f}",
+            f"{it.counts['data_chars'] * 3 // 4 / it.events:.0f}",
+            f"{it.cpu_micros_per_event:.1f} ({it.cpu_micros_per_event / first.cpu_micros_per_event:.2f})",
+            f"{it.events_per_second:,.0f} ({it.events_per_second / first.events_per_second:.2f})",
         ]
         print(f"| {name} | {' | '.join(cells)} |")
 

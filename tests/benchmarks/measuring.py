@@ -8,7 +8,6 @@ import http.client
 import json
 import operator
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -38,12 +37,11 @@ State = Mapping[str, Any]
 class Round:
     """What one consumer took for the events of one round."""
 
+    events: int
     calls: Counter[str]
+    counts: Counter[str]  # of the stand-in, by their names in `World.state`
     seconds: float
     cpu_seconds: float
-    events: int
-    applied: int
-    refused: int
     latencies: list[float]  # of a day, from arrival to write
 
     def __add__(self, other: "Round") -> "Round":
@@ -185,6 +183,35 @@ def environment(endpoint: str, health_file: Path) -> dict[str, str]:
     }
 
 
+class Meter:
+    """Begins a round; what is taken from then on is in it.
+
+    Args:
+        service: the stand-in.
+        cpu: the CPU time so far of the process that is measured (seconds).
+    """
+
+    def __init__(self, service: StandIn, cpu: Callable[[], float]) -> None:
+        self._service = service
+        self._cpu = cpu
+        self._before = service.state()
+        self._cpu_before, self._begun = cpu(), time.perf_counter()
+
+    def round(self, events: int | None = None) -> Round:
+        """Ends the round. Its events are those deleted, if they are left out."""
+        seconds, cpu = time.perf_counter() - self._begun, self._cpu() - self._cpu_before
+        after = self._service.state()
+        calls, counts = (_difference(self._before[name], after[name]) for name in ("calls", "counts"))
+        events = counts["deleted"] if events is None else events
+        return Round(events, calls, counts, seconds, cpu, after["latencies"])
+
+
+def _difference(before: Mapping[str, int], after: Mapping[str, int]) -> Counter[str]:
+    found = Counter(after)
+    found.subtract(before)
+    return +found
+
+
 class Consumer:
     """One consumer as a child process, with its own stand-in; leaving the context ends it by SIGTERM.
 
@@ -213,19 +240,14 @@ class Consumer:
 
     def __enter__(self) -> Self:
         self._service = self._stack.enter_context(stand_in(self._latency_ms))
-        output = self._stack.enter_context(self._output.open("w"))
-        self._child = subprocess.Popen(
-            [sys.executable, "-m", *self._module],
-            env=environment(self._service.endpoint, self._health_file) | self._settings,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+        settings = environment(self._service.endpoint, self._health_file) | self._settings
+        self._child = self._stack.enter_context(child_process(self._module, settings, self._output))
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._dead_lettered: int = self._service.state()["dead_lettered"]
-        self._exit_status = end(self._child)
+        self._dead_lettered: int = self._service.state()["counts"]["dead_lettered"]
         self._stack.close()
+        self._exit_status = self._child.returncode
 
     def warm_up(self, events: int) -> None:
         """Lets it consume events that are in no figure."""
@@ -256,8 +278,8 @@ class Consumer:
         pause = threading.Event()
         deleted, progress_at = -1, time.monotonic()
         while not condition(state := self._service.state()):
-            if state["deleted"] > deleted:
-                deleted, progress_at = state["deleted"], time.monotonic()
+            if state["counts"]["deleted"] > deleted:
+                deleted, progress_at = state["counts"]["deleted"], time.monotonic()
             if self._child.poll() is not None or time.monotonic() - progress_at > PATIENCE_SECONDS:
                 stuck = RuntimeError(f"the consumer has stopped after {deleted} events")
                 stuck.add_note(self.output()[-OUTPUT_SHOWN_CHARS:])
@@ -277,30 +299,40 @@ class Consumer:
         return self._output.read_text()
 
     def _measured(self, begin: Callable[[], None], is_over: Callable[[State], bool]) -> Round:
-        before = self._service.state()
-        cpu_before, begun = cpu_seconds(self._child.pid), time.perf_counter()
+        meter = Meter(self._service, lambda: cpu_seconds(self._child.pid))
         begin()
-        after = self.until(is_over)
-        seconds, cpu_after = time.perf_counter() - begun, cpu_seconds(self._child.pid)
-        calls: Counter[str] = Counter(after["calls"])
-        calls.subtract(before["calls"])
-        events, applied, refused = (after[name] - before[name] for name in ("deleted", "applied", "refused"))
-        return Round(+calls, seconds, cpu_after - cpu_before, events, applied, refused, after["latencies"])
+        self.until(is_over)
+        return meter.round()
 
 
 def _is_done(state: State) -> bool:
     return not state["arriving"] and not state["waiting"]
 
 
-def end(child: subprocess.Popen[bytes]) -> int:
-    """Ends the child by SIGTERM, and by force if that takes too long; its exit status."""
-    if child.poll() is None:
-        child.send_signal(signal.SIGTERM)
-    try:
-        return child.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        return child.wait()
+@contextmanager
+def child_process(
+    module: Sequence[str], settings: Mapping[str, str], output: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that is ended by SIGTERM, and by force if that takes too long.
+
+    Args:
+        module: what `python -m` runs.
+        settings: its whole environment.
+        output: the file that holds its standard output and standard error.
+    """
+    command = [sys.executable, "-m", *module]
+    with (
+        output.open("w") as file,
+        subprocess.Popen(command, env=settings, stdout=file, stderr=subprocess.STDOUT) as child,
+    ):
+        try:
+            yield child
+        finally:
+            child.terminate()
+            try:
+                child.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                child.kill()
 
 
 def cpu_seconds(pid: int) -> float:

@@ -7,6 +7,7 @@ argument `bare` it reads and calls as the service does: what is left is the leas
 import json
 import os
 import sys
+import threading
 from pathlib import Path
 
 import boto3
@@ -24,7 +25,7 @@ TTL_IDENTITIES = (
 
 
 def main() -> None:
-    """Reads the table's only shard to its end, then waits for its input to be closed."""
+    """Reads the table's only shard to its end, then waits until it is ended."""
     streams, dynamodb = boto3.client("dynamodbstreams"), boto3.client("dynamodb")
     if sys.argv[1:] == ["bare"]:
         settings = AwsSettings(endpoint_url=os.environ["AWS_ENDPOINT_URL"])
@@ -70,7 +71,7 @@ def main() -> None:
         iterator = page.get("NextShardIterator")
     sys.stdout.write('{"event": "done"}\n')
     sys.stdout.flush()
-    sys.stdin.read()
+    threading.Event().wait()
 
 
 if __name__ == "__main__":

@@ -123,17 +123,19 @@ class World:
         arriving = time.monotonic() <= self._ends_at
         return {
             "calls": dict(self.calls),
-            "sent": self._sent,
-            "deleted": self._deleted,
+            "counts": {
+                "sent": self._sent,
+                "deleted": self._deleted,
+                "dead_lettered": self._dead_lettered,
+                "applied": self._table.applied,
+                "refused": self._table.refused,
+                "late_written": self._late_written,
+                "records": self._records,
+                "data_chars": self._data_chars,
+            },
             "waiting": len(self._messages),
             "arriving": arriving,
-            "dead_lettered": self._dead_lettered,
-            "applied": self._table.applied,
-            "refused": self._table.refused,
             "latencies": [] if arriving or self._messages else self._latencies,
-            "late_written": self._late_written,
-            "records": self._records,
-            "data_chars": self._data_chars,
         }
 
     def release(self, events: int) -> None:

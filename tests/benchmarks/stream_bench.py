@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.benchmarks.measuring import Target, cpu_seconds, end, environment, resident_mib, verdict
+from tests.benchmarks.measuring import Target, child_process, cpu_seconds, environment, resident_mib, verdict
 from tests.benchmarks.standin_table import TABLE
 from tests.simulated_stream.client import SimulatedStreamsClient
 from tests.simulated_stream.model import SimulatedTable
@@ -126,24 +126,13 @@ def _reader(
     module: Sequence[str], streams: SimulatedStreamsClient, rows: SimulatedRows, scratch: Path
 ) -> "Iterator[subprocess.Popen[bytes]]":
     """A reader as a process, whose output is in a file."""
-    with SimulatedAws(streams, rows) as aws, (scratch / "output").open("w") as output:
+    with SimulatedAws(streams, rows) as aws:
         settings = environment(aws.endpoint_url, scratch / "health") | {
             "DYNAMODB_EXPORT_LEASES_TABLE": "leases",
             "EXPORT_METRICS_SECONDS": "0",
         }
-        child = subprocess.Popen(
-            [sys.executable, "-m", *module],
-            env=settings,
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-        try:
+        with child_process(module, settings, scratch / "output") as child:
             yield child
-        finally:
-            if child.stdin is not None:
-                child.stdin.close()
-            end(child)
 
 
 def _wait_for_the_end(child: "subprocess.Popen[bytes]", table: SimulatedTable, rows: SimulatedRows) -> None:

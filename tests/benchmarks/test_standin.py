@@ -66,7 +66,7 @@ def test_a_deleted_message_is_counted_once_and_one_made_visible_comes_back(
     sqs.change_message_visibility(QueueUrl=URL, ReceiptHandle=second, VisibilityTimeout=0)
     ((returned, _),) = receive(sqs, wait_seconds=5)
     assert json.loads(returned)["eventId"] == json.loads(body)["eventId"]
-    assert service.state()["deleted"] == 1
+    assert service.state()["counts"]["deleted"] == 1
 
 
 def test_what_a_service_asks_at_its_start_is_answered(
@@ -109,7 +109,7 @@ def test_the_careful_consumer_does_what_it_stands_for(tmp_path: Path) -> None:
             running.consume(100)
     measured = running.measured()
     assert measured.calls_per_event == pytest.approx(1.2, rel=0.1)
-    assert measured.total.applied == 300
-    assert (measured.total.refused, measured.dead_lettered) == (0, 0)
+    assert measured.total.counts["applied"] == 300
+    assert (measured.total.counts["refused"], measured.dead_lettered) == (0, 0)
     assert measured.cpu_micros_per_event > 0
     assert measured.peak_mib > measured.resident_mib[-1] * 0.9 > 10

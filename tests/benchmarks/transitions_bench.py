@@ -84,7 +84,7 @@ def targets_of(service: Measured, floor: Measured, latency_ms: float) -> list[Ta
         Target(f"events a second, of boto3's floor, {at}", rate, MIN_RATE_OF_FLOOR, at_least=True),
         Target(f"peak memory in MiB {at}", service.peak_mib, MAX_PEAK_MIB),
         Target(f"growth in MiB over {service.total.events} events {at}", service.growth_mib, MAX_GROWTH_MIB),
-        Target(f"writes refused {at}", service.total.refused, service.total.events * 0.001),
+        Target(f"writes refused {at}", service.total.counts["refused"], service.total.events * 0.001),
         Target(f"dead letters {at}", service.dead_lettered, 0),
         Target(f"exit status {at}", service.exit_status, 0),
     ]
