@@ -2,9 +2,9 @@
 
 import json
 import os
-import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -61,12 +61,8 @@ def test_clients_are_made_once_with_their_timeouts_and_enough_connections() -> N
 
 def test_clients_may_be_asked_for_by_many_threads() -> None:
     aws = aws_at(URL)
-    found: list[Any] = []
-    threads = [threading.Thread(target=lambda: found.append(aws.dynamodb())) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: aws.dynamodb(), range(8)))
     assert len({id(client) for client in found}) == 1
 
 

@@ -5,8 +5,8 @@
 
 import json
 import socket
-import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
 from typing import Any
 
@@ -37,19 +37,9 @@ MESSAGE = (
 
 def answer(status: str, body: bytes, *headers: str, length: int | str | None = None) -> bytes:
     """An HTTP answer; its Content-Length may be wrong."""
-    lines = "".join(f"{header}\r\n" for header in headers).encode()
-    size = str(len(body) if length is None else length).encode()
-    return (
-        b"HTTP/1.1 "
-        + status.encode()
-        + b"\r\n"
-        + JSON
-        + lines
-        + b"Content-Length: "
-        + size
-        + b"\r\n\r\n"
-        + body
-    )
+    size = len(body) if length is None else length
+    lines = "".join(f"{header}\r\n" for header in (*headers, f"Content-Length: {size}"))
+    return f"HTTP/1.1 {status}\r\n".encode() + JSON + lines.encode() + b"\r\n" + body
 
 
 def refusal(status: str, code: str, *headers: str, **members: Any) -> bytes:
@@ -238,13 +228,6 @@ def test_a_connection_that_the_server_has_closed_is_not_used_again(
 
 def test_threads_share_a_client_and_get_their_own_answers(server: HostileServer, sqs: BothWays) -> None:
     server.script = (PAUSE, answer("200 OK", MESSAGE))
-    ends: list[Any] = []
-    threads = [
-        threading.Thread(target=lambda: ends.append(sqs.call("short", "receive_message", DELETE)))
-        for _ in range(8)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(8) as pool:
+        ends = list(pool.map(lambda _: sqs.call("short", "receive_message", DELETE), range(8)))
     assert ends == [sqs.call("boto3", "receive_message", DELETE)] * 8

@@ -9,14 +9,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from botocore.exceptions import ClientError
 from types_boto3_sqs import SQSClient
 
 from handlers.events import decode
 from handlers.export import Status
 from tests.benchmarks.measuring import Consumer, StandIn, stand_in
-from tests.benchmarks.standin_table import ACCOUNT, TABLE
-from tests.benchmarks.standin_world import BLOCK, DLQ, QUEUE, DayPlan
+from tests.benchmarks.standin_table import ACCOUNT
+from tests.benchmarks.standin_world import BLOCK, QUEUE, DayPlan
 from tests.benchmarks.transitions_bench import CAREFUL, SERVICE
 from tests.resources import ClientFactory
 from tests.waiting import eventually
@@ -69,29 +68,11 @@ def test_a_deleted_message_is_counted_once_and_one_made_visible_comes_back(
     assert service.state()["counts"]["deleted"] == 1
 
 
-def test_what_a_service_asks_at_its_start_is_answered(
-    service: StandIn, sqs: SQSClient, clients: Callable[[str], ClientFactory]
-) -> None:
-    attributes = sqs.get_queue_attributes(QueueUrl=URL, AttributeNames=["All"])["Attributes"]
-    assert attributes["RedrivePolicy"].count(DLQ) == 1
-    assert sqs.get_queue_url(QueueName=DLQ)["QueueUrl"].endswith(f"/{DLQ}")
-    dynamodb = clients(service.endpoint)("dynamodb")
-    assert dynamodb.describe_table(TableName=TABLE)["Table"]["TableStatus"] == "ACTIVE"
-    with pytest.raises(ClientError, match="UnknownOperation"):
-        dynamodb.list_tables()
-
-
 def test_on_a_day_pages_are_short_and_short_polls_miss_some(service: StandIn, sqs: SQSClient) -> None:
     service.begin_day(DayPlan(2_000, 0.2))
     eventually(lambda: not service.state()["arriving"])
     sizes = [len(receive(sqs)) for _ in range(20)]
     assert {0, 10} < set(sizes)
-
-
-def test_a_queue_that_is_held_gives_nothing_while_events_arrive(service: StandIn, sqs: SQSClient) -> None:
-    service.begin_day(DayPlan(200, 60, held_seconds=60))
-    eventually(lambda: service.state()["waiting"] > 10)
-    assert receive(sqs, wait_seconds=1) == []
 
 
 def test_a_day_s_calls_and_times_from_arrival_to_write_are_those_of_its_events(tmp_path: Path) -> None:

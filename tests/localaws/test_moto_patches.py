@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -86,37 +85,26 @@ def test_only_a_number_of_the_past_five_years_expires_and_only_where_ttl_is_on(
 
 def test_no_reader_ever_sees_a_removal_without_its_identity(embedded_aws: EmbeddedAws) -> None:
     table, items = status_table(embedded_aws.client, ttl=True), 120
-    unmarked: list[str] = []
-    seen: set[str] = set()
-    done = threading.Event()
 
-    def read() -> None:
+    def read() -> list[Any]:
         streams, arn = embedded_aws.client("dynamodbstreams"), stream_arn(embedded_aws.client, table)
         [shard] = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
-        iterator = streams.get_shard_iterator(
-            StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
-        )["ShardIterator"]
-        while not done.is_set():
+        start = {"ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"}
+        iterator = streams.get_shard_iterator(StreamArn=arn, **start)["ShardIterator"]
+        identities: list[Any] = []
+        deadline = time.monotonic() + 60
+        while len(identities) < items and time.monotonic() < deadline:
             page = streams.get_records(ShardIterator=iterator)
             iterator = page["NextShardIterator"]
-            for record in page["Records"]:
-                if record["eventName"] == "REMOVE":
-                    seen.add(record["dynamodb"]["Keys"]["requestId"]["S"])
-                    if record.get("userIdentity") != TTL_IDENTITY:
-                        unmarked.append(record["eventID"])
+            removed = [record for record in page["Records"] if record["eventName"] == "REMOVE"]
+            identities += [record.get("userIdentity") for record in removed]
+        return identities
 
-    readers = [threading.Thread(target=read) for _ in range(3)]
-    for reader in readers:
-        reader.start()
-    for number in range(items):
-        put(embedded_aws, table, f"item-{number}", seconds_from_now(-1))
-    try:
-        eventually(lambda: len(seen) == items)
-    finally:
-        done.set()
-        for reader in readers:
-            reader.join()
-    assert unmarked == []
+    with ThreadPoolExecutor(3) as pool:
+        readers = [pool.submit(read) for _ in range(3)]
+        for number in range(items):
+            put(embedded_aws, table, f"item-{number}", seconds_from_now(-1))
+    assert [reader.result() for reader in readers] == [[TTL_IDENTITY] * items] * 3
 
 
 def test_of_many_conditional_writes_at_once_exactly_one_passes(embedded_aws: EmbeddedAws) -> None:

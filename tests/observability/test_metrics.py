@@ -4,6 +4,7 @@ import io
 import json
 import math
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -178,27 +179,18 @@ def test_a_value_that_cannot_be_sent_is_left_out_and_counted_and_never_raises(va
 
 def test_nothing_is_lost_or_counted_twice_between_threads_and_flushes() -> None:
     metrics = Metrics()
-    lines: list[str] = []
-    done = threading.Event()
 
-    def work() -> None:
+    def work(_: int) -> None:
         for _ in range(5_000):
             metrics.count(Metric.APPLIED)
             metrics.observe(Metric.BATCH_FILL, 10)
             metrics.gauge(Metric.OLDEST_MESSAGE_AGE, 1)
 
-    def read() -> None:
-        while not done.is_set():
+    with ThreadPoolExecutor(8) as pool:
+        done = [pool.submit(work, number) for number in range(8)]
+        lines = []
+        while not all(each.done() for each in done):
             lines.append(metrics.flush(NOW))
-
-    reader = threading.Thread(target=read)
-    workers = [threading.Thread(target=work) for _ in range(8)]
-    for thread in (reader, *workers):
-        thread.start()
-    for thread in workers:
-        thread.join(DEADLINE_SECONDS)
-    done.set()
-    reader.join(DEADLINE_SECONDS)
     lines.append(metrics.flush(NOW))
     assert sum(json.loads(line)["Applied"] for line in lines) == 40_000
 
