@@ -97,6 +97,8 @@ class Metric(Enum):
     LOG_LINES_LOST = "LogLinesLost", "Count", COUNTER, ALL
     METRICS_REFUSED = "MetricsRefused", "Count", COUNTER, ALL
 
+    __hash__ = object.__hash__  # Enum's own is not in C, and a metric is a key of each count
+
     def __new__(cls, name: str, unit: str, kind: Kind, part: Part) -> Self:
         """A member whose value is the EMF name alone."""
         member = object.__new__(cls)
