@@ -228,6 +228,8 @@ def test_a_connection_that_the_server_has_closed_is_not_used_again(
 
 def test_threads_share_a_client_and_get_their_own_answers(server: HostileServer, sqs: BothWays) -> None:
     server.script = (PAUSE, answer("200 OK", MESSAGE))
+    poll = {"QueueUrl": DELETE["QueueUrl"]}
     with ThreadPoolExecutor(8) as pool:
-        ends = list(pool.map(lambda _: sqs.call("short", "receive_message", DELETE), range(8)))
-    assert ends == [sqs.call("boto3", "receive_message", DELETE)] * 8
+        ends = list(pool.map(lambda _: sqs.call("short", "receive_message", poll), range(8)))
+    assert ends == [sqs.call("boto3", "receive_message", poll)] * 8
+    assert ends[0][0] == "answer"
