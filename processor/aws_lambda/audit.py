@@ -4,6 +4,7 @@ The mapping keeps the position in each shard. It moves behind a record only when
 quarantine, has the entries before it (docs/invariants.md, law 4).
 """
 
+import threading
 import time
 from datetime import UTC, datetime
 
@@ -31,8 +32,9 @@ class AuditFunction:
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
-        settings, aws, never = environment.settings, environment.aws, environment.never
-        sinks, quarantine = open_sinks(settings, aws), open_quarantine(settings, aws, never)
+        self._never = threading.Event()  # Lambda asks for no stop
+        settings, aws = environment.settings, environment.aws
+        sinks, quarantine = open_sinks(settings, aws), open_quarantine(settings, aws, self._never)
         self._removals = Removals(Delivery(sinks, quarantine, environment.metrics, environment.health))
 
     def __call__(self, event: Event, context: Context) -> Failures:
@@ -55,7 +57,7 @@ class AuditFunction:
                 work.go_on(lambda: time.monotonic() < deadline)
             except Unavailable as later:
                 left = max(0.0, deadline - time.monotonic())
-                self._environment.never.wait(min(left, later.retry_seconds or 0.0))
+                self._never.wait(min(left, later.retry_seconds or 0.0))
             except Interrupted:
                 break
         self._environment.write_metrics()

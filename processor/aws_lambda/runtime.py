@@ -1,9 +1,8 @@
 """What an execution environment of Lambda keeps between invocations, and what both functions share."""
 
 import os
-import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Protocol
@@ -30,13 +29,12 @@ Function = Callable[[Event, Context], Failures]
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What one execution environment works with; nothing sets `never`, because Lambda asks for no stop."""
+    """What one execution environment works with."""
 
     settings: Settings
     aws: Aws
     metrics: Metrics
     health: Health
-    never: threading.Event = field(default_factory=threading.Event)
 
     def write_metrics(self) -> None:
         """Writes an invocation's metrics line."""
