@@ -91,13 +91,11 @@ def main() -> None:
         if not wrong.format_message().strip():  # no command was named; the help is shown
             sys.exit(wrong.exit_code)
         leave(usage_line(wrong), wrong.exit_code)
-    except typer.Abort:
-        sys.exit(EXIT_INTERRUPTED)
     except SettingsError as wrong:
         leave(str(wrong), EXIT_USAGE)
     except CommandFailed as failed:
         leave(str(failed), EXIT_FAILED)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:
         discard(sys.stdout)

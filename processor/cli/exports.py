@@ -3,8 +3,8 @@
 from datetime import datetime
 
 from handlers.export import Export, Item, is_dead, stored_ttl
-from handlers.masking import mask_urls
 from handlers.timestamps import format_timestamp
+from processor.cli.output import masked
 
 
 def living(item: Item, now: datetime) -> Export | None:
@@ -21,12 +21,13 @@ def living(item: Item, now: datetime) -> Export | None:
 
 def attributes(export: Export) -> dict[str, object]:
     """The table's attributes without the signed URL; other URLs lose their secrets."""
-    fields: dict[str, object] = {
-        "requestId": mask_urls(export.request_id),
+    fields = {
+        "requestId": export.request_id,
         "status": export.status.value,
         "createdAt": format_timestamp(export.created_at),
         "updatedAt": format_timestamp(export.updated_at),
         "ttl": export.ttl,
+        "fileName": export.file_name,
+        "error": export.error,
     }
-    optional = {"fileName": export.file_name, "error": export.error}
-    return fields | {name: mask_urls(text) for name, text in optional.items() if text is not None}
+    return {name: masked(value) for name, value in fields.items() if value is not None}

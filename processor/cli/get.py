@@ -42,9 +42,7 @@ def get(
     request_id: RequestId,
     watch: Annotated[bool, typer.Option("--watch", help="show changes until it is finished or gone")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="the table's attributes, one JSON line")] = False,
-    show_url: Annotated[
-        bool, typer.Option("--show-url", help="show the signed URL; anyone who has it can fetch the file")
-    ] = False,
+    show_url: Annotated[bool, typer.Option("--show-url", help="show the signed URL, a credential")] = False,
 ) -> None:
     """Show one export. An item past its ttl counts as gone, even while DynamoDB still holds it.
 

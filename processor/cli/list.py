@@ -25,9 +25,7 @@ _HEADER = f"{'STATUS':<10}  {'SINCE':>5}  {'LEFT':>5}  REQUEST"
 
 def list_exports(
     *,
-    status: Annotated[
-        list[Status] | None, typer.Option(help="only exports of this status; may be repeated")
-    ] = None,
+    status: Annotated[list[Status] | None, typer.Option(help="only these; may be repeated")] = None,
     older_than: Annotated[
         datetime | None,
         typer.Option(

@@ -22,6 +22,19 @@ def json_line(fields: Mapping[str, Any]) -> str:
     return json.dumps(fields, separators=(",", ":"))
 
 
+def masked(value: Any) -> Any:
+    """A JSON value whose texts hold no secrets of URLs."""
+    match value:
+        case str():
+            return mask_urls(value)
+        case dict():
+            return {mask_urls(key): masked(inner) for key, inner in value.items()}
+        case list():
+            return [masked(inner) for inner in value]
+        case _:
+            return value
+
+
 def plain(text: str) -> str:
     """The text as a terminal may show it: safe, and its URLs without their secrets."""
     return safe(mask_urls(text))

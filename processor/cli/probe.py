@@ -63,19 +63,14 @@ def probe(
     except CommandFailed as failed:
         problem = str(failed)
     finally:
-        problem = _ended(run, problem)
+        try:
+            run.end()
+        except CommandFailed as failed:
+            problem += f"{'; ' if problem else ''}{run.request_id} may stay unfinished: {failed}"
         typer.echo(json_line(run.metrics_line(datetime.now(UTC))))
     if problem:
         complain(problem)
         raise typer.Exit(EXIT_FAILED)
-
-
-def _ended(run: "Probe", problem: str) -> str:
-    try:
-        run.end()
-    except CommandFailed as failed:
-        return f"{problem + '; ' if problem else ''}{run.request_id} may stay unfinished: {failed}"
-    return problem
 
 
 @dataclass(slots=True)

@@ -30,9 +30,7 @@ Line = tuple[int, Outgoing]
 def publish(
     *,
     file: Annotated[str, typer.Argument(metavar="FILE", help="JSON lines; - reads standard input")],
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="only check the lines; needs no AWS and no settings")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only check; needs no AWS, no settings")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="the counts as one JSON line")] = False,
 ) -> None:
     """Send events from JSON lines to the event queue, in batches.

@@ -1,8 +1,7 @@
 """The command `run`: the long-running consumer."""
 
 import sys
-from enum import Enum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,16 +12,9 @@ from processor.settings import load_settings
 from processor.startup_checks import StartError
 
 
-class Pipeline(Enum):
-    """A pipeline that can run alone."""
-
-    TRANSITIONS = "transitions"
-    AUDIT = "audit"
-
-
 def run(
     *,
-    only: Annotated[Pipeline | None, typer.Option(help="run one of the two pipelines alone")] = None,
+    only: Annotated[Literal["transitions", "audit"] | None, typer.Option(help="run one half alone")] = None,
 ) -> None:
     """Apply events from the queue to the table, and audit what leaves it, until SIGTERM or Ctrl-C.
 
@@ -34,7 +26,7 @@ def run(
     settings = load_settings()
     log_format = settings.log_format or ("console" if sys.stdout.isatty() else "json")
     configure_logging(settings.log_level, log_format)
-    parts = (only.value,) if only else tuple(part.value for part in Pipeline)
+    parts = (only,) if only else ("transitions", "audit")
     try:
         status = run_service(settings, parts)
     except StartError as missing:

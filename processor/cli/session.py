@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from threading import Event
 from typing import Any, TypeVar
 
@@ -16,7 +15,7 @@ from processor.aws.errors import AwsError, Misconfigured, NotFound, Transient
 from processor.cli.errors import EXIT_USAGE, CommandFailed, complain
 from processor.cli.output import prepare_outputs
 from processor.observability.log import LineOutput, configure_logging
-from processor.settings import AwsSettings, Settings, load_aws_settings, load_settings
+from processor.settings import Settings, load_aws_settings, load_settings
 
 TRIES = 4
 
@@ -32,22 +31,7 @@ def connect() -> tuple[Settings, Aws]:
     settings = load_settings()
     prepare_outputs()
     configure_logging("ERROR", "console", LineOutput(sys.stderr))  # standard output carries results only
-    return settings, Aws(aws_settings(settings))
-
-
-def aws_settings(settings: Settings) -> AwsSettings:
-    """The AWS settings, with AWS_ENDPOINT_URL applied to STS, IAM and CloudWatch Logs too.
-
-    botocore does not read `.env`, so it would miss an AWS_ENDPOINT_URL there.
-
-    Raises:
-        SettingsError: if only a part of the credentials is set.
-    """
-    found = load_aws_settings(settings)
-    if not found.endpoints or not settings.endpoint_url:
-        return found
-    others = dict.fromkeys(("sts", "iam", "logs"), settings.endpoint_url)
-    return replace(found, endpoints={**others, **found.endpoints})
+    return settings, Aws(load_aws_settings(settings))
 
 
 def retry(method: Callable[..., T], /, **arguments: Any) -> T:

@@ -1,8 +1,10 @@
 """The events of a running demo: several threads add them, the display and the verdict read them."""
 
+import json
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -61,17 +63,13 @@ class Board:
         """The audit entries without repeats by request id, oldest first."""
         return {str(line.get("requestId")): line for line in self.audit_lines}
 
-    def on_line(self, text: str, fields: Mapping[str, Any]) -> None:
-        """Adds a line of the service.
-
-        Args:
-            text: the line.
-            fields: its JSON.
-        """
-        self.leaking_lines += SIGNATURE in text
-        match fields.get("event"):
-            case "audit":
-                self.audit_lines.append(fields)
-            case "event_outcome":
-                self.outcomes[str(fields.get("outcome"))] += 1
-                self.handled[str(fields.get("event_id"))] = time.time()
+    def on_line(self, line: str) -> None:
+        """Adds a line of the service."""
+        self.leaking_lines += SIGNATURE in line
+        with suppress(ValueError):
+            match json.loads(line):
+                case {"event": "audit"} as entry:
+                    self.audit_lines.append(entry)
+                case {"event": "event_outcome", "event_id": event_id, "outcome": outcome}:
+                    self.outcomes[outcome] += 1
+                    self.handled[event_id] = time.time()

@@ -1,6 +1,5 @@
 """The real service as a child process, `python -m processor run`, and its output."""
 
-import json
 import os
 import subprocess
 import sys
@@ -9,7 +8,6 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 START_LIMIT_SECONDS = 60.0
 DRAIN_SECONDS = 10
@@ -27,7 +25,7 @@ class ServiceProcess:
     Args:
         environment: the whole environment.
         directory: an empty directory to run in.
-        on_line: called by a thread with the text of each line and its JSON; `{}` where it is not JSON.
+        on_line: called by a thread with each line.
 
     Attributes:
         pid: the process id.
@@ -37,7 +35,7 @@ class ServiceProcess:
         self,
         environment: Mapping[str, str],
         directory: Path,
-        on_line: Callable[[str, Mapping[str, Any]], None],
+        on_line: Callable[[str], None],
     ) -> None:
         settings = {
             "EXPORT_DRAIN_SECONDS": str(DRAIN_SECONDS),
@@ -103,19 +101,10 @@ class ServiceProcess:
             for line in lines:
                 text = line.rstrip("\n")
                 self._last.append(text)
-                fields = _fields(text)
-                self._on_line(text, fields)
-                if fields.get("event") == "service_started":
+                self._on_line(text)
+                if '"service_started"' in text:
                     self._started.set()
         self._started.set()  # an end without a start ends the wait too
 
     def _last_words(self, what: str) -> str:
         return os.linesep.join([f"{what}; its last lines:", *self._last])
-
-
-def _fields(line: str) -> Mapping[str, Any]:
-    try:
-        fields = json.loads(line)
-    except ValueError:
-        return {}
-    return fields if isinstance(fields, dict) else {}

@@ -121,15 +121,12 @@ def _rejections(board: Board, uncertain: set[str]) -> Iterator[str]:
     for sending in board.sent:
         if sending.rejected_as is not None:
             allowed[sending.body, sending.rejected_as] += 1
-            required[sending.body, sending.rejected_as] += _is_certain(sending.event, uncertain)
+            is_certain = sending.event is None or sending.event["requestId"] not in uncertain
+            required[sending.body, sending.rejected_as] += is_certain
     for (_, outcome), count in (required - found).items():
         yield f"{count} message missing that had to be rejected as {outcome}"
     for (_, outcome), count in (found - allowed).items():
         yield f"{count} message too many, rejected as {outcome}"
-
-
-def _is_certain(event: Mapping[str, str] | None, uncertain: set[str]) -> bool:
-    return event is None or event["requestId"] not in uncertain
 
 
 def _difference(expected: Mapping[str, Any], found: Mapping[str, Any]) -> str:

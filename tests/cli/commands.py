@@ -1,9 +1,28 @@
-"""The commands of `export-status`, as they are built."""
+"""The commands of `export-status` as they are built, and what one leaves behind."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from typer import Context
 from typer.core import TyperGroup
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What a command left behind."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines of its standard output."""
+        return self.out.splitlines()
+
+
+Command = Callable[..., Ran]
 
 
 def options_of(command: Any, path: str = "") -> dict[str, set[str]]:

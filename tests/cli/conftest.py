@@ -1,13 +1,13 @@
 """Runs commands in this process: a fresh Python for each would cost a second."""
 
 import io
+import json
 import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,28 +19,19 @@ from handlers.export import Export, Status
 from processor.cli.app import main
 from processor.localaws.embedded_aws import EmbeddedAws
 from tests.cli.check.world import World
+from tests.cli.commands import Command, Ran
 from tests.cli.dlq.dead_letters import Queues
-from tests.resources import ClientFactory, audit_stream, leases_table, queue_pair, status_table
+from tests.resources import (
+    ClientFactory,
+    audit_stream,
+    drained_messages,
+    leases_table,
+    queue_pair,
+    status_table,
+)
 from tests.support.proxy import refusing_proxy
 
 SETTINGS = ("AWS_", "EXPORT_", "SQS_", "DYNAMODB_", "KINESIS_", "LOG_")
-
-
-@dataclass(frozen=True, slots=True)
-class Ran:
-    """What a command left behind."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def lines(self) -> list[str]:
-        """The lines of its standard output."""
-        return self.out.splitlines()
-
-
-Command = Callable[..., Ran]
 
 
 @pytest.fixture
@@ -80,12 +71,23 @@ def command(
 
 
 class Table:
-    """A status table, and the settings that name it."""
+    """A status table, an event queue, and the settings that name them."""
 
-    def __init__(self, clients: ClientFactory, environment: dict[str, str]) -> None:
+    def __init__(self, clients: ClientFactory, environment: dict[str, str], command: Command) -> None:
+        self.clients = clients
         self.dynamodb = clients("dynamodb")
         self.name = environment["DYNAMODB_EXPORT_STATUS_TABLE"]
         self.environment = environment
+        self.command = command
+
+    def run(self, *arguments: str, **settings: str) -> Ran:
+        """Runs a command that finds this table and this queue."""
+        return self.command(*arguments, environment=self.environment | settings)
+
+    def publish(self, stdin: bytes | None, *options: str, file: str = "-", **settings: str) -> Ran:
+        """Runs `publish`, by default for the lines of standard input."""
+        environment = self.environment | settings
+        return self.command("publish", file, *options, environment=environment, stdin=stdin)
 
     def put(
         self,
@@ -102,6 +104,14 @@ class Table:
         item = export.to_item()
         self.put_item(item)
         return item
+
+    def messages(self) -> list[dict[str, Any]]:
+        """Takes the messages out of the event queue."""
+        return list(drained_messages(self.clients, self.environment["SQS_EXPORT_EVENTS_QUEUE_URL"]))
+
+    def events(self) -> list[dict[str, Any]]:
+        """Takes the events out of the event queue."""
+        return [json.loads(message["Body"]) for message in self.messages()]
 
     def put_item(self, item: Mapping[str, Any]) -> None:
         """Puts an item, be it ours or not."""
@@ -129,38 +139,29 @@ def environment(embedded_aws: EmbeddedAws) -> dict[str, str]:
 
 
 @pytest.fixture
-def table(embedded_aws: EmbeddedAws, environment: dict[str, str]) -> Table:
-    return Table(embedded_aws.client, environment)
+def table(embedded_aws: EmbeddedAws, environment: dict[str, str], command: Command) -> Table:
+    return Table(embedded_aws.client, environment, command)
 
 
 @pytest.fixture
-def queues(embedded_aws: EmbeddedAws) -> Queues:
-    return Queues(embedded_aws.client, embedded_aws.environment())
+def queues(embedded_aws: EmbeddedAws, command: Command) -> Queues:
+    return Queues(embedded_aws.client, embedded_aws.environment(), command)
 
 
 @pytest.fixture
-def fifo_queues(embedded_aws: EmbeddedAws) -> Queues:
-    return Queues(embedded_aws.client, embedded_aws.environment(), fifo=True)
+def fifo_queues(embedded_aws: EmbeddedAws, command: Command) -> Queues:
+    return Queues(embedded_aws.client, embedded_aws.environment(), command, fifo=True)
 
 
 @pytest.fixture
-def world(embedded_aws: EmbeddedAws) -> World:
+def world(embedded_aws: EmbeddedAws, environment: dict[str, str], command: Command) -> World:
     clients = embedded_aws.client
-    table = status_table(clients, ttl=True)
-    dynamodb = clients("dynamodb")
-    dynamodb.update_continuous_backups(
-        TableName=table, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
+    environment["KINESIS_EXPORT_AUDIT_STREAM"] = audit_stream(clients, shards=1)
+    world = World(clients, environment, command)
+    clients("dynamodb").update_continuous_backups(
+        TableName=world.table, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
     )
-    queue_url, dlq_url = queue_pair(clients, attributes={"MaximumMessageSize": "262144"})
-    clients("sqs").set_queue_attributes(
-        QueueUrl=dlq_url,
-        Attributes={"MessageRetentionPeriod": "1209600", "MaximumMessageSize": "1048576"},
-    )
-    own = {
-        "DYNAMODB_EXPORT_STATUS_TABLE": table,
-        "DYNAMODB_EXPORT_LEASES_TABLE": leases_table(clients),
-        "SQS_EXPORT_EVENTS_QUEUE_URL": queue_url,
-        "SQS_EXPORT_EVENTS_DLQ_URL": dlq_url,
-        "KINESIS_EXPORT_AUDIT_STREAM": audit_stream(clients, shards=1),
-    }
-    return World(clients, embedded_aws.environment() | own)
+    world.set_ttl(enabled=True)
+    world.set_queue(world.queue_url, MaximumMessageSize="262144")
+    world.set_queue(world.dlq_url, MessageRetentionPeriod="1209600", MaximumMessageSize="1048576")
+    return world

@@ -3,6 +3,7 @@
 import os
 import pty
 import select
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -33,7 +34,9 @@ def start(
     )
 
 
-def run(*arguments: str, environment: Mapping[str, str], cwd: Path) -> "subprocess.CompletedProcess[str]":
+def run(
+    *arguments: str, environment: Mapping[str, str], cwd: Path, timeout_seconds: float = TIMEOUT_SECONDS
+) -> "subprocess.CompletedProcess[str]":
     """Runs the command to its end."""
     return subprocess.run(
         [*COMMAND, *arguments],
@@ -42,7 +45,7 @@ def run(*arguments: str, environment: Mapping[str, str], cwd: Path) -> "subproce
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=TIMEOUT_SECONDS,
+        timeout=timeout_seconds,
         check=False,
     )
 
@@ -92,3 +95,17 @@ def run_in_terminal(
         os.close(ours)
         process.kill()
         process.wait()
+
+
+def run_in_shell(
+    arguments: str, redirections: str, *, environment: Mapping[str, str], cwd: Path
+) -> "subprocess.CompletedProcess[bytes]":
+    """Runs the command in a shell that redirects its input and outputs, for example `2>&-`."""
+    return subprocess.run(
+        ["sh", "-c", f"{shlex.join(COMMAND)} {arguments} {redirections}"],
+        cwd=cwd,
+        env=whole_environment(environment),
+        stdout=subprocess.PIPE,
+        timeout=TIMEOUT_SECONDS,
+        check=False,
+    )

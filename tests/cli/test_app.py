@@ -1,10 +1,8 @@
 """What all commands have in common: help, version, completion, colours, and how they end."""
 
 import re
-import shlex
 import signal
 import subprocess
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,9 +13,9 @@ from typer.main import get_command
 from handlers.export import Status
 from processor.cli.app import app
 from processor.localaws.embedded_aws import EmbeddedAws
-from tests.cli.commands import options_of
-from tests.cli.conftest import Command, Table
-from tests.cli.processes import run, run_in_terminal, start, whole_environment
+from tests.cli.commands import Command, options_of
+from tests.cli.conftest import Table
+from tests.cli.processes import run, run_in_shell, run_in_terminal, start
 from tests.resources import fresh_name
 
 LEAVES = [path.split() for path in options_of(get_command(app))]
@@ -29,21 +27,6 @@ ASKING_AWS = [
     )
 ]
 COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-7]m")
-
-
-def script(cwd: Path, **environment: str) -> str:
-    """Runs the installed script without arguments; its output."""
-    done = subprocess.run(
-        [Path(sys.executable).with_name("export-status")],
-        cwd=cwd,
-        env=whole_environment(environment),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
 
 
 @pytest.mark.parametrize("leaf", LEAVES, ids=" ".join)
@@ -80,13 +63,15 @@ def test_the_version_is_shown(command: Command) -> None:
 def test_a_shell_is_helped_to_complete(tmp_path: Path, words: str, offered: set[str]) -> None:
     """Asks as the completion script of bash does."""
     position = {"COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
-    assert set(script(tmp_path, _EXPORT_STATUS_COMPLETE="complete_bash", **position).split()) == offered
+    asked = run(environment={"_EXPORT_STATUS_COMPLETE": "complete_bash", **position}, cwd=tmp_path)
+    assert (asked.returncode, asked.stderr, set(asked.stdout.split())) == (0, "", offered)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_a_shell_gets_its_completion_script(tmp_path: Path, shell: str) -> None:
-    shown = script(tmp_path, _EXPORT_STATUS_COMPLETE=f"source_{shell}")
-    assert f"_EXPORT_STATUS_COMPLETE=complete_{shell}" in shown
+    shown = run(environment={"_EXPORT_STATUS_COMPLETE": f"source_{shell}"}, cwd=tmp_path)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert f"_EXPORT_STATUS_COMPLETE=complete_{shell}" in shown.stdout
 
 
 @pytest.mark.parametrize("arguments", [*ASKING_AWS, ["run"]], ids=" ".join)
@@ -183,14 +168,7 @@ def test_a_full_disk_is_one_line_and_exit_1(table: Table, tmp_path: Path, argume
 @pytest.mark.parametrize("arguments", ["get one --watch", "list", "check", "dlq list"])
 def test_closed_outputs_do_no_harm(table: Table, tmp_path: Path, arguments: str) -> None:
     table.put("one", Status.FAILED)
-    words = shlex.join([sys.executable, "-m", "processor", *arguments.split()])
-    done = subprocess.run(
-        ["sh", "-c", f"{words} <&- >&- 2>&-"],
-        cwd=tmp_path,
-        env=whole_environment(table.environment),
-        timeout=60,
-        check=False,
-    )
+    done = run_in_shell(arguments, "<&- >&- 2>&-", environment=table.environment, cwd=tmp_path)
     assert done.returncode == (1 if arguments == "check" else 0)
 
 

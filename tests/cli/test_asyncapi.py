@@ -6,6 +6,7 @@ space (Apache License 2.0).
 
 import gzip
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -35,29 +36,12 @@ def test_the_document_passes_the_public_schema(document: dict[str, Any]) -> None
     jsonschema.Draft7Validator(PUBLIC).validate(document)
 
 
-@pytest.mark.parametrize("broken", [{"asyncapi": "2.6.0"}, {"channels": []}, {"info": {}}], ids=str)
-def test_the_public_schema_refuses_a_broken_document(
-    document: dict[str, Any], broken: dict[str, Any]
-) -> None:
-    assert not jsonschema.Draft7Validator(PUBLIC).is_valid(document | broken)
-
-
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
-    def references(value: Any) -> list[str]:
-        match value:
-            case {"$ref": str(reference)}:
-                return [reference]
-            case dict():
-                return [found for each in value.values() for found in references(each)]
-            case list():
-                return [found for each in value for found in references(each)]
-        return []
-
-    found = references(document)
-    assert len(found) >= 7
-    for reference in found:
+    references = re.findall(r'"\$ref": "#/([^"]+)"', json.dumps(document))
+    assert len(references) >= 7
+    for reference in references:
         target: Any = document
-        for name in reference.removeprefix("#/").split("/"):
+        for name in reference.split("/"):
             target = target[name]
 
 

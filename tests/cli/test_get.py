@@ -2,29 +2,24 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from handlers.export import Export, Status
-from processor.cli import get as get_module
-from tests.cli.conftest import Command, Table, refusing
-from tests.cli.processes import run_in_terminal
+from handlers.export import Status
+from tests.cli.commands import Command
+from tests.cli.conftest import Table, refusing
+from tests.cli.processes import run_in_terminal, start
 
 SECRET = "X-Amz-Signature=c0ffee"
 URL = f"https://bucket.s3.amazonaws.com/report.csv?{SECRET}"
 GONE = (1, "", "export-status: not found or expired\n")
 
 
-def test_json_gives_the_attributes_with_had_signed_url_in_place_of_the_url(
-    table: Table, command: Command
-) -> None:
+def test_json_gives_the_attributes_with_had_signed_url_in_place_of_the_url(table: Table) -> None:
     table.put("done", Status.COMPLETED, signed_url=URL, file_name="report.csv")
-    ran = command("get", "done", "--json", environment=table.environment)
+    ran = table.run("get", "done", "--json")
     assert (ran.status, ran.err) == (0, "")
     fields = json.loads(ran.out)
     names = ["requestId", "status", "createdAt", "updatedAt", "ttl", "fileName", "hadSignedUrl"]
@@ -33,15 +28,15 @@ def test_json_gives_the_attributes_with_had_signed_url_in_place_of_the_url(
 
 
 @pytest.mark.parametrize("form", [(), ("--json",)])
-def test_the_url_is_shown_only_when_asked_for(table: Table, command: Command, form: tuple[str, ...]) -> None:
+def test_the_url_is_shown_only_when_asked_for(table: Table, form: tuple[str, ...]) -> None:
     table.put("done", Status.COMPLETED, signed_url=URL)
-    assert "bucket.s3" not in command("get", "done", *form, environment=table.environment).out
-    assert URL in command("get", "done", "--show-url", *form, environment=table.environment).out
+    assert "bucket.s3" not in table.run("get", "done", *form).out
+    assert URL in table.run("get", "done", "--show-url", *form).out
 
 
-def test_people_get_a_line_for_each_field_and_the_time_left(table: Table, command: Command) -> None:
+def test_people_get_a_line_for_each_field_and_the_time_left(table: Table) -> None:
     table.put("failed", Status.FAILED, error=f"cannot put to {URL}")
-    ran = command("get", "failed", environment=table.environment)
+    ran = table.run("get", "failed")
     assert ran.lines[:2] == ["requestId    failed", "status       failed"]
     assert ran.lines[4].endswith("Z, in 9m)")
     assert ran.lines[5] == "error        cannot put to https://bucket.s3.amazonaws.com/report.csv"
@@ -49,18 +44,16 @@ def test_people_get_a_line_for_each_field_and_the_time_left(table: Table, comman
 
 
 @pytest.mark.parametrize("options", [(), ("--watch",), ("--json",)])
-def test_an_item_past_its_ttl_counts_as_gone(
-    table: Table, command: Command, options: tuple[str, ...]
-) -> None:
+def test_an_item_past_its_ttl_counts_as_gone(table: Table, options: tuple[str, ...]) -> None:
     table.put("dead", Status.COMPLETED, left=timedelta(seconds=0))
     for request_id in ("dead", "never requested"):
-        ran = command("get", request_id, *options, environment=table.environment)
+        ran = table.run("get", request_id, *options)
         assert (ran.status, ran.out, ran.err) == GONE
 
 
-def test_an_item_that_is_not_ours_is_one_line(table: Table, command: Command) -> None:
+def test_an_item_that_is_not_ours_is_one_line(table: Table) -> None:
     table.put_item({"requestId": {"S": "foreign"}, "status": {"S": "pending"}})
-    ran = command("get", "foreign", environment=table.environment)
+    ran = table.run("get", "foreign")
     assert (ran.status, ran.out) == (1, "")
     assert ran.err == (
         "export-status: the stored item breaks the table's contract:"
@@ -68,23 +61,21 @@ def test_an_item_that_is_not_ours_is_one_line(table: Table, command: Command) ->
     )
 
 
-def test_the_longest_id_and_a_ttl_beyond_all_years_are_shown(table: Table, command: Command) -> None:
+def test_the_longest_id_and_a_ttl_beyond_all_years_are_shown(table: Table) -> None:
     item = table.put("ü" * 256)
     table.put_item(item | {"ttl": {"N": "1" + "0" * 30}})
-    ran = command("get", "ü" * 256, environment=table.environment)
+    ran = table.run("get", "ü" * 256)
     assert ran.status == 0
     assert ran.lines[4].endswith("(in >999d)")
 
 
 @pytest.mark.parametrize("show_url", [(), ("--show-url",)])
-def test_no_value_can_play_with_the_terminal(
-    table: Table, command: Command, show_url: tuple[str, ...]
-) -> None:
+def test_no_value_can_play_with_the_terminal(table: Table, show_url: tuple[str, ...]) -> None:
     tricks = "\x1b[2J\u202e\u009b1m"
     table.put("tricky", Status.COMPLETED, signed_url=tricks, file_name=tricks)
-    ran = command("get", "tricky", *show_url, environment=table.environment)
+    ran = table.run("get", "tricky", *show_url)
     assert all(line.isprintable() for line in ran.lines)
-    assert command("get", "tricky", "--json", *show_url, environment=table.environment).out.isascii()
+    assert table.run("get", "tricky", "--json", *show_url).out.isascii()
 
 
 @pytest.mark.parametrize(
@@ -102,49 +93,34 @@ def test_an_id_that_no_export_can_have_is_exit_2(command: Command, request_id: s
         assert (ran.status, ran.out, ran.err) == (2, "", line)
 
 
-def test_a_throttled_read_is_tried_again(table: Table, command: Command) -> None:
+def test_a_throttled_read_is_tried_again(table: Table) -> None:
     table.put("here", Status.PENDING)
     code = "ProvisionedThroughputExceededException"
     with refusing(table.environment, "DynamoDB_20120810.GetItem", code=code, times=2) as settings:
-        assert command("get", "here", environment=settings).status == 0
+        assert table.run("get", "here", **settings).status == 0
 
 
-@contextmanager
-def changing(monkeypatch: pytest.MonkeyPatch, *changes: Callable[[], object]) -> Iterator[None]:
-    """Makes one change each time that a watch has looked."""
-    read, left = get_module.read_export, list(changes)
-
-    def read_then_change(*arguments: Any) -> Export | None:
-        found = read(*arguments)
-        if left:
-            left.pop(0)()
-        return found
-
-    monkeypatch.setattr(get_module, "read_export", read_then_change)
-    yield
-    assert not left
-
-
+@pytest.mark.parametrize(
+    ("last", "left", "end"),
+    [
+        (Status.FAILED, 600, (0, b"")),
+        (Status.PROCESSING, -1, (1, b"export-status: gone: it expired before it was finished\n")),
+    ],
+)
 def test_a_watch_shows_each_change_and_ends_with_the_export(
-    table: Table, command: Command, monkeypatch: pytest.MonkeyPatch
+    table: Table, tmp_path: Path, last: Status, left: int, end: tuple[int, bytes]
 ) -> None:
-    first = table.put("watched")
-    changes = [lambda step=step: table.put("watched", step) for step in (Status.PROCESSING, Status.FAILED)]
-    with changing(monkeypatch, lambda: table.put_item(first), *changes):
-        ran = command("get", "watched", "--watch", "--json", environment=table.environment)
-    assert ran.status == 0
-    assert [json.loads(line)["status"] for line in ran.lines] == ["pending", "processing", "failed"]
-
-
-def test_a_watch_ends_with_1_when_the_export_expires_unfinished(
-    table: Table, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    table.put("fading", Status.PROCESSING)
-    left = timedelta(seconds=-1)
-    with changing(monkeypatch, lambda: table.put("fading", Status.PROCESSING, left=left)):
-        ran = command("get", "fading", "--watch", "--json", environment=table.environment)
-    assert (ran.status, len(ran.lines)) == (1, 1)
-    assert ran.err == "export-status: gone: it expired before it was finished\n"
+    table.put("one")
+    with start("get", "one", "--watch", "--json", environment=table.environment, cwd=tmp_path) as process:
+        assert process.stdout is not None
+        shown = [json.loads(process.stdout.readline())["status"]]
+        table.put("one", Status.PROCESSING)
+        shown.append(json.loads(process.stdout.readline())["status"])
+        table.put("one", last, left=timedelta(seconds=left))
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == end
+    shown += [json.loads(line)["status"] for line in out.splitlines()]
+    assert shown == ["pending", "processing", *([] if left < 0 else ["failed"])]
 
 
 def test_a_watch_on_a_terminal_counts_down_until_the_end(table: Table, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from handlers.export import Status
-from tests.cli.conftest import Command, Table, refusing
+from tests.cli.conftest import Table, refusing
 from tests.cli.processes import run_in_terminal
 
 SECRET = "X-Amz-Signature=c0ffee"
@@ -18,11 +18,11 @@ def ids(lines: list[str]) -> set[str]:
     return {json.loads(line)["requestId"] for line in lines}
 
 
-def test_a_table_shows_those_first_that_expire_first(table: Table, command: Command) -> None:
+def test_a_table_shows_those_first_that_expire_first(table: Table) -> None:
     table.put("late", Status.PROCESSING, age=timedelta(minutes=4), left=timedelta(minutes=11))
     left = timedelta(minutes=3, seconds=30)
     table.put("soon", age=timedelta(minutes=3), left=left, file_name="report.csv")
-    ran = command("list", environment=table.environment)
+    ran = table.run("list")
     assert (ran.status, ran.err) == (0, "")
     assert ran.lines == [
         "STATUS      SINCE   LEFT  REQUEST",
@@ -31,20 +31,20 @@ def test_a_table_shows_those_first_that_expire_first(table: Table, command: Comm
     ]
 
 
-def test_dead_items_are_left_out(table: Table, command: Command) -> None:
+def test_dead_items_are_left_out(table: Table) -> None:
     table.put("dead", left=timedelta(seconds=-1))
-    ran = command("list", environment=table.environment)
+    ran = table.run("list")
     assert (ran.status, ran.out, ran.err) == (0, "", "no such exports\n")
 
 
-def test_json_gives_attributes_but_never_the_url(table: Table, command: Command) -> None:
+def test_json_gives_attributes_but_never_the_url(table: Table) -> None:
     url = f"https://bucket.s3.amazonaws.com/report.csv?{SECRET}"
     table.put("done", Status.COMPLETED, signed_url=url, file_name=f"see https://example.org/?{SECRET}")
-    ran = command("list", "--json", environment=table.environment)
+    ran = table.run("list", "--json")
     (fields,) = [json.loads(line) for line in ran.lines]
     assert list(fields) == ["requestId", "status", "createdAt", "updatedAt", "ttl", "fileName"]
     assert fields["fileName"] == "see https://example.org/"
-    assert "bucket.s3" not in ran.out + command("list", environment=table.environment).out
+    assert "bucket.s3" not in ran.out + table.run("list").out
 
 
 def test_json_on_a_terminal_is_json_alone(table: Table, tmp_path: Path) -> None:
@@ -60,41 +60,37 @@ def test_json_on_a_terminal_is_json_alone(table: Table, tmp_path: Path) -> None:
         ("--older-than 10m", {"processing"}),
     ],
 )
-def test_only_what_is_asked_for_is_shown(
-    table: Table, command: Command, options: str, shown: set[str]
-) -> None:
+def test_only_what_is_asked_for_is_shown(table: Table, options: str, shown: set[str]) -> None:
     for status in Status:
         age = timedelta(minutes=11 if status is Status.PROCESSING else 9)
         table.put(status.value, status, age=age)
-    assert ids(command("list", "--json", *options.split(), environment=table.environment).lines) == shown
+    assert ids(table.run("list", "--json", *options.split()).lines) == shown
 
 
-def test_foreign_items_are_counted_and_do_no_harm(table: Table, command: Command) -> None:
+def test_foreign_items_are_counted_and_do_no_harm(table: Table) -> None:
     table.put("ours")
     table.put_item({"requestId": {"S": "no status"}})
     table.put_item({"requestId": {"S": "odd ttl"}, "ttl": {"S": "soon"}, "status": {"S": "pending"}})
-    ran = command("list", "--json", environment=table.environment)
+    ran = table.run("list", "--json")
     assert (ran.status, ids(ran.lines)) == (0, {"ours"})
     assert ran.err == "left out 2 items that break the table's contract\n"
 
 
-def test_every_page_of_the_table_is_read_and_a_throttled_one_is_asked_for_again(
-    table: Table, command: Command
-) -> None:
+def test_every_page_of_the_table_is_read_and_a_throttled_one_is_asked_for_again(table: Table) -> None:
     for number in range(8):
         table.put(f"req-{number}")
         table.put_item({"requestId": {"S": f"big-{number}"}, "junk": {"S": "x" * 300_000}, "ttl": {"N": "1"}})
     assert "LastEvaluatedKey" in table.dynamodb.scan(TableName=table.name)
     with refusing(table.environment, SCAN, code="ThrottlingException", times=2) as settings:
-        ran = command("list", "--json", environment=settings)
+        ran = table.run("list", "--json", **settings)
     assert ids(ran.lines) == {f"req-{number}" for number in range(8)}
 
 
-def test_no_name_can_play_with_the_terminal(table: Table, command: Command) -> None:
+def test_no_name_can_play_with_the_terminal(table: Table) -> None:
     table.put("a\x1b[31m", Status.FAILED, error="\x1b]0;title\x07 \u202e")
-    ran = command("list", environment=table.environment)
+    ran = table.run("list")
     assert all(line.isprintable() for line in ran.lines)
-    assert command("list", "--json", environment=table.environment).out.isascii()
+    assert table.run("list", "--json").out.isascii()
 
 
 @pytest.mark.parametrize(
@@ -105,35 +101,21 @@ def test_no_name_can_play_with_the_terminal(table: Table, command: Command) -> N
         ("999999d", "must be a duration such as 15m, 2h or 1d, or an RFC 3339 timestamp"),
     ],
 )
-def test_nonsense_is_exit_2(command: Command, older_than: str, rule: str) -> None:
-    ran = command("list", "--older-than", older_than, environment={})
+def test_nonsense_is_exit_2(table: Table, older_than: str, rule: str) -> None:
+    ran = table.run("list", "--older-than", older_than)
     line = f"export-status: --older-than {rule} (see export-status list --help)\n"
     assert (ran.status, ran.out, ran.err) == (2, "", line)
 
 
-@pytest.mark.parametrize(
-    ("settings", "line"),
-    [
-        (
-            {"DYNAMODB_EXPORT_STATUS_TABLE": "nowhere"},
-            "the table nowhere does not exist in this region and account (Scan: ResourceNotFoundException)",
-        ),
-        (
-            {"AWS_ENDPOINT_URL_DYNAMODB": "http://127.0.0.1:1", "DYNAMODB_EXPORT_STATUS_TABLE": "export"},
-            "the table export: AWS did not answer as it should (Scan: EndpointConnectionError)",
-        ),
-    ],
-)
-def test_an_aws_error_is_one_line_and_exit_1(
-    environment: dict[str, str], command: Command, settings: dict[str, str], line: str
-) -> None:
-    ran = command("list", environment=environment | settings)
-    assert (ran.status, ran.out, ran.err) == (1, "", f"export-status: {line}\n")
+def test_a_missing_table_is_one_line_and_exit_1(table: Table) -> None:
+    reason = "does not exist in this region and account (Scan: ResourceNotFoundException)"
+    ran = table.run("list", DYNAMODB_EXPORT_STATUS_TABLE="nowhere")
+    assert (ran.status, ran.out, ran.err) == (1, "", f"export-status: the table nowhere {reason}\n")
 
 
-def test_a_missing_permission_is_one_line_and_exit_1(table: Table, command: Command) -> None:
+def test_a_missing_permission_is_one_line_and_exit_1(table: Table) -> None:
     with refusing(table.environment, SCAN) as settings:
-        ran = command("list", environment=settings)
+        ran = table.run("list", **settings)
     assert ran.status == 1
     assert ran.err == (
         f"export-status: the table {table.name}: AWS refuses, check credentials and permissions"

@@ -11,33 +11,26 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.processes import run, start
 from tests.waiting import eventually
-
-COMMAND = [sys.executable, "-m", "processor", "local"]
 
 
 @contextmanager
-def local(*options: str, **environment: str) -> Iterator["subprocess.Popen[str]"]:
+def local(cwd: Path, *options: str, **environment: str) -> Iterator["subprocess.Popen[bytes]"]:
     """The command running; killed at the end if it still does."""
-    with subprocess.Popen(
-        [*COMMAND, *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **environment},
-    ) as process:
+    with start("local", *options, environment=environment, cwd=cwd) as process:
         try:
             yield process
         finally:
             process.kill()
 
 
-def lines_until_ready(process: "subprocess.Popen[str]") -> list[str]:
+def lines_until_ready(process: "subprocess.Popen[bytes]") -> list[str]:
     assert process.stdout is not None
     lines: list[str] = []
     for line in process.stdout:
-        lines.append(line.rstrip("\n"))
-        if line.startswith("# Ready"):
+        lines.append(line.decode().rstrip("\n"))
+        if line.startswith(b"# Ready"):
             return lines
     raise AssertionError(f"never ready: {lines}")
 
@@ -48,10 +41,10 @@ def listens(endpoint_url: str) -> bool:
         return probe.connect_ex((host, int(port))) == 0
 
 
-def variables(lines: list[str], shell_variables: str = "env") -> dict[str, str]:
+def variables(lines: list[str]) -> dict[str, str]:
     """What a shell's environment holds after the lines were pasted into it."""
     pasted = subprocess.run(
-        ["sh", "-c", "\n".join([*lines, shell_variables])],
+        ["sh", "-c", "\n".join([*lines, "env"])],
         env={"PATH": os.environ["PATH"], "AWS_PROFILE": "mine", "AWS_ENDPOINT_URL_SQS": "http://elsewhere"},
         capture_output=True,
         text=True,
@@ -60,30 +53,31 @@ def variables(lines: list[str], shell_variables: str = "env") -> dict[str, str]:
     return dict(line.split("=", 1) for line in pasted.stdout.splitlines())
 
 
+def end(process: "subprocess.Popen[bytes]", ending: signal.Signals) -> None:
+    """Ends the command, which says nothing about it."""
+    process.send_signal(ending)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (0, b"", b"")
+
+
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_it_with_exit_0_and_nothing_listens_any_more(ending: signal.Signals) -> None:
-    with local() as process:
-        endpoint_url = variables(lines_until_ready(process))["AWS_ENDPOINT_URL"]
-        assert listens(endpoint_url)
-        process.send_signal(ending)
-        out, err = process.communicate(timeout=60)
-        assert (process.returncode, out, err) == (0, "", "")
+def test_a_signal_ends_it_with_exit_0_and_nothing_listens_any_more(
+    tmp_path: Path, ending: signal.Signals
+) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which a background job of a script inherits
+    try:
+        with local(tmp_path) as process:
+            endpoint_url = variables(lines_until_ready(process))["AWS_ENDPOINT_URL"]
+            assert listens(endpoint_url)
+            end(process, ending)
+    finally:
+        signal.signal(signal.SIGINT, before)
     eventually(lambda: not listens(endpoint_url))
 
 
-def test_as_a_background_job_of_a_script_it_still_ends_by_ctrl_c() -> None:
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which the child inherits
-    try:
-        with local() as process:
-            lines_until_ready(process)
-            process.send_signal(signal.SIGINT)
-            assert process.wait(60) == 0
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def test_the_pasted_lines_lead_a_shell_to_it_past_its_own_aws_settings() -> None:
-    with local("--ttl-seconds", "60", AWS_PROFILE="no-such-profile", AWS_ENDPOINT_URL="http://x") as process:
+def test_the_pasted_lines_lead_a_shell_to_it_past_its_own_aws_settings(tmp_path: Path) -> None:
+    astray = {"AWS_PROFILE": "no-such-profile", "AWS_ENDPOINT_URL": "http://x"}
+    with local(tmp_path, "--ttl-seconds", "60", **astray) as process:
         pasted = variables(lines_until_ready(process))
         assert pasted["EXPORT_STATUS_TTL_SECONDS"] == "60"
         assert pasted["AWS_REGION"] == "us-east-1"
@@ -97,26 +91,18 @@ def test_the_pasted_lines_lead_a_shell_to_it_past_its_own_aws_settings() -> None
         subprocess.run([sys.executable, "-c", program], env=pasted, check=True)
 
 
-def test_a_signal_during_the_start_ends_it_with_exit_0() -> None:
-    with local() as process:
-        eventually(lambda: children(process.pid))
-        process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=60)
-        assert (process.returncode, out, err) == (0, "", "")
+def test_a_signal_during_the_start_ends_it_with_exit_0(tmp_path: Path) -> None:
+    with local(tmp_path) as process:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")  # Linux only
+        eventually(lambda: children.read_text().strip())
+        end(process, signal.SIGTERM)
 
 
-def test_a_port_in_use_is_one_line_and_exit_1() -> None:
+def test_a_port_in_use_is_one_line_and_exit_1(tmp_path: Path) -> None:
     with socket.socket() as used:
         used.bind(("127.0.0.1", 0))
         used.listen()
         port = used.getsockname()[1]
-        ran = subprocess.run(
-            [*COMMAND, "--port", str(port)], capture_output=True, text=True, timeout=60, check=False
-        )
+        ran = run("local", "--port", str(port), environment={}, cwd=tmp_path)
     assert (ran.returncode, ran.stdout) == (1, "")
     assert ran.stderr == f"export-status: port {port} on 127.0.0.1 is in use; choose another\n"
-
-
-def children(pid: int) -> bool:
-    """Whether the process has a child. Linux only."""
-    return bool(Path(f"/proc/{pid}/task/{pid}/children").read_text().strip())

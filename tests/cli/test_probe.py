@@ -2,36 +2,26 @@
 
 import json
 import signal
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from handlers.export import Export, Status
+from handlers.export import Status
 from processor.aws.clients import Aws
 from processor.cli.errors import CommandFailed
 from processor.cli.probe import Probe
-from processor.localaws.embedded_aws import EmbeddedAws
 from processor.settings import load_aws_settings, load_settings
-from tests.cli.conftest import Command
+from tests.cli.commands import Ran
+from tests.cli.conftest import Table
 from tests.cli.processes import start
-from tests.resources import drained_messages, item_of
+from tests.resources import item_of
 from tests.support.service import ServiceProcess
 from tests.waiting import eventually
 
 
-def sent(aws: EmbeddedAws, environment: Mapping[str, str]) -> list[dict[str, Any]]:
-    messages = drained_messages(aws.client, environment["SQS_EXPORT_EVENTS_QUEUE_URL"])
-    return [json.loads(message["Body"]) for message in messages]
-
-
-def test_a_running_service_passes_and_each_step_is_timed(
-    embedded_aws: EmbeddedAws, environment: dict[str, str], command: Command, tmp_path: Path
-) -> None:
-    with ServiceProcess(environment, tmp_path / "service"):
-        ran = command("probe", "--within", "5m", environment=environment)
+def test_a_running_service_passes_and_each_step_is_timed(table: Table, tmp_path: Path) -> None:
+    with ServiceProcess(table.environment, tmp_path / "service"):
+        ran = table.run("probe", "--within", "5m")
     assert (ran.status, ran.err) == (0, "")
     *steps, last = ran.lines
     assert [step.split()[0] for step in steps] == ["pending", "processing", "completed"]
@@ -42,64 +32,52 @@ def test_a_running_service_passes_and_each_step_is_timed(
     assert all(seconds > 0 for seconds in line["steps"].values())
     (directive,) = line["_aws"]["CloudWatchMetrics"]
     assert {metric["Name"] for metric in directive["Metrics"]} == {"ProbeFailed", "ProbeSeconds"}
-    item = item_of(embedded_aws.client, environment["DYNAMODB_EXPORT_STATUS_TABLE"], line["requestId"])
+    item = item_of(table.clients, table.name, line["requestId"])
     assert item is not None
     assert item["status"] == {"S": "completed"}
 
 
-def test_without_a_service_it_fails_and_its_export_is_ended(
-    embedded_aws: EmbeddedAws, environment: dict[str, str], command: Command
-) -> None:
-    ran = command("probe", "--within", "300ms", "--json", environment=environment)
+def test_without_a_service_it_fails_and_its_export_is_ended(table: Table) -> None:
+    ran = table.run("probe", "--within", "300ms", "--json")
     assert ran.status == 1
     line = json.loads(ran.out)
     assert line["ProbeFailed"] == 1
     assert "ProbeSeconds" not in line
     assert line["steps"] == {"pending": None, "processing": None, "completed": None}
     assert ran.err == f"export-status: {line['requestId']} is not pending after 0.3 s\n"
-    assert [event["status"] for event in sent(embedded_aws, environment)] == ["pending", "failed"]
+    assert [event["status"] for event in table.events()] == ["pending", "failed"]
 
 
 def test_completed_is_sent_again_rather_than_contradicted(
-    embedded_aws: EmbeddedAws, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in environment.items():
+    for name, value in table.environment.items():
         monkeypatch.setenv(name, value)
     settings = load_settings()
-    table = environment["DYNAMODB_EXPORT_STATUS_TABLE"]
     applied, seconds = [Status.PENDING, Status.PROCESSING], iter(range(1_000))
 
     def wait(_seconds: float) -> None:
         if applied:
-            now = datetime.now(UTC)
-            ttl = int((now + timedelta(hours=1)).timestamp())
-            item = Export(run.request_id, applied.pop(0), now, now, ttl).to_item()
-            embedded_aws.client("dynamodb").put_item(TableName=table, Item=item)
+            table.put(run.request_id, applied.pop(0))
 
     run = Probe(settings, Aws(load_aws_settings(settings)), 50, lambda: next(seconds), wait)
     with pytest.raises(CommandFailed, match="is not completed after 50 s"):
         list(run.steps())
     run.end()
-    *_, first, again = sent(embedded_aws, environment)
+    *_, first, again = table.events()
     assert first == again
     assert first["status"] == "completed"
 
 
-def test_interrupted_it_ends_its_export(
-    embedded_aws: EmbeddedAws, environment: dict[str, str], tmp_path: Path
-) -> None:
-    sqs, url = embedded_aws.client("sqs"), environment["SQS_EXPORT_EVENTS_QUEUE_URL"]
-
-    def waiting() -> int:
-        names = ["ApproximateNumberOfMessages"]
-        return int(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"][names[0]])
-
-    with start("probe", "--within", "10m", environment=environment, cwd=tmp_path) as process:
-        eventually(waiting)
+def test_interrupted_it_ends_its_export(table: Table, tmp_path: Path) -> None:
+    sqs, url = table.clients("sqs"), table.environment["SQS_EXPORT_EVENTS_QUEUE_URL"]
+    peek = {"QueueUrl": url, "VisibilityTimeout": 0}
+    with start("probe", "--within", "10m", environment=table.environment, cwd=tmp_path) as process:
+        eventually(lambda: sqs.receive_message(**peek).get("Messages"))
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)
     assert process.returncode == 130
-    assert [event["status"] for event in sent(embedded_aws, environment)] == ["pending", "failed"]
+    assert [event["status"] for event in table.events()] == ["pending", "failed"]
 
 
 @pytest.mark.parametrize(
@@ -111,21 +89,18 @@ def test_interrupted_it_ends_its_export(
         ("15m", "must be above 0 and shorter than the TTL of 900 s"),
     ],
 )
-def test_a_limit_that_makes_no_sense_is_exit_2(
-    embedded_aws: EmbeddedAws, environment: dict[str, str], command: Command, within: str, rule: str
-) -> None:
-    ran = command("probe", f"--within={within}", environment=environment)
-    assert (ran.status, ran.out, ran.err) == (2, "", f"export-status: --within {rule}\n")
-    assert sent(embedded_aws, environment) == []
+def test_a_limit_that_makes_no_sense_is_exit_2(table: Table, within: str, rule: str) -> None:
+    assert table.run("probe", f"--within={within}") == Ran(2, "", f"export-status: --within {rule}\n")
+    assert table.events() == []
 
 
 @pytest.mark.slow
 def test_a_queue_that_is_deleted_under_the_service_is_seen_within_a_minute_and_fails_the_probe(
-    embedded_aws: EmbeddedAws, environment: dict[str, str], command: Command, tmp_path: Path
+    table: Table, tmp_path: Path
 ) -> None:
-    with ServiceProcess(environment | {"EXPORT_METRICS_SECONDS": "1"}, tmp_path / "service") as service:
+    with ServiceProcess(table.environment | {"EXPORT_METRICS_SECONDS": "1"}, tmp_path / "service") as service:
         service.wait_for("service_started")
-        embedded_aws.client("sqs").delete_queue(QueueUrl=environment["SQS_EXPORT_EVENTS_QUEUE_URL"])
+        table.clients("sqs").delete_queue(QueueUrl=table.environment["SQS_EXPORT_EVENTS_QUEUE_URL"])
 
         def seen() -> bool:
             failures = [line["level"] for line in service.lines("receive_failed")]
@@ -133,9 +108,8 @@ def test_a_queue_that_is_deleted_under_the_service_is_seen_within_a_minute_and_f
             return "error" in failures and any(counted) and "event queue" in service.health_file.read_text()
 
         eventually(seen, 60)
-        ran = command("probe", environment=environment)
+        ran = table.run("probe")
         assert ran.status == 1
         assert "the event queue" in ran.err
         assert service.is_running
-    items = embedded_aws.client("dynamodb").scan(TableName=environment["DYNAMODB_EXPORT_STATUS_TABLE"])
-    assert items["Items"] == [], "the probe left no export"
+    assert table.dynamodb.scan(TableName=table.name)["Items"] == [], "the probe left no export"

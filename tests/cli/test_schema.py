@@ -1,8 +1,8 @@
 """The printed schemas are valid, and say the same as the code: about events, and about audit entries."""
 
 import json
+import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import jsonschema
@@ -13,10 +13,8 @@ from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from handlers.events import ExportEvent
-from handlers.expiry import audit_entry
 from processor.cli.schema import audit_schema, draft_4_event_schema, event_schema, schema_app
 from tests.audit.entries import entry
-from tests.handlers.test_expiry import SOURCE
 
 EVENT: dict[str, Any] = {
     "eventId": "9f0c",
@@ -67,35 +65,17 @@ def test_draft_4_has_no_word_of_a_later_draft() -> None:
     document = printed("event", "--draft", "4")
     assert document["$schema"] == "http://json-schema.org/draft-04/schema#"
     jsonschema.Draft4Validator.check_schema(document)
-    assert not {"if", "then", "const", "$defs", "examples", "contains"} & names_in(document)
+    names = set(re.findall(r'"([$\w]+)":', json.dumps(document)))
+    assert not {"if", "then", "const", "$defs", "examples", "contains"} & names
     assert printed("event", "--draft", "2020-12") == printed("event")
 
 
-def names_in(value: object) -> set[str]:
-    """The names of all objects in a JSON value."""
-    match value:
-        case dict():
-            return set(value).union(*map(names_in, value.values()))
-        case list():
-            return set().union(*map(names_in, value))
-    return set()
-
-
-BAD_EVENTS = [
-    {"requestId": MISSING},
-    {"status": MISSING},
-    {"occurredAt": MISSING},
-    {"requestId": ""},
-    {"requestId": "r" * 257},
-    {"requestId": 7},
-    {"status": "done"},
-    {"status": "PENDING"},
-    {"status": 1},
-    {"occurredAt": 1_795_341_607},
-    {"createdAt": 1_795_341_607},
-    {"eventId": 7},
-    {"fileName": "f" * 1_025},
-    {"fileName": ["report.csv"]},
+BAD_EVENTS: list[dict[str, Any]] = [
+    *({name: MISSING} for name in ("requestId", "status", "occurredAt")),
+    *({"requestId": value} for value in ("", "r" * 257, 7)),
+    *({"status": value} for value in ("done", "PENDING", 1)),
+    *({"occurredAt": 1_795_341_607}, {"createdAt": 1_795_341_607}, {"eventId": 7}),
+    *({"fileName": "f" * 1_025}, {"fileName": ["report.csv"]}),
     {"error": "an error of a completed export"},
     {"status": "failed"},  # with a signedUrl
 ]
@@ -168,58 +148,15 @@ def test_consumers_may_rely_on_every_field_and_on_eight_of_them_not_being_null(n
 @pytest.mark.parametrize(
     "changes",
     [
-        {"schemaVersion": 2},
-        {"action": "export.lost"},
-        {"deletionLagSeconds": -1},
-        {"lastStatus": "done"},
-        {"deletedAt": "2026-11-22T10:15:41Z"},
-        {"actor": {"type": "Service"}},
-        {"source": {"table": "export-status"}},
+        *(
+            {"schemaVersion": 2},
+            {"action": "export.lost"},
+            {"deletionLagSeconds": -1},
+            {"lastStatus": "done"},
+        ),
+        *({"deletedAt": "2026-11-22T10:15:41Z"}, {"actor": {"type": "Service"}}, {"source": {"table": "x"}}),
     ],
     ids=str,
 )
 def test_bad_entries_fail(changes: Mapping[str, Any]) -> None:
     assert not AUDIT_VALIDATOR.is_valid(changed(ENTRY, changes))
-
-
-ATTRIBUTES = st.fixed_dictionaries({"S": TEXTS}) | st.fixed_dictionaries({"N": st.integers().map(str)}) | ODD
-OWN_IMAGE = {
-    "requestId": {"S": "req-1"},
-    "status": {"S": "completed"},
-    "createdAt": {"S": ENTRY["createdAt"]},
-    "updatedAt": {"S": ENTRY["updatedAt"]},
-    "ttl": {"N": "1795342500"},
-    "signedUrl": {"S": EVENT["signedUrl"]},
-    "fileName": {"S": "report.csv"},
-}
-IMAGES = st.dictionaries(st.sampled_from([*OWN_IMAGE, "error", "other"]), ATTRIBUTES) | st.just(OWN_IMAGE)
-IDENTITIES = st.sampled_from(
-    [
-        None,
-        {"type": "Service", "principalId": "dynamodb.amazonaws.com"},
-        {"Type": "Service", "PrincipalId": "dynamodb.amazonaws.com"},
-        {"type": 7},
-        {},
-    ]
-)
-
-
-@given(IMAGES, IDENTITIES, st.none() | st.just(1_795_342_541))
-@example(OWN_IMAGE, {"type": "Service", "principalId": "dynamodb.amazonaws.com"}, 1_795_342_541)
-def test_what_the_service_emits_validates_whatever_was_deleted(
-    image: dict[str, Any], identity: dict[str, Any] | None, deleted_at: int | None
-) -> None:
-    record = {
-        "eventID": "3f1a",
-        "eventName": "REMOVE",
-        "userIdentity": identity,
-        "dynamodb": {
-            "Keys": {"requestId": {"S": "req-1"}},
-            "OldImage": image,
-            "SequenceNumber": "100000000000000000001",
-            "ApproximateCreationDateTime": deleted_at,
-        },
-    }
-    found = audit_entry(record, source=SOURCE, read_at=datetime(2026, 11, 22, 10, 16, tzinfo=UTC))
-    assert found is not None
-    AUDIT_VALIDATOR.validate(json.loads(found.to_json()))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from handlers.timestamps import format_timestamp
-from tests.cli.conftest import Command
+from tests.cli.commands import Command
 from tests.support.service import ServiceProcess
 from tests.waiting import eventually
 

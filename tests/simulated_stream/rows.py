@@ -58,12 +58,14 @@ class SimulatedRows:
 
         def change(old: Row | None) -> Row:
             row = copy.deepcopy(old) or dict(arguments["Key"])
+            names = arguments.get("ExpressionAttributeNames", {})
+            values = arguments["ExpressionAttributeValues"]
             sets, _, removes = arguments["UpdateExpression"].partition("REMOVE ")
             for part in filter(None, sets.removeprefix("SET ").rstrip().split(", ")):
                 name, value = part.split(" = ")
-                row[name] = copy.deepcopy(arguments["ExpressionAttributeValues"][value])
+                row[names.get(name, name)] = copy.deepcopy(values[value])
             for name in filter(None, removes.split(", ")):
-                row.pop(name, None)
+                row.pop(names.get(name, name), None)
             return row
 
         return self._write("UpdateItem", key, arguments, change)

@@ -1,1 +1,1 @@
-"""The command group `audit`: `command` has the commands, `output` and `lines` print entries."""
+"""The command group `audit`: `command` has the commands, `output` prints entries."""

@@ -1,15 +1,15 @@
 """The command group `audit`: prints, replays and verifies the trail, and shows how far the stream is read."""
 
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from threading import Event
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from processor.audit.pipeline import make_sink
-from processor.audit.replay import Replay, Replayed
+from processor.audit.replay import Replay
 from processor.audit.sinks.base import SinkUnavailable
 from processor.audit.tail import KinesisReader
 from processor.aws.errors import AwsError
@@ -56,7 +56,7 @@ def tail(
     started = datetime.now(UTC)
     settings, aws = connect()
     stream = settings.required_audit_stream()
-    reader = KinesisReader(aws.kinesis(), stream, since=since, wait=Event().wait, on_retry=RetryNotice())
+    reader = KinesisReader(aws.kinesis(), stream, since=since, wait=Event().wait, on_retry=_retry_notice())
     shown = EntryOutput(as_json=as_json or not sys.stdout.isatty())
     try:
         with aws_errors(f"the audit stream {stream} (KINESIS_EXPORT_AUDIT_STREAM)"):
@@ -97,78 +97,54 @@ def replay(
         since=since,
         until=started,
         wait=Event().wait,
-        on_retry=RetryNotice(),
+        on_retry=_retry_notice(),
     )
-    tally = Tally(dry_run)
+    counts: dict[str, Any] = {"dryRun": dry_run, "put": 0, "refused": 0, "trimmed": False}
+
+    def so_far() -> str:  # a page may have been put in part
+        return (
+            f"{counts['put']} entries were counted"
+            if dry_run
+            else f"at least {counts['put']} entries were put"
+        )
+
     try:
         label = None if "log" in names else "replaying"  # no bar comes between the entries
         with aws_errors(f"the stream of the table {settings.table}"), progress(label, None) as advance:
             for page in run.pages():
-                tally.add(page)
-                advance(tally.entries)
+                counts["put"] += page.entries
+                counts["refused"] += len(page.refused)
+                counts["trimmed"] |= page.trimmed
+                for name, refusal in page.refused:
+                    problem = f"{name} refuses {refusal.entry.audit_id}: {refusal.reason}"
+                    typer.echo(f"audit replay: {problem}", err=True)
+                advance(counts["put"])
     except SinkUnavailable as error:
-        raise CommandFailed(f"{error}; {tally.so_far()}, run it again") from None
+        raise CommandFailed(f"{error}; {so_far()}, run it again") from None
     except CommandFailed as failed:
-        raise CommandFailed(f"{failed}; {tally.so_far()}") from None
+        raise CommandFailed(f"{failed}; {so_far()}") from None
     except KeyboardInterrupt:
-        complain(f"interrupted; {tally.so_far()}")
+        complain(f"interrupted; {so_far()}")
         raise
     finally:  # also after an interruption
         if as_json:
-            typer.echo(json_line(tally.fields()))
-    if tally.trimmed:
+            typer.echo(json_line(counts))
+    if counts["trimmed"]:
         typer.echo("some records were trimmed before they could be read", err=True)
     if not as_json:
-        done = "would be put" if dry_run else "were put"
-        typer.echo(
-            f"{tally.entries} entries {done} again, {tally.refused} of them refused by a sink", err=True
-        )
-    raise typer.Exit(EXIT_FAILED if tally.refused else 0)
+        done = f"{counts['put']} entries {'would be' if dry_run else 'were'} put again"
+        typer.echo(f"{done}, {counts['refused']} of them refused by a sink", err=True)
+    raise typer.Exit(EXIT_FAILED if counts["refused"] else 0)
 
 
-@dataclass(slots=True)
-class Tally:
-    """Counts of a replay so far."""
+def _retry_notice() -> Callable[[Exception], None]:
+    """Reports the first error that is followed by a retry, to explain a long silence."""
+    errors: list[Exception] = []
 
-    dry_run: bool
-    entries: int = 0
-    refused: int = 0
-    trimmed: bool = False
+    def notice(error: Exception) -> None:
+        silence = f"AWS does not answer as it should ({error})"
+        if not errors:
+            complain(f"{silence if isinstance(error, AwsError) else error}; trying again for a minute or two")
+        errors.append(error)
 
-    def add(self, page: Replayed) -> None:
-        """Counts a page, and reports each refused entry."""
-        self.entries += page.entries
-        self.trimmed = self.trimmed or page.trimmed
-        for name, refusal in page.refused:
-            self.refused += 1
-            typer.echo(f"audit replay: {name} refuses {refusal.entry.audit_id}: {refusal.reason}", err=True)
-
-    def so_far(self) -> str:
-        """The progress of an unfinished replay; a page may have been put in part."""
-        if self.dry_run:
-            return f"{self.entries} entries were counted"
-        return f"at least {self.entries} entries were put"
-
-    def fields(self) -> dict[str, object]:
-        """The fields of `--json`."""
-        return {
-            "dryRun": self.dry_run,
-            "put": self.entries,
-            "refused": self.refused,
-            "trimmed": self.trimmed,
-        }
-
-
-class RetryNotice:
-    """Reports the first retry, to explain a long silence."""
-
-    def __init__(self) -> None:
-        self._reported = False
-
-    def __call__(self, error: Exception) -> None:
-        """Called with each error before its retry."""
-        if self._reported:
-            return
-        self._reported = True
-        problem = f"AWS does not answer as it should ({error})" if isinstance(error, AwsError) else str(error)
-        complain(f"{problem or 'an answer is malformed'}; trying again for a minute or two")
+    return notice

@@ -1,20 +1,21 @@
 """Output of `audit tail`: each entry once to standard output, problems to standard error."""
 
-import json
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
+import msgspec
 import typer
+from rich.console import Console
 from rich.text import Text
 
-from handlers.masking import mask_urls
 from processor.audit.kpl import BrokenAggregate, read_record
 from processor.audit.tail import KinesisRecord
-from processor.cli.audit.lines import HEADER, render, row
-from processor.cli.output import console, json_line
+from processor.cli.output import brief_seconds, console, json_line, masked, safe
+from processor.cli.styles import STATUS_STYLES
 
+HEADER = f"{'DELETED (UTC)':<19}  {'ACTION':<7}  {'LAST STATUS':<11}  {'LAG':>5}  REQUEST"
 WINDOW_ENTRIES = 100_000
 """How many entries are remembered to recognise repeats. A page that is put again holds at most 1,000 entries
 of each shard of the table's stream."""
@@ -72,8 +73,8 @@ def entries_of(record: KinesisRecord, complain: Callable[[str], object]) -> Iter
         return
     for number, part in enumerate(parts, start=1):
         try:
-            entry = _masked(json.loads(part, parse_constant=_no_constant))
-        except (ValueError, RecursionError):
+            entry = masked(msgspec.json.decode(part))
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             entry = None
         if isinstance(entry, dict) and isinstance(entry.get("auditId"), str):
             yield entry
@@ -81,17 +82,35 @@ def entries_of(record: KinesisRecord, complain: Callable[[str], object]) -> Iter
             complain(f"record {number} of {len(parts)} must be an audit entry")
 
 
-def _no_constant(_name: str) -> NoReturn:
-    raise ValueError("NaN and Infinity are not JSON")
+def row(entry: Mapping[str, Any]) -> Text:
+    """The entry as one row under `HEADER`; its fields may be missing or malformed."""
+    action = _plain(entry.get("action")).removeprefix("export.")
+    status = _plain(entry.get("lastStatus")) or "-"
+    text = Text()
+    text.append(f"{_plain(entry.get('deletedAt'))[:19].replace('T', ' '):<19}", "dim")
+    text.append(f"  {action[:7]:<7}", "magenta" if action == "deleted" else "")
+    text.append(f"  {status[:11]:<11}", STATUS_STYLES.get(status, ""))
+    text.append(f"  {_lag(entry.get('deletionLagSeconds')):>5}")
+    text.append(f"  {_plain(entry.get('requestId'))}", "bold")
+    if entry.get("finished") is False:
+        text.append("  unfinished", "bold red")
+    detail = _plain(entry.get("error")) or _plain(entry.get("fileName"))
+    if detail:
+        text.append(f"  {detail}", "dim")
+    return text
 
 
-def _masked(value: Any) -> Any:
-    match value:
-        case str():
-            return mask_urls(value)
-        case dict():
-            return {mask_urls(key): _masked(inner) for key, inner in value.items()}
-        case list():
-            return [_masked(inner) for inner in value]
-        case _:
-            return value
+def render(console: Console, line: Text) -> str:
+    """The line cut to the console's width, as text with its colours."""
+    line.truncate(console.width, overflow="ellipsis")
+    with console.capture() as captured:
+        console.print(line, soft_wrap=True, end="")
+    return captured.get()
+
+
+def _lag(seconds: object) -> str:
+    return brief_seconds(seconds) if isinstance(seconds, int) and not isinstance(seconds, bool) else "-"
+
+
+def _plain(value: object) -> str:
+    return safe(value) if isinstance(value, str) else ""

@@ -1,5 +1,6 @@
 """The command `audit status`: the reader and the lag of each shard, and whether a day has all its entries."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -16,7 +17,6 @@ from processor.streams.api import StreamApi
 from processor.streams.discovery import belongs_to
 from processor.streams.fleet import ShardView, unread_shards
 from processor.streams.leases.table import LeaseTable
-from processor.streams.shards import Listing
 
 _HEADER = f"{'LAG':>5}  {'TRIMMED IN':>10}  SHARD, READER"
 _URGENT_HOURS = 12.0
@@ -24,9 +24,7 @@ _URGENT_HOURS = 12.0
 
 def status(
     *,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="one JSON line for each shard, the day's counts last")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON lines, the day's counts last")] = False,
 ) -> None:
     """Show each shard that is not read to its end: who reads it, how late it is, hours until it is trimmed.
 
@@ -38,42 +36,40 @@ def status(
     settings, aws = connect()
     now = datetime.now(UTC)
     views = _shards(settings, aws, now)
-    day, problem = _day(settings, aws, now)
+    day, problem = None, None
+    try:
+        day = last_day(aws.other("cloudwatch"), settings.table, now, settings.service_name)
+    except AwsError as error:
+        problem = str(error)
     if as_json:
         for view in views:
             typer.echo(json_line(_fields(view)))
-        typer.echo(json_line(_day_fields(day, problem)))
+        typer.echo(json_line({"day": None if day is None else _counts(day), "problem": problem}))
         return
     _show(views)
-    typer.echo(_day_line(day, problem))
+    if day is None:
+        typer.echo(f"last 24 hours: CloudWatch does not give the counts ({problem})")
+        return
+    counts = _counts(day)
+    missing = f"; {counts['missing']} entries may be missing" if day.is_suspicious else ""
+    typer.echo(
+        f"last 24 hours: {counts['expiredEntries']} entries and {counts['quarantined']} quarantined,"
+        f" DynamoDB deleted {counts['deletedByTtl']} items by TTL{missing}"
+    )
 
 
 def _shards(settings: Settings, aws: Aws, now: datetime) -> list[ShardView]:
     with aws_errors(f"the leases table {settings.leases_table}"):
-        rows = [
-            lease
-            for lease in LeaseTable(aws.leases(), settings.leases_table).scan()
-            if belongs_to(lease, settings.table)
-        ]
+        leases = LeaseTable(aws.leases(), settings.leases_table).scan()
+        rows = [lease for lease in leases if belongs_to(lease, settings.table)]
+    listings = []
     with aws_errors(f"the stream of the table {settings.table}"):
         api = StreamApi(aws.streams())
         arns, _ = api.list_streams(settings.table)
-        listings = [found for arn in arns if (found := _listing(api, arn)) is not None]
+        for arn in arns:
+            with suppress(NotFound):  # disabled more than a day ago
+                listings.append(api.describe(arn))
     return unread_shards(rows, listings, now.timestamp(), settings.lease_failover_seconds)
-
-
-def _listing(api: StreamApi, stream_arn: str) -> Listing | None:
-    try:
-        return api.describe(stream_arn)
-    except NotFound:  # disabled more than a day ago
-        return None
-
-
-def _day(settings: Settings, aws: Aws, now: datetime) -> tuple[Reconciliation | None, str | None]:
-    try:
-        return last_day(aws.other("cloudwatch"), settings.table, now, settings.service_name), None
-    except AwsError as error:
-        return None, str(error)
 
 
 def _fields(view: ShardView) -> dict[str, object]:
@@ -89,17 +85,14 @@ def _fields(view: ShardView) -> dict[str, object]:
     }
 
 
-def _day_fields(day: Reconciliation | None, problem: str | None) -> dict[str, object]:
-    if day is None:
-        return {"day": None, "problem": problem}
-    counts = {
+def _counts(day: Reconciliation) -> dict[str, object]:
+    return {
         "expiredEntries": round(day.expired_entries),
         "quarantined": round(day.quarantined),
         "deletedByTtl": round(day.deleted_by_ttl),
         "missing": round(day.missing),
         "suspicious": day.is_suspicious,
     }
-    return {"day": counts, "problem": None}
 
 
 def _show(views: list[ShardView]) -> None:
@@ -121,13 +114,3 @@ def _show(views: list[ShardView]) -> None:
         else:
             row.append("  no task reads it", "red")
         out.print(row)
-
-
-def _day_line(day: Reconciliation | None, problem: str | None) -> str:
-    if day is None:
-        return f"last 24 hours: CloudWatch does not give the counts ({problem})"
-    counts = (
-        f"last 24 hours: {day.expired_entries:.0f} entries and {day.quarantined:.0f} quarantined, "
-        f"DynamoDB deleted {day.deleted_by_ttl:.0f} items by TTL"
-    )
-    return f"{counts}; {day.missing:.0f} entries may be missing" if day.is_suspicious else counts

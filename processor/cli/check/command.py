@@ -1,21 +1,23 @@
 """The command `check`, and how it prints findings."""
 
 from collections.abc import Iterator, Mapping
-from enum import Enum
-from typing import Annotated, Any
+from dataclasses import asdict
+from typing import Annotated, Literal
 
 import typer
 from rich.text import Text
 
-from processor.aws.errors import AwsError
-from processor.cli.check.deployed_state import read_deployed_state
-from processor.cli.check.finding import Finding, Verdict
-from processor.cli.check.judgement import judge_resources, judge_target, refused_everywhere
+from processor.aws.errors import AwsError, Misconfigured, NotFound
+from processor.cli.check.deployed_state import Answer, DeployedState, read_deployed_state
+from processor.cli.check.finding import Finding, Verdict, fine, unknown, unread, wrong
 from processor.cli.check.permissions import judge_permissions, try_permissions
+from processor.cli.check.queues import judge_queues
+from processor.cli.check.tables import judge_leases_table, judge_status_table
 from processor.cli.check.target import Target
 from processor.cli.errors import EXIT_FAILED
 from processor.cli.output import console, json_line, safe
-from processor.cli.session import aws_settings, connect
+from processor.cli.session import connect
+from processor.settings import Settings, load_aws_settings
 
 MARKS: Mapping[Verdict, tuple[str, str]] = {
     Verdict.FINE: ("✓", "green"),
@@ -24,11 +26,8 @@ MARKS: Mapping[Verdict, tuple[str, str]] = {
 }
 
 
-class Scope(Enum):
-    """The halves of a check: an operator may describe resources, the service's role may use them."""
-
-    RESOURCES = "resources"
-    PERMISSIONS = "permissions"
+Scope = Literal["resources", "permissions"]
+"""The halves of a check: an operator may describe resources, the service's role may use them."""
 
 
 def check(
@@ -50,7 +49,7 @@ def check(
     for finding in findings(only):
         anything_wrong |= finding.verdict is Verdict.WRONG
         if as_json:
-            typer.echo(json_line(fields_of(finding)))
+            typer.echo(json_line({**asdict(finding), "verdict": finding.verdict.value}))
         else:
             out.print(line_of(finding))
     if anything_wrong:
@@ -67,28 +66,19 @@ def findings(only: Scope | None) -> Iterator[Finding]:
     settings.required_queue_url()
     if "kinesis" in settings.audit_sinks:
         settings.required_audit_stream()
-    endpoints = aws_settings(settings).endpoints
-    state = read_deployed_state(aws, settings, ask_identity=not endpoints or "sts" in endpoints)
+    found = load_aws_settings(settings)
+    ask_identity = not found.endpoints or found.endpoint_url is not None
+    state = read_deployed_state(aws, settings, ask_identity=ask_identity)
     identity = state.identity
     caller = None if identity is None or isinstance(identity, AwsError) else identity.get("Arn")
-    target = Target(aws.region, endpoints, caller)
+    target = Target(aws.region, found.endpoints, caller)
     yield from judge_target(identity, target)
     if refused_everywhere(state):
         return
-    if only is not Scope.PERMISSIONS:
+    if only != "permissions":
         yield from judge_resources(settings, state, target)
-    if only is not Scope.RESOURCES:
+    if only != "resources":
         yield from judge_permissions(try_permissions(aws, settings, state, target), target)
-
-
-def fields_of(finding: Finding) -> dict[str, Any]:
-    """The finding as `--json` gives it."""
-    return {
-        "verdict": finding.verdict.value,
-        "subject": finding.subject,
-        "text": finding.text,
-        "remedy": finding.remedy,
-    }
 
 
 def line_of(finding: Finding) -> Text:
@@ -98,3 +88,49 @@ def line_of(finding: Finding) -> Text:
     if finding.remedy is not None:
         line.append(" → ", style).append(safe(finding.remedy), "bold")
     return line
+
+
+def judge_target(identity: Answer | None, target: Target) -> Iterator[Finding]:
+    """The region and the credentials."""
+    yield fine("region", target.region)
+    match identity:
+        case None:
+            yield unknown("credentials", "not asked for: STS is not at the endpoint of the other services")
+        case Misconfigured():
+            yield wrong("credentials", f"refused ({identity})", "aws sts get-caller-identity")
+        case AwsError():
+            yield unknown("credentials", f"STS does not answer ({identity})")
+        case {"Arn": str(arn)}:
+            yield fine("credentials", arn)
+        case _:
+            yield unknown("credentials", "the answer of STS has no ARN")
+
+
+def refused_everywhere(state: DeployedState) -> bool:
+    """Whether AWS refuses the caller everywhere, so that more findings would only repeat that."""
+    return all(
+        isinstance(answer, Misconfigured) and not isinstance(answer, NotFound)
+        for answer in (state.identity, state.table, state.queue.error)
+    )
+
+
+def judge_resources(settings: Settings, state: DeployedState, target: Target) -> Iterator[Finding]:
+    """The tables, the queues and the audit stream."""
+    yield from judge_status_table(settings.table, state.table, state.ttl, state.backups, target)
+    yield from judge_leases_table(settings.leases_table, state.leases, target)
+    yield from judge_queues(settings, state.queue, state.dlq, target)
+    if state.audit_stream is not None and settings.audit_stream is not None:
+        yield _audit_stream(settings.audit_stream, state.audit_stream, target)
+
+
+def _audit_stream(name: str, stream: Answer, target: Target) -> Finding:
+    subject, words = f"audit stream {name}", ("--stream-name", name)
+    if isinstance(stream, AwsError):
+        on_demand = ("--stream-mode-details", "StreamMode=ON_DEMAND")
+        create = target.aws("kinesis", "create-stream", *words, *on_demand)
+        action = "kinesis:DescribeStreamSummary"
+        return unread(subject, stream, target, action, f"stream/{name}", create=create)
+    state = stream.get("StreamStatus")
+    if state not in {"ACTIVE", "UPDATING"}:
+        return wrong(subject, f"is {state}", target.aws("kinesis", "wait", "stream-exists", *words))
+    return fine(subject, f"{state}, keeps entries for {stream.get('RetentionPeriodHours')} h")

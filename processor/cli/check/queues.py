@@ -8,7 +8,7 @@ from typing import Any
 from handlers.events import CLOCK_TOLERANCE
 from processor.aws.errors import AwsError
 from processor.aws.sqs import redrive_policy
-from processor.cli.check.deployed_state import DeployedState, Queue
+from processor.cli.check.deployed_state import Queue
 from processor.cli.check.finding import Finding, fine, unread, wrong
 from processor.cli.check.target import Target
 from processor.settings import Settings
@@ -48,9 +48,10 @@ _LARGER: Mapping[str, tuple[str, str, int, str]] = {
 _REGION_OF_URL = re.compile(r"https://(?:sqs|queue)\.([a-z]{2}-[a-z0-9-]+-\d)\.amazonaws\.")
 
 
-def judge_queues(settings: Settings, state: DeployedState, target: Target) -> Iterator[Finding]:
+def judge_queues(
+    settings: Settings, events: Queue, letters: Queue | None, target: Target
+) -> Iterator[Finding]:
     """Both queues, and the redrive policy between them."""
-    events, letters = state.queue, state.dlq
     if (region := _REGION_OF_URL.match(events.url)) and region[1] != target.region:
         yield wrong(
             f"queue {events.name}",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from processor.aws.errors import AwsError
-from processor.cli.check.deployed_state import Answer, DeployedState
+from processor.cli.check.deployed_state import Answer
 from processor.cli.check.finding import Finding, fine, unknown, unread, wrong
 from processor.cli.check.target import Target
 from processor.startup_checks import wrong_key
@@ -21,17 +21,18 @@ _TTL_ON = {
 }
 
 
-def judge_status_table(name: str, state: DeployedState, target: Target) -> Iterator[Finding]:
+def judge_status_table(
+    name: str, description: Answer, ttl: Answer, backups: Answer, target: Target
+) -> Iterator[Finding]:
     """The table, its key, billing, TTL, stream, backups and encryption."""
     table = _Table(name, target)
-    yield from table.itself(state.table, STATUS_KEY, *_STREAM_ON)
-    if isinstance(state.table, AwsError):
-        return
-    yield table.billing(state.table)
-    yield table.time_to_live(state.ttl)
-    yield table.stream(state.table)
-    yield table.backups(state.backups)
-    yield table.encryption(state.table)
+    yield from table.itself(description, STATUS_KEY, *_STREAM_ON)
+    if not isinstance(description, AwsError):
+        yield table.billing(description)
+        yield table.time_to_live(ttl)
+        yield table.stream(description)
+        yield table.backups(backups)
+        yield table.encryption(description)
 
 
 def judge_leases_table(name: str, leases: Answer, target: Target) -> Iterator[Finding]:

@@ -1,1 +1,1 @@
-"""The command `demo`: `command` runs it, `display` shows it live, `report` prints the result."""
+"""The command `demo`: `command` runs it and prints the result, `display` shows it live."""

@@ -67,7 +67,7 @@ class PlainDisplay:
             self.phase(f"{entry['requestId']}  audited     as {_end_of(entry)}")
 
 
-class LiveDisplay:
+class LiveDisplay(Live):
     """A table that fits the terminal and changes in place.
 
     Args:
@@ -78,25 +78,17 @@ class LiveDisplay:
     """
 
     def __init__(self, console: Console, board: Board, *, ttl_seconds: int, seed: int) -> None:
-        self._console = console
         self._board = board
         self._ttl_seconds = ttl_seconds
         self._seed = seed
         self._phase = ""
         self._began = time.monotonic()
-        self._live = Live(
+        super().__init__(
             console=console,
             get_renderable=self.picture,
             refresh_per_second=_FRAMES_PER_SECOND,
             vertical_overflow="crop",
         )
-
-    def __enter__(self) -> Self:
-        self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._live.stop()
 
     def phase(self, text: str) -> None:
         """Sets the second line."""
@@ -122,7 +114,7 @@ class LiveDisplay:
         events = Text("events   ", "bold", no_wrap=True).append(
             f"{len(board.sent)}/{board.planned} sent, {board.dead_letters} dead-lettered", "not bold"
         )
-        rows = max(_MIN_ROWS, min(_MAX_ROWS, self._console.height - _FIXED_LINES))
+        rows = max(_MIN_ROWS, min(_MAX_ROWS, self.console.height - _FIXED_LINES))
         table = self._table(exports, rows)
         outcomes = counted(board.outcomes, OUTCOME_STYLES)
         entries = _ticker(board.audit_entries)

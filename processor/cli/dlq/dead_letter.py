@@ -1,13 +1,14 @@
 """A dead letter for an operator: what was rejected, when and why."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from handlers.masking import mask_urls
 from handlers.timestamps import format_timestamp, parse_timestamp
 from processor.aws.message_attributes import attributes_to_json
+from processor.cli.output import masked
 from processor.cli.sending import Outgoing
 from processor.transitions.messages import Message
 
@@ -46,14 +47,16 @@ class DeadLetter:
         message = Message.from_sqs(raw)
         attributes = raw.get("MessageAttributes", {})
         texts = {name: str(value.get("StringValue", "")) for name, value in attributes.items()}
-        count = texts.get("receiveCount", "")
+        count, rejected_at = texts.get("receiveCount", ""), None
+        with suppress(ValueError):
+            rejected_at = parse_timestamp(texts.get("rejectedAt", ""))
         return cls(
             message=message,
             outcome=texts.get("rejectionOutcome") or UNMARKED,
             reason=texts.get("rejectionReason") or UNMARKED_REASON,
             source_message_id=texts.get("sourceMessageId") or message.message_id,
             source_receive_count=int(count) if count.isascii() and count.isdigit() else None,
-            rejected_at=_timestamp(texts.get("rejectedAt", "")),
+            rejected_at=rejected_at,
         )
 
     def outgoing(self) -> Outgoing:
@@ -68,33 +71,29 @@ class DeadLetter:
 
     def fields(self, now: datetime) -> dict[str, object]:
         """The fields of `dlq list --json`; URLs in texts are masked."""
-        attributes = attributes_to_json(self.message.attributes)
-        return self.notes(now) | {
-            "body": mask_urls(self.message.body),
-            "attributes": {
-                name: {key: mask_urls(text) for key, text in value.items()}
-                for name, value in attributes.items()
-            },
-            "groupId": self.message.group_id,
-            "traceHeader": self.message.trace_header,
-            "traceId": self.message.log_fields().get("trace_id"),
-        }
+        message = self.message
+        fields: dict[str, object] = masked(
+            {
+                "body": message.body,
+                "attributes": attributes_to_json(message.attributes),
+                "groupId": message.group_id,
+                "traceHeader": message.trace_header,
+                "traceId": message.log_fields().get("trace_id"),
+            }
+        )
+        return self.notes(now) | fields
 
     def notes(self, now: datetime) -> dict[str, object]:
         """When and why it was rejected, as JSON; URLs in texts are masked."""
-        return {
-            "messageId": self.message.message_id,
-            "sourceMessageId": mask_urls(self.source_message_id),
-            "outcome": mask_urls(self.outcome),
-            "reason": mask_urls(self.reason),
-            "receiveCount": self.source_receive_count,
-            "rejectedAt": None if self.rejected_at is None else format_timestamp(self.rejected_at),
-            "ageSeconds": self.age_seconds(now),
-        }
-
-
-def _timestamp(text: str) -> datetime | None:
-    try:
-        return parse_timestamp(text)
-    except ValueError:
-        return None
+        fields: dict[str, object] = masked(
+            {
+                "messageId": self.message.message_id,
+                "sourceMessageId": self.source_message_id,
+                "outcome": self.outcome,
+                "reason": self.reason,
+                "receiveCount": self.source_receive_count,
+                "rejectedAt": None if self.rejected_at is None else format_timestamp(self.rejected_at),
+                "ageSeconds": self.age_seconds(now),
+            }
+        )
+        return fields

@@ -20,13 +20,10 @@ def drop(
     *,
     outcome: LetterOutcomes = None,
     message_id: Annotated[
-        list[str] | None,
-        typer.Option("--id", metavar="ID", help="the messageId in `dlq list --json`, may be repeated"),
+        list[str] | None, typer.Option("--id", metavar="ID", help="as `dlq list --json` has it; repeatable")
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="all letters, whatever their outcome")] = False,
-    save: Annotated[
-        str | None, typer.Option(metavar="FILE", help="save each letter there first, as `dlq save` does")
-    ] = None,
+    save: Annotated[str | None, typer.Option(metavar="FILE", help="save each letter there first")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would happen, change nothing")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="the counts as one JSON line")] = False,
 ) -> None:

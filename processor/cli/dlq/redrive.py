@@ -31,36 +31,38 @@ if TYPE_CHECKING:
 
 
 class RedriveResult(Enum):
-    """The result for a letter; the values are the keys of `dlq redrive --json`."""
+    """The result for a letter.
 
-    SENT = "sent"
-    COPY_REMOVED = "copiesRemoved"
-    EXPIRED = "expired"
-    AUDIT_ENTRY = "auditEntries"
-    REJECTED_AGAIN = "rejectedAgain"
-    NOT_ASKED_FOR = "notAskedFor"
-    REFUSED = "refused"
-    NOT_ACCEPTED = "notAccepted"
-    NOT_REMOVED = "notRemoved"
-    CAME_BACK = "cameBack"
+    Attributes:
+        key: its name in `dlq redrive --json`.
+        stays: whether a requested letter remains in the queue: exit status 1.
+        text: what the command says about these letters.
+    """
 
+    SENT = ("sent", False, "")
+    COPY_REMOVED = ("copiesRemoved", False, "more were copies of these, and were removed")
+    EXPIRED = ("expired", True, "stay, expired: --include-expired sends them too")
+    AUDIT_ENTRY = ("auditEntries", True, "stay, quarantined audit entries: they are not events")
+    REJECTED_AGAIN = (
+        "rejectedAgain",
+        True,
+        "stay, the same event would be rejected again: see --outcome and dlq drop",
+    )
+    NOT_ASKED_FOR = ("notAskedFor", False, "stay, of other outcomes")
+    REFUSED = ("refused", True, "stay, the event queue refuses them: see its maximum message size")
+    NOT_ACCEPTED = (
+        "notAccepted",
+        True,
+        "stay, the event queue did not accept them this time: run this again",
+    )
+    NOT_REMOVED = ("notRemoved", True, "were sent, but are still here: sending them again is harmless")
+    CAME_BACK = ("cameBack", False, "came back: rejected again")
 
-NOTHING_STAYS = {
-    RedriveResult.COPY_REMOVED: "more were copies of these, and were removed",
-    RedriveResult.NOT_ASKED_FOR: "stay, of other outcomes",
-    RedriveResult.CAME_BACK: "came back: rejected again",
-}
-"""Results that leave no requested letter in the queue, and what the command says about each."""
+    def __init__(self, key: str, stays: bool, text: str) -> None:
+        self.key = key
+        self.stays = stays
+        self.text = text
 
-STAYS = {
-    RedriveResult.EXPIRED: "stay, expired: --include-expired sends them too",
-    RedriveResult.AUDIT_ENTRY: "stay, quarantined audit entries: they are not events",
-    RedriveResult.REJECTED_AGAIN: "stay, the same event would be rejected again: see --outcome and dlq drop",
-    RedriveResult.REFUSED: "stay, the event queue refuses them: see its maximum message size",
-    RedriveResult.NOT_ACCEPTED: "stay, the event queue did not accept them this time: run this again",
-    RedriveResult.NOT_REMOVED: "were sent, but are still here: sending them again is harmless",
-}
-"""Results of requested letters that remain in the queue: exit status 1."""
 
 NEVER_BY_DEFAULT = frozenset({Outcome.INVALID.value, Outcome.CONFLICT.value})
 """Outcomes that depend on the event alone, so that the service would reject the same event again."""
@@ -77,9 +79,7 @@ def redrive(
             help=f"only these, may be repeated: {', '.join(EVENT_OUTCOMES)}",
         ),
     ] = None,
-    include_expired: Annotated[
-        bool, typer.Option("--include-expired", help="send also events that can only end as expired")
-    ] = False,
+    include_expired: Annotated[bool, typer.Option("--include-expired", help="send what has expired")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="the counts as one JSON line")] = False,
 ) -> None:
     """Send rejected events back to the event queue.
@@ -109,19 +109,18 @@ def redrive(
         finally:  # also after an interruption
             _report(redriving.counts, dry_run, as_json=as_json)
     report_out_of_reach(browser)
-    if any(redriving.counts[result] for result in STAYS):
+    if any(redriving.counts[result] for result in RedriveResult if result.stays):
         raise typer.Exit(EXIT_FAILED)
 
 
 def _report(counts: Mapping[RedriveResult, int], dry_run: bool, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json_line({"dryRun": dry_run} | {each.value: counts[each] for each in RedriveResult}))
+        typer.echo(json_line({"dryRun": dry_run} | {each.key: counts[each] for each in RedriveResult}))
         return
     typer.echo(f"{'would send' if dry_run else 'sent'} back {messages(counts[RedriveResult.SENT])}")
-    explained = NOTHING_STAYS | STAYS
     for result in RedriveResult:
-        if counts[result] and result in explained:
-            typer.echo(f"  {counts[result]} {explained[result]}")
+        if counts[result] and result.text:
+            typer.echo(f"  {counts[result]} {result.text}")
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ from handlers.export import Export, Status
 from handlers.transitions import Outcome, is_terminal
 from processor.cli.dlq import dead_letter
 from processor.cli.dlq.dead_letter import DeadLetter
-from processor.cli.why.known import Known, Source
+from processor.cli.why.lookup import Known
 
 
 def advise(known: Known) -> str:
@@ -19,9 +19,9 @@ def advise(known: Known) -> str:
         return _of_expired(known)
     if known.letters:
         return _of_letter(known.letters[-1])
-    if Source.RECORD in known.unread:
+    if "record" in known.unread:
         return "The table could not be read: correct that first."
-    unread = ", ".join(source.value for source in known.unread)
+    unread = ", ".join(known.unread)
     return (
         "Nothing is known of it: it was never requested, its events came after its end, or they wait in the"
         f" event queue{f' (not read: {unread})' if unread else ''}."

@@ -9,19 +9,17 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from handlers.masking import mask_urls
-from processor.cli.audit.lines import row
+from processor.cli.audit.output import row
 from processor.cli.dlq.dead_letter import DeadLetter
 from processor.cli.durations import moment
 from processor.cli.exports import attributes
 from processor.cli.get import RequestId
-from processor.cli.output import brief_seconds, console, json_line, plain, shortened
+from processor.cli.output import brief_seconds, console, json_line, masked, plain, shortened
 from processor.cli.session import connect
 from processor.cli.signals import interrupt_on_signals
 from processor.cli.styles import OUTCOME_STYLES, STATUS_STYLES
 from processor.cli.why.advice import advise
-from processor.cli.why.known import Known, Source
-from processor.cli.why.lookup import Lookup
+from processor.cli.why.lookup import Known, Lookup, Source
 
 SHOWN_LINE_CHARS = 300  # for people; --json has all
 _DEFAULT_SINCE: Any = "1h"  # the parser reads it
@@ -36,9 +34,7 @@ def why(
             metavar="TIME", parser=moment, help="audit entries and log lines since: 15m, 2h, 1d ago"
         ),
     ] = _DEFAULT_SINCE,
-    log_group: Annotated[
-        str, typer.Option(metavar="NAME", help="the service's log group; /ecs/EXPORT_SERVICE_NAME")
-    ] = "",
+    log_group: Annotated[str, typer.Option(metavar="NAME", help="else /ecs/EXPORT_SERVICE_NAME")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="one JSON line")] = False,
 ) -> None:
     """Show what is known of one export, and in one sentence what to do.
@@ -61,38 +57,36 @@ def why(
 
 def fields_of(known: Known, now: datetime) -> dict[str, Any]:
     """The fields of `--json`; URLs in texts are masked, and the record has `hadSignedUrl` for its URL."""
-    record = known.record
-    shown = None
+    record, shown = known.record, None
     if record is not None:
-        shown = attributes(record) | {
-            "hadSignedUrl": record.signed_url is not None,
-            "secondsLeft": max(0, int(record.ttl - now.timestamp())),
-        }
-    return {
-        "requestId": mask_urls(known.request_id),
-        Source.RECORD.value: shown,
-        Source.DEAD_LETTERS.value: [letter.fields(now) for letter in known.letters],
-        Source.AUDIT_ENTRIES.value: list(known.entries),
-        Source.LOG_LINES.value: [mask_urls(line) for line in known.log_lines],
-        "unread": {source.value: mask_urls(reason) for source, reason in known.unread.items()},
-        "advice": mask_urls(advise(known)),
+        left = max(0, int(record.ttl - now.timestamp()))
+        shown = attributes(record) | {"hadSignedUrl": record.signed_url is not None, "secondsLeft": left}
+    fields: dict[str, Any] = {
+        "requestId": known.request_id,
+        "record": shown,
+        "deadLetters": [letter.fields(now) for letter in known.letters],
+        "auditEntries": list(known.entries),
+        "logLines": list(known.log_lines),
+        "unread": dict(known.unread),
+        "advice": advise(known),
     }
+    return {name: masked(value) for name, value in fields.items()}
 
 
 def show(out: Console, known: Known, now: datetime) -> None:
     """Prints what is known, a paragraph for each source, and the advice."""
     paragraphs: Mapping[Source, tuple[Text, Sequence[Text]]] = {
-        Source.RECORD: (_record(known, now), ()),
-        Source.DEAD_LETTERS: _counted([_letter(letter, now) for letter in known.letters]),
-        Source.AUDIT_ENTRIES: _counted([row(entry) for entry in known.entries]),
-        Source.LOG_LINES: _counted(
+        "record": (_record(known, now), ()),
+        "deadLetters": _counted([_letter(letter, now) for letter in known.letters]),
+        "auditEntries": _counted([row(entry) for entry in known.entries]),
+        "logLines": _counted(
             [Text(shortened(plain(line), SHOWN_LINE_CHARS), "dim") for line in known.log_lines]
         ),
     }
     for source, (found, lines) in paragraphs.items():
         reason = known.unread.get(source)
         head = found if reason is None else Text(f"not read: {plain(reason)}", "yellow")
-        label = re.sub("[A-Z]", lambda capital: f" {capital[0].lower()}", source.value)
+        label = re.sub("[A-Z]", lambda capital: f" {capital[0].lower()}", source)
         out.print(Text(f"{label:<13}  ").append_text(head))
         for line in lines:
             out.print(Text("  ").append_text(line))

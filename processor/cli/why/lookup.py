@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import Event
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from handlers.envelopes import InvalidEvent
 from handlers.events import decode
@@ -18,14 +18,39 @@ from processor.cli.dlq.dead_letter import DeadLetter
 from processor.cli.dlq.queue import browsing
 from processor.cli.errors import CommandFailed
 from processor.cli.get import read_item
-from processor.cli.session import aws_errors, aws_settings, retry
-from processor.cli.why.known import Known, Source
-from processor.settings import Settings, SettingsError
+from processor.cli.session import aws_errors, retry
+from processor.settings import Settings, SettingsError, load_aws_settings
 
 MAX_LOG_LINES = 50
 MAX_LOG_PAGES = 20
 
 T = TypeVar("T")
+
+Source = Literal["record", "deadLetters", "auditEntries", "logLines"]
+"""Where `why` looks; these are the keys of `--json`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The answers of all sources about one export.
+
+    Attributes:
+        request_id: the export.
+        record: its item, dead or alive; None if there is none.
+        dead: whether the item is past its ttl.
+        letters: its dead letters.
+        entries: its audit entries, oldest first.
+        log_lines: log lines that name it, oldest first.
+        unread: why a source could not be read.
+    """
+
+    request_id: str
+    record: Export | None = None
+    dead: bool = False
+    letters: Sequence[DeadLetter] = ()
+    entries: Sequence[Mapping[str, Any]] = ()
+    log_lines: Sequence[str] = ()
+    unread: Mapping[Source, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +76,14 @@ class Lookup:
     def known(self) -> Known:
         """The answers; a source that cannot be read has its reason in `unread`."""
         unread: dict[Source, str] = {}
-        record = _answer(Source.RECORD, self._record, unread)
+        record = _answer("record", self._record, unread)
         return Known(
             request_id=self.request_id,
             record=record,
             dead=record is not None and is_dead(record.ttl, self.now),
-            letters=_answer(Source.DEAD_LETTERS, self._letters, unread) or (),
-            entries=_answer(Source.AUDIT_ENTRIES, self._entries, unread) or (),
-            log_lines=_answer(Source.LOG_LINES, self._log_lines, unread) or (),
+            letters=_answer("deadLetters", self._letters, unread) or (),
+            entries=_answer("auditEntries", self._entries, unread) or (),
+            log_lines=_answer("logLines", self._log_lines, unread) or (),
             unread=unread,
         )
 
@@ -98,8 +123,8 @@ class Lookup:
         return list(found.values())
 
     def _log_lines(self) -> Sequence[str]:
-        endpoints = aws_settings(self.settings).endpoints
-        if endpoints and "logs" not in endpoints:
+        aws = load_aws_settings(self.settings)
+        if aws.endpoints and aws.endpoint_url is None:
             raise CommandFailed("not asked for: CloudWatch Logs is not at the endpoint of the other services")
         question: dict[str, Any] = {
             "logGroupName": self.log_group,

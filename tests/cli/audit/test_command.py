@@ -2,41 +2,30 @@
 
 import json
 import signal
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from processor.localaws.embedded_aws import EmbeddedAws
-from tests.cli.conftest import Command
+from tests.cli.conftest import Table
 from tests.cli.processes import run_in_terminal, start
-from tests.resources import status_table, stream_records
-from tests.waiting import eventually
 
 REPLAY = ("audit", "replay", "--since", "1h")
 NOWHERE = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
 
 
 @pytest.fixture
-def environment(embedded_aws: EmbeddedAws) -> dict[str, str]:
-    """With a table that three exports have left."""
-    table = status_table(embedded_aws.client, ttl=True)
+def left(table: Table) -> Table:
+    """A table that three exports have left."""
     for number in range(3):
-        item = {"requestId": {"S": f"req-{number}"}, "ttl": {"N": str(int(time.time()) - 5)}}
-        embedded_aws.client("dynamodb").put_item(TableName=table, Item=item)
-
-    def removed() -> int:
-        return sum(record["eventName"] == "REMOVE" for record in stream_records(embedded_aws.client, table))
-
-    eventually(lambda: removed() == 3)
-    return embedded_aws.environment() | {"DYNAMODB_EXPORT_STATUS_TABLE": table}
+        item = table.put(f"req-{number}")
+        table.dynamodb.delete_item(TableName=table.name, Key={"requestId": item["requestId"]})
+    return table
 
 
-def test_a_reader_that_leaves_ends_a_replay_at_once_without_a_word(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
-    with start(*REPLAY, environment=environment, cwd=tmp_path) as process:
+def test_a_reader_that_leaves_ends_a_replay_at_once_without_a_word(left: Table, tmp_path: Path) -> None:
+    with start(*REPLAY, environment=left.environment, cwd=tmp_path) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
@@ -44,18 +33,18 @@ def test_a_reader_that_leaves_ends_a_replay_at_once_without_a_word(
     assert process.returncode == 1
 
 
-def test_a_replay_s_json_is_its_last_line(environment: dict[str, str], command: Command) -> None:
-    ran = command(*REPLAY, "--json", environment=environment)
+def test_a_replay_s_json_is_its_last_line(left: Table) -> None:
+    ran = left.run(*REPLAY, "--json")
     *entries, counts = [json.loads(line) for line in ran.lines]
     assert (ran.status, ran.err) == (0, "")
     assert {entry["requestId"] for entry in entries} == {"req-0", "req-1", "req-2"}
     assert counts == {"dryRun": False, "put": 3, "refused": 0, "trimmed": False}
-    counted = command(*REPLAY, "--json", "--dry-run", environment=environment)
+    counted = left.run(*REPLAY, "--json", "--dry-run")
     assert json.loads(counted.out) == {"dryRun": True, "put": 3, "refused": 0, "trimmed": False}
 
 
-def test_on_a_terminal_no_bar_comes_between_the_entries(environment: dict[str, str], tmp_path: Path) -> None:
-    status, shown = run_in_terminal(REPLAY, environment=environment, cwd=tmp_path)
+def test_on_a_terminal_no_bar_comes_between_the_entries(left: Table, tmp_path: Path) -> None:
+    status, shown = run_in_terminal(REPLAY, environment=left.environment, cwd=tmp_path)
     *entries, last = shown.splitlines()
     assert status == 0
     assert {json.loads(line)["requestId"] for line in entries} == {"req-0", "req-1", "req-2"}

@@ -7,7 +7,8 @@ import pytest
 from processor.cli.check.permissions import UNTRIABLE
 from processor.localaws.embedded_aws import EmbeddedAws
 from tests.cli.check.world import World, findings, named
-from tests.cli.conftest import Command, refusing
+from tests.cli.commands import Command, Ran
+from tests.cli.conftest import refusing
 from tests.infra.policies import policy
 from tests.resources import drained_messages, stream_records
 
@@ -27,8 +28,8 @@ def test_nothing_is_wrong_on_the_embedded_aws(embedded_aws: EmbeddedAws, command
     assert "✓ table export-status TTL: on, attribute ttl" in ran.lines
 
 
-def test_a_complete_world_has_no_wrong_finding(world: World, command: Command) -> None:
-    ran = command("check", "--json", environment=world.environment)
+def test_a_complete_world_has_no_wrong_finding(world: World) -> None:
+    ran = world.check("--json")
     assert (ran.status, findings(ran.lines)) == (0, {})
     # moto forgets the encryption of a table, and what harm it would do is not tried.
     assert list(findings(ran.lines, "unknown")) == [f"table {world.table} encryption", "permissions"]
@@ -53,14 +54,14 @@ def test_a_complete_world_has_no_wrong_finding(world: World, command: Command) -
     ],
 )
 def test_a_missing_permission_is_named_with_the_policy_that_gives_it(
-    world: World, command: Command, operation: str, subject: str
+    world: World, operation: str, subject: str
 ) -> None:
     service, _, name = operation.partition(":")
     action = operation.replace("streams", "dynamodb").replace("BatchExecuteStatement", "PartiQLUpdate")
     with refusing(
         world.environment | {"EXPORT_WRITE_MODE": "auto"}, f"{TARGETS[service]}.{name}"
     ) as settings:
-        ran = command("check", "--json", environment=settings)
+        ran = world.check("--json", **settings)
     assert ran.status == 1
     finding = findings(ran.lines)[named(world, subject)]
     assert "AccessDeniedException" in finding["text"]
@@ -68,31 +69,29 @@ def test_a_missing_permission_is_named_with_the_policy_that_gives_it(
     assert f" {action} on arn:aws:" in finding["remedy"] or f" {action}, " in finding["remedy"]
 
 
-def test_a_batch_that_the_server_does_wrong_is_not_called_a_missing_permission(
-    world: World, command: Command
-) -> None:
-    ran = command("check", "--json", environment=world.environment | {"EXPORT_WRITE_MODE": "auto"})
+def test_a_batch_that_the_server_does_wrong_is_not_called_a_missing_permission(world: World) -> None:
+    ran = world.check("--json", EXPORT_WRITE_MODE="auto")
     assert ran.status == 0
     text = findings(ran.lines, "unknown")[f"permissions on table {world.table}"]["text"]
     assert text == "PartiQLUpdate could not be tried (BatchExecuteStatement: ValidationError)"
 
 
-def test_only_one_part_is_checked_if_asked(world: World, command: Command) -> None:
+def test_only_one_part_is_checked_if_asked(world: World) -> None:
     world.set_ttl(enabled=False)
-    ran = command("check", "--only", "permissions", environment=world.environment)
+    ran = world.check("--only", "permissions")
     assert ran.status == 0
     assert [line for line in ran.lines if "permissions" not in line] == ran.lines[:2]
-    ran = command("check", "--only", "resources", environment=world.environment)
+    ran = world.check("--only", "resources")
     assert ran.status == 1
     assert not [line for line in ran.lines if "permissions" in line]
 
 
-def test_unknown_credentials_are_one_finding(world: World, command: Command) -> None:
+def test_unknown_credentials_are_one_finding(world: World) -> None:
     operations = ("DescribeTable", "GetItem", "UpdateItem")
     refused = [f"{TARGETS['dynamodb']}.{name}" for name in operations] + ["AmazonSQS.GetQueueAttributes"]
     code = "UnrecognizedClientException"
     with refusing(world.environment, *refused, code=code, queries=("GetCallerIdentity",)) as settings:
-        ran = command("check", environment=settings)
+        ran = world.check(**settings)
     assert ran.status == 1
     assert ran.lines == [
         "✓ region: us-east-1",
@@ -100,57 +99,31 @@ def test_unknown_credentials_are_one_finding(world: World, command: Command) -> 
     ]
 
 
-@pytest.mark.parametrize(
-    ("answer", "text"),
-    [
-        ("<html><body>Welcome</body></html>", "STS does not answer (GetCallerIdentity: ResponseParserError)"),
-        (
-            "<GetCallerIdentityResponse><GetCallerIdentityResult/></GetCallerIdentityResponse>",
-            "the answer of STS has no ARN",
-        ),
-    ],
-)
-def test_an_sts_that_answers_something_else_is_one_line(
-    world: World, command: Command, answer: str, text: str
-) -> None:
-    with refusing(world.environment, queries=("GetCallerIdentity",), status=200, xml=answer) as settings:
-        ran = command("check", "--only", "resources", environment=settings)
+def test_an_sts_that_answers_something_else_is_one_line(world: World) -> None:
+    page = "<html><body>Welcome</body></html>"
+    with refusing(world.environment, queries=("GetCallerIdentity",), status=200, xml=page) as settings:
+        ran = world.check("--only", "resources", **settings)
     assert (ran.status, ran.err) == (0, "")
+    text = "STS does not answer (GetCallerIdentity: ResponseParserError)"
     assert ran.lines[1] == f"\N{EN DASH} credentials: {text}"
 
 
-def test_no_answer_is_wrong_too(world: World, command: Command) -> None:
-    nowhere = {"AWS_ENDPOINT_URL_KINESIS": "http://127.0.0.1:1"}
-    ran = command("check", "--json", environment=world.environment | nowhere)
-    assert ran.status == 1
-    (finding,) = findings(ran.lines).values()
-    assert finding["text"].startswith("no answer at http://127.0.0.1:1 (DescribeStreamSummary: ")
-
-
 @pytest.mark.parametrize(
-    ("missing", "environment", "line"),
+    ("missing", "line"),
     [
-        ("SQS_EXPORT_EVENTS_QUEUE_URL", {}, "must be set to the URL of the event queue"),
-        ("AWS_REGION", {}, "must be set to the region of the table, such as us-east-1"),
-        (
-            "KINESIS_EXPORT_AUDIT_STREAM",
-            {"EXPORT_AUDIT_SINKS": "kinesis,log"},
-            "must be set to the audit stream's name",
-        ),
+        ("SQS_EXPORT_EVENTS_QUEUE_URL", "must be set to the URL of the event queue"),
+        ("AWS_REGION", "must be set to the region of the table, such as us-east-1"),
+        ("KINESIS_EXPORT_AUDIT_STREAM", "must be set to the audit stream's name"),
     ],
 )
-def test_a_missing_setting_is_one_line_and_exit_2(
-    world: World, command: Command, missing: str, environment: dict[str, str], line: str
-) -> None:
-    kept = {name: value for name, value in world.environment.items() if name != missing}
-    ran = command("check", environment=kept | environment)
-    assert (ran.status, ran.out) == (2, "")
-    assert ran.err == f"export-status: {missing} {line}\n"
+def test_a_missing_setting_is_one_line_and_exit_2(world: World, missing: str, line: str) -> None:
+    ran = world.check(**{missing: "", "EXPORT_AUDIT_SINKS": "kinesis,log"})
+    assert ran == Ran(2, "", f"export-status: {missing} {line}\n")
 
 
-def test_it_changes_nothing(world: World, command: Command) -> None:
+def test_it_changes_nothing(world: World) -> None:
     world.clients("sqs").send_message(QueueUrl=world.queue_url, MessageBody="x")
-    command("check", environment=world.environment | {"EXPORT_WRITE_MODE": "auto"})
+    world.check(EXPORT_WRITE_MODE="auto")
     dynamodb = world.clients("dynamodb")
     for table in (world.table, world.leases):
         assert dynamodb.scan(TableName=table)["Items"] == []
@@ -159,15 +132,11 @@ def test_it_changes_nothing(world: World, command: Command) -> None:
     assert message["Attributes"]["ApproximateReceiveCount"] == "1"
 
 
-def test_every_action_of_the_task_is_looked_at_tried_or_named(world: World, command: Command) -> None:
-    asked = {
-        "sqs:GetQueueAttributes",
-        "sqs:GetQueueUrl",
-        "dynamodb:DescribeTable",
-        "kinesis:DescribeStreamSummary",
-    }
+def test_every_action_of_the_task_is_looked_at_tried_or_named(world: World) -> None:
+    asked = {"dynamodb:DescribeTable", "kinesis:DescribeStreamSummary"}
+    asked |= {"sqs:GetQueueAttributes", "sqs:GetQueueUrl"}
     settings = world.environment | {"EXPORT_WRITE_MODE": "auto"}
-    ran = command("check", "--json", "--only", "permissions", environment=settings)
+    ran = world.check("--json", "--only", "permissions", **settings)
     tried = {
         f"dynamodb:{action.partition(' ')[0]}"
         for line in ran.lines

@@ -1,16 +1,13 @@
 """What `check` makes of answers about queues that no emulator gives."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from processor.aws.errors import NotFound
 from processor.cli.check import queues
-from processor.cli.check.deployed_state import DeployedState, Queue
-from processor.cli.check.finding import Verdict
+from processor.cli.check.deployed_state import Queue
+from processor.cli.check.finding import Finding, Verdict
 from processor.cli.check.queues import judge_queues
 from processor.cli.check.target import Target
 from processor.settings import Settings
@@ -33,27 +30,14 @@ LETTERS = {
 }
 
 
-@pytest.fixture
-def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setenv("SQS_EXPORT_EVENTS_QUEUE_URL", URL)
-    return Settings()
-
-
 GONE = NotFound("GetQueueUrl", "QueueDoesNotExist")
 
 
-def state(queue: Mapping[str, str] = EVENTS, dlq: Queue | None = None) -> DeployedState:
-    unasked = NotFound("DescribeTable", "ResourceNotFoundException")
-    return DeployedState(
-        identity={"Arn": ROLE},
-        table=unasked,
-        ttl=unasked,
-        backups=unasked,
-        leases=unasked,
-        queue=Queue(queue["QueueArn"].replace(ARN, URL), queue),
-        dlq=dlq,
-        audit_stream=None,
-    )
+def judged(
+    monkeypatch: pytest.MonkeyPatch, dlq: Queue | None, events: Queue | None = None, target: Target = AWS
+) -> list[Finding]:
+    monkeypatch.setenv("SQS_EXPORT_EVENTS_QUEUE_URL", URL)
+    return list(judge_queues(Settings(), events or Queue(URL, EVENTS), dlq, target))
 
 
 def test_attributes_of_new_queues_are_those_of_the_template() -> None:
@@ -62,52 +46,57 @@ def test_attributes_of_new_queues_are_those_of_the_template() -> None:
         assert {attribute: str(template[attribute]).lower() for attribute in given} == dict(given)
 
 
-def test_all_is_fine_as_the_template_has_it(settings: Settings) -> None:
-    found = list(judge_queues(settings, state(dlq=Queue(f"{URL}-dlq", LETTERS)), AWS))
+def test_all_is_fine_as_the_template_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = judged(monkeypatch, Queue(f"{URL}-dlq", LETTERS))
     assert [finding.verdict for finding in found] == [Verdict.FINE] * 5
 
 
-def test_a_queue_of_another_region_is_recognised_by_its_url(settings: Settings) -> None:
-    missing = replace(state(), queue=Queue(URL, error=GONE))
-    first, _ = judge_queues(settings, missing, Target("us-east-1", {}, ROLE))
+def test_a_queue_of_another_region_is_recognised_by_its_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, _ = judged(monkeypatch, None, Queue(URL, error=GONE), Target("us-east-1", {}, ROLE))
     assert first.text == "SQS_EXPORT_EVENTS_QUEUE_URL is of eu-west-1, but AWS_REGION is us-east-1"
     assert first.remedy == "export AWS_REGION=eu-west-1"
 
 
-def test_the_remedy_for_a_missing_target_of_the_policy_is_to_create_it(settings: Settings) -> None:
-    found = by_subject(judge_queues(settings, state(dlq=Queue(f"{ARN}-dlq", error=GONE)), AWS))
-    remedy = found["queue export-events-dlq"].remedy or ""
-    assert "create-queue --queue-name export-events-dlq" in remedy
-
-
-def test_the_event_queue_under_another_url_is_no_dead_letter_queue(settings: Settings) -> None:
-    alias = Queue(f"https://eu-west-1.queue.amazonaws.com/{ACCOUNT}/export-events", EVENTS)
-    found = list(judge_queues(settings, state(dlq=alias), AWS))
-    (wrong,) = [finding for finding in found if finding.verdict is Verdict.WRONG]
-    assert wrong.text.startswith("SQS_EXPORT_EVENTS_DLQ_URL leads to the event queue itself")
-
-
-def test_a_missing_dead_letter_queue_of_a_fifo_queue_becomes_fifo(settings: Settings) -> None:
-    found = by_subject(judge_queues(settings, state({"QueueArn": f"{ARN}.fifo"}), AWS))
-    remedy = found["queue export-events.fifo redrive policy"].remedy or ""
-    assert "--queue-name export-events-dlq.fifo" in remedy
-    assert '"FifoQueue": "true"' in remedy
+def allowing(**policy: object) -> Queue:
+    return Queue(f"{URL}-dlq", LETTERS | {"RedriveAllowPolicy": json.dumps(policy)})
 
 
 @pytest.mark.parametrize(
-    ("policy", "verdict"),
+    ("dlq", "events", "subject", "shown"),
     [
-        ({"redrivePermission": "denyAll"}, Verdict.WRONG),
-        ({"redrivePermission": "byQueue", "sourceQueueArns": [f"{ARN}-other"]}, Verdict.WRONG),
-        ({"redrivePermission": "byQueue", "sourceQueueArns": [ARN]}, Verdict.FINE),
-        ({"redrivePermission": "allowAll"}, Verdict.FINE),
+        (Queue(f"{ARN}-dlq", error=GONE), EVENTS, "-dlq", "create-queue --queue-name export-events-dlq "),
+        (
+            Queue(f"https://eu-west-1.queue.amazonaws.com/{ACCOUNT}/export-events", EVENTS),
+            EVENTS,
+            "",
+            "SQS_EXPORT_EVENTS_DLQ_URL leads to the event queue itself",
+        ),
+        (None, {"QueueArn": f"{ARN}.fifo"}, ".fifo redrive policy", "--queue-name export-events-dlq.fifo "),
+        (None, {"QueueArn": f"{ARN}.fifo"}, ".fifo redrive policy", '"FifoQueue": "true"'),
+        (allowing(redrivePermission="denyAll"), EVENTS, "-dlq redrive permission", ARN),
+        (
+            allowing(redrivePermission="byQueue", sourceQueueArns=[f"{ARN}-other"]),
+            EVENTS,
+            "-dlq redrive permission",
+            f'\\"{ARN}\\"',
+        ),
     ],
 )
-def test_the_dead_letter_queue_must_let_the_event_queue_use_it(
-    settings: Settings, policy: dict[str, Any], verdict: Verdict
+def test_each_fault_has_its_finding(
+    monkeypatch: pytest.MonkeyPatch, dlq: Queue | None, events: dict[str, str], subject: str, shown: str
 ) -> None:
-    letters = Queue(f"{URL}-dlq", LETTERS | {"RedriveAllowPolicy": json.dumps(policy)})
-    found = by_subject(judge_queues(settings, state(dlq=letters), AWS))
-    finding = found["queue export-events-dlq redrive permission"]
-    assert finding.verdict is verdict
-    assert (ARN in (finding.remedy or "")) is (verdict is Verdict.WRONG)
+    queue = Queue(events["QueueArn"].replace(ARN, URL), events)
+    finding = by_subject(judged(monkeypatch, dlq, queue))[f"queue export-events{subject}"]
+    assert finding.verdict is Verdict.WRONG
+    assert shown in f"{finding.text}; {finding.remedy}"
+
+
+@pytest.mark.parametrize(
+    "letters",
+    [allowing(redrivePermission="byQueue", sourceQueueArns=[ARN]), allowing(redrivePermission="allowAll")],
+)
+def test_the_event_queue_may_use_the_dead_letter_queue(
+    monkeypatch: pytest.MonkeyPatch, letters: Queue
+) -> None:
+    found = by_subject(judged(monkeypatch, letters))
+    assert found["queue export-events-dlq redrive permission"].verdict is Verdict.FINE

@@ -8,7 +8,6 @@ import pytest
 
 from processor.localaws.clients import REGION
 from tests.cli.check.world import World, findings, named
-from tests.cli.conftest import Command
 from tests.infra.tool_venvs import commands_of
 from tests.resources import queue_pair
 
@@ -28,9 +27,10 @@ def no_dlq_at_all(world: World) -> None:
     del world.environment["SQS_EXPORT_EVENTS_DLQ_URL"]
 
 
-def redrive_elsewhere(world: World) -> None:
+def redrive_elsewhere(world: World) -> str:
     _, other = queue_pair(world.clients)
     redrive(world, other, 60)
+    return other.rpartition("/")[2]
 
 
 def redrive(world: World, dlq_url: str, receives: int) -> None:
@@ -62,152 +62,106 @@ def provisioned(world: World) -> None:
 
 
 NOT_THERE = "does not exist in this region and account"
-MENDABLE: dict[str, tuple[Breaking, str, str]] = {
-    "TTL off": (lambda w: w.set_ttl(enabled=False), "table {table} TTL", "off"),
-    "stream off": (
-        lambda w: w.recreate_table(w.table, "requestId"),
-        "table {table} stream",
-        "off, so that nothing is audited",
-    ),
-    "provisioned": (provisioned, "table {table} billing", "must be on demand, is PROVISIONED"),
-    "no backups": (pitr_off, "table {table} point-in-time recovery", "off"),
-    "table missing": (
-        lambda w: w.clients("dynamodb").delete_table(TableName=w.table),
-        "table {table}",
-        NOT_THERE,
-    ),
-    "leases table missing": (
-        lambda w: w.clients("dynamodb").delete_table(TableName=w.leases),
-        "table {leases}",
-        NOT_THERE,
-    ),
-    "queue missing": (
-        lambda w: w.clients("sqs").delete_queue(QueueUrl=w.queue_url),
-        "queue {queue}",
-        NOT_THERE,
-    ),
-    "dead-letter queue missing": (
-        lambda w: w.clients("sqs").delete_queue(QueueUrl=w.dlq_url),
-        "queue {dlq}",
-        NOT_THERE,
-    ),
-    "audit stream missing": (delete_audit_stream, "audit stream {audit}", NOT_THERE),
-    "short visibility": (
-        sets("queue", VisibilityTimeout="29"),
-        "queue {queue} visibility timeout",
-        "must be at least 30 s for a batch to be settled in, is 29 s",
-    ),
-    "visibility of the TTL": (
-        sets("queue", VisibilityTimeout="900"),
-        "queue {queue} visibility timeout",
-        "must be below the TTL of 900 s, is 900 s: the messages of a killed task come back expired",
-    ),
-    "long visibility": (
-        sets("queue", VisibilityTimeout="301"),
-        "queue {queue} visibility timeout",
-        "should be at most a third of the TTL of 900 s, is 301 s",
-    ),
+MENDABLE: dict[str, tuple[Breaking, str]] = {
+    "TTL off": (lambda w: w.set_ttl(enabled=False), "off"),
+    "stream off": (lambda w: w.recreate_table(w.table, "requestId"), "off, so that nothing is audited"),
+    "provisioned": (provisioned, "must be on demand, is PROVISIONED"),
+    "no backups": (pitr_off, "off"),
+    "table missing": (lambda w: w.clients("dynamodb").delete_table(TableName=w.table), NOT_THERE),
+    "leases table missing": (lambda w: w.clients("dynamodb").delete_table(TableName=w.leases), NOT_THERE),
+    "queue missing": (lambda w: w.clients("sqs").delete_queue(QueueUrl=w.queue_url), NOT_THERE),
+    "dead-letter queue missing": (lambda w: w.clients("sqs").delete_queue(QueueUrl=w.dlq_url), NOT_THERE),
+    "audit stream missing": (delete_audit_stream, NOT_THERE),
+    **{
+        f"visibility {seconds}": (sets("queue", VisibilityTimeout=seconds), text)
+        for seconds, text in (
+            ("29", "must be at least 30 s for a batch to be settled in, is 29 s"),
+            ("301", "should be at most a third of the TTL of 900 s, is 301 s"),
+            (
+                "900",
+                "must be below the TTL of 900 s, is 900 s: the messages of a killed task",
+            ),
+        )
+    },
     "no redrive": (
         sets("queue", RedrivePolicy=""),
-        "queue {queue} redrive policy",
         "missing, must lead to {dlq}, the SQS_EXPORT_EVENTS_DLQ_URL",
     ),
-    "no redrive, no setting": (no_dlq_at_all, "queue {queue} redrive policy", "missing"),
-    "redrive elsewhere": (redrive_elsewhere, "queue {queue} redrive policy", "must lead to {dlq}"),
+    "no redrive, no setting": (no_dlq_at_all, "missing"),
+    "redrive elsewhere": (redrive_elsewhere, "leads to {other}, must lead to {dlq}"),
     "few receives": (
         lambda w: redrive(w, w.dlq_url, 44),
-        "queue {queue} redrive policy",
-        "an early event waits 1171 s at least, which must be more than the TTL of 900 s and 300 s",
+        "maxReceiveCount 44: an early event waits 1171 s at least, which must be more than the TTL of 900 s",
     ),
-    "short retention": (
-        sets("dlq", MessageRetentionPeriod="345600"),
-        "queue {dlq} retention",
-        "must be at least 1 s more than the event queue's 345600",
-    ),
-    "equal retention": (
-        sets("queue", MessageRetentionPeriod="1209600"),
-        "queue {dlq} retention",
-        "must be at least 1 s more than the event queue's 1209600",
-    ),
-    "no room": (
-        sets("dlq", MaximumMessageSize="262144"),
-        "queue {dlq} message size",
-        "must be at least 2048 bytes more than the event queue's 262144",
-    ),
-    "no room to grow": (
-        sets("queue", MaximumMessageSize="1048576"),
-        "queue {dlq} message size",
-        "must be at least 2048 bytes more than the event queue's 1048576",
-    ),
+    **{
+        f"{queue} {attribute} {value}": (
+            sets(queue, **{attribute: value}),
+            f"must be at least {more} more than the event queue's {limit}",
+        )
+        for queue, attribute, value, more, limit in (
+            ("dlq", "MessageRetentionPeriod", "345600", "1 s", 345_600),
+            ("queue", "MessageRetentionPeriod", "1209600", "1 s", 1_209_600),
+            ("dlq", "MaximumMessageSize", "262144", "2048 bytes", 262_144),
+            ("queue", "MaximumMessageSize", "1048576", "2048 bytes", 1_048_576),
+        )
+    },
 }
+"""How to break a thing, and what `check` says about it."""
 
 # What one command alone does not remedy, or the emulator does not let it.
-NOT_AT_ONCE: dict[str, tuple[Breaking, str, str]] = {
-    "keys only": (keys_only, "table {table} stream", "must hold NEW_AND_OLD_IMAGES, holds KEYS_ONLY"),
-    "TTL on another attribute": (other_ttl, "table {table} TTL", "must be on attribute ttl, is on updatedAt"),
-    "wrong key": (
-        lambda w: w.recreate_table(w.table, "id"),
-        "table {table} key",
-        "must be requestId (S) alone, is id (S)",
-    ),
+NOT_AT_ONCE: dict[str, tuple[Breaking, str]] = {
+    "keys only": (keys_only, "must hold NEW_AND_OLD_IMAGES, holds KEYS_ONLY"),
+    "TTL on another attribute": (other_ttl, "must be on attribute ttl, is on updatedAt"),
+    "wrong key": (lambda w: w.recreate_table(w.table, "id"), "must be requestId (S) alone, is id (S)"),
     "wrong key type": (
         lambda w: w.recreate_table(w.table, "requestId", "N"),
-        "table {table} key",
         "must be requestId (S) alone, is requestId (N)",
     ),
     "wrong lease key": (
         lambda w: w.recreate_table(w.leases, "key"),
-        "table {leases} key",
         "must be leaseKey (S) alone, is key (S)",
     ),
 }
 
 
-def assert_named(world: World, command: Command, broken: tuple[Breaking, str, str]) -> str:
-    """Breaks something, and checks that `check` names it; the remedy that it shows."""
-    break_it, subject, text = broken
-    break_it(world)
-    ran = command("check", "--json", environment=world.environment)
+def named_finding(world: World, broken: tuple[Breaking, str]) -> dict[str, str]:
+    """Breaks something; the finding of `check` about it."""
+    break_it, text = broken
+    other = break_it(world)
+    ran = world.check("--json")
     assert ran.status == 1
-    finding = findings(ran.lines)[named(world, subject)]
-    assert named(world, text) in finding["text"]
+    wanted = named(world, text, other=other)
+    [finding] = [each for each in findings(ran.lines).values() if each["text"].startswith(wanted)]
     assert finding["remedy"].startswith(f"aws --region {REGION} --endpoint-url http://127.0.0.1:")
-    return finding["remedy"]
+    return finding
 
 
 @pytest.mark.parametrize("broken", NOT_AT_ONCE.values(), ids=NOT_AT_ONCE)
-def test_what_is_broken_is_named_with_a_command(
-    world: World, command: Command, broken: tuple[Breaking, str, str]
-) -> None:
-    assert_named(world, command, broken)
+def test_what_is_broken_is_named_with_a_command(world: World, broken: tuple[Breaking, str]) -> None:
+    named_finding(world, broken)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("broken", MENDABLE.values(), ids=MENDABLE)
-def test_the_command_that_is_shown_corrects_it(
-    world: World, command: Command, broken: tuple[Breaking, str, str]
-) -> None:
-    remedy = assert_named(world, command, broken)
+def test_the_command_that_is_shown_corrects_it(world: World, broken: tuple[Breaking, str]) -> None:
+    finding = named_finding(world, broken)
+    keys = {"AWS_ACCESS_KEY_ID": "embedded", "AWS_SECRET_ACCESS_KEY": "embedded"}
     done = subprocess.run(
-        ["sh", "-euc", remedy],
-        env={
-            "PATH": f"{commands_of('awscli')}:/usr/bin:/bin",
-            "AWS_ACCESS_KEY_ID": "embedded",
-            "AWS_SECRET_ACCESS_KEY": "embedded",
-        },
+        ["sh", "-euc", finding["remedy"]],
+        env={"PATH": f"{commands_of('awscli')}:/usr/bin:/bin", **keys},
         capture_output=True,
         text=True,
         check=False,
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    left = findings(command("check", "--json", environment=world.environment).lines)
-    assert named(world, broken[1]) not in left
+    left = findings(world.check("--json").lines)
+    assert finding["subject"] not in left
 
 
-def test_a_broken_thing_is_one_line_that_can_be_copied(world: World, command: Command) -> None:
+def test_a_broken_thing_is_one_line_that_can_be_copied(world: World) -> None:
     world.set_ttl(enabled=False)
-    ran = command("check", environment=world.environment)
+    ran = world.check()
     (line,) = [line for line in ran.lines if line.startswith("✗")]
     endpoint = world.environment["AWS_ENDPOINT_URL"]
     assert line == (

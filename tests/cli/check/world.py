@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from processor.cli.check.finding import Finding
 from processor.cli.check.target import Target
+from tests.cli.commands import Command, Ran
 from tests.resources import ClientFactory
 
 ACCOUNT = "123456789012"
@@ -19,7 +20,11 @@ class World:
     """Resources of one test's own, as the service needs them, and the settings that name them."""
 
     clients: ClientFactory
-    environment: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str]
+    command: Command
+
+    def check(self, *options: str, **settings: str) -> Ran:
+        return self.command("check", *options, environment=self.environment | settings)
 
     @property
     def table(self) -> str:
@@ -66,8 +71,9 @@ def findings(lines: Sequence[str], verdict: str = "wrong") -> dict[str, dict[str
     return {each["subject"]: each for each in parsed if each["verdict"] == verdict}
 
 
-def named(world: World, text: str) -> str:
+def named(world: World, text: str, **more: object) -> str:
     return text.format(
+        **more,
         table=world.environment["DYNAMODB_EXPORT_STATUS_TABLE"],
         leases=world.environment["DYNAMODB_EXPORT_LEASES_TABLE"],
         queue=world.queue_url.rpartition("/")[2],

@@ -7,6 +7,7 @@ from typing import Any
 
 from handlers.timestamps import format_timestamp
 from processor.aws.message_attributes import attributes_to_json
+from tests.cli.commands import Command, Ran
 from tests.resources import ClientFactory, drained_messages, fresh_name, queue_pair
 
 SECRET = "X-Amz-Signature=c0ffee"
@@ -16,8 +17,11 @@ EXPIRED = timedelta(hours=1)
 class Queues:
     """An event queue with its dead-letter queue, and the settings that name them."""
 
-    def __init__(self, clients: ClientFactory, settings: Mapping[str, str], *, fifo: bool = False) -> None:
+    def __init__(
+        self, clients: ClientFactory, settings: Mapping[str, str], command: Command, *, fifo: bool = False
+    ) -> None:
         self.sqs = clients("sqs")
+        self.command = command
         self.clients = clients
         self.url, self.dlq_url = queue_pair(clients, fifo=fifo)
         self.fifo = fifo
@@ -26,6 +30,10 @@ class Queues:
             "SQS_EXPORT_EVENTS_QUEUE_URL": self.url,
             "SQS_EXPORT_EVENTS_DLQ_URL": self.dlq_url,
         }
+
+    def run(self, *arguments: str, **settings: str) -> Ran:
+        """Runs a command of the group `dlq` that finds these queues."""
+        return self.command("dlq", *arguments, environment=self.environment | settings)
 
     def reject(
         self,
@@ -58,6 +66,11 @@ class Queues:
         )
         return str(answer["MessageId"])
 
+    def reject_many(self, count: int) -> None:
+        """Puts letters with the bodies `body 0`, `body 1`, …"""
+        for number in range(count):
+            self.reject(f"body {number}")
+
     def waiting(self, url: str) -> tuple[int, int]:
         """How many messages are visible and how many other receivers hold."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
@@ -68,9 +81,13 @@ class Queues:
         """Takes what is in the event queue."""
         return list(drained_messages(self.clients, self.url))
 
+    def letters(self) -> list[dict[str, Any]]:
+        """Takes what is in the dead-letter queue."""
+        return list(drained_messages(self.clients, self.dlq_url))
+
     def left(self) -> list[str]:
         """Takes what is in the dead-letter queue; the bodies."""
-        return [message["Body"] for message in drained_messages(self.clients, self.dlq_url)]
+        return [message["Body"] for message in self.letters()]
 
 
 def event(

@@ -1,18 +1,17 @@
 """`dlq redrive` sends back what can still be of use; nothing is lost and nothing goes twice."""
 
 import json
-from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Command, refusing
+from tests.cli.conftest import refusing
 from tests.cli.dlq.dead_letters import EXPIRED, Queues, event, records
 
 
-def test_the_body_goes_back_without_the_service_s_attributes(queues: Queues, command: Command) -> None:
+def test_the_body_goes_back_without_the_service_s_attributes(queues: Queues) -> None:
     body = event()
     queues.reject(body)
-    ran = command("dlq", "redrive", environment=queues.environment)
+    ran = queues.run("redrive")
     assert (ran.status, ran.out, ran.err) == (0, "sent back 1 message\n", "")
     (message,) = queues.sent_back()
     assert message["Body"] == body
@@ -20,22 +19,22 @@ def test_the_body_goes_back_without_the_service_s_attributes(queues: Queues, com
     assert queues.left() == []
 
 
-def test_copies_of_one_message_go_once(queues: Queues, command: Command) -> None:
+def test_copies_of_one_message_go_once(queues: Queues) -> None:
     body, other = event("a"), event("b")
     for _ in range(12):  # on more than one page
         queues.reject(body, source="one")
     queues.reject(other, source="one")  # the same source, another message
-    ran = command("dlq", "redrive", environment=queues.environment)
+    ran = queues.run("redrive")
     assert ran.lines == ["sent back 2 messages", "  11 more were copies of these, and were removed"]
     assert sorted(message["Body"] for message in queues.sent_back()) == sorted([body, other])
     assert queues.waiting(queues.dlq_url) == (0, 0)
 
 
-def test_an_expired_event_stays_and_the_exit_status_is_1(queues: Queues, command: Command) -> None:
+def test_an_expired_event_stays_and_the_exit_status_is_1(queues: Queues) -> None:
     expired, alive = event("old", age=EXPIRED), event("new")
     queues.reject(expired)
     queues.reject(alive)
-    ran = command("dlq", "redrive", environment=queues.environment)
+    ran = queues.run("redrive")
     assert ran.status == 1
     assert ran.lines == [
         "sent back 1 message",
@@ -43,22 +42,22 @@ def test_an_expired_event_stays_and_the_exit_status_is_1(queues: Queues, command
     ]
     assert queues.waiting(queues.dlq_url) == (1, 0)
     assert [message["Body"] for message in queues.sent_back()] == [alive]
-    ran = command("dlq", "redrive", "--include-expired", environment=queues.environment)
+    ran = queues.run("redrive", "--include-expired")
     assert ran.status == 0
     assert [message["Body"] for message in queues.sent_back()] == [expired]
 
 
-def test_the_ttl_setting_decides_what_is_expired(queues: Queues, command: Command) -> None:
+def test_the_ttl_setting_decides_what_is_expired(queues: Queues) -> None:
     queues.reject(event(age=EXPIRED))
     settings = {"EXPORT_STATUS_TTL_SECONDS": "7200"}
-    assert command("dlq", "redrive", environment=queues.environment | settings).status == 0
+    assert queues.run("redrive", **settings).status == 0
 
 
-def test_what_would_be_rejected_again_stays_unless_it_is_asked_for(queues: Queues, command: Command) -> None:
+def test_what_would_be_rejected_again_stays_unless_it_is_asked_for(queues: Queues) -> None:
     queues.reject('{"auditId": "1"}', "audit_quarantined")
     for outcome in ("invalid", "conflict", "early", "retry", None):
         queues.reject(event(str(outcome)), outcome)
-    ran = command("dlq", "redrive", environment=queues.environment)
+    ran = queues.run("redrive")
     assert ran.status == 1
     assert ran.lines == [
         "sent back 3 messages",
@@ -68,83 +67,55 @@ def test_what_would_be_rejected_again_stays_unless_it_is_asked_for(queues: Queue
     sent = {json.loads(message["Body"])["requestId"] for message in queues.sent_back()}
     assert sent == {"early", "retry", "None"}
     asked = ("--outcome", "invalid", "--outcome", "conflict")
-    ran = command("dlq", "redrive", *asked, environment=queues.environment)
+    ran = queues.run("redrive", *asked)
     assert (ran.status, ran.lines) == (0, ["sent back 2 messages", "  1 stay, of other outcomes"])
 
 
-def test_the_producer_s_attributes_go_back_and_ours_do_not(queues: Queues, command: Command) -> None:
-    own: dict[str, dict[str, Any]] = {
-        "traceparent": {"DataType": "String", "StringValue": "00-a-b-01"},
-        "blob": {"DataType": "Binary", "BinaryValue": b"\xff"},
-    }
-    queues.reject(event("ours"), attributes=own)
-    queues.reject(event("by SQS"), None, attributes=own)
-    assert command("dlq", "redrive", environment=queues.environment).status == 0
-    assert [message["MessageAttributes"] for message in queues.sent_back()] == [own, own]
-
-
-def test_a_dry_run_changes_nothing(queues: Queues, command: Command) -> None:
+def test_a_dry_run_changes_nothing(queues: Queues) -> None:
     queues.reject(event("a"), source="one")
     queues.reject(event("a", age=EXPIRED))
-    ran = command("dlq", "redrive", "--dry-run", environment=queues.environment)
+    ran = queues.run("redrive", "--dry-run")
     assert ran.status == 1
     assert ran.lines[0] == "would send back 1 message"
     assert queues.waiting(queues.dlq_url) == (2, 0)
     assert queues.waiting(queues.url) == (0, 0)
 
 
-def test_on_fifo_the_group_stays_and_the_deduplication_id_is_fresh(
-    fifo_queues: Queues, command: Command
-) -> None:
-    body = event()
-    first = {"MessageGroupId": "exports", "MessageDeduplicationId": "d1"}
-    source = fifo_queues.sqs.send_message(QueueUrl=fifo_queues.url, MessageBody=body, **first)
-    fifo_queues.sent_back()
-    fifo_queues.reject(body, source=source["MessageId"], group="exports")
-    ran = command("dlq", "redrive", environment=fifo_queues.environment)
-    assert ran.status == 0
-    (message,) = fifo_queues.sent_back()
-    assert message["Attributes"]["MessageGroupId"] == "exports"
-    assert message["Attributes"]["MessageDeduplicationId"] != "d1"
-
-
-def test_on_fifo_more_than_a_page_of_one_group_goes_back_in_order(
-    fifo_queues: Queues, command: Command
+def test_on_fifo_more_than_a_page_of_one_group_goes_back_in_order_with_fresh_deduplication_ids(
+    fifo_queues: Queues,
 ) -> None:
     bodies = [event(f"req-{number}") for number in range(23)]
-    for body in bodies:
-        fifo_queues.reject(body)
-    assert command("dlq", "redrive", environment=fifo_queues.environment).status == 0
-    assert [message["Body"] for message in fifo_queues.sent_back()] == bodies
+    first = {"MessageGroupId": "exports", "MessageDeduplicationId": "d1"}
+    source = fifo_queues.sqs.send_message(QueueUrl=fifo_queues.url, MessageBody=bodies[0], **first)
+    fifo_queues.sent_back()
+    fifo_queues.reject(bodies[0], source=source["MessageId"], group="exports")
+    for body in bodies[1:]:
+        fifo_queues.reject(body, group="exports")
+    assert fifo_queues.run("redrive").status == 0
+    back = fifo_queues.sent_back()
+    assert [message["Body"] for message in back] == bodies
+    assert {message["Attributes"]["MessageGroupId"] for message in back} == {"exports"}
+    assert back[0]["Attributes"]["MessageDeduplicationId"] != "d1"
 
 
-def test_what_cannot_be_deleted_is_still_there_and_counted(queues: Queues, command: Command) -> None:
-    queues.reject(event())
-    with refusing(queues.environment, "AmazonSQS.DeleteMessageBatch") as settings:
-        ran = command("dlq", "redrive", environment=settings)
+def test_what_cannot_be_deleted_is_counted_and_on_fifo_does_not_go_twice(fifo_queues: Queues) -> None:
+    fifo_queues.reject(event())
+    with refusing(fifo_queues.environment, "AmazonSQS.DeleteMessageBatch") as settings:
+        ran = fifo_queues.run("redrive", **settings)
     assert ran.status == 1
     assert ran.lines == [
         "sent back 0 messages",
         "  1 were sent, but are still here: sending them again is harmless",
     ]
-    assert queues.waiting(queues.dlq_url) == (1, 0)
-    assert len(queues.sent_back()) == 1
-
-
-def test_on_fifo_a_letter_that_was_sent_but_not_deleted_does_not_go_twice(
-    fifo_queues: Queues, command: Command
-) -> None:
-    fifo_queues.reject(event())
-    with refusing(fifo_queues.environment, "AmazonSQS.DeleteMessageBatch") as settings:
-        assert command("dlq", "redrive", environment=settings).status == 1
-    assert command("dlq", "redrive", environment=fifo_queues.environment).status == 0
+    assert fifo_queues.waiting(fifo_queues.dlq_url) == (1, 0)
+    assert fifo_queues.run("redrive").status == 0
     assert len(fifo_queues.sent_back()) == 1
 
 
-def test_nothing_is_lost_when_the_event_queue_takes_nothing(queues: Queues, command: Command) -> None:
+def test_nothing_is_lost_when_the_event_queue_takes_nothing(queues: Queues) -> None:
     queues.reject(event())
     with refusing(queues.environment, "AmazonSQS.SendMessageBatch") as settings:
-        ran = command("dlq", "redrive", environment=settings)
+        ran = queues.run("redrive", **settings)
     assert ran.status == 1
     assert ran.err == (
         "export-status: the event queue: AWS refuses, check credentials and permissions"
@@ -155,7 +126,7 @@ def test_nothing_is_lost_when_the_event_queue_takes_nothing(queues: Queues, comm
 
 @pytest.mark.parametrize("step", ["send", "delete"])
 def test_nothing_is_lost_when_it_is_interrupted(
-    queues: Queues, command: Command, monkeypatch: pytest.MonkeyPatch, step: str
+    queues: Queues, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -164,16 +135,16 @@ def test_nothing_is_lost_when_it_is_interrupted(
     target = f"{wing}.redrive.send" if step == "send" else f"{wing}.browser.Browser.delete"
     monkeypatch.setattr(target, interrupt)
     queues.reject(event())
-    ran = command("dlq", "redrive", environment=queues.environment)
+    ran = queues.run("redrive")
     assert (ran.status, ran.out) == (130, "sent back 0 messages\n")
     assert queues.waiting(queues.dlq_url) == (1, 0)
 
 
-def test_what_the_event_queue_refuses_for_its_size_stays(queues: Queues, command: Command) -> None:
+def test_what_the_event_queue_refuses_for_its_size_stays(queues: Queues) -> None:
     queues.sqs.set_queue_attributes(QueueUrl=queues.url, Attributes={"MaximumMessageSize": "1024"})
     queues.reject(event("big", fileName="x" * 1_000))
     queues.reject(event("small"))
-    ran = command("dlq", "redrive", environment=queues.environment)
+    ran = queues.run("redrive")
     assert ran.status == 1
     assert ran.lines == [
         "sent back 1 message",
@@ -182,10 +153,10 @@ def test_what_the_event_queue_refuses_for_its_size_stays(queues: Queues, command
     assert [json.loads(body)["requestId"] for body in queues.left()] == ["big"]
 
 
-def test_what_comes_back_is_not_sent_again_and_again(queues: Queues, command: Command) -> None:
+def test_what_comes_back_is_not_sent_again_and_again(queues: Queues) -> None:
     queues.reject(event())
     both = queues.environment | {"SQS_EXPORT_EVENTS_QUEUE_URL": queues.dlq_url}
-    ran = command("dlq", "redrive", "--json", environment=both)  # a queue that rejects at once
+    ran = queues.run("redrive", "--json", **both)  # a queue that rejects at once
     (counts,) = records(ran.lines)
     assert (counts["sent"], counts["cameBack"]) == (1, 1)
     assert queues.waiting(queues.dlq_url) == (1, 0)

@@ -10,13 +10,12 @@ import pytest
 
 from processor.cli.dlq.dead_letter import DeadLetter
 from processor.cli.dlq.save import SavedFile
-from tests.cli.conftest import Command
 from tests.cli.dlq.dead_letters import SECRET, Queues, event
 
 FILE = "letters.jsonl"
 
 
-def test_saved_letters_can_be_published_again(queues: Queues, command: Command) -> None:
+def test_saved_letters_can_be_published_again(queues: Queues) -> None:
     body = (
         '{"note": 1.50, '
         + event("req-ü", status="completed", signedUrl=f"https://b.s3.amazonaws.com/r?{SECRET}")[1:]
@@ -27,19 +26,19 @@ def test_saved_letters_can_be_published_again(queues: Queues, command: Command) 
         "blob": {"DataType": "Binary.png", "BinaryValue": b"\xff\x00"},
     }
     queues.reject(body, "early", attributes=attributes)
-    ran = command("dlq", "save", FILE, environment=queues.environment)
+    ran = queues.run("save", FILE)
     assert (ran.status, ran.out, ran.err) == (0, f"saved 1 message to {FILE}\n", "")
     assert queues.waiting(queues.dlq_url) == (1, 0)
-    ran = command("publish", FILE, environment=queues.environment)
+    ran = queues.command("publish", FILE, environment=queues.environment)
     assert (ran.status, ran.out) == (0, "published 1 event\n")
     (message,) = queues.sent_back()
     assert message["Body"] == body
     assert message["MessageAttributes"] == attributes
 
 
-def test_a_line_notes_why_and_when_and_the_file_is_for_its_owner(queues: Queues, command: Command) -> None:
+def test_a_line_notes_why_and_when_and_the_file_is_for_its_owner(queues: Queues) -> None:
     message_id = queues.reject("no JSON", "invalid", "the reason", source="source-1")
-    command("dlq", "save", FILE, environment=queues.environment)
+    queues.run("save", FILE)
     assert stat.S_IMODE(Path(FILE).stat().st_mode) == 0o600
     (saved,) = [json.loads(line) for line in Path(FILE).read_text().splitlines()]
     letter = saved.pop("letter")
@@ -48,11 +47,10 @@ def test_a_line_notes_why_and_when_and_the_file_is_for_its_owner(queues: Queues,
     assert (letter["outcome"], letter["reason"], letter["receiveCount"]) == ("invalid", "the reason", 3)
 
 
-def test_only_the_outcomes_asked_for_are_saved(queues: Queues, command: Command) -> None:
+def test_only_the_outcomes_asked_for_are_saved(queues: Queues) -> None:
     for outcome in ("invalid", "early", "audit_quarantined"):
         queues.reject("{}", outcome)
-    arguments = ("dlq", "save", FILE, "--outcome", "early", "--outcome", "audit_quarantined", "--json")
-    ran = command(*arguments, environment=queues.environment)
+    ran = queues.run("save", FILE, "--outcome", "early", "--outcome", "audit_quarantined", "--json")
     assert (ran.status, json.loads(ran.out)) == (0, {"saved": 2})
     assert len(Path(FILE).read_text().splitlines()) == 2
 
@@ -65,33 +63,31 @@ def test_only_the_outcomes_asked_for_are_saved(queues: Queues, command: Command)
         ("-", "FILE must be a file, because bodies hold signed URLs"),
     ],
 )
-def test_only_a_new_file_is_written(queues: Queues, command: Command, file: str, line: str) -> None:
+def test_only_a_new_file_is_written(queues: Queues, file: str, line: str) -> None:
     queues.reject("{}")
     Path("precious").write_text("from last night")
-    ran = command("dlq", "save", file, environment=queues.environment)
+    ran = queues.run("save", file)
     assert (ran.status, ran.out, ran.err) == (2, "", f"export-status: {line}\n")
     assert [path.read_text() for path in Path().iterdir()] == ["from last night"]
 
 
-def test_an_empty_queue_leaves_no_file(queues: Queues, command: Command) -> None:
-    ran = command("dlq", "save", FILE, environment=queues.environment)
+def test_an_empty_queue_leaves_no_file(queues: Queues) -> None:
+    ran = queues.run("save", FILE)
     assert (ran.status, ran.out) == (0, f"saved 0 messages to {FILE}\n")
     assert not Path(FILE).exists()
 
 
-def test_letters_out_of_reach_are_exit_1(fifo_queues: Queues, command: Command) -> None:
-    for number in range(12):
-        fifo_queues.reject(f"body {number}")
-    ran = command("dlq", "save", FILE, environment=fifo_queues.environment)
+def test_letters_out_of_reach_are_exit_1(fifo_queues: Queues) -> None:
+    fifo_queues.reject_many(12)
+    ran = fifo_queues.run("save", FILE)
     assert (ran.status, ran.out) == (1, f"saved 10 messages to {FILE}\n")
     assert ran.err.startswith("10 of about 12 messages seen: ")
 
 
 def test_interrupted_it_gives_everything_back_and_keeps_what_is_saved(
-    queues: Queues, command: Command, monkeypatch: pytest.MonkeyPatch
+    queues: Queues, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number in range(25):
-        queues.reject(f"body {number}")
+    queues.reject_many(25)
     save, pages = SavedFile.save, iter(range(2))
 
     def save_two_pages(saved: SavedFile, letters: list[DeadLetter], now: datetime) -> None:
@@ -100,7 +96,7 @@ def test_interrupted_it_gives_everything_back_and_keeps_what_is_saved(
         save(saved, letters, now)
 
     monkeypatch.setattr(SavedFile, "save", save_two_pages)
-    ran = command("dlq", "save", FILE, environment=queues.environment)
+    ran = queues.run("save", FILE)
     lines = Path(FILE).read_text().splitlines()
     assert (ran.status, ran.out) == (130, f"saved {len(lines)} messages to {FILE}\n")
     assert {json.loads(line)["letter"]["outcome"] for line in lines} == {"early"}

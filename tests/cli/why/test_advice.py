@@ -8,7 +8,7 @@ import pytest
 from handlers.export import Export, Status
 from processor.cli.dlq.dead_letter import DeadLetter
 from processor.cli.why.advice import advise
-from processor.cli.why.known import Known, Source
+from processor.cli.why.lookup import Known
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 URL = "https://bucket.s3.amazonaws.com/report.csv"
@@ -45,8 +45,8 @@ def letter(outcome: str | None) -> DeadLetter:
         ),
         (Known("req-1", entries=[{"lastStatus": "failed"}]), "expired as failed:"),
         (Known("req-1"), "Nothing is known of it: it was never requested"),
-        (Known("req-1", unread={Source.LOG_LINES: "no"}), "(not read: logLines)"),
-        (Known("req-1", unread={Source.RECORD: "no"}), "The table could not be read"),
+        (Known("req-1", unread={"logLines": "no"}), "(not read: logLines)"),
+        (Known("req-1", unread={"record": "no"}), "The table could not be read"),
     ],
 )
 def test_each_state_has_its_advice(known: Known, advice: str) -> None:
