@@ -101,13 +101,7 @@ def audit_entry(record: StreamRecord, *, source: ShardSource, read_at: datetime)
         error=_plain(_string(image, "error"), _ERROR_JSON_BYTES, max_bytes=MAX_ERROR_BYTES),
         had_signed_url="signedUrl" in image,
         actor=actor,
-        source=AuditSource(
-            table=source.table,
-            region=source.region,
-            stream_arn=source.stream_arn,
-            shard_id=source.shard_id,
-            sequence_number=sequence_number,
-        ),
+        source=AuditSource(source.table, source.region, source.stream_arn, source.shard_id, sequence_number),
     )
 
 

@@ -6,15 +6,15 @@ condition refuses, `transitions.decide` names. Expressions follow the DynamoDB D
 """
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from typing import Any
 
 from handlers.export import Status
 from handlers.timestamps import format_timestamp
-from handlers.transitions import Change, is_terminal, predecessors
+from handlers.transitions import Change, predecessors
 
 AttributeValue = dict[str, str]
 
@@ -22,6 +22,11 @@ AttributeValue = dict[str, str]
 # condition can see (a `ttl` with a fraction, digits that are no date) is noticed by the next event at most.
 _FIRST_TIME, _LAST_TIME = "0001", "9999~"
 _NAMES = {"#status": "status", "#ttl": "ttl", "#error": "error"}
+# What only a change to this status carries, for the proof.
+_OWN_TEXTS: Mapping[Status, Sequence[dict[str, Any]]] = {
+    Status.COMPLETED: [{"signed_url": "proof"}],
+    Status.FAILED: [{"error": "proof"}],
+}
 # Types first: to compare two types is false in DynamoDB and a failure in emulators.
 _OURS = (
     "attribute_type(#ttl, :number) AND #ttl > :now"
@@ -185,22 +190,11 @@ def proof_updates(table: str, absent_key: Callable[[], str], now: datetime) -> t
         now: the time of this attempt.
     """
     return tuple(
-        statement(
-            Change(
-                absent_key(),
-                status,
-                now,
-                file_name=file_name,
-                signed_url=text if status is Status.COMPLETED else None,
-                error=text if status is Status.FAILED else None,
-            ),
-            table,
-            now,
-        )
+        statement(replace(Change(absent_key(), status, now, file_name=file_name), **text), table, now)
         for status in Status
         if predecessors(status)
         for file_name in (None, "proof")
-        for text in ((None, "proof") if is_terminal(status) else (None,))
+        for text in ({}, *_OWN_TEXTS.get(status, ()))
     )
 
 

@@ -82,15 +82,7 @@ class Receiver:
         Raises:
             Misconfigured: if the queue refuses receives.
         """
-        try:
-            page = self._receive(FIRST_POLL_SECONDS)
-        except Misconfigured:
-            raise
-        except AwsError as error:
-            self._after_failed_receive(error)
-            return
-        self._began = self._received = self._monotonic()
-        self._take(page)
+        self._poll(FIRST_POLL_SECONDS, is_first=True)
 
     def step(self) -> float | None:
         """Makes one receive, or applies or settles a part of what was received.
@@ -105,7 +97,8 @@ class Receiver:
             return self._receive_more()
         if self._context.stop.is_set():
             return None
-        return self._breaker.pause() or self._intake.parked_seconds(self._number) or self._poll()
+        pause = self._breaker.pause() or self._intake.parked_seconds(self._number)
+        return pause or self._poll(self._poll_seconds)
 
     def _receive(self, wait_seconds: int) -> list[Message]:
         """Receives; after an error that may have lost an answer the next receive asks for the same again."""
@@ -117,11 +110,13 @@ class Receiver:
                 self._attempt = attempt
             raise
 
-    def _poll(self) -> float:
+    def _poll(self, wait_seconds: int, *, is_first: bool = False) -> float:
         began = self._monotonic()
         try:
-            page = self._receive(self._poll_seconds)
+            page = self._receive(wait_seconds)
         except AwsError as error:
+            if is_first and isinstance(error, Misconfigured):
+                raise
             return self._after_failed_receive(error)
         self._back_off.worked()
         if self._reported:

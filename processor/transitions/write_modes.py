@@ -105,9 +105,7 @@ class WriteMode:
         if self._problem:
             get_logger().info("batch_writes_on")
         self._problem = None
-        self.in_batches = True
-        self._context.metrics.gauge(Metric.BATCH_WRITES, 1)
-        self._context.health.report("batch writes", None)
+        self._switch(on=True, problem=None)
 
     def _codes(self, statements: Sequence[Statement]) -> list[str | None]:
         """Each statement's error code, None where it succeeded; of all of them the code with which the server
@@ -131,11 +129,14 @@ class WriteMode:
         return codes
 
     def _off(self, problem: str) -> None:
-        self.in_batches = False
         self._ask_at = self._context.clocks.monotonic() + MAX_PAUSE_SECONDS
-        self._context.metrics.gauge(Metric.BATCH_WRITES, 0)
-        self._context.health.report("batch writes", f"off: {problem}")
+        self._switch(on=False, problem=f"off: {problem}")
         self._report(problem, _SINGLE)
+
+    def _switch(self, *, on: bool, problem: str | None) -> None:
+        self.in_batches = on
+        self._context.metrics.gauge(Metric.BATCH_WRITES, int(on))
+        self._context.health.report("batch writes", problem)
 
     def _report(self, problem: str, consequence: str) -> None:
         if problem != self._problem:

@@ -51,7 +51,9 @@ def items(draw: st.DrawFn) -> dict[str, Any]:
         "ttl": draw(st.sampled_from([*living, {"N": "1"}])),
         "fileName": draw(st.sampled_from(file_names)),
     }
-    broken = st.sampled_from([None, {"NULL": True}, {"N": "7"}, {"S": ""}, {"S": "soon"}, {"L": []}])
+    broken: st.SearchStrategy[Any] = st.sampled_from(
+        [None, {"NULL": True}, {"N": "7"}, {"S": ""}, {"S": "soon"}, {"L": []}]
+    )
     names = ["status", "createdAt", "updatedAt", "ttl", "signedUrl", "error", "fileName"]
     for name in draw(st.lists(st.sampled_from(names), max_size=2) | st.just([])):
         changes[name] = draw(broken)

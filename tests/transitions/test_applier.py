@@ -24,7 +24,6 @@ from tests.transitions.rig import (
     delivery,
     outcomes,
     service_error,
-    status_table_on,
     timeout,
 )
 
@@ -163,18 +162,6 @@ def test_of_two_receivers_that_hold_one_event_one_applies_it(store: Store) -> No
     assert store.item() == item("completed")
 
 
-def test_a_write_that_never_answers_leaves_the_message_and_the_next_delivery_is_a_duplicate(
-    store: Store,
-) -> None:
-    text = body("pending", createdAt=CREATED_AT)
-    made = delivery(text)
-    client = Scripted(store.client, *[("after", timeout())] * 3)
-    results, outage = applied(store, client, made)
-    assert [result.outcome for result in results] == [Outcome.RETRY]
-    assert str(outage) == "UpdateItem: ReadTimeoutError"
-    assert outcomes(applier_on(client, store.table), text) == [Outcome.DUPLICATE]
-
-
 def test_what_dynamodb_refuses_of_one_event_is_invalid_and_its_neighbours_go_on(store: Store) -> None:
     pair = [delivery(body(status, createdAt=CREATED_AT)) for status in ("completed", "pending")]
     other = delivery(body(requestId="other"))
@@ -199,15 +186,12 @@ def test_what_dynamodb_refuses_of_one_event_is_invalid_and_its_neighbours_go_on(
     ("stored", "arriving", "outcome", "filled"),
     [
         (item("completed"), body("processing", fileName="f"), Outcome.STALE, {"fileName": {"S": "f"}}),
-        (item("completed"), body("pending", fileName="f"), Outcome.STALE, {"fileName": {"S": "f"}}),
         (
             item("completed"),
             body("completed", fileName="f", signedUrl=SIGNED_URL),
             Outcome.DUPLICATE,
             {"fileName": {"S": "f"}, "signedUrl": {"S": SIGNED_URL}},
         ),
-        (item("failed"), body("failed", error="disk full"), Outcome.DUPLICATE, {"error": {"S": "disk full"}}),
-        (item("pending"), body("pending", fileName="f"), Outcome.DUPLICATE, {"fileName": {"S": "f"}}),
         (item("completed", fileName={"S": "kept"}), body("processing", fileName="f"), Outcome.STALE, {}),
         (item("failed"), body("completed", fileName="f", signedUrl=SIGNED_URL), Outcome.CONFLICT, {}),
     ],
@@ -269,23 +253,6 @@ def test_a_fill_in_for_which_there_is_no_time_keeps_the_message(store: Store) ->
     assert [(result.outcome, result.untried) for result in results] == [(Outcome.RETRY, True)]
     assert outage is None
     assert store.item() == item("completed")
-
-
-def test_a_fill_in_does_not_reach_an_item_that_died_or_went_meanwhile(store: Store, clock: Clock) -> None:
-    store.put(item("completed"))
-    client = Scripted(store.client)
-
-    def pass_time() -> None:
-        clock.seconds = 900 if len(client.calls) == 2 else 60
-
-    client.before_call = pass_time
-    table = status_table_on(client, store.table, clock)
-    clock.seconds = 900
-    assert table.fill_in("req-1", {"fileName": "f"}) is None
-    store.client.delete_item(TableName=store.table, Key={"requestId": {"S": "req-1"}})
-    clock.seconds = 60
-    assert table.fill_in("req-1", {"fileName": "f"}) is None
-    assert store.item() is None
 
 
 # Outages

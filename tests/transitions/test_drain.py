@@ -44,23 +44,3 @@ def test_a_drain_gives_back_at_once_what_a_silent_table_keeps_from_being_applied
     answer.set()
     eventually(lambda: made.visible() == 10, 5)
     assert made.dead() == []
-
-
-def test_a_drain_that_goes_over_its_budget_says_so_instead_of_waiting(make: Make) -> None:
-    asked, answer = threading.Event(), threading.Event()
-
-    def hang(method: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-        asked.set()
-        answer.wait(30)
-        return method(**arguments)
-
-    made = make({"delete_message_batch": hang})
-    made.send(*bodies_of(1))
-    made.start()
-    assert asked.wait(10)
-    made.pipeline.stop(time.monotonic() + 0.5)
-    began = time.monotonic()
-    assert not made.pipeline.join().clean
-    assert time.monotonic() - began < 2
-    answer.set()
-    made.wait_until_empty()

@@ -52,24 +52,16 @@ def test_where_company_is_to_be_expected_polls_are_as_far_apart_as_a_batch_needs
     assert first <= gap * 1.1
 
 
-def test_a_receiver_that_was_busy_for_that_long_does_not_pause() -> None:
-    rig = Rig()
+@pytest.mark.parametrize(
+    ("linger_seconds", "since"),
+    [(0.2, 0.2), (0.2, 20), (0, 0)],
+    ids=["it was busy", "it is quiet", "no linger"],
+)
+def test_where_nothing_is_to_be_gained_there_is_no_pause(linger_seconds: float, since: float) -> None:
+    rig = Rig(linger_seconds=linger_seconds)
     rig.arrive(100)
     rig.pause()
-    rig.now += 0.2
-    assert rig.pause() == 0.0
-
-
-def test_after_a_quiet_while_nothing_is_waited_for() -> None:
-    rig = Rig()
-    rig.arrive(100)
-    rig.now += 20
-    assert rig.pause() == 0.0
-
-
-def test_with_a_linger_time_of_zero_there_is_no_pause() -> None:
-    rig = Rig(linger_seconds=0)
-    rig.arrive(100)
+    rig.now += since
     assert rig.pause() == 0.0
 
 

@@ -1,11 +1,9 @@
 """The pipeline from queue to table and dead-letter queue, on the embedded AWS."""
 
-import json
 import threading
 from typing import Any
 
-from tests.handlers.making import SIGNED_URL, body, fields, item, text_at
-from tests.handlers.test_envelopes import event_bridge, sns
+from tests.handlers.making import SIGNED_URL, body, item, text_at
 from tests.transitions.running import AT_ONCE, Make, Run, Running
 from tests.waiting import eventually
 
@@ -38,23 +36,6 @@ def test_poison_is_dead_lettered_with_its_reason_and_costs_its_neighbours_nothin
     assert {copy["sourceMessageId"] for copy in copies} == {ids[3], *ids[6:]}
     assert {copy["rejectedAt"] for copy in copies} == {"2026-11-22T10:01:00.000Z"}
     assert {(copy["rejectionOutcome"], copy["receiveCount"]) for copy in copies} == {("invalid", "1")}
-
-
-def test_every_envelope_is_applied_and_what_is_too_long_is_cut(run: Run) -> None:
-    bare = fields("failed", createdAt=CREATED_AT, eventId="e" * 9_999, error="\u00e9" * 100_000)
-    event_in = [{**bare, "requestId": name} for name in ("bare", "sns", "bridge", "both")]
-    bodies = [
-        json.dumps(event_in[0], ensure_ascii=False),
-        sns(json.dumps(event_in[1], ensure_ascii=False)),
-        event_bridge(event_in[2] | {"error": "e" * 5_000}),
-        sns(event_bridge(event_in[3] | {"error": "e" * 5_000})),
-    ]
-    with run(before=lambda service: [service.send(text) for text in bodies]) as service:
-        service.wait_until_empty()
-        for name, cut in (("bare", "\u00e9" * 2_048), ("sns", "\u00e9" * 2_048), ("bridge", "e" * 4_096)):
-            assert service.item(name) == item("failed", requestId={"S": name}, error={"S": cut})
-        assert service.item("both") is not None
-        assert service.dead() == []
 
 
 def test_orders_repeats_and_contradictions_end_as_the_contract_says(run: Run, logged: list[Any]) -> None:
@@ -104,29 +85,6 @@ def test_an_early_event_waits_for_its_first_one_and_is_applied_then(run: Run) ->
             asked["Entries"][0]["VisibilityTimeout"] for call, asked in service.aws.calls if call == name
         ]
         assert back_offs[0] in {1, 2}, "it is received again after 2 s at most"
-
-
-def test_late_events_touch_nothing_and_are_told_at_warning(run: Run, logged: list[Any]) -> None:
-    def at_the_end(service: Running) -> None:
-        service.clock.seconds = 1_000
-        service.put(item("pending"))
-
-    bodies = [
-        body("completed", eventId="e-1", occurredAt=text_at(3)),
-        body("completed", requestId="gone", occurredAt=text_at(3)),
-    ]
-    with run(*bodies, before=at_the_end) as service:
-        service.wait_until_empty()
-        assert service.item() == item("pending")
-        assert service.item("gone") is None
-        assert service.dead() == []
-        assert service.count("Expired") == 2
-    told = {line["request_id"]: line for line in logged if line["event"] == "event_outcome"}
-    assert {line["log_level"] for line in told.values()} == {"warning"}
-    assert (told["req-1"]["item_present"], told["req-1"]["late_seconds"]) == (True, 100.0)
-    assert (told["gone"]["item_present"], told["gone"]["late_seconds"]) == (False, 97.0)
-    assert told["req-1"]["event_id"] == "e-1"
-    assert told["gone"]["event_id"] == told["gone"]["message_id"]
 
 
 def test_many_receivers_share_a_queue_and_each_event_has_one_effect(run: Run) -> None:

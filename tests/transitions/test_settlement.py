@@ -117,33 +117,26 @@ def test_at_the_last_receive_a_message_is_dead_lettered_with_its_reason_and_an_o
     assert (line["event"], line["log_level"], line["outcome"]) == ("event_outcome", "warning", outcome)
 
 
-def test_a_drain_s_last_seconds_give_back_first(world: World) -> None:
-    plan = SettlementPlan(delete=[message("{}")], back_off=[message("{}")], release=[message("{}")])
-    world.settlement.carry_out(plan, UNTIL, release_first=True)
-    assert [name for name, _ in world.calls] == ["make_visible", "delete"]
-    world.calls.clear()
-    world.settlement.carry_out(plan, UNTIL, release_first=False)
-    assert [name for name, _ in world.calls] == ["delete", "make_visible"]
-
-
-def test_a_drain_s_last_seconds_wait_for_a_silent_queue_once(world: World) -> None:
-    world.silent = True
-    plan = SettlementPlan(delete=[message("{}")], release=[message("{}")])
-    world.settlement.carry_out(plan, UNTIL, release_first=True)
-    assert [name for name, _ in world.calls] == ["make_visible"]
-    world.calls.clear()
-    world.settlement.carry_out(SettlementPlan(delete=[message("{}")]), UNTIL, release_first=True)
-    assert [name for name, _ in world.calls] == ["delete"]
-
-
-def test_a_drain_s_last_seconds_delete_although_giving_back_is_refused(
-    world: World, logged: list[Any]
+@pytest.mark.parametrize(
+    ("release_first", "trouble", "calls"),
+    [
+        (True, "", ["make_visible", "delete"]),
+        (False, "", ["delete", "make_visible"]),
+        (True, "silent", ["make_visible"]),
+        (True, "refuses", ["make_visible", "delete"]),
+    ],
+)
+def test_a_drain_s_last_seconds_give_back_first_and_wait_for_a_silent_queue_once(
+    world: World, *, release_first: bool, trouble: str, calls: list[str]
 ) -> None:
-    world.refuses = True
-    plan = SettlementPlan(delete=[message("{}")], release=[message("{}")])
-    world.settlement.carry_out(plan, UNTIL, release_first=True)
-    assert world.calls[1:] == [("delete", plan.delete)]
-    assert [line["event"] for line in logged] == ["release_failed"]
+    if trouble:
+        setattr(world, trouble, True)
+    plan = SettlementPlan(delete=[message("{}")], back_off=[message("{}")], release=[message("{}")])
+    world.settlement.carry_out(plan, UNTIL, release_first=release_first)
+    assert [name for name, _ in world.calls] == calls
+    world.calls.clear()
+    world.settlement.carry_out(SettlementPlan(delete=plan.delete), UNTIL, release_first=True)
+    assert world.calls == [("delete", plan.delete)]
 
 
 @pytest.mark.parametrize("outcome", Outcome)

@@ -1,14 +1,12 @@
 """One conditional write on moto and on DynamoDB Local: what decides it, and what its answer means."""
 
 import threading
-from typing import Any
 
 import pytest
 
 from processor.aws.errors import Misconfigured, NotFound, Rejected, Transient
 from processor.transitions.status_table import Failed, Late, Refused, Written
 from tests.handlers.making import SIGNED_URL, at, item, text_at
-from tests.resources import fresh_name
 from tests.transitions.rig import (
     FAR_DEADLINE,
     Clock,
@@ -38,40 +36,9 @@ def test_the_three_steps_in_order_are_three_writes_and_the_item_is_complete(stor
     )
 
 
-def test_a_refusal_shows_the_item_as_it_was_and_leaves_it(store: Store) -> None:
-    store.put(item("completed", fileName={"S": "f"}))
-    answer = status_table_on(store.client, store.table).write(change("processing"))
-    assert answer == Refused(item("completed", fileName={"S": "f"}), at(60))
-    assert store.item() == item("completed", fileName={"S": "f"})
-
-
-def test_without_created_at_nothing_is_created(store: Store) -> None:
-    assert status_table_on(store.client, store.table).write(change("completed")) == Refused(None, at(60))
-    assert store.item() is None
-
-
-@pytest.mark.parametrize("stored", [{}, {"fileName": {"S": "kept"}}], ids=["missing", "kept"])
-def test_a_file_name_is_set_once(store: Store, stored: dict[str, Any]) -> None:
-    store.put(item("processing", **stored))
-    assert status_table_on(store.client, store.table).write(change("completed", fileName="new")) == Written()
-    assert store.item() == item("completed", fileName=stored.get("fileName", {"S": "new"}))
-
-
-def test_a_change_that_expired_meanwhile_is_not_tried(store: Store) -> None:
-    client = Scripted(store.client)
-    late = change("completed", createdAt=CREATED_AT)
-    assert late.ttl is not None
-    assert status_table_on(client, store.table, Clock(900)).write(late) == Late(late.ttl)
-    assert client.calls == []
-
-
 def test_the_clock_is_read_again_before_each_try(store: Store, clock: Clock) -> None:
     client = Scripted(store.client, timeout())
-
-    def pass_time() -> None:
-        clock.seconds = 900
-
-    client.before_call = pass_time
+    client.before_call = lambda: setattr(clock, "seconds", 900)
     late = change("completed", createdAt=CREATED_AT)
     assert late.ttl is not None
     assert status_table_on(client, store.table, clock).write(late) == Late(late.ttl)
@@ -81,59 +48,45 @@ def test_the_clock_is_read_again_before_each_try(store: Store, clock: Clock) -> 
 def test_a_try_after_the_end_of_the_item_does_not_touch_it(store: Store, clock: Clock) -> None:
     store.put(item("pending"))
     client = Scripted(store.client, timeout())
-
-    def pass_time() -> None:
-        clock.seconds = 900
-
-    client.before_call = pass_time
+    client.before_call = lambda: setattr(clock, "seconds", 900)
     answer = status_table_on(client, store.table, clock).write(change("completed"))
     assert answer == Refused(item("pending"), at(900))
     assert store.item() == item("pending")
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        timeout(),
-        service_error("InternalServerError", 500),
-        service_error("ProvisionedThroughputExceededException"),
-        service_error("TransactionConflictException"),
-        service_error("ServiceUnavailable", 503),
-    ],
-    ids=str,
-)
+RETRIED = [
+    timeout(),
+    service_error("InternalServerError", 500),
+    service_error("ProvisionedThroughputExceededException"),
+    service_error("TransactionConflictException"),
+]
+
+
+@pytest.mark.parametrize("fault", RETRIED, ids=str)
 def test_one_failed_try_is_followed_by_another(store: Store, fault: Exception) -> None:
     client = Scripted(store.client, fault)
     assert status_table_on(client, store.table).write(change()) == Written()
     assert client.calls == ["update_item"] * 2
 
 
-def test_after_three_tries_the_error_is_the_answer(store: Store) -> None:
-    client = Scripted(store.client, *[service_error("InternalServerError", 500)] * 9)
-    answer = status_table_on(client, store.table).write(change())
-    assert isinstance(answer, Failed)
-    assert type(answer.error) is Transient
-    assert str(answer.error) == "UpdateItem: InternalServerError"
-    assert client.calls == ["update_item"] * 3
-
-
 @pytest.mark.parametrize(
-    ("code", "kind"),
+    ("code", "kind", "tries"),
     [
-        ("AccessDeniedException", Misconfigured),
-        ("UnrecognizedClientException", Misconfigured),
-        ("ResourceNotFoundException", NotFound),
-        ("ValidationException", Rejected),
+        ("InternalServerError", Transient, 3),
+        ("AccessDeniedException", Misconfigured, 1),
+        ("ResourceNotFoundException", NotFound, 1),
+        ("ValidationException", Rejected, 1),
     ],
 )
-def test_what_no_second_try_can_help_is_answered_at_once(
-    store: Store, code: str, kind: type[Exception]
+def test_after_three_tries_or_at_once_where_none_can_help_the_error_is_the_answer(
+    store: Store, code: str, kind: type[Exception], tries: int
 ) -> None:
-    client = Scripted(store.client, service_error(code))
+    client = Scripted(store.client, *[service_error(code)] * 9)
     answer = status_table_on(client, store.table).write(change())
     assert isinstance(answer, Failed)
     assert type(answer.error) is kind
-    assert client.calls == ["update_item"]
+    assert str(answer.error) == f"UpdateItem: {code}"
+    assert client.calls == ["update_item"] * tries
 
 
 @pytest.mark.parametrize("lasting", [5.0, 6.0])
@@ -156,17 +109,6 @@ def test_once_a_drain_ends_nothing_is_tried_again(store: Store) -> None:
     assert isinstance(table.write(change()), Failed)
     assert client.calls == ["update_item"]
     assert not table.has_time(FAR_DEADLINE)
-
-
-def test_a_missing_table_is_not_found(store: Store, clock: Clock) -> None:
-    table = status_table_on(store.client, fresh_name("no-such-table"), clock)
-    answer = table.write(change())
-    assert isinstance(answer, Failed)
-    assert isinstance(answer.error, NotFound)
-    with pytest.raises(NotFound):
-        table.probe()
-    with pytest.raises(NotFound):
-        table.get_items(["req-1"])
 
 
 def test_the_probe_changes_nothing_and_passes(store: Store) -> None:

@@ -133,22 +133,14 @@ class SimulatedSqs:
         """The queues' settings."""
         return self._faults.around("GetQueueAttributes", lambda: {"Attributes": self._attributes(request)})
 
-    def get_queue_url(self, **_request: Any) -> dict[str, Any]:
-        """The dead-letter queue's URL."""
-        return self._faults.around("GetQueueUrl", lambda: {"QueueUrl": self.dead_letters_url})
-
     def _attributes(self, request: Mapping[str, Any]) -> dict[str, str]:
-        name = request["QueueUrl"].rsplit("/", 1)[1]
-        attributes = {
-            "QueueArn": f"arn:aws:sqs:us-east-1:123456789012:{name}",
+        arn = f"arn:aws:sqs:us-east-1:123456789012:{request['QueueUrl'].rsplit('/', 1)[1]}"
+        policy = {"deadLetterTargetArn": f"{arn}-dlq", "maxReceiveCount": self.max_receive_count}
+        return {
+            "QueueArn": arn,
             "VisibilityTimeout": str(self.visibility_seconds),
-            "MessageRetentionPeriod": "345600",
+            "RedrivePolicy": json.dumps(policy),
         }
-        if request["QueueUrl"] == self.events_url:
-            target = f"arn:aws:sqs:us-east-1:123456789012:{self.dead_letters_url.rsplit('/', 1)[1]}"
-            policy = {"deadLetterTargetArn": target, "maxReceiveCount": self.max_receive_count}
-            attributes["RedrivePolicy"] = json.dumps(policy)
-        return attributes
 
     def _batch(
         self, operation: str, request: Mapping[str, Any], act: Callable[[dict[str, Any]], None]
