@@ -252,8 +252,8 @@ class Service:
                 settings=settings, aws=aws, metrics=metrics, health=health, on_death=on_death
             )
         if "transitions" in self._parts:
-            context = PipelineContext(metrics, health)
-            pipelines["transitions"] = TransitionsPipeline(settings, aws, context, on_death)
+            context = PipelineContext(settings, metrics, health)
+            pipelines["transitions"] = TransitionsPipeline(aws, context, on_death)
         return pipelines
 
     def _drain(self, pipelines: list[Pipeline]) -> StopReport:

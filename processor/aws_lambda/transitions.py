@@ -18,7 +18,7 @@ from processor.transitions.context import Clocks, PipelineContext, Timing
 from processor.transitions.event_queue import EventQueue
 from processor.transitions.handling import SETTLE_SECONDS
 from processor.transitions.messages import Message, newest_handles
-from processor.transitions.pipeline import check_resources, compose
+from processor.transitions.pipeline import Transitions, check_resources
 
 
 class TableUnavailable(Exception):
@@ -67,11 +67,11 @@ class TransitionsFunction:
     def __init__(self, environment: Environment, clocks: Clocks | None = None) -> None:
         self._environment = environment
         settings, aws = environment.settings, environment.aws
-        self._parts = compose(
+        self._parts = Transitions(
             aws,
-            settings,
             *check_resources(settings, aws),
             PipelineContext(
+                settings,
                 environment.metrics,
                 environment.health,
                 clocks or Clocks(),

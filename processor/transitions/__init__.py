@@ -1,6 +1,6 @@
 """SQS to the status table: receive events, fold them, write each export once, settle the messages.
 
-Start with `pipeline`: `compose` puts the parts together, for the service and for the simulated world alike.
+Start with `pipeline`: `Transitions` puts the parts together, for the service and for simulated worlds alike.
 
 - `receiver` takes the steps of one thread: a receive, a part of a batch, its settlement. `intake` decides how
   many receivers poll and how long one pauses so that events gather.

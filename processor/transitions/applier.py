@@ -92,7 +92,6 @@ class Applier:
     Args:
         table: for fill-ins, probes and look-ups.
         writer: for the changes.
-        ttl_seconds: EXPORT_STATUS_TTL_SECONDS.
         explain: tells whether a refusal is the item's own; see `Refusals.explain`.
     """
 
@@ -100,12 +99,11 @@ class Applier:
         self,
         table: StatusTable,
         writer: Writer,
-        ttl_seconds: int,
         explain: Callable[[AwsError], AwsError] = lambda error: error,
     ) -> None:
         self._table = table
         self._writer = writer
-        self._ttl_seconds = ttl_seconds
+        self._ttl_seconds = table.context.settings.ttl_seconds
         self._explain = explain
 
     def look_up(self, *, late_too: bool) -> LookUp:

@@ -10,6 +10,7 @@ from random import Random
 from processor.backoff import BackOff
 from processor.observability.health import Health
 from processor.observability.metrics import Metrics
+from processor.settings import Settings
 
 
 def _utc_now() -> datetime:
@@ -53,6 +54,7 @@ class PipelineContext:
     """What the parts of one pipeline share.
 
     Attributes:
+        settings: the service's.
         metrics, health: where the parts report.
         clocks: every source of time and chance.
         timing: how long the parts wait after failures.
@@ -61,6 +63,7 @@ class PipelineContext:
             parts' waits inside a step are `abandon.wait(seconds)`.
     """
 
+    settings: Settings
     metrics: Metrics
     health: Health
     clocks: Clocks = field(default_factory=Clocks)

@@ -29,26 +29,16 @@ class BatchHandler:
     Args:
         applier, settlement, breaker: see their classes.
         context: the pipeline's.
-        ttl_seconds: EXPORT_STATUS_TTL_SECONDS.
-        fifo: whether the queue is FIFO.
     """
 
     def __init__(
-        self,
-        applier: Applier,
-        settlement: Settlement,
-        breaker: CircuitBreaker,
-        context: PipelineContext,
-        *,
-        ttl_seconds: int,
-        fifo: bool,
+        self, applier: Applier, settlement: Settlement, breaker: CircuitBreaker, context: PipelineContext
     ) -> None:
         self._applier = applier
         self._settlement = settlement
         self._breaker = breaker
         self._context = context
-        self._ttl_seconds = ttl_seconds
-        self._fifo = fifo
+        self._fifo = context.settings.required_queue_url().endswith(".fifo")
 
     def steps(self, messages: Sequence[Message], received: float, handling_seconds: float) -> Iterator[None]:
         """Handles a batch within one visibility timeout. Yields after each step that makes calls; the last
@@ -133,7 +123,7 @@ class BatchHandler:
             (now - result.message.sent_at).total_seconds() for result in applied if result.message.sent_at
         ]
         metrics.observe(Metric.SENT_TO_APPLIED, *[max(0.0, age) * 1_000 for age in ages])
-        ttls = [result.event.ttl(self._ttl_seconds) for result in applied if result.event]
+        ttls = [result.event.ttl(self._context.settings.ttl_seconds) for result in applied if result.event]
         for ttl in ttls:
             if ttl is not None:
                 metrics.gauge(Metric.LIFE_LEFT, -seconds_past(ttl, now))

@@ -3,8 +3,7 @@
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 from processor.aws.clients import Aws
@@ -42,99 +41,83 @@ HOUSEKEEPING_LIMIT_SECONDS = 60.0  # of a step: a look at the queue with its ret
 HOUSEKEEPING_END_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
 class Transitions:
-    """The parts that do the work, each driven by calls of its step, by one thread at a time.
+    """The parts that do the work, put together for the service and for the simulated world alike.
 
-    Attributes:
-        receivers: their `step` receives, applies and settles.
-        outcome_log: has to be flushed every second, and closed at the end.
-        monitor: reads the queue's attributes again.
-        queue, handler, breaker: what the receivers share, for who receives in another way.
-    """
-
-    receivers: Sequence[Receiver]
-    outcome_log: OutcomeLog
-    monitor: QueueMonitor
-    queue: EventQueue
-    handler: BatchHandler
-    breaker: CircuitBreaker
-
-    def keep_house(self) -> float:
-        """Does what is due every second; a step that says how long to wait (seconds)."""
-        self.outcome_log.flush()
-        self.monitor.step()
-        return 1.0
-
-
-def compose(
-    aws: Aws,
-    settings: Settings,
-    queue_state: QueueState,
-    dlq_url: str,
-    context: PipelineContext,
-    *,
-    wake: Callable[[int], None],
-    make_queue: Callable[[Aws, str, PipelineContext], EventQueue] = EventQueue,
-) -> Transitions:
-    """Puts the parts together, for the service and for the simulated world alike. Makes no thread.
+    Makes no thread: each part is driven by calls of its step, by one thread at a time.
 
     Args:
         aws: the clients.
-        settings: the service's settings.
         queue_state: the event queue's attributes.
         dlq_url: the dead-letter queue's URL.
         context: what the parts share.
         wake: called with the number of a receiver whose next step is due at once.
         make_queue: makes the event queue.
 
-    Returns:
-        The parts that do the work.
+    Attributes:
+        receivers: their `step` receives, applies and settles.
+        outcome_log: has to be flushed every second, and at the end.
+        monitor: reads the queue's attributes again.
+        queue, handler, breaker: what the receivers share, for who receives in another way.
     """
-    url, clocks = settings.required_queue_url(), context.clocks
-    table = StatusTable(aws.dynamodb(), settings.table, context)
-    queue = make_queue(aws, url, context)
-    dead_letters = DeadLetterQueue(
-        aws.settling(),
-        dlq_url,
-        clocks.now,
-        context.abandon,
-        monotonic=clocks.monotonic,
-        back_off=context.queue_back_off,
-    )
-    refusals = Refusals(table)
 
-    def probe() -> None:
-        table.probe()
-        refusals.check()  # an index refuses real writes, not the probe
-
-    breaker = CircuitBreaker(probe, context)
-    writer = Writer(table, WriteMode(settings.write_mode, table))
-    outcome_log = OutcomeLog(clocks.monotonic)
-    monitor = QueueMonitor(aws.settling(), url, queue_state, settings.ttl_seconds, context)
-    handler = BatchHandler(
-        Applier(table, writer, settings.ttl_seconds, refusals.explain),
-        Settlement(queue, dead_letters, outcome_log, monitor, context),
-        breaker,
-        context,
-        ttl_seconds=settings.ttl_seconds,
-        fifo=url.endswith(".fifo"),
-    )
-    intake = Intake(settings.linger_seconds, settings.receivers, clocks, wake)
-    receivers = [
-        Receiver(
-            number,
-            queue=queue,
-            intake=intake,
-            handler=handler,
-            breaker=breaker,
-            monitor=monitor,
-            context=context,
-            poll_seconds=settings.poll_seconds,
+    def __init__(
+        self,
+        aws: Aws,
+        queue_state: QueueState,
+        dlq_url: str,
+        context: PipelineContext,
+        *,
+        wake: Callable[[int], None],
+        make_queue: Callable[[Aws, str, PipelineContext], EventQueue] = EventQueue,
+    ) -> None:
+        settings, clocks = context.settings, context.clocks
+        url = settings.required_queue_url()
+        table = StatusTable(aws.dynamodb(), settings.table, context)
+        dead_letters = DeadLetterQueue(
+            aws.settling(),
+            dlq_url,
+            clocks.now,
+            context.abandon,
+            monotonic=clocks.monotonic,
+            back_off=context.queue_back_off,
         )
-        for number in range(settings.receivers)
-    ]
-    return Transitions(receivers, outcome_log, monitor, queue, handler, breaker)
+        refusals = Refusals(table)
+
+        def probe() -> None:
+            table.probe()
+            refusals.check()  # an index refuses real writes, not the probe
+
+        self.queue = make_queue(aws, url, context)
+        self.breaker = CircuitBreaker(probe, context)
+        self.outcome_log = OutcomeLog(clocks.monotonic)
+        self.monitor = QueueMonitor(aws.settling(), url, queue_state, context)
+        writer = Writer(table, WriteMode(settings.write_mode, table))
+        self.handler = BatchHandler(
+            Applier(table, writer, refusals.explain),
+            Settlement(self.queue, dead_letters, self.outcome_log, self.monitor, context),
+            self.breaker,
+            context,
+        )
+        intake = Intake(settings.linger_seconds, settings.receivers, clocks, wake)
+        self.receivers = [
+            Receiver(
+                number,
+                queue=self.queue,
+                intake=intake,
+                handler=self.handler,
+                breaker=self.breaker,
+                monitor=self.monitor,
+                context=context,
+            )
+            for number in range(settings.receivers)
+        ]
+
+    def keep_house(self) -> float:
+        """Does what is due every second; a step that says how long to wait (seconds)."""
+        self.outcome_log.flush()
+        self.monitor.step()
+        return 1.0
 
 
 def check_resources(settings: Settings, aws: Aws) -> tuple[QueueState, str]:
@@ -165,14 +148,12 @@ class TransitionsPipeline:
     """SQS to the status table. `start` once; `stop` and `join` may be called at any time, and twice.
 
     Args:
-        settings: the service's settings.
         aws: the clients.
         context: what its parts share.
         on_death: called with a thread's name and the error that ended it.
     """
 
-    def __init__(self, settings: Settings, aws: Aws, context: PipelineContext, on_death: Death) -> None:
-        self._settings = settings
+    def __init__(self, aws: Aws, context: PipelineContext, on_death: Death) -> None:
         self._aws = aws
         self._context = context
         self._on_death = on_death
@@ -191,15 +172,10 @@ class TransitionsPipeline:
             StartError: if a queue or the table is missing or wrong.
             SettingsError: if the settings cannot work with this queue.
         """
-        settings = self._settings
+        settings = self._context.settings
         queue_state, dlq_url = check_resources(settings, self._aws)
-        parts = compose(
-            self._aws,
-            settings,
-            queue_state,
-            dlq_url,
-            self._context,
-            wake=lambda number: self._loops[number].wake(),
+        parts = Transitions(
+            self._aws, queue_state, dlq_url, self._context, wake=lambda number: self._loops[number].wake()
         )
         parts.monitor.judge_start()
         if cancelled.is_set():

@@ -124,21 +124,17 @@ class QueueMonitor:
         client: SQS.
         url: the event queue's.
         state: the attributes as read at the start.
-        ttl_seconds: EXPORT_STATUS_TTL_SECONDS.
         context: the pipeline's; its health shows what is wrong.
     """
 
-    def __init__(
-        self, client: "SQSClient", url: str, state: QueueState, ttl_seconds: int, context: PipelineContext
-    ) -> None:
+    def __init__(self, client: "SQSClient", url: str, state: QueueState, context: PipelineContext) -> None:
         self._client = client
         self._url = url
         self._state = state
-        self._ttl_seconds = ttl_seconds
         self._context = context
         self._most_handling_seconds = MOST_HANDLING_SECONDS
         self._most_handling_seconds = self.handling_seconds
-        self._problems: Sequence[QueueProblem] = queue_problems(state, ttl_seconds)
+        self._problems: Sequence[QueueProblem] = queue_problems(state, context.settings.ttl_seconds)
         self._due = context.clocks.monotonic() + READ_AGAIN_SECONDS
 
     def judge_start(self) -> None:
@@ -181,7 +177,7 @@ class QueueMonitor:
             return
         before, self._state = self._state, state
         get_logger().warning("queue_attributes_changed", **_shown(state), before=_shown(before))
-        known, self._problems = self._problems, queue_problems(state, self._ttl_seconds)
+        known, self._problems = self._problems, queue_problems(state, self._context.settings.ttl_seconds)
         for problem in self._problems:
             if problem not in known:
                 _log_problem(problem, is_error=problem.is_error)

@@ -36,7 +36,6 @@ class Receiver:
         queue, intake, handler, breaker: see their classes.
         monitor: knows how long a batch may take.
         context: the pipeline's; its health shows why the queue cannot be read.
-        poll_seconds: how long one receive waits.
     """
 
     def __init__(
@@ -49,7 +48,6 @@ class Receiver:
         breaker: CircuitBreaker,
         monitor: QueueMonitor,
         context: PipelineContext,
-        poll_seconds: int,
     ) -> None:
         self._number = number
         self._queue = queue
@@ -58,7 +56,6 @@ class Receiver:
         self._breaker = breaker
         self._monitor = monitor
         self._context = context
-        self._poll_seconds = poll_seconds
         self._monotonic = context.clocks.monotonic
         self._batch_limit = MAX_BATCH
         self._attempt = receive_attempt()
@@ -98,7 +95,7 @@ class Receiver:
         if self._context.stop.is_set():
             return None
         pause = self._breaker.pause() or self._intake.parked_seconds(self._number)
-        return pause or self._poll(self._poll_seconds)
+        return pause or self._poll(self._context.settings.poll_seconds)
 
     def _receive(self, wait_seconds: int) -> list[Message]:
         """Receives; after an error that may have lost an answer the next receive asks for the same again."""

@@ -245,8 +245,8 @@ def receiving(
         monkeypatch.setenv(name, value)
     loaded = load_settings()
     aws = Aws(load_aws_settings(loaded), threads=loaded.receivers, poll_seconds=loaded.poll_seconds)
-    context = PipelineContext(Metrics(), health)
-    pipeline = TransitionsPipeline(loaded, aws, context, on_death=lambda name, _: pytest.fail(name))
+    context = PipelineContext(loaded, Metrics(), health)
+    pipeline = TransitionsPipeline(aws, context, on_death=lambda name, _: pytest.fail(name))
     pipeline.start(threading.Event())
     yield pipeline
     queue_trouble.over.set()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from handlers.events import decode
 from handlers.transitions import Change, Outcome, fold
 from processor.observability.health import Health
 from processor.observability.metrics import Metric, Metrics
+from processor.settings import Settings
 from processor.transitions.applier import Applier, Delivery
 from processor.transitions.context import Clocks, PipelineContext
 from processor.transitions.messages import Message
@@ -55,12 +57,25 @@ def context(
     monotonic: Callable[[], float] = time.monotonic,
     *,
     health_file: Path = Path("health"),
+    ttl_seconds: int = TTL_SECONDS,
+    fifo: bool = False,
     **more: Any,
 ) -> PipelineContext:
     """What the parts share; tries follow each other without a pause, and no health file is written."""
     health = Health(health_file, warn=lambda _problem: None, clock=monotonic)
     clocks = Clocks(clock or Clock(), monotonic)
-    return PipelineContext(Metrics(), health, clocks, **{"abandon": NoWaiting(), **more})
+    settings = _settings(ttl_seconds, ".fifo" if fifo else "")
+    return PipelineContext(settings, Metrics(), health, clocks, **{"abandon": NoWaiting(), **more})
+
+
+@cache
+def _settings(ttl_seconds: int, suffix: str) -> Settings:
+    values: dict[str, Any] = {
+        "SQS_EXPORT_EVENTS_QUEUE_URL": f"http://127.0.0.1/123456789012/events{suffix}",
+        "EXPORT_STATUS_TTL_SECONDS": str(ttl_seconds),
+        "EXPORT_DRAIN_SECONDS": "25",
+    }
+    return Settings(_env_file=None, **values)
 
 
 def counted(metrics: Metrics, metric: Metric) -> Any:
@@ -199,7 +214,7 @@ def applier_on(
 ) -> Applier:
     """The real applier with the writer of a mode, on a client; `more` is `context`'s."""
     status_table = status_table_on(client, table, clock, **more)
-    return Applier(status_table, writer_on(status_table, mode), TTL_SECONDS)
+    return Applier(status_table, writer_on(status_table, mode))
 
 
 def deliver(applier: Applier, batch: Iterable[Delivery]) -> dict[str, EventResult]:

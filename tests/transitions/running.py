@@ -142,9 +142,10 @@ class Running:
         }
         aws: Any = self.aws
         self.pipeline = TransitionsPipeline(
-            Settings(_env_file=None, **whole),
             aws,
-            PipelineContext(self.metrics, self._health, Clocks(self.clock), timing),
+            PipelineContext(
+                Settings(_env_file=None, **whole), self.metrics, self._health, Clocks(self.clock), timing
+            ),
             on_death=lambda name, error: self.deaths.append((name, error)),
         )
 

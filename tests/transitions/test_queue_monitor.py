@@ -30,11 +30,11 @@ class World:
         self.visibility, self.receives = visibility, receives
         self.error: Exception | None = None
         self._path = path / "health"
-        parts = context(monotonic=lambda: self.now, health_file=self._path)
+        parts = context(monotonic=lambda: self.now, health_file=self._path, ttl_seconds=ttl)
         self._health = parts.health
         client: Any = self
         state = QueueState(visibility, RedrivePolicy("arn", receives))
-        self.monitor = QueueMonitor(client, "url", state, ttl, parts)
+        self.monitor = QueueMonitor(client, "url", state, parts)
 
     def get_queue_attributes(self, **_request: Any) -> Any:
         if self.error:

@@ -49,17 +49,16 @@ class World:
         self.is_tripped = False
         self.outage: AwsError | None = None
         parts: Any = self
-        self.context = context(Clock(), lambda: self.now, abandon=threading.Event())
+        self.context = context(Clock(), lambda: self.now, fifo=fifo, abandon=threading.Event())
         self.metrics = self.context.metrics
         self.receiver = Receiver(
             0,
             queue=parts,
             intake=Intake(linger_seconds, 1, self.context.clocks, lambda _number: None),
-            handler=BatchHandler(parts, parts, parts, self.context, ttl_seconds=TTL_SECONDS, fifo=fifo),
+            handler=BatchHandler(parts, parts, parts, self.context),
             breaker=parts,
             monitor=parts,
             context=self.context,
-            poll_seconds=20,
         )
 
     def run(self) -> Self:

@@ -9,7 +9,7 @@ from handlers.transitions import Outcome
 from processor.aws.errors import Misconfigured, Rejected, Transient
 from processor.transitions.applier import Applier
 from processor.transitions.refusals import DESCRIBE_EVERY_SECONDS, Refusals, wrong_index
-from tests.handlers.making import TTL_SECONDS, body
+from tests.handlers.making import body
 from tests.resources import ClientFactory, status_table
 from tests.transitions.rig import (
     FAR_DEADLINE,
@@ -119,7 +119,7 @@ def test_an_insert_that_an_index_refuses_keeps_its_event(
     )
     as_aws = [service_error("ValidationException")] * 2
     table = status_table_on(Scripted(factory("dynamodb"), *as_aws, only="update_item"), name)
-    applier = Applier(table, writer_on(table), TTL_SECONDS, Refusals(table).explain)
+    applier = Applier(table, writer_on(table), Refusals(table).explain)
     results, outage = applier.apply([delivery(body(requestId=f"r{n}")) for n in range(2)], FAR_DEADLINE)
     assert [result.outcome for result in results] == [Outcome.RETRY] * 2
     assert str(outage) == "UpdateItem: the index by-status wants status of type N, not S"

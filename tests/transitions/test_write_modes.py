@@ -17,7 +17,7 @@ from processor.transitions.applier import Applier
 from processor.transitions.status_table import Answer, Written
 from processor.transitions.write_modes import WriteMode
 from processor.transitions.writers import Writer
-from tests.handlers.making import SIGNED_URL, TTL_SECONDS, at, body, item, text_at
+from tests.handlers.making import SIGNED_URL, at, body, item, text_at
 from tests.resources import ClientFactory, status_table
 from tests.transitions.rig import (
     FAR_DEADLINE,
@@ -62,7 +62,7 @@ def test_auto_on_moto_falls_back_with_one_line_and_loses_nothing(
 ) -> None:
     store = Store(embedded_aws.client, status_table(embedded_aws.client, stream=False))
     auto = Auto(store.client, store.table, clock, tmp_path)
-    applier = Applier(auto.table, auto.writer, TTL_SECONDS)
+    applier = Applier(auto.table, auto.writer)
     bodies = [body(status, createdAt=CREATED_AT) for status in ("completed", "pending", "processing")]
     assert [outcomes(applier, text) for text in bodies] == [
         [Outcome.APPLIED],

@@ -10,7 +10,7 @@ from processor.observability.metrics import Metrics, Part
 from processor.settings import Settings
 from processor.startup_checks import QueueState
 from processor.transitions.context import Clocks, PipelineContext
-from processor.transitions.pipeline import compose
+from processor.transitions.pipeline import Transitions
 from tests.transitions.world.clock import SimulatedClock
 from tests.transitions.world.world import Step, World
 
@@ -50,15 +50,15 @@ class SimulatedTask:
         aws: Any = world
         self.metrics = Metrics([Part.TRANSITIONS])
         context = PipelineContext(
+            Settings(_env_file=None, **values),
             self.metrics,
             Health(Path("health"), warn=lambda _problem: None, clock=clock.monotonic),
             Clocks(clock.utc(plan.skew_seconds), clock.monotonic, world.rng),
             stop=SimulatedFlag(clock),
             abandon=SimulatedFlag(clock),
         )
-        parts = compose(
+        parts = Transitions(
             aws,
-            Settings(_env_file=None, **values),
             QueueState(plan.visibility_seconds, RedrivePolicy(None, world.sqs.max_receive_count)),
             world.sqs.dead_letters_url,
             context,
