@@ -1,7 +1,6 @@
 """Fixtures that every test may ask for: the emulators, each started once, and clients for them."""
 
 import functools
-import os
 import signal
 import subprocess
 import sys
@@ -15,7 +14,6 @@ from processor.localaws.clients import emulator_client
 from processor.localaws.embedded_aws import EmbeddedAws
 from tests.engines.dynamodb_local import DynamoDbLocal
 from tests.engines.ministack import Ministack
-from tests.engines.process import Engine
 from tests.resources import ClientFactory
 
 # An example has no deadline: machines that run these tests may be busy.
@@ -27,7 +25,7 @@ settings.register_profile("quick", busy, max_examples=20)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TESTS = Path(__file__).parent
-PROCESS_MODULES = {"tests.cli.processes", "tests.docs.pipes", "tests.support.service"}
+PROCESS_MODULES = {"tests.cli.processes", "tests.docs.pipes", "tests.docs.shell", "tests.support.service"}
 """Helpers that start processes."""
 
 ENGINES = {"embedded_aws", "dynamodb_local", "ministack", "moto"}
@@ -118,20 +116,12 @@ def clients() -> Callable[[str], ClientFactory]:
 @pytest.fixture(scope="session")
 def dynamodb_local() -> Iterator[str]:
     """The endpoint URL of a DynamoDB Local. Tests that ask for it carry the mark `dynamodb_local`."""
-    yield from _endpoint_of(DynamoDbLocal())
+    with DynamoDbLocal().require() as engine:
+        yield engine.endpoint_url
 
 
 @pytest.fixture(scope="session")
 def ministack() -> Iterator[str]:
     """The endpoint URL of a ministack without authorization."""
-    yield from _endpoint_of(Ministack())
-
-
-def _endpoint_of(engine: Engine) -> Iterator[str]:
-    reason = engine.missing()
-    if reason is not None:
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with engine:
+    with Ministack().require() as engine:
         yield engine.endpoint_url

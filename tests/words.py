@@ -19,39 +19,9 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 MOST_IN_TEN_THOUSAND = 25
 
-IDIOMS = (
-    r"told",
-    r"nobody",
-    r"somebody",
-    r"whoever",
-    r"(?:is|are|was|be) none",
-    r"in hand",
-    r"for ever",
-    r"so long",
-    r"so many",
-    r"so much",
-    r"mend(?:s|ed|ing)?",
-    r"borne",
-    r"aloud",
-    r"anew",
-    r"whom",
-    r"likewise",
-    r"meanwhile",
-    r"all the same",
-    r"at (?:its|the) tip",
-    r"of (?:its|their|one's|our|his) own",
-    r"for its own sake",
-    r"once more",
-    r"as it is",
-    r"says",
-    r"said",
-    r"taken",
-    r"(?:give|given|gives|giving|gave) up",
-    r"what of the",
-    r"over (?:its|the|their) head",
-    r"for want of",
-    r"beside",
-)
+IDIOMS = Path(__file__).with_name("idioms.txt").read_text(encoding="utf-8").splitlines()
+"""Regular expressions."""
+
 _IDIOM = re.compile(rf"\b(?:{'|'.join(each.replace(' ', chr(92) + 's+') for each in IDIOMS)})\b")
 _WORD = re.compile(r"[A-Za-z][a-z']+")
 _PROSE, _STRING, _NAME = "prose", "string", "name"

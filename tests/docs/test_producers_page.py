@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from handlers.events import decode
 from processor.localaws.embedded_aws import EmbeddedAws, isolated_environment
 from tests.docs.markdown import codes, fenced, read, table
 from tests.docs.pipes import filled_in, linted
+from tests.docs.shell import shell
 
 PAGE = read("docs/producers.md")
 NOW = datetime(2026, 11, 22, 10, 5, tzinfo=UTC)
@@ -43,16 +42,7 @@ def test_each_rejection_has_the_reason_that_the_page_names(row: list[str]) -> No
 
 def test_the_dry_run_of_the_page_works_without_aws(tmp_path: Path) -> None:
     script = fenced(PAGE, "## In your CI")
-    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script],
-        cwd=tmp_path,
-        env={**isolated_environment(), "PATH": path},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = shell(f"set -e\n{script}", isolated_environment(), tmp_path)
     assert done.returncode == 0, done.stderr
     assert "2 events" in done.stdout + done.stderr
 

@@ -1,11 +1,7 @@
 """The README agrees with the code, and its commands run."""
 
 import itertools
-import os
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +14,7 @@ from processor.localaws.embedded_aws import EmbeddedAws
 from processor.settings import Settings
 from tests.cli.commands import options_of
 from tests.docs.markdown import codes, fenced, read, table
+from tests.docs.shell import shell
 from tests.docs.state_diagram import state_diagram
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"}
@@ -82,20 +79,8 @@ def test_the_exit_statuses_are_those_of_the_code() -> None:
 @pytest.mark.slow
 def test_the_commands_of_the_readme_work(tmp_path: Path) -> None:
     script = fenced(README, "run by tests/docs")
-    bash = shutil.which("bash")
-    assert bash is not None
     with EmbeddedAws() as aws:
-        environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-        environment |= aws.environment() | {"EXPORT_HEALTH_FILE": str(tmp_path / "health")}
-        done = subprocess.run(
-            [bash, "-euo", "pipefail", "-c", script],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
+        environment = aws.environment() | {"EXPORT_HEALTH_FILE": str(tmp_path / "health")}
+        done = shell(f"set -e\n{script}", environment, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "pending" in done.stdout

@@ -1,10 +1,7 @@
 """The runbook: a part with the same steps for each alarm, and commands that work."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -15,9 +12,11 @@ import pytest
 
 from handlers.timestamps import format_timestamp
 from tests.docs.markdown import log_events, read
+from tests.docs.shell import shell
 from tests.infra.cloudformation import alarms
+from tests.infra.events import event
 from tests.infra.iam_account import Account, iam_account
-from tests.infra.tool_venvs import commands_of
+from tests.resources import drained_messages
 
 PAGE = read("docs/runbook.md")
 STEPS = ("Symptom", "For users", "First command", "Decide", "Over when")
@@ -81,28 +80,14 @@ def put_letters(account: Account) -> None:
     sqs, now = account.root("sqs"), format_timestamp(datetime.now(UTC))
     for outcome in ("invalid", "conflict", "early"):
         status = "unheard-of" if outcome == "invalid" else "processing"
-        marks = {
-            "rejectionOutcome": {"DataType": "String", "StringValue": outcome},
-            "rejectionReason": {"DataType": "String", "StringValue": "a reason"},
-            "rejectedAt": {"DataType": "String", "StringValue": now},
-        }
-        bodies = [
-            json.dumps({"requestId": f"{outcome}-{n}", "status": status, "occurredAt": now, "createdAt": now})
-            for n in range(100)
-        ]
-        for start in range(0, 100, 10):
-            entries = [
-                {"Id": str(n), "MessageBody": bodies[n], "MessageAttributes": marks}
-                for n in range(start, start + 10)
-            ]
-            sqs.send_message_batch(QueueUrl=account.outputs["DeadLetterQueueUrl"], Entries=entries)
-
-
-def waiting(account: Account, queue: str) -> int:
-    """How many messages wait in a queue."""
-    name = "ApproximateNumberOfMessages"
-    answer = account.root("sqs").get_queue_attributes(QueueUrl=account.outputs[queue], AttributeNames=[name])
-    return int(answer["Attributes"][name])
+        marks = {"rejectionOutcome": outcome, "rejectionReason": "a reason", "rejectedAt": now}
+        attributes = {name: {"DataType": "String", "StringValue": mark} for name, mark in marks.items()}
+        for number in range(100):
+            sqs.send_message(
+                QueueUrl=account.outputs["DeadLetterQueueUrl"],
+                MessageBody=json.dumps(event(f"{outcome}-{number}", status, createdAt=now)),
+                MessageAttributes=attributes,
+            )
 
 
 @pytest.fixture(scope="module")
@@ -122,9 +107,6 @@ def test_every_command_of_the_runbook_works_with_the_policies_of_its_part(
         for needed in {needed for needed, _ in BLOCKS}
     }
     environment = keys["look"] | {
-        "PATH": os.pathsep.join(
-            [str(Path(sys.executable).parent), str(commands_of("awscli")), os.environ["PATH"]]
-        ),
         "HOME": str(tmp_path),
         "AWS_DEFAULT_REGION": "us-east-1",
         "SQS_EXPORT_EVENTS_QUEUE_URL": account.outputs["EventsQueueUrl"],
@@ -142,15 +124,7 @@ def test_every_command_of_the_runbook_works_with_the_policies_of_its_part(
             if WORKS_ANYWHERE.match(line):
                 seen.add(line)
         script += f"echo '=== '{number} $?\n"
-    done = subprocess.run(
-        ["bash", "-uc", script.replace("PATH=$PWD/.venv/bin:$PATH", "")],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=1_500,
-        check=False,
-    )
+    done = shell(script.replace("PATH=$PWD/.venv/bin:$PATH", ""), environment, tmp_path, "awscli")
     assert "error" not in done.stderr.lower(), done.stderr
     assert "denied" not in f"{done.stderr}{done.stdout}".lower(), done.stderr
     assert '"event":"audit_gap"' in done.stdout
@@ -160,7 +134,7 @@ def test_every_command_of_the_runbook_works_with_the_policies_of_its_part(
 
     # From 300 letters to an empty queue with everything saved; what was saved can be sent again.
     assert "sent back 100 messages" in done.stdout
-    assert waiting(account, "DeadLetterQueueUrl") == 0
+    assert not drained_messages(account.root, account.outputs["DeadLetterQueueUrl"])
     saved, dropped = (
         (tmp_path / name).read_text().splitlines() for name in ("letters.jsonl", "dropped.jsonl")
     )

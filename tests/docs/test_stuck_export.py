@@ -1,10 +1,7 @@
 """From "export X seems stuck" to its cause, with the runbook's own commands."""
 
 import json
-import os
-import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +11,7 @@ import pytest
 from handlers.timestamps import format_timestamp
 from processor.localaws.embedded_aws import EmbeddedAws
 from tests.docs.markdown import fenced, read
+from tests.docs.shell import shell
 from tests.support.service import ServiceProcess
 from tests.waiting import eventually
 
@@ -29,10 +27,9 @@ class Operator:
     """Who runs the page's commands, on an AWS where the service runs."""
 
     def __init__(self, aws: EmbeddedAws, home: Path) -> None:
-        self.aws = aws
-        scripts = Path(sys.executable).parent
+        self._aws = aws
+        self._home = home
         self.environment = aws.service_environment() | {
-            "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",
             "EXPORT_AUDIT_SINKS": "kinesis,log",
             "EXPORT_HEALTH_FILE": str(home / "health"),
             "EXPORT_DRAIN_SECONDS": "10",
@@ -40,20 +37,11 @@ class Operator:
 
     def run(self, command: str, request_id: str) -> "subprocess.CompletedProcess[str]":
         """One line of the page."""
-        bash = shutil.which("bash")
-        assert bash is not None
-        return subprocess.run(
-            [bash, "-uo", "pipefail", "-c", command],
-            env=self.environment | {"ID": request_id},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        return shell(command, self.environment | {"ID": request_id}, self._home)
 
     def tell(self, body: str) -> None:
         """An event, right or wrong, as a producer sends it."""
-        self.aws.client("sqs").send_message(QueueUrl=self.aws.deployment.queue_url, MessageBody=body)
+        self._aws.client("sqs").send_message(QueueUrl=self._aws.deployment.queue_url, MessageBody=body)
 
     def sees(self, command: str, request_id: str, wanted: str) -> bool:
         """Whether the command shows this of the export."""

@@ -1,5 +1,6 @@
 """An emulator as a child process on a free port of 127.0.0.1, which ends with the process that started it."""
 
+import os
 import socket
 import subprocess
 import tempfile
@@ -8,7 +9,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Event
-from typing import Self
+from typing import NoReturn, Self
+
+import pytest
 
 HOST = "127.0.0.1"
 START_LIMIT_SECONDS = 180.0
@@ -50,6 +53,12 @@ class Engine(ABC):
     def pid(self) -> int | None:
         """Its process id while it runs."""
         return None if self._process is None else self._process.pid
+
+    def require(self) -> Self:
+        """Skips the test where the emulator is not installed."""
+        if reason := self.missing():
+            cannot(reason)
+        return self
 
     def __enter__(self) -> Self:
         self.start()
@@ -111,6 +120,13 @@ class Engine(ABC):
                 last = log.read_text(errors="replace")[-2_000:]
                 raise EngineError(f"{type(self).__name__} did not start:\n{last}")
             pause.wait(0.05)
+
+
+def cannot(reason: str) -> NoReturn:
+    """Skips the test on a laptop, fails it in CI."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 def _free_port() -> int:

@@ -71,18 +71,15 @@ def snake(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
-# Other names of the same than the other form's: both forms are respelled to the right-hand side.
+# Where the forms have other names than each other, both are respelled to the right-hand side.
 NAMES = {
     "assume_role_policy_document": "assume_role_policy",
-    "attribute_name": "name",
     "attribute_type": "type",
     "cidr_ip": "cidr_ipv4",
-    "cluster_name": "name",
     "enable_ecsmanaged_tags": "enable_ecs_managed_tags",
     "group_description": "description",
     "hash_key": "name",
     "key_id": "kms_key_id",
-    "log_group_name": "name",
     "maximum_message_size": "max_message_size",
     "maximum_percent": "deployment_maximum_percent",
     "message_retention_period": "message_retention_seconds",
@@ -90,16 +87,12 @@ NAMES = {
     "okactions": "ok_actions",
     "point_in_time_recovery_enabled": "enabled",
     "policy_document": "policy",
-    "policy_name": "name",
-    "queue_name": "name",
     "queues": "queue_url",
     "receive_message_wait_time_seconds": "receive_wait_time_seconds",
     "retention_period_hours": "retention_period",
     "scaling_target_id": "resource_id",
-    "service_name": "name",
     "source_security_group_id": "referenced_security_group_id",
     "sseenabled": "enabled",
-    "table_name": "name",
     "target_id": "id",
     "topics": "arn",
     "visibility_timeout": "visibility_timeout_seconds",
@@ -114,7 +107,7 @@ DOCUMENTS = {
 def facts(arguments: dict[str, Any]) -> Iterator[Fact]:
     """The facts of arguments whose references are spelled in one way."""
     for key, value in arguments.items():
-        name = NAMES.get(snake(key), snake(key))
+        name = re.sub(r"^\w+_name$", "name", NAMES.get(snake(key), snake(key)))
         # A block; or a conditional one, as it is where it is there.
         block = value.get("sometimes", value) if isinstance(value, dict) and "one" not in value else None
         if name in DOCUMENTS:

@@ -1,7 +1,6 @@
 """An AWS account on ministack that enforces IAM: the data plane, and people, each with their policies."""
 
 import json
-import os
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import pytest
 from botocore.config import Config
 
 from tests.engines.ministack import ROOT_KEY, Ministack
@@ -140,7 +138,6 @@ class Account:
 @contextmanager
 def iam_account(folder: Path) -> Iterator[Account]:
     """An account for as long as the context lasts. It speaks HTTPS, since our queues refuse plain HTTP."""
-    require_ministack()
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
     files = ["-keyout", str(key), "-out", str(certificate)]
@@ -150,14 +147,5 @@ def iam_account(folder: Path) -> Iterator[Account]:
         capture_output=True,
         timeout=60,
     )
-    with Ministack(auth=True, certificate=certificate, key=key) as server:
+    with Ministack(auth=True, certificate=certificate, key=key).require() as server:
         yield Account(server.endpoint_url, certificate)
-
-
-def require_ministack() -> None:
-    """Skips on a laptop without ministack, fails in CI."""
-    reason = Ministack().missing()
-    if reason is not None:
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)

@@ -3,7 +3,6 @@
 The differences between them are listed in docs/deployments.md.
 """
 
-import base64
 import gzip
 import json
 import random
@@ -18,7 +17,8 @@ import pytest
 import yaml
 
 from handlers.audit import AuditEntry, entry_schema
-from handlers.expiry import ShardSource, audit_entry
+from handlers.timestamps import format_timestamp
+from tests.audit.entries import entry
 from tests.infra.cloudformation import INFRA
 from tests.infra.tool_venvs import commands_of
 
@@ -26,12 +26,6 @@ RESOURCES: dict[str, Any] = yaml.safe_load((INFRA / "archive.yaml").read_text())
 RUNNER = Path(__file__).with_name("run_sql.py")
 TYPES = {"int": "INTEGER", "string": "VARCHAR", "bigint": "BIGINT", "boolean": "BOOLEAN"}
 FIELDS = {name.lower(): name for name in entry_schema()["properties"]}
-SOURCE = ShardSource(
-    "export-status",
-    "us-east-1",
-    "arn:aws:dynamodb:us-east-1:123456789012:table/export-status/stream/2026-11-22T00:00:00.000",
-    "shardId-00000001795341600000-0a1b2c3d",
-)
 ENTRIES = 10_000
 REPEATS = 1_000
 DAYS = 40
@@ -57,42 +51,23 @@ def duckdb_columns() -> dict[str, str]:
 
 
 def entries(dice: random.Random, today: datetime) -> Iterator[AuditEntry]:
-    """Entries made from stream records, deleted in the last 40 days."""
+    """Entries of items that were deleted in the last 40 days."""
     for number in range(ENTRIES):
-        deleted = today - timedelta(seconds=dice.uniform(0, DAYS * 86_400))
-        lag = dice.randrange(3_000)
-        created = deleted - timedelta(seconds=900 + lag)
+        deleted = format_timestamp(today - timedelta(seconds=dice.uniform(0, DAYS * 86_400)))
         status = dice.choice(("pending", "processing", "completed", "completed", "failed"))
         name = f"probe-{number}" if number % 97 == 0 else f"req-{number % 7_000}"
-        image = {
-            "requestId": {"S": name},
-            "status": {"S": status},
-            "createdAt": {"S": f"{created:%Y-%m-%dT%H:%M:%S}.000Z"},
-            "ttl": {"N": str(int(created.timestamp()) + 900)},
-            "fileName": {"S": 'größen "a",\n[1]'},
-        }
-        by_ttl = dice.random() < 0.98
-        made = audit_entry(
-            {
-                "eventID": f"{number:032x}",
-                "eventName": "REMOVE",
-                "dynamodb": {
-                    "ApproximateCreationDateTime": deleted.timestamp(),
-                    "Keys": {"requestId": image["requestId"]},
-                    "OldImage": image,
-                    "SequenceNumber": f"{10**20 + number}",
-                },
-                **(
-                    {"userIdentity": {"type": "Service", "principalId": "dynamodb.amazonaws.com"}}
-                    if by_ttl
-                    else {}
-                ),
-            },
-            source=SOURCE,
-            read_at=deleted,
+        more: dict[str, Any] = {"deletion_lag_seconds": dice.randrange(3_000)}
+        if dice.random() > 0.98:
+            more = {"action": "export.deleted", "deletion_lag_seconds": None, "actor": None}
+        yield entry(
+            f"{number:032x}",
+            name,
+            last_status=status,
+            finished=status in {"completed", "failed"},
+            deleted_at=deleted,
+            file_name='größen "a",\n[1]',
+            **more,
         )
-        assert made is not None
-        yield made
 
 
 @pytest.fixture(scope="module")
@@ -102,19 +77,16 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[AuditEn
     folder = tmp_path_factory.mktemp("archive")
     made = list(entries(dice, datetime.now(UTC)))
     arrivals: dict[str, list[str]] = defaultdict(list)
-    for entry, delay in [
-        *((entry, dice.uniform(0, 600)) for entry in made),
-        *((entry, dice.uniform(0, 86_400)) for entry in dice.sample(made, REPEATS)),
-    ]:
-        arrived = datetime.fromisoformat(entry.deleted_at) + timedelta(seconds=delay)
-        arrivals[f"{arrived:%Y-%m-%d}"].append(entry.to_json())
+    repeats = dice.sample(made, REPEATS)
+    for each, most in [*((each, 600) for each in made), *((each, 86_400) for each in repeats)]:
+        arrived = datetime.fromisoformat(each.deleted_at) + timedelta(seconds=dice.uniform(0, most))
+        arrivals[f"{arrived:%Y-%m-%d}"].append(f"{each.to_json()}\n")
     for day, lines in arrivals.items():
+        path = folder / "audit" / f"day={day}"
+        path.mkdir(parents=True)
         for number in range(0, len(lines), 200):
-            path = folder / "audit" / f"day={day}" / f"part-{number}.gz"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(
-                gzip.compress("".join(f"{line}\n" for line in lines[number : number + 200]).encode())
-            )
+            packed = gzip.compress("".join(lines[number : number + 200]).encode())
+            (path / f"part-{number}.gz").write_bytes(packed)
     return f"{folder}/audit/*/*.gz", made
 
 
@@ -138,11 +110,10 @@ def named(query: str) -> str:
 
 
 def view() -> dict[str, Any]:
-    """What the view's text holds in base64."""
+    """What the view's text will hold in base64."""
     text = RESOURCES["OnceView"]["Properties"]["TableInput"]["ViewOriginalText"]["Fn::Sub"]
     assert text[0] == "/* Presto View: ${View} */"
-    packed = base64.b64encode(text[1]["View"]["Fn::Base64"]["Fn::Sub"].encode())
-    found: dict[str, Any] = json.loads(base64.b64decode(packed))
+    found: dict[str, Any] = json.loads(text[1]["View"]["Fn::Base64"]["Fn::Sub"])
     return found
 
 
@@ -198,8 +169,8 @@ def test_the_view_and_the_named_queries_answer_as_the_entries_say(
     assert [(row["deletedat"], row["requestid"]) for row in deletions] == by_hand
     assert len(by_hand) > 100
     lags: dict[str, list[int]] = defaultdict(list)
-    for entry in expired:
-        lags[entry.deleted_at[:10]].append(entry.deletion_lag_seconds or 0)
+    for each in expired:
+        lags[each.deleted_at[:10]].append(each.deletion_lag_seconds or 0)
     assert [(row["deleted_on"], row["expired"], row["longest"]) for row in lag] == [
         (day, len(lags[day]), max(lags[day])) for day in sorted(lags)
     ]

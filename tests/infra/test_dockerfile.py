@@ -9,11 +9,11 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
 from processor.localaws.embedded_aws import EmbeddedAws
+from tests.engines.process import cannot
 from tests.infra.cloudformation import of_type
 from tests.infra.dockerfile import DOCKERFILE, ROOT, Replay, context_files, instructions, last
 from tests.waiting import eventually
@@ -245,10 +245,3 @@ def everybody_may_run(python: str) -> bool:
         check=False,
     )
     return done.returncode == 0
-
-
-def cannot(reason: str) -> NoReturn:
-    """Skips on a laptop, fails in CI: there the image's steps are always replayed."""
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)

@@ -10,6 +10,7 @@ import pytest
 
 from processor.observability.metrics import Metric
 from processor.settings import Settings, load_settings
+from tests.docs.markdown import table
 from tests.infra.cloudformation import INFRA, alarms, load
 from tests.infra.pages import blocks, run
 
@@ -45,37 +46,22 @@ def test_the_example_environment_has_lines_for_the_deployment_s_audit_that_fit_t
     assert all(line in check_it for line in below)
 
 
-def worked_sums() -> dict[str, list[tuple[str, float, float, float]]]:
-    """The tables of money by their first heading: what is paid for, quantity, price of one, dollars."""
-    number = r"([\d.]+)"
-    found: dict[str, list[tuple[str, float, float, float]]] = {}
-    for head, rows in re.findall(
-        r"^\| (.+) \| quantity \| price of one \| dollars \|\n\|[-|]+\|\n((?:\|.+\n)+)", TEXT, re.MULTILINE
-    ):
-        lines = re.findall(rf"^\| (.+) \| {number} \| {number} \| {number} \|$", rows, re.MULTILINE)
-        (total,) = re.findall(rf"^\| sum \| \| \| {number} \|$", rows, re.MULTILINE)
-        assert len(lines) + 1 == rows.count("\n")
-        found[head] = [(what, float(n), float(price), float(paid)) for what, n, price, paid in lines]
-        assert sum(paid for *_, paid in found[head]) == pytest.approx(float(total), abs=0.001), head
-    return found
-
-
-def test_the_worked_sums_of_money_add_up() -> None:
-    sums = worked_sums()
-    assert len(sums) == 2
-    for what, quantity, price, paid in (line for lines in sums.values() for line in lines):
-        assert paid == pytest.approx(quantity * price, abs=0.0051), what
+@pytest.mark.parametrize("head", ["| a million events |", "| a month of 730 hours,"])
+def test_the_worked_sums_of_money_add_up(head: str) -> None:
+    *lines, total = table(TEXT, head)
+    for what, quantity, price, paid in lines:
+        assert float(paid) == pytest.approx(float(quantity) * float(price), abs=0.0051), what
+    assert sum(float(line[3]) for line in lines) == pytest.approx(float(total[3]), abs=0.001)
 
 
 def test_the_month_counts_the_metrics_and_alarms_that_there_are() -> None:
-    (month,) = [lines for head, lines in worked_sums().items() if head.startswith("a month")]
-    counted = {what: quantity for what, quantity, _, _ in month}
-    assert counted["CloudWatch, metrics of the service"] == len(Metric)
+    counted = {line[0]: line[1] for line in table(TEXT, "| a month of 730 hours,")}
+    assert counted["CloudWatch, metrics of the service"] == str(len(Metric))
     looked_at = [
         sum("MetricStat" in each for each in alarm.get("Metrics", [{"MetricStat": {}}]))
         for alarm in alarms().values()
     ]
-    assert counted["CloudWatch, metrics that alarms look at"] == sum(looked_at)
+    assert counted["CloudWatch, metrics that alarms look at"] == str(sum(looked_at))
 
 
 def test_taking_everything_down_deletes_what_the_pages_make_outside_the_stacks() -> None:

@@ -33,7 +33,6 @@ from tests.infra.iam_account import (
     STREAM_ACTIONS,
     Account,
     iam_account,
-    require_ministack,
 )
 from tests.infra.policies import policy
 from tests.support.service import ServiceProcess
@@ -168,8 +167,7 @@ def test_the_service_does_its_work_with_the_task_s_permissions(account: Account,
 
 
 def test_plain_http_is_refused_even_to_the_account_s_root() -> None:
-    require_ministack()
-    with Ministack(auth=True) as server:
+    with Ministack(auth=True).require() as server:
         client: Any = boto3.Session(ROOT_KEY, ROOT_KEY, region_name=REGION).client
         client("cloudformation", endpoint_url=server.endpoint_url).create_stack(
             StackName="data", TemplateBody=Path(INFRA, "data.yaml").read_text()

@@ -2,7 +2,6 @@
 
 import json
 import re
-from typing import Any
 
 import pytest
 
@@ -27,27 +26,24 @@ def test_two_deployments_in_one_account_have_no_name_in_common(template: str) ->
 
 @pytest.mark.slow
 def test_a_second_deployment_with_fifo_queues_comes_up_next_to_another(ministack: str) -> None:
-    def client(service: str) -> Any:
-        return emulator_client(service, ministack)
-
+    sqs, cloudformation = (emulator_client(name, ministack) for name in ("sqs", "cloudformation"))
     names = [name for name in parameter_defaults("data.yaml") if name.endswith("Name")]
+
+    def is_made(stack: str) -> bool:
+        (found,) = cloudformation.describe_stacks(StackName=stack)["Stacks"]
+        return bool(found["StackStatus"] == "CREATE_COMPLETE")
+
     for stack, kind in (("one", "standard"), ("two", "fifo")):
         given = {name: f"{stack}-{name}" for name in names} | {"QueueType": kind}
-        client("cloudformation").create_stack(
+        cloudformation.create_stack(
             StackName=stack,
             TemplateBody=(INFRA / "data.yaml").read_text(),
             Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in given.items()],
         )
-
-        def found(stack: str = stack) -> Any:
-            (only,) = client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
-            return only if only["StackStatus"] != "CREATE_IN_PROGRESS" else None
-
-        assert eventually(found, 60)["StackStatus"] == "CREATE_COMPLETE"
+        eventually(lambda: is_made(stack))  # noqa: B023
     events, letters = (
-        client("sqs").get_queue_attributes(
-            QueueUrl=client("sqs").get_queue_url(QueueName=f"two-{name}.fifo")["QueueUrl"],
-            AttributeNames=["All"],
+        sqs.get_queue_attributes(
+            QueueUrl=sqs.get_queue_url(QueueName=f"two-{name}.fifo")["QueueUrl"], AttributeNames=["All"]
         )["Attributes"]
         for name in ("EventsQueueName", "DeadLetterQueueName")
     )

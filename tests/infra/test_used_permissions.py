@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +19,14 @@ from tests.infra.events import event
 from tests.infra.iam_account import NAMES
 from tests.infra.policies import actions, policy
 from tests.infra.recording import Permission, recording_proxy
-from tests.resources import ClientFactory, drained_messages, item_of, stream_arn
+from tests.resources import (
+    ClientFactory,
+    drained_messages,
+    item_of,
+    leases_table,
+    status_table,
+    stream_arn,
+)
 from tests.support.service import ServiceProcess
 from tests.waiting import eventually
 
@@ -44,26 +51,46 @@ def granted(name: str) -> set[Permission]:
 def used(
     dynamodb_local: str, clients: Callable[[str], ClientFactory], tmp_path_factory: pytest.TempPathFactory
 ) -> set[Permission]:
-    """What two runs of the service needed: one with single writes and the audit, one with batched writes.
-
-    Batched writes need DynamoDB Local, for the embedded AWS answers PartiQL wrongly.
-    """
-    single, batched = tmp_path_factory.mktemp("single"), tmp_path_factory.mktemp("batched")
-    batched_permissions = batched_writes(clients(dynamodb_local), dynamodb_local, batched)
-    return {*single_writes_and_audit(single), *batched_permissions}
-
-
-def single_writes_and_audit(home: Path) -> set[Permission]:
+    """What the service needed, its tables on DynamoDB Local: the embedded AWS answers PartiQL wrongly."""
+    at, home = clients(dynamodb_local), tmp_path_factory.mktemp("service")
+    table, leases = status_table(at), leases_table(at)
+    names = {table: NAMES["TableName"], leases: NAMES["LeasesTableName"]}
+    put_finished_lease(at, table, leases)
     with ExitStack() as stack:
-        aws = stack.enter_context(EmbeddedAws(reap_seconds=0.2, ttl_seconds=6))
-        put_finished_lease(aws)
-        url, recording = stack.enter_context(recording_proxy(aws.endpoint_url))
+        aws = stack.enter_context(EmbeddedAws())
+        url, of_others = stack.enter_context(recording_proxy(aws.endpoint_url))
+        tables_url, of_tables = stack.enter_context(recording_proxy(dynamodb_local))
         environment = aws.service_environment() | {
             "AWS_ENDPOINT_URL": url,
+            "AWS_ENDPOINT_URL_DYNAMODB": tables_url,
+            "AWS_ENDPOINT_URL_DYNAMODB_STREAMS": tables_url,
+            "DYNAMODB_EXPORT_STATUS_TABLE": table,
+            "DYNAMODB_EXPORT_LEASES_TABLE": leases,
             "EXPORT_AUDIT_SINKS": "kinesis,log",
+            "EXPORT_WRITE_MODE": "batch",
         }
-        del environment["SQS_EXPORT_EVENTS_DLQ_URL"]  # so that the redrive policy is asked
-        service = stack.enter_context(ServiceProcess(environment, home))
+
+        def permissions() -> set[Permission]:
+            called = of_others.permissions | of_tables.permissions
+            return {(action, names.get(on, on)) for action, on in called}
+
+        def send(*events: dict[str, Any]) -> None:
+            entries = [
+                {"Id": f"{number}", "MessageBody": json.dumps(each)} for number, each in enumerate(events)
+            ]
+            aws.client("sqs").send_message_batch(QueueUrl=aws.deployment.queue_url, Entries=entries)
+
+        with ServiceProcess(environment, home / "asked", "--only", "transitions") as service:
+            service.wait_for("service_started")
+            service.stop()  # a poll of a killed task would take the messages that follow
+        # The redrive policy names the dead-letter queue.
+        del environment["SQS_EXPORT_EVENTS_DLQ_URL"]
+        now = format_timestamp(datetime.now(UTC))
+        # Together, and before the start: an event by itself takes an UpdateItem.
+        send(event("b", "pending"), event("c", "processing", createdAt=now))
+        service = stack.enter_context(ServiceProcess(environment, home / "service"))
+        eventually(lambda: not service.is_running or item_of(at, table, "c"), LIMIT_SECONDS)
+        at("dynamodb").delete_item(TableName=table, Key={"requestId": {"S": "c"}})
         for each in (
             event("a", "pending"),
             event("a", "processing", fileName="a.csv"),
@@ -71,71 +98,20 @@ def single_writes_and_audit(home: Path) -> set[Permission]:
             event("late", "completed", createdAt=LONG_AGO) | {"occurredAt": LONG_AGO},
             event("invalid", "unheard-of"),
         ):
-            aws.client("sqs").send_message(QueueUrl=aws.deployment.queue_url, MessageBody=json.dumps(each))
-        of_the_other_run = {
-            ("dynamodb:PartiQLInsert", "export-status"),
-            ("dynamodb:PartiQLUpdate", "export-status"),
-            ("sqs:GetQueueAttributes", "export-events-dlq"),  # asked where the queue is configured
-        }
-        eventually(
-            lambda: not service.is_running or recording.permissions >= granted("task") - of_the_other_run,
-            LIMIT_SECONDS,
-        )
+            send(each)
+        eventually(lambda: not service.is_running or permissions() >= granted("task"), LIMIT_SECONDS)
         assert service.stop()[0] == 0, service.last_words(10**6)
         assert len(drained_messages(aws.client, aws.deployment.dlq_url)) == 1
-        return recording.permissions
+        return permissions()
 
 
-def batched_writes(dynamodb: ClientFactory, dynamodb_url: str, home: Path) -> set[Permission]:
-    with ExitStack() as stack:
-        aws = stack.enter_context(EmbeddedAws())
-        make_table(dynamodb)
-        stack.callback(dynamodb("dynamodb").delete_table, TableName="export-status")
-        url, recording = stack.enter_context(recording_proxy(aws.endpoint_url))
-        table_url, table_recording = stack.enter_context(recording_proxy(dynamodb_url))
-        environment = aws.service_environment() | {
-            "AWS_ENDPOINT_URL": url,
-            "AWS_ENDPOINT_URL_DYNAMODB": table_url,
-            "EXPORT_WRITE_MODE": "batch",
-        }
-        # Together, and before the start: an event by itself takes an UpdateItem.
-        together = [
-            event("b", "pending"),
-            event("c", "processing", createdAt=format_timestamp(datetime.now(UTC))),
-        ]
-        aws.client("sqs").send_message_batch(
-            QueueUrl=aws.deployment.queue_url,
-            Entries=[{"Id": each["requestId"], "MessageBody": json.dumps(each)} for each in together],
-        )
-        service = stack.enter_context(ServiceProcess(environment, home, "--only", "transitions"))
-        for each in together:
-            key, status = each["requestId"], each["status"]
-            eventually(lambda: not service.is_running or status_of(dynamodb, key) == status, LIMIT_SECONDS)  # noqa: B023
-        assert service.stop()[0] == 0, service.last_words(10**6)
-        return recording.permissions | table_recording.permissions
-
-
-def put_finished_lease(aws: EmbeddedAws) -> None:
+def put_finished_lease(at: ClientFactory, table: str, leases: str) -> None:
     """The row of a shard that ended three days ago and that the stream has forgotten: it is removed."""
-    arn, then = stream_arn(aws.client, "export-status"), time.time() - 72 * 3_600
+    arn, then = stream_arn(at, table), time.time() - 72 * 3_600
     lease = new_lease(arn, "shardId-00000000000000000000-old", frozenset(), now=then, tracked_since=then)
     assert lease.key == lease_key(arn, lease.shard_id)
     row = {**to_attributes(lease), "checkpoint": {"S": SHARD_END}, "x_endedAt": number(then)}
-    aws.client("dynamodb").put_item(TableName="export-status-leases", Item=row)
-
-
-def make_table(dynamodb: ClientFactory) -> None:
-    dynamodb("dynamodb").create_table(
-        TableName="export-status",
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": "requestId", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "requestId", "KeyType": "HASH"}],
-    )
-
-
-def status_of(dynamodb: ClientFactory, request_id: str) -> str | None:
-    item = item_of(dynamodb, "export-status", request_id)
-    return None if item is None else str(item["status"]["S"])
+    at("dynamodb").put_item(TableName=leases, Item=row)
 
 
 COMMANDS = {

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from tests.infra.tool_venvs import CACHE, commands_of
-from tests.mutation.survivors import Fate, Mutant, compare, fate, listed, mutant
+from tests.mutation.survivors import Fate, Mutant, beyond, fate, listed, mutant
 
 ROOT = Path(__file__).resolve().parents[2]
 LIST = Path(__file__).with_name("SURVIVORS.md")
@@ -49,13 +49,11 @@ def main() -> int:
 
 
 def _judge(survived: list[Mutant]) -> int:
-    result = compare(survived, listed(LIST.read_text(encoding="utf-8")))
-    where = LIST.relative_to(ROOT)
-    for each in result.not_listed:
-        print(f"survives and is not in {where}: {each}")
-    for each in result.killed_but_listed:
-        print(f"is in {where} and does not survive any more: {each}")
-    return 1 if result.not_listed or result.killed_but_listed else 0
+    may_survive, where = listed(LIST.read_text(encoding="utf-8")), LIST.relative_to(ROOT)
+    lines = [f"survives and is not in {where}: {each}" for each in beyond(survived, may_survive)]
+    lines += [f"is in {where} and does not survive: {each}" for each in beyond(may_survive, survived)]
+    print("\n".join(lines))
+    return 1 if lines else 0
 
 
 def _copy() -> None:

@@ -42,18 +42,9 @@ class Mutant:
         return "\n    ".join((self.function, *self.change))
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Where the survivors and the list differ."""
-
-    not_listed: Sequence[Mutant]
-    killed_but_listed: Sequence[Mutant]
-
-
-def compare(survived: Iterable[Mutant], listed: Iterable[Mutant]) -> Comparison:
-    """Holds the survivors against the list; a change that a function allows twice counts twice."""
-    found, known = Counter(survived), Counter(listed)
-    return Comparison(tuple((found - known).elements()), tuple((known - found).elements()))
+def beyond(some: Iterable[Mutant], others: Iterable[Mutant]) -> Sequence[Mutant]:
+    """Those of some that are not among others; a change that a function allows twice counts twice."""
+    return [*(Counter(some) - Counter(others)).elements()]
 
 
 def fate(exit_code: int | None) -> Fate:

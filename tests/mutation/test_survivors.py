@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from tests.mutation.__main__ import LIST
-from tests.mutation.survivors import Fate, Mutant, Unreadable, compare, fate, listed, mutant
+from tests.mutation.survivors import Fate, Mutant, Unreadable, beyond, fate, listed, mutant
 
 SHOWN = """# handlers.export.xǁExportǁto_item__mutmut_4: survived
 --- handlers/export.py
@@ -54,37 +54,31 @@ def test_a_mutant_is_known_by_its_function_and_the_lines_that_changed() -> None:
     assert mutant("handlers.expiry.x__cut__mutmut_12", "@@ -1 +1 @@\n-x = 1\n+x = 2") == CUT
 
 
-@pytest.mark.parametrize("shown", ["", "--- handlers/export.py\n+++ handlers/export.py", "@@ -1 +1 @@\n x"])
-def test_a_diff_without_a_change_is_an_error(shown: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("handlers.export.xǁExportǁto_item__mutmut_4", ""),
+        ("handlers.export.xǁExportǁto_item__mutmut_4", "--- handlers/export.py\n+++ handlers/export.py"),
+        ("handlers.export.to_item", SHOWN),
+    ],
+)
+def test_a_diff_without_a_change_or_with_another_name_is_an_error(name: str, shown: str) -> None:
     with pytest.raises(Unreadable):
-        mutant("handlers.export.xǁExportǁto_item__mutmut_4", shown)
-
-
-def test_a_name_of_another_form_is_an_error() -> None:
-    with pytest.raises(Unreadable):
-        mutant("handlers.export.to_item", SHOWN)
+        mutant(name, shown)
 
 
 @pytest.mark.parametrize(
-    ("exit_code", "expected"),
+    ("end", "exit_codes"),
     [
-        (1, Fate.KILLED),
-        (-signal.SIGXCPU, Fate.KILLED),
-        (-signal.SIGKILL, Fate.KILLED),
-        (0, Fate.SURVIVED),
-        (33, Fate.SURVIVED),
-        (None, Fate.NOT_TESTED),
-        (2, Fate.NOT_TESTED),
-        (4, Fate.NOT_TESTED),
-        (5, Fate.NOT_TESTED),
-        (255, Fate.NOT_TESTED),
-        (-signal.SIGSEGV, Fate.NOT_TESTED),
+        (Fate.KILLED, (1, -signal.SIGXCPU, -signal.SIGKILL)),
+        (Fate.SURVIVED, (0, 33)),
+        (Fate.NOT_TESTED, (None, 2, 4, 5, 255, -signal.SIGSEGV)),
     ],
 )
 def test_only_a_test_that_failed_or_never_ended_has_killed_a_mutant(
-    exit_code: int | None, expected: Fate
+    end: Fate, exit_codes: tuple[int | None, ...]
 ) -> None:
-    assert fate(exit_code) is expected
+    assert {fate(each) for each in exit_codes} == {end}
 
 
 def test_the_list_is_read_with_every_mutant_of_a_reason() -> None:
@@ -107,15 +101,12 @@ def test_a_list_with_a_gap_is_an_error(document: str) -> None:
         listed(document)
 
 
-def test_survivors_that_are_all_listed_are_no_difference() -> None:
-    result = compare([CUT, TO_ITEM, CUT], listed(DOCUMENT))
-    assert (result.not_listed, result.killed_but_listed) == ((), ())
-
-
-def test_a_survivor_beyond_the_list_and_a_listed_one_that_was_killed_are_reported() -> None:
+def test_a_survivor_beyond_the_list_and_a_listed_one_that_was_killed_are_found() -> None:
     other = Mutant("handlers.expiry._cut", ("- x = 1", "+ x = 3"))
-    result = compare([CUT, CUT, CUT, other], listed(DOCUMENT))
-    assert (result.not_listed, result.killed_but_listed) == ((CUT, other), (TO_ITEM,))
+    survived, may_survive = [CUT, CUT, CUT, other], listed(DOCUMENT)
+    assert beyond(survived, may_survive) == [CUT, other]
+    assert beyond(may_survive, survived) == [TO_ITEM]
+    assert beyond([CUT, TO_ITEM, CUT], may_survive) == []
 
 
 def test_the_list_in_this_folder_can_be_read() -> None:
