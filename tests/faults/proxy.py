@@ -1,7 +1,8 @@
 """The proxy between the service and its AWS that makes calls go wrong."""
 
-import asyncio
 import json
+import socket
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from tests.faults.aws_answers import failed, partial, throttled
 from tests.faults.fault_plan import Fault, FaultPlan
 from tests.faults.stream_front import StreamFront
-from tests.support.proxy import Answer, Client, Request, Upstream, serving
+from tests.support.proxy import Answer, Request, Reset, Upstream, serving
 
 PATIENCE_SECONDS: Mapping[str, float] = {
     "Status": 3.0,
@@ -59,6 +60,7 @@ class FaultProxy:
         self._patience = {**PATIENCE_SECONDS, "SQS.ReceiveMessage": poll_seconds + 1.0}
         self._visibility_seconds = visibility_seconds
         self._plan = (FaultPlan(), time.monotonic())
+        self._lock = threading.Lock()
         self._calls: Counter[str] = Counter()
         self._seen: Counter[tuple[str, Fault]] = Counter()
 
@@ -75,57 +77,58 @@ class FaultProxy:
     @property
     def seen(self) -> Counter[tuple[str, Fault]]:
         """How many calls of each operation had each fault, or none."""
-        return self._seen.copy()
+        with self._lock:
+            return self._seen.copy()
 
     @property
     def faults(self) -> int:
         """How many calls it let fail."""
         return sum(count for (_, fault), count in self.seen.items() if fault is not Fault.NONE)
 
-    async def _handle(self, request: Request, client: Client) -> Answer | None:
+    def _handle(self, request: Request, client: socket.socket) -> Answer:
         operation = self._name(request)
-        number = self._calls[operation]
-        self._calls[operation] += 1
-        plan, began = self._plan
-        fault, dice = plan.fault(operation, number, time.monotonic() - began)
-        self._seen[operation, fault] += 1
+        with self._lock:
+            number = self._calls[operation]
+            self._calls[operation] += 1
+            plan, began = self._plan
+            fault, dice = plan.fault(operation, number, time.monotonic() - began)
+            self._seen[operation, fault] += 1
         patience = self._patience.get(operation) or self._patience[operation.partition(".")[0]]
-        patience += LONGER_SECONDS
+        pause = threading.Event()
         match fault:
             case Fault.THROTTLE:
                 return throttled(operation, dice)
             case Fault.ERROR:
                 return failed(operation, dice)
             case Fault.LATE_ANSWER:
-                answer = await self._forward(operation, request)
-                await asyncio.sleep(patience)
+                answer = self._forward(operation, request)
+                pause.wait(patience + LONGER_SECONDS)
                 return answer
             case Fault.RESET | Fault.STALL | Fault.LATE_REQUEST | Fault.LOST_ANSWER:
                 if fault in {Fault.STALL, Fault.LATE_REQUEST}:
-                    await asyncio.sleep(patience)
+                    pause.wait(patience + LONGER_SECONDS)
                 if fault in {Fault.LATE_REQUEST, Fault.LOST_ANSWER}:
-                    await self._forward(operation, request)
-                client.reset()
-                return None
+                    self._forward(operation, request)
+                raise Reset
             case Fault.PARTIAL if batch := partial(operation, request.body, dice):
                 forwarded = batch.forwarded()
                 answer = Answer(200, b"{}")
                 if forwarded is not None:
-                    answer = await self._forward(operation, request, forwarded)
+                    answer = self._forward(operation, request, forwarded)
                 if answer.status == 200:
                     answer = Answer(200, batch.completed(json.loads(answer.body)), _plain(answer.headers))
                 return answer
             case _ if operation == "SQS.ReceiveMessage":
                 # A client that leaves during a long poll ends its call, as on AWS.
-                return await client.unless_it_leaves(self._forward(operation, request))
+                return self._upstreams["SQS"].ask(request, client=client)
             case _:
-                return await self._forward(operation, request)
+                return self._forward(operation, request)
 
-    async def _forward(self, operation: str, request: Request, body: bytes | None = None) -> Answer:
+    def _forward(self, operation: str, request: Request, body: bytes | None = None) -> Answer:
         service, method, *_ = operation.split(".")
         if service == "Streams" and self._front is not None:
             return self._front.answer(method, request.body)
-        answer = await self._upstreams[service].ask(request, body)
+        answer = self._upstreams[service].ask(request, body)
         if method == "GetQueueAttributes" and answer.status == 200:
             attributes = json.loads(answer.body)
             attributes["Attributes"]["VisibilityTimeout"] = str(self._visibility_seconds)

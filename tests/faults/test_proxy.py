@@ -27,7 +27,7 @@ class Emulator:
     def __init__(self) -> None:
         self.requests: list[tuple[str, dict[str, Any]]] = []
 
-    async def treat(self, request: Request, _: object) -> Answer:
+    def treat(self, request: Request, _: object) -> Answer:
         """Answers a request."""
         body = json.loads(request.body)
         operation = request.target.partition(".")[2]

@@ -92,9 +92,9 @@ def recording_proxy(endpoint_url: str) -> Iterator[tuple[str, Recording]]:
     """A proxy that notes every call and forwards it: its endpoint URL, and what it has recorded."""
     recording = Recording()
 
-    async def record(request: Request, upstream: Upstream) -> Answer:
+    def record(request: Request, upstream: Upstream) -> Answer:
         recording.note(request.target, json.loads(request.body))
-        return await upstream.ask(request)
+        return upstream.ask(request)
 
     with proxy(endpoint_url, record) as url:
         yield url, recording

@@ -23,12 +23,12 @@ INDEX = "by-x"
 def front(place: Place, attribute: str) -> Iterator[str]:
     """Refuses writes of an attribute as AWS does, while the table has an index that wants it as a number."""
 
-    async def refuse(request: Request, upstream: Upstream) -> Answer:
+    def refuse(request: Request, upstream: Upstream) -> Answer:
         if request.target == "DynamoDB_20120810.UpdateItem" and has_index(place):
             written = json.loads(request.body).get("ExpressionAttributeNames", {})
             if attribute in written.values() or attribute in json.loads(request.body)["UpdateExpression"]:
                 return failure("ValidationException", 400)
-        return await upstream.ask(request)
+        return upstream.ask(request)
 
     with proxy(place.aws.endpoint_url, refuse) as url:
         yield url

@@ -1,24 +1,28 @@
 """A proxy on loopback before an emulator, and what it does to the calls that pass.
 
-`proxy(endpoint_url, treatment)` runs one in a thread. `tests/faults/proxy.py` stands before several.
+`proxy(endpoint_url, treatment)` is one in a thread. `tests/faults/proxy.py` stands before several emulators.
 """
 
-import asyncio
 import contextlib
 import json
+import selectors
 import socket
+import socketserver
 import struct
 import threading
-import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPException
+from http.server import BaseHTTPRequestHandler
+from typing import Any
 from urllib.parse import urlsplit
 
 HOST = "127.0.0.1"
-IDLE_CONNECTION_SECONDS = 5.0
-_BUFFER_BYTES = 2**24
+
+
+class Reset(Exception):
+    """The connection of a request ends with RST, and without an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,179 +47,150 @@ class Request:
         """The header X-Amz-Target, such as `DynamoDB_20120810.UpdateItem`; empty in the query protocol."""
         return self.headers.get("x-amz-target", "")
 
-    def encoded(self, body: bytes | None = None) -> bytes:
-        """The request for the upstream, with another body if one is given."""
-        content = self.body if body is None else body
-        headers = self.headers | {"content-length": str(len(content)), "connection": "keep-alive"}
-        return _message(self.line, headers, content)
-
 
 class Upstream:
     """One emulator, with the idle connections to it."""
 
     def __init__(self, endpoint_url: str) -> None:
-        parts = urlsplit(endpoint_url)
-        self._host, self._port = str(parts.hostname), int(parts.port or 80)
-        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter, float]] = []
+        self._address = urlsplit(endpoint_url).netloc
+        self._idle: list[HTTPConnection] = []
+        self._is_closed = False
 
-    async def ask(self, request: Request, body: bytes | None = None) -> Answer:
-        """Forwards a request and reads the whole answer. A cancelled call closes its connection.
+    def ask(self, request: Request, body: bytes | None = None, client: socket.socket | None = None) -> Answer:
+        """Forwards a request and reads the whole answer.
 
         Args:
             request: as it came in.
             body: sent in place of the request's own.
+            client: if it leaves before the answer comes, the call ends.
 
         Returns:
             The emulator's answer; 502 if it gives none.
+
+        Raises:
+            Reset: if the client left.
         """
+        content = request.body if body is None else body
+        headers = request.headers | {"content-length": str(len(content)), "connection": "keep-alive"}
+        method, path, _ = request.line.split(" ")
+        connection = self._connection()
         try:
-            reader, writer = await self._connection()
-            try:
-                writer.write(request.encoded(body))
-                answer, stays_open = await _read_answer(reader)
-            except BaseException:
-                writer.transport.abort()
-                raise
-        except (OSError, asyncio.IncompleteReadError):
+            connection.request(method, path, content, headers)
+            has_left = client is not None and _first_to_speak(connection.sock, client) is client
+            answer = None if has_left else _read_answer(connection)
+        except (OSError, HTTPException):
+            connection.close()
             return Answer(502, b"the emulator does not answer")
-        if stays_open:
-            self._idle.append((reader, writer, time.monotonic()))
+        if answer is None or self._is_closed:
+            connection.close()
         else:
-            writer.close()
+            self._idle.append(connection)
+        if answer is None:
+            raise Reset
         return answer
 
     def close(self) -> None:
-        """Closes the idle connections."""
-        for _, writer, _ in self._idle:
-            writer.close()
+        """Closes the idle connections, and each other after its answer."""
+        self._is_closed = True
+        for connection in self._idle:
+            connection.close()
 
-    async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        while self._idle:
-            reader, writer, since = self._idle.pop()
-            if not reader.at_eof() and time.monotonic() - since < IDLE_CONNECTION_SECONDS:
-                return reader, writer
-            writer.close()
-        return await asyncio.open_connection(self._host, self._port, limit=_BUFFER_BYTES)
-
-
-class Client:
-    """The connection that a request came in by."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-
-    def reset(self) -> None:
-        """Ends the connection with RST, so that the client sees a reset and not an orderly end."""
-        raw: socket.socket | None = self._writer.get_extra_info("socket")
-        if raw is not None:
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._writer.transport.abort()
-
-    async def unless_it_leaves(self, call: Awaitable[Answer]) -> Answer | None:
-        """The answer to a call, or None if the client leaves before it comes: then the call is cancelled."""
-        answer = asyncio.ensure_future(call)
-        # A client sends its next request only after the answer to this one: nothing is read here.
-        gone = asyncio.ensure_future(self._reader.read(1))
-        await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not answer.done():
-            answer.cancel()
-            self._writer.transport.abort()
-            return None
-        gone.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await gone
-        return await answer
+    def _connection(self) -> HTTPConnection:
+        with contextlib.suppress(IndexError):
+            while True:
+                connection = self._idle.pop()
+                # An emulator closes a connection that was idle for long: then its end can be read.
+                with contextlib.suppress(BlockingIOError):
+                    if connection.sock is not None:
+                        connection.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+                    connection.close()
+                    continue
+                return connection
+        return HTTPConnection(self._address)
 
 
-Handler = Callable[[Request, Client], Awaitable[Answer | None]]
-"""Gives the answer to a request, or None if its connection was ended instead."""
+Handler = Callable[[Request, socket.socket], Answer]
+"""Gives the answer to a request of a client, or raises `Reset`."""
 
-Treatment = Callable[[Request, Upstream], Awaitable[Answer]]
+Treatment = Callable[[Request, Upstream], Answer]
 """Gives the answer to a request to an emulator, mostly that of the emulator."""
 
 
-class Server:
-    """Gives each request to a handler."""
+class _Connection(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1
+    server: "_Server"
+
+    def do_POST(self) -> None:
+        """Answers one request."""
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        body = self.rfile.read(int(headers.get("content-length", 0)))
+        try:
+            answer = self.server.handler(Request(self.requestline, headers, body), self.connection)
+        except Reset:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.close_connection = True
+            return
+        self.send_response_only(answer.status)
+        for name, value in {**answer.headers, "Content-Length": str(len(answer.body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(answer.body)
+
+    do_GET = do_POST  # noqa: N815 - the name that the base class calls
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing is logged."""
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    request_queue_size = 128
 
     def __init__(self, handler: Handler) -> None:
-        self._handler = handler
-        self._connections: set[asyncio.Task[None] | None] = set()
-        """Keeps tasks alive: the event loop refers to waiting tasks only weakly."""
+        super().__init__((HOST, 0), _Connection)
+        self.handler = handler
+        self._open: set[Any] = set()
 
-    async def serve(self, announce: Callable[[str], None]) -> None:
-        """Listens on a free port of loopback until it is cancelled.
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Serves one connection."""
+        self._open.add(request)
+        super().process_request_thread(request, client_address)
 
-        Args:
-            announce: called with the endpoint URL.
-        """
-        server = await asyncio.start_server(self._connected, HOST, 0, limit=_BUFFER_BYTES)
-        announce(f"http://{HOST}:{server.sockets[0].getsockname()[1]}")
-        try:
-            await asyncio.Event().wait()
-        finally:
-            server.close()
+    def shutdown_request(self, request: Any) -> None:
+        """An orderly end before the close would hide a reset."""
+        self._open.discard(request)
+        self.close_request(request)
 
-    async def close(self) -> None:
-        """Ends all connections. A request without an answer stays without one."""
-        tasks = [task for task in self._connections if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients that are killed in the middle of a call are no error."""
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        self._connections.add(task)
-        try:
-            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-                while (request := await _read_request(reader)) is not None:
-                    answer = await self._handler(request, Client(reader, writer))
-                    if answer is None or writer.transport.is_closing():
-                        break
-                    headers = {**answer.headers, "Content-Length": str(len(answer.body))}
-                    writer.write(_message(f"HTTP/1.1 {answer.status} -", headers, answer.body))
-                    await writer.drain()
-        except asyncio.CancelledError:
-            writer.transport.abort()
-        finally:
-            writer.close()
-            self._connections.discard(task)
+    def end_connections(self) -> None:
+        """A request without an answer stays without one."""
+        for each in [*self._open]:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
 def serving(handler: Handler, *upstreams: Upstream) -> Iterator[str]:
-    """The endpoint URL of a server in a thread.
+    """The endpoint URL of a server in threads.
 
     Args:
-        handler: gives the answers. It runs in the server's thread.
+        handler: gives the answers. Each connection has a thread.
         upstreams: closed in the end.
     """
-    server = Server(handler)
-    address: Future[str] = Future()
-    stop: Future[Callable[[], object]] = Future()
-
-    async def serve() -> None:
-        task, loop = asyncio.current_task(), asyncio.get_running_loop()
-        assert task is not None
-        stop.set_result(lambda: loop.call_soon_threadsafe(task.cancel))
+    with _Server(handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="proxy", daemon=True)
+        thread.start()
         try:
-            await server.serve(address.set_result)
+            yield f"http://{HOST}:{server.server_address[1]}"
         finally:
-            await server.close()
+            server.shutdown()
+            thread.join()
+            server.end_connections()
             for upstream in upstreams:
                 upstream.close()
-
-    def run() -> None:
-        with contextlib.suppress(asyncio.CancelledError):
-            asyncio.run(serve())
-
-    thread = threading.Thread(target=run, name="proxy", daemon=True)
-    thread.start()
-    try:
-        yield address.result(timeout=10)
-    finally:
-        stop.result()()
-        thread.join()
 
 
 @contextmanager
@@ -224,7 +199,7 @@ def proxy(endpoint_url: str, treatment: Treatment) -> Iterator[str]:
 
     Args:
         endpoint_url: the emulator's.
-        treatment: what is done to each request. It runs in the proxy's thread.
+        treatment: what is done to each request.
     """
     upstream = Upstream(endpoint_url)
     with serving(lambda request, _: treatment(request, upstream), upstream) as url:
@@ -254,13 +229,13 @@ def refusing_proxy(
     """
     refusals = iter(range(times))
 
-    async def refuse(request: Request, upstream: Upstream) -> Answer:
+    def refuse(request: Request, upstream: Upstream) -> Answer:
         if request.target in operations and next(refusals, None) is not None:
             return failure(code, status)
         if any(f"Action={action}".encode() in request.body for action in queries):
             error = f"<ErrorResponse><Error><Code>{code}</Code></Error></ErrorResponse>"
             return Answer(status, (error if xml is None else xml).encode(), {"Content-Type": "text/xml"})
-        return await upstream.ask(request)
+        return upstream.ask(request)
 
     with proxy(endpoint_url, refuse) as url:
         yield url
@@ -273,17 +248,18 @@ def freezing_proxy(endpoint_url: str) -> Iterator[tuple[str, threading.Event, th
     Returns:
         Its endpoint URL, the event that makes it silent, and the event that it sets when it holds a call.
     """
-    frozen, held = threading.Event(), threading.Event()
+    frozen, held, over = threading.Event(), threading.Event(), threading.Event()
 
-    async def freeze(request: Request, upstream: Upstream) -> Answer:
-        answer = Answer(500, b"") if frozen.is_set() else await upstream.ask(request)
+    def freeze(request: Request, upstream: Upstream) -> Answer:
+        answer = Answer(500, b"") if frozen.is_set() else upstream.ask(request)
         if frozen.is_set():
             held.set()
-            await asyncio.Event().wait()
+            over.wait()
         return answer
 
     with proxy(endpoint_url, freeze) as url:
         yield url, frozen, held
+        over.set()
 
 
 def failure(code: str, status: int = 400) -> Answer:
@@ -292,42 +268,16 @@ def failure(code: str, status: int = 400) -> Answer:
     return Answer(status, json.dumps({"__type": code}).encode(), headers)
 
 
-def _message(line: str, headers: Mapping[str, str], body: bytes) -> bytes:
-    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    return f"{line}\r\n{head}\r\n".encode("latin-1") + body
+def _read_answer(connection: HTTPConnection) -> Answer:
+    response = connection.getresponse()
+    own = {"content-length", "transfer-encoding", "connection"}
+    kept = {name: value for name, value in response.getheaders() if name.lower() not in own}
+    return Answer(response.status, response.read(), kept)
 
 
-async def _read_request(reader: asyncio.StreamReader) -> Request | None:
-    head = await _read_head(reader)
-    if head is None:
-        return None
-    line, headers = head
-    return Request(line, headers, await reader.readexactly(int(headers.get("content-length", 0))))
-
-
-async def _read_answer(reader: asyncio.StreamReader) -> tuple[Answer, bool]:
-    head = await _read_head(reader)
-    if head is None:
-        raise ConnectionResetError
-    line, headers = head
-    if headers.pop("transfer-encoding", "") == "chunked":
-        body = b""
-        while size := int(await reader.readline(), 16):
-            body += (await reader.readexactly(size + 2))[:-2]
-        await reader.readline()
-    else:
-        body = await reader.readexactly(int(headers.pop("content-length", 0)))
-    stays_open = headers.pop("connection", "keep-alive").lower() != "close"
-    return Answer(int(line.split(" ")[1]), body, headers), stays_open
-
-
-async def _read_head(reader: asyncio.StreamReader) -> tuple[str, dict[str, str]] | None:
-    try:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-    except asyncio.IncompleteReadError as ended:
-        if ended.partial:
-            raise
-        return None
-    line, *lines = head[:-4].split("\r\n")
-    headers = (each.partition(":") for each in lines)
-    return line, {name.strip().lower(): value.strip() for name, _, value in headers}
+def _first_to_speak(emulator: socket.socket, client: socket.socket) -> object:
+    """The socket that can be read first: a client that has no answer yet only leaves."""
+    with selectors.DefaultSelector() as selector:
+        for each in (emulator, client):
+            selector.register(each, selectors.EVENT_READ)
+        return selector.select()[0][0].fileobj

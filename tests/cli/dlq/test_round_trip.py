@@ -16,17 +16,17 @@ HEADER = "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1"
 BODY = '{"requestId": "req-1", "status": "lost", "occurredAt": "2026-11-22T10:00:00Z"}'
 
 
-async def entry_by_entry(request: Request, upstream: Upstream) -> Answer:
+def entry_by_entry(request: Request, upstream: Upstream) -> Answer:
     """Sends a batch's entries one by one: of a batch moto drops the system attributes, and SQS keeps them."""
     if request.target != "AmazonSQS.SendMessageBatch":
-        return await upstream.ask(request)
+        return upstream.ask(request)
     asked = json.loads(request.body)
     headers = request.headers | {"x-amz-target": "AmazonSQS.SendMessage"}
     successful = []
     for entry in asked["Entries"]:
         single = {name: value for name, value in entry.items() if name != "Id"}
         body = json.dumps(single | {"QueueUrl": asked["QueueUrl"]}).encode()
-        answer = await upstream.ask(Request(request.line, headers, body))
+        answer = upstream.ask(Request(request.line, headers, body))
         assert answer.status == 200, answer.body
         successful.append(json.loads(answer.body) | {"Id": entry["Id"]})
     answered = json.dumps({"Successful": successful, "Failed": []}).encode()
