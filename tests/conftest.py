@@ -25,7 +25,13 @@ settings.register_profile("quick", busy, max_examples=20)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TESTS = Path(__file__).parent
-PROCESS_MODULES = {"tests.cli.processes", "tests.docs.pipes", "tests.docs.shell", "tests.support.service"}
+PROCESS_MODULES = {
+    "tests.cli.processes",
+    "tests.docs.pipes",
+    "tests.docs.shell",
+    "tests.support.commands",
+    "tests.support.service",
+}
 """Helpers that start processes."""
 
 ENGINES = {"embedded_aws", "dynamodb_local", "ministack", "moto"}

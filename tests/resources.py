@@ -27,7 +27,7 @@ def status_table(
     """
     name = name or fresh_name("status")
     specification = {"StreamEnabled": stream} | ({"StreamViewType": "NEW_AND_OLD_IMAGES"} if stream else {})
-    _create_table(clients, name, "requestId", StreamSpecification=specification)
+    create_table(clients, name, "requestId", StreamSpecification=specification)
     if ttl:
         clients("dynamodb").update_time_to_live(
             TableName=name, TimeToLiveSpecification={"Enabled": True, "AttributeName": "ttl"}
@@ -38,7 +38,7 @@ def status_table(
 def leases_table(clients: ClientFactory) -> str:
     """An empty leases table; its name."""
     name = fresh_name("leases")
-    _create_table(clients, name, "leaseKey")
+    create_table(clients, name, "leaseKey")
     return name
 
 
@@ -148,7 +148,8 @@ def drained_messages(clients: ClientFactory, queue_url: str) -> Sequence[dict[st
         messages += page
 
 
-def _create_table(clients: ClientFactory, name: str, key: str, **more: Any) -> None:
+def create_table(clients: ClientFactory, name: str, key: str, **more: Any) -> None:
+    """A table on demand with a partition key of type S; more are arguments of CreateTable."""
     dynamodb = clients("dynamodb")
     dynamodb.create_table(
         TableName=name,

@@ -2,19 +2,19 @@
 
 import json
 import re
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from tests.support.commands import finished
 
 
 def linted(template: str, directory: Path) -> str:
     """What cfn-lint finds in a template."""
     path = directory / "template.yaml"
     path.write_text(template, encoding="utf-8")
-    command = [str(Path(sys.executable).with_name("cfn-lint")), "-c", "I", "--", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = finished(Path(sys.executable).with_name("cfn-lint"), "-c", "I", "--", path)
     return done.stdout + done.stderr
 
 

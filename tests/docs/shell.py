@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.infra.tool_venvs import commands_of
+from tests.support.commands import finished
 
 
 def shell(
@@ -21,13 +22,5 @@ def shell(
         tools: those of `tests/infra/locks` whose commands it needs, besides our own.
     """
     path = [str(Path(sys.executable).parent), *(str(commands_of(tool)) for tool in tools), os.environ["PATH"]]
-    return subprocess.run(
-        ["bash", "-uo", "pipefail", "-c", script],
-        cwd=folder,
-        env={**environment, "PATH": os.pathsep.join(path)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=1_500,
-        check=False,
-    )
+    everything = {**environment, "PATH": os.pathsep.join(path)}
+    return finished("bash", "-uo", "pipefail", "-c", script, folder=folder, environment=everything)

@@ -1,19 +1,17 @@
 """What infra/audit-consumers.md tells consumers to do works, and names what is there."""
 
 import base64
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from jsonschema import Draft202012Validator
 
 from handlers.audit import AuditEntry
 from processor.audit.sinks.kinesis import TARGET_BYTES, KinesisSink
 from processor.cli.schema import audit_schema
-from processor.localaws.clients import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
+from processor.localaws.clients import REGION
 from processor.localaws.embedded_aws import EmbeddedAws
 from processor.observability.metrics import Metric
 from tests.audit.entries import entry, put_all
@@ -21,6 +19,7 @@ from tests.audit.kinesis_standin import Kinesis
 from tests.docs.markdown import ROOT
 from tests.docs.pipes import linted
 from tests.infra.cloudformation import of_type
+from tests.resources import create_table
 
 PAGE = ROOT / "infra" / "audit-consumers.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -54,16 +53,10 @@ def lambda_event(entries: list[AuditEntry]) -> dict[str, Any]:
 @pytest.fixture
 def function(embedded_aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The page's Lambda function, with its table on the embedded AWS."""
-    embedded_aws.client("dynamodb").create_table(
-        TableName="audit-trail",
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": "auditId", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "auditId", "KeyType": "HASH"}],
-    )
-    monkeypatch.setenv("AWS_ENDPOINT_URL", embedded_aws.endpoint_url)
+    create_table(embedded_aws.client, "audit-trail", "auditId")
+    for name, value in embedded_aws.environment().items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)
     (code,) = blocks("python")
     names: dict[str, Any] = {}
     exec(compile(code, str(PAGE), "exec"), names)  # noqa: S102 - the page's own code
@@ -121,7 +114,3 @@ def test_the_figures_are_those_of_the_code_and_the_template() -> None:
     assert "at most 128 KiB" in TEXT
     [stream] = of_type("data.yaml", "AWS::Kinesis::Stream").values()
     assert stream["RetentionPeriodHours"] == 7 * 24
-
-
-def test_entries_follow_the_schema() -> None:
-    Draft202012Validator(audit_schema()).validate(json.loads(entry("1", "a").to_json()))

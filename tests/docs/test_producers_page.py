@@ -15,6 +15,7 @@ from processor.localaws.embedded_aws import EmbeddedAws, isolated_environment
 from tests.docs.markdown import codes, fenced, read, table
 from tests.docs.pipes import filled_in, linted
 from tests.docs.shell import shell
+from tests.resources import create_table
 
 PAGE = read("docs/producers.md")
 NOW = datetime(2026, 11, 22, 10, 5, tzinfo=UTC)
@@ -49,12 +50,7 @@ def test_the_dry_run_of_the_page_works_without_aws(tmp_path: Path) -> None:
 
 def test_the_outbox_writes_job_and_event_together_or_neither(embedded_aws: EmbeddedAws) -> None:
     dynamodb = embedded_aws.client("dynamodb")
-    dynamodb.create_table(
-        TableName="jobs",
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-    )
+    create_table(embedded_aws.client, "jobs", "id")
     made: dict[str, Any] = {}
     exec(fenced(PAGE, "sends the event from the table's stream."), made)  # noqa: S102 - the page's own code
     made["complete"](dynamodb, "jobs", "job-1", EVENT)

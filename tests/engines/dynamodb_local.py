@@ -2,11 +2,11 @@
 
 import os
 import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.engines.process import Engine
+from tests.support.commands import finished
 
 HOME = Path(__file__).parents[2] / ".cache" / "dynamodb-local"
 JAR = HOME / "DynamoDBLocal.jar"
@@ -50,7 +50,7 @@ def missing_java() -> str | None:
     wanted = f"DynamoDB Local needs a JDK {MINIMUM_JAVA} or newer"
     if java is None:
         return f"{wanted}; there is no `java` on the PATH"
-    modules = subprocess.run([java, "--list-modules"], capture_output=True, text=True, check=False).stdout
+    modules = finished(java, "--list-modules").stdout
     compiler = [line for line in modules.splitlines() if line.startswith("jdk.compiler@")]
     if not compiler:
         return f"{wanted}; the `java` on the PATH has no compiler"

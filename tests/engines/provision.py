@@ -13,6 +13,7 @@ import venv
 from pathlib import Path
 
 from tests.engines import dynamodb_local, ministack
+from tests.support.commands import finished
 
 NPM_PACKAGE = "amplify-dynamodb-simulator@2.9.30"  # carries AWS's DynamoDB Local 1.25.1
 NPM_SHA256 = "3503ffac19f183407909fecdacf4db51ab1fdad1da7b2f177016670b2d80e4b9"
@@ -85,13 +86,8 @@ def main(arguments: list[str]) -> int:
 
 
 def _packed(npm: str, directory: Path) -> Path:
-    answer = subprocess.run(
-        [npm, "pack", "--silent", "--no-update-notifier", NPM_PACKAGE],
-        cwd=directory,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    packing = (npm, "pack", "--silent", "--no-update-notifier", NPM_PACKAGE)
+    answer = finished(*packing, folder=directory)
     if answer.returncode != 0:
         code = next((line for line in answer.stderr.splitlines() if line.startswith("npm error code")), "")
         raise ProvisioningError(f"npm could not fetch {NPM_PACKAGE}. {code}".strip())

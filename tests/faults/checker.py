@@ -56,26 +56,27 @@ class Report:
     missing_audit: list[str] = field(default_factory=list)
 
     @property
-    def is_clean(self) -> bool:
-        """Whether everything is as it must be."""
-        return not (self.lost or self.wrong or self.unexplained or self.missing_audit)
-
-    def line(self) -> str:
-        """The result in one line."""
-        return (
-            f"lost {len(self.lost)}, wrong {len(self.wrong)},"
-            f" unexplained dead-letter {len(self.unexplained)}, missing audit {len(self.missing_audit)}"
-        )
-
-    def details(self, most: int = 5) -> list[str]:
-        """The first few of each kind."""
-        kinds = {
+    def kinds(self) -> Mapping[str, Sequence[str]]:
+        """What was found, by its kind."""
+        return {
             "lost": self.lost,
             "wrong": self.wrong,
             "unexplained dead-letter": self.unexplained,
             "missing audit": self.missing_audit,
         }
-        return [f"{kind}: {each}" for kind, found in kinds.items() for each in found[:most]]
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether everything is as it must be."""
+        return not any(self.kinds.values())
+
+    def line(self) -> str:
+        """The result in one line."""
+        return ", ".join(f"{kind} {len(found)}" for kind, found in self.kinds.items())
+
+    def details(self, most: int = 5) -> list[str]:
+        """The first few of each kind."""
+        return [f"{kind}: {each}" for kind, found in self.kinds.items() for each in found[:most]]
 
 
 def check(
@@ -141,26 +142,16 @@ class _Check:
         ):
             # The first appearance of each entry counts for its place.
             by_export[delivered.entry["requestId"]].setdefault(delivered.entry["auditId"], delivered)
-        for request_id, lives in self._wanted.lives.items():
-            entries = [each.entry for each in by_export.pop(request_id, {}).values()]
-            self._check_export(sink, request_id, lives, entries)
-        for request_id, entries_by_id in by_export.items():
-            self._report.wrong.append(
-                f"{sink} has {len(entries_by_id)} audit entries of {request_id}: too many"
-            )
+        for request_id in [*self._wanted.lives, *(by_export.keys() - self._wanted.lives.keys())]:
+            entries = [each.entry for each in by_export[request_id].values()]
+            self._check_export(sink, request_id, self._wanted.lives.get(request_id, ()), entries)
 
     def _check_export(
         self, sink: str, request_id: str, lives: Sequence[Life], entries: Sequence[Mapping[str, Any]]
     ) -> None:
-        if len(entries) < len(lives):
-            self._report.missing_audit.append(
-                f"{sink} has {len(entries)} of {len(lives)} audit entries of {request_id}"
-            )
-            return
-        if len(entries) > len(lives):
-            self._report.wrong.append(
-                f"{sink} has {len(entries)} audit entries of {request_id}, must be {len(lives)}"
-            )
+        if len(entries) != len(lives):
+            kind = self._report.missing_audit if len(entries) < len(lives) else self._report.wrong
+            kind.append(f"{sink} has {len(entries)} audit entries of {request_id}, must be {len(lives)}")
             return
         for number, (life, entry) in enumerate(zip(lives, entries, strict=True)):
             what = f"in {sink} the audit entry {number + 1} of {request_id}"
@@ -186,9 +177,7 @@ class _Check:
                 for name in ("table", "region", "streamArn", "shardId", "sequenceNumber")
             ),
         }
-        self._report.wrong += [
-            f"{what}: {name} is {entry[name]!r}" for name, is_right in rules.items() if not is_right
-        ]
+        self._note_broken(what, rules, entry)
 
     def _check_repeats(self) -> None:
         """Entries with one auditId are equal wherever and however often they appear."""
@@ -222,10 +211,11 @@ class _Check:
             "receiveCount": count.isdigit() and int(count) >= 1,
             "rejectedAt": _MILLISECONDS.fullmatch(attributes.get("rejectedAt", "")) is not None,
         }
+        self._note_broken(f"the dead letter of {source}", rules, attributes)
+
+    def _note_broken(self, what: str, rules: Mapping[str, bool], found: Mapping[str, Any]) -> None:
         self._report.wrong += [
-            f"the dead letter of {source}: {name} is {attributes.get(name)!r}"
-            for name, is_right in rules.items()
-            if not is_right
+            f"{what}: {name} is {found.get(name)!r}" for name, is_right in rules.items() if not is_right
         ]
 
     def _compare_item(self, request_id: str, item: Item, ending: Ending) -> None:

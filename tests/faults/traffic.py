@@ -67,12 +67,15 @@ def traffic(
     dice.shuffle(courses)
     for number, course in enumerate(courses):
         producer = _Producer(dice, f"export-{seed}-{number:05d}", begins, ends)
-        story = course(producer)
+        events = course(producer)
         begin = dice.uniform(0, max(0.0, seconds - REORDERED_WITHIN_SECONDS))
-        timely += _spread(story, begin, dice)
-        late += [producer.message(event, dice.uniform(0.0, LATE_WITHIN_SECONDS)) for event in story.late]
-        if story.retold is not None:
-            retold[producer.request_id] = producer.message(story.retold, 0.0)
+        times = [dice.uniform(0, REORDERED_WITHIN_SECONDS) for _ in events]
+        if dice.random() < 0.67:
+            times.sort()  # those of the other exports are out of order
+        timely += [producer.message(event, begin + time) for event, time in zip(events, times, strict=True)]
+        late += [producer.message(event, dice.uniform(0.0, LATE_WITHIN_SECONDS)) for event in producer.late]
+        if producer.retold is not None:
+            retold[producer.request_id] = producer.message(producer.retold, 0.0)
     timely += [
         Message(dice.uniform(0, seconds), POISON[number % len(POISON)](dice), None)
         for number in range(max(len(POISON), messages // 60))
@@ -82,13 +85,6 @@ def traffic(
     return Traffic(timely=_in_order(timely), retold=retold, late=_in_order(late))
 
 
-@dataclass(frozen=True, slots=True)
-class _Story:
-    events: tuple[Event, ...]
-    late: tuple[Event, ...] = ()
-    retold: Event | None = None
-
-
 class _Producer:
     """Makes the events of one export."""
 
@@ -96,6 +92,10 @@ class _Producer:
         self.dice = dice
         self.begins = begins
         self.request_id = request_id
+        self.late: tuple[Event, ...] = ()
+        """Reported when the export has expired."""
+        self.retold: Event | None = None
+        """Reported when the item was deleted by hand."""
         before = timedelta(seconds=TTL_SECONDS + dice.uniform(0, ENDS_WITHIN_SECONDS))
         self.created = milliseconds(ends - before)
         self.file_name = f"{dice.choice(_SUBJECTS)}-{dice.randrange(10_000)}.{dice.choice(_FORMATS)}"
@@ -147,107 +147,85 @@ class _Producer:
         """The event in an envelope."""
         return Message(after_seconds, self.dice.choice(ENVELOPES)(event, self.dice), event)
 
-    def sends(self, *events: Event) -> tuple[Event, ...]:
-        """The events, of which at least one tells when the export was requested."""
-        if any("createdAt" in event or event["status"] == "pending" for event in events):
-            return events
-        first = {**events[0], "createdAt": written(self.created, self.dice)}
-        return (first, *events[1:])
+
+_Events = tuple[Event, ...]
 
 
-def _completes(producer: _Producer) -> _Story:
+def _completes(producer: _Producer) -> _Events:
     named = producer.file_name if producer.dice.random() < 0.5 else None
-    return _Story(
-        (producer.reports("pending", fileName=named), producer.reports("processing"), producer.completed())
-    )
+    return producer.reports("pending", fileName=named), producer.reports("processing"), producer.completed()
 
 
-def _fails(producer: _Producer) -> _Story:
-    return _Story(
-        (
-            producer.reports("pending", fileName=producer.file_name),
-            producer.reports("processing"),
-            producer.failed(),
-        )
-    )
+def _fails(producer: _Producer) -> _Events:
+    named = producer.file_name
+    return producer.reports("pending", fileName=named), producer.reports("processing"), producer.failed()
 
 
-def _skips_steps(producer: _Producer) -> _Story:
-    last = producer.completed() if producer.dice.random() < 0.5 else producer.failed()
-    return _Story(producer.sends(*producer.dice.choice([(last,), (producer.reports("processing"), last)])))
+def _skips_steps(producer: _Producer) -> _Events:
+    """At least the first event tells when the export was requested."""
+    last = producer.completed if producer.dice.random() < 0.5 else producer.failed
+    if producer.dice.random() < 0.5:
+        return (last(created=True),)
+    return producer.reports("processing", created=True), last()
 
 
-def _never_finishes(producer: _Producer) -> _Story:
+def _never_finishes(producer: _Producer) -> _Events:
     events = (producer.reports("pending"), producer.reports("processing", fileName=producer.file_name))
-    return _Story(events[: producer.dice.randint(1, 2)])
+    return events[: producer.dice.randint(1, 2)]
 
 
-def _is_filled_in(producer: _Producer) -> _Story:
+def _is_filled_in(producer: _Producer) -> _Events:
     """Repeats know more than the first event did."""
     bare = producer.reports("completed")
-    return _Story(
-        (
-            producer.reports("pending"),
-            bare,
-            {**bare, "fileName": producer.file_name},
-            {**bare, "signedUrl": producer.url},
-        )
-    )
+    more: tuple[Event, ...] = ({"fileName": producer.file_name}, {"signedUrl": producer.url})
+    return producer.reports("pending"), bare, *({**bare, **each} for each in more)
 
 
-def _contradicts_itself(producer: _Producer) -> _Story:
-    return _Story(
-        (
-            producer.reports("pending"),
-            producer.reports("processing"),
-            producer.completed(fileName=producer.file_name),
-            producer.failed(fileName=producer.file_name),
-        )
-    )
+def _contradicts_itself(producer: _Producer) -> _Events:
+    ends = (producer.completed(fileName=producer.file_name), producer.failed(fileName=producer.file_name))
+    return producer.reports("pending"), producer.reports("processing"), *ends
 
 
-def _disagrees(producer: _Producer) -> _Story:
+def _disagrees(producer: _Producer) -> _Events:
     """Events state the same field differently: the first to arrive stands."""
     other = producer.created + timedelta(seconds=1.5)
-    return _Story(
-        (
-            producer.reports("pending", created=True, fileName=producer.file_name),
-            producer.reports("processing", fileName="another-" + producer.file_name),
-            {**producer.reports("processing"), "occurredAt": written(other, producer.dice)},
-            {**producer.completed(), "createdAt": written(other, producer.dice)},
-        )
+    return (
+        producer.reports("pending", created=True, fileName=producer.file_name),
+        producer.reports("processing", fileName="another-" + producer.file_name),
+        {**producer.reports("processing"), "occurredAt": written(other, producer.dice)},
+        {**producer.completed(), "createdAt": written(other, producer.dice)},
     )
 
 
-def _comes_late(producer: _Producer) -> _Story:
+def _comes_late(producer: _Producer) -> _Events:
     """The end is reported only when the export has expired; so is a late beginning."""
     more = [producer.completed(), producer.reports("pending")]
-    return _Story(
-        (producer.reports("pending"), producer.reports("processing")),
-        late=(producer.failed(created=False), *producer.dice.sample(more, producer.dice.randint(0, 2))),
-    )
+    more = producer.dice.sample(more, producer.dice.randint(0, 2))
+    producer.late = (producer.failed(created=False), *more)
+    return producer.reports("pending"), producer.reports("processing")
 
 
-def _is_over_before_it_is_reported(producer: _Producer) -> _Story:
+def _is_over_before_it_is_reported(producer: _Producer) -> _Events:
     producer.created -= timedelta(seconds=2 * TTL_SECONDS)
-    return _Story((producer.reports("pending", created=True), producer.completed(created=True)))
+    return producer.reports("pending", created=True), producer.completed(created=True)
 
 
-def _is_orphaned(producer: _Producer) -> _Story:
+def _is_orphaned(producer: _Producer) -> _Events:
     """No event states when this export was requested: the event waits until its own time is over."""
     occurred = producer.begins + timedelta(seconds=producer.dice.uniform(4, 10) - TTL_SECONDS)
     event = producer.reports("processing", created=False)
-    return _Story(({**event, "occurredAt": written(occurred, producer.dice)},))
+    return ({**event, "occurredAt": written(occurred, producer.dice)},)
 
 
-def _is_deleted_by_hand(producer: _Producer) -> _Story:
+def _is_deleted_by_hand(producer: _Producer) -> _Events:
     def completed() -> Event:
         return producer.completed(created=True, fileName=producer.file_name, signedUrl=producer.url)
 
-    return _Story((producer.reports("pending", created=True), completed()), retold=completed())
+    producer.retold = completed()
+    return producer.reports("pending", created=True), completed()
 
 
-_COURSES: Mapping[Callable[[_Producer], _Story], int] = {
+_COURSES: Mapping[Callable[[_Producer], _Events], int] = {
     _completes: 40,
     _fails: 15,
     _skips_steps: 12,
@@ -263,17 +241,6 @@ _COURSES: Mapping[Callable[[_Producer], _Story], int] = {
 
 _SUBJECTS = ("orders", "invoices", "größen", "在庫", "visits", "payroll")
 _FORMATS = ("csv", "xlsx", "pdf", "parquet")
-
-
-def _spread(story: _Story, begin: float, dice: random.Random) -> list[Message]:
-    """The story's messages, those of a third of the exports out of order."""
-    times = [dice.uniform(0, REORDERED_WITHIN_SECONDS) for _ in story.events]
-    if dice.random() < 0.67:
-        times.sort()
-    return [
-        Message(begin + time, dice.choice(ENVELOPES)(event, dice), event)
-        for time, event in zip(times, story.events, strict=True)
-    ]
 
 
 def _repeat(message: Message, dice: random.Random) -> Message:

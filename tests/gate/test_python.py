@@ -1,25 +1,20 @@
 """`.ci/python` chooses the Python of `.venv`, or prints one line with what to install."""
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from tests.docs.markdown import ROOT
+from tests.support.commands import finished
 
 SCRIPT = ROOT / ".ci" / "python"
 
 
 def choose(folder: Path, *arguments: str, **environment: str) -> tuple[int, str, str]:
     """Runs the script where no other commands are on the PATH than those of the folder."""
-    done = subprocess.run(
-        [SCRIPT, *arguments],
-        env={"PATH": str(folder), "HOME": str(folder), **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    everything = {"PATH": str(folder), "HOME": str(folder), **environment}
+    done = finished(SCRIPT, *arguments, environment=everything)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -36,23 +31,27 @@ def install(path: Path, minor: int, *, venv: bool = True) -> Path:
     return path
 
 
-def test_the_default_python_is_chosen_if_it_is_supported(tmp_path: Path) -> None:
-    install(tmp_path / "python3", 12)
-    install(tmp_path / "python3.14", 14)
-    assert choose(tmp_path) == (0, "python3\n", "")
+WARNING = "warning: Python 3.15 is untested; supported are 3.11 to 3.14\n"
 
 
-def test_a_supported_python_goes_before_an_older_and_a_newer_one(tmp_path: Path) -> None:
-    install(tmp_path / "python3", 15)
-    install(tmp_path / "python3.13", 13)
-    assert choose(tmp_path) == (0, "python3.13\n", "")
-
-
-def test_a_newer_python_is_tried_with_a_warning(tmp_path: Path) -> None:
-    install(tmp_path / "python3", 15)
-    warning = "warning: Python 3.15 is untested; supported are 3.11 to 3.14\n"
-    assert choose(tmp_path) == (0, "python3\n", warning)
-    assert choose(tmp_path, PYTHON="python3") == (0, "python3\n", warning)
+@pytest.mark.parametrize(
+    ("installed", "chosen", "warning"),
+    [
+        pytest.param({"python3": 12, "python3.14": 14}, "python3", "", id="the default if it is supported"),
+        pytest.param(
+            {"python3": 15, "python3.13": 13}, "python3.13", "", id="a supported one before a newer"
+        ),
+        pytest.param(
+            {"python3": 10, "python3.12": 12}, "python3.12", "", id="a supported one before an older"
+        ),
+        pytest.param({"python3": 15}, "python3", WARNING, id="a newer one is tried"),
+    ],
+)
+def test_a_python_is_chosen(tmp_path: Path, installed: dict[str, int], chosen: str, warning: str) -> None:
+    for command, minor in installed.items():
+        install(tmp_path / command, minor)
+    assert choose(tmp_path) == (0, f"{chosen}\n", warning)
+    assert choose(tmp_path, PYTHON=chosen) == (0, f"{chosen}\n", warning)
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,12 @@ import fnmatch
 import json
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.support.commands import finished
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = ROOT / "Dockerfile"
@@ -53,9 +54,7 @@ def context_files(root: Path = ROOT) -> Iterator[Path]:
         for line in (root / ".dockerignore").read_text().splitlines()
         if line.strip() and not line.startswith("#")
     ]
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others"], cwd=root, capture_output=True, text=True, check=True
-    )
+    listed = finished("git", "ls-files", "--cached", "--others", folder=root)
     for name in listed.stdout.splitlines():
         path = Path(name)
         ignored = False
@@ -127,12 +126,9 @@ class Replay:
                 shutil.copyfile(ROOT / path, copy)
 
     def _run(self, command: str) -> None:
-        done = subprocess.run(
-            ["sh", "-eu", "-c", command.replace("/opt/", f"{self.place('/opt')}/")],
-            cwd=self._workdir,
-            env={**os.environ, "PATH": f"{self._commands}{os.pathsep}{os.environ['PATH']}"},
-            capture_output=True,
-            text=True,
-            check=False,
+        done = finished(
+            *("sh", "-eu", "-c", command.replace("/opt/", f"{self.place('/opt')}/")),
+            folder=self._workdir,
+            environment={**os.environ, "PATH": f"{self._commands}{os.pathsep}{os.environ['PATH']}"},
         )
         assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"

@@ -2,12 +2,12 @@
 
 import os
 import re
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 from tests.infra.cloudformation import INFRA
 from tests.infra.tool_venvs import commands_of
+from tests.support.commands import finished
 
 ROOT = INFRA.parent
 BLOCK = re.compile(r"^```(bash|text)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -33,19 +33,7 @@ def run(page: Path, endpoint_url: str, only: Sequence[str] = ("",)) -> list[str]
     chosen = [text for text, _ in blocks(page) if any(part in text for part in only)]
     script = PREAMBLE + "".join(f"{text}\necho '{END_OF_BLOCK}'\n" for text in chosen)
     path = f"{commands_of('awscli')}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["sh", "-eu", "-c", script],
-        cwd=ROOT,
-        env={
-            "PATH": path,
-            "HOME": "/nonexistent",
-            "ENDPOINT_URL": endpoint_url,
-            **CREDENTIALS,
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=1_500,
-    )
+    environment = {"PATH": path, "HOME": "/nonexistent", "ENDPOINT_URL": endpoint_url, **CREDENTIALS}
+    done = finished("sh", "-eu", "-c", script, folder=ROOT, environment=environment)
     assert done.returncode == 0, done.stderr
     return done.stdout.split(f"{END_OF_BLOCK}\n")[:-1]

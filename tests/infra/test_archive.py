@@ -6,7 +6,6 @@ The differences between them are listed in docs/deployments.md.
 import gzip
 import json
 import random
-import subprocess
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -21,6 +20,7 @@ from handlers.timestamps import format_timestamp
 from tests.audit.entries import entry
 from tests.infra.cloudformation import INFRA
 from tests.infra.tool_venvs import commands_of
+from tests.support.commands import finished
 
 RESOURCES: dict[str, Any] = yaml.safe_load((INFRA / "archive.yaml").read_text())["Resources"]
 RUNNER = Path(__file__).with_name("run_sql.py")
@@ -91,14 +91,8 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[AuditEn
 
 
 def run(files: str, *queries: tuple[str, list[str]]) -> list[list[dict[str, Any]]]:
-    done = subprocess.run(
-        [str(commands_of("duckdb") / "python"), str(RUNNER)],
-        input=json.dumps({"files": files, "columns": duckdb_columns(), "queries": queries}),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    job = json.dumps({"files": files, "columns": duckdb_columns(), "queries": queries})
+    done = finished(commands_of("duckdb") / "python", RUNNER, text=job, seconds=300)
     assert done.returncode == 0, done.stderr
     answers: list[list[dict[str, Any]]] = json.loads(done.stdout)
     return answers

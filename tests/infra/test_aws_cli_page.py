@@ -1,7 +1,6 @@
 """The page's commands do what they say they do, and can be run again."""
 
 import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from tests.engines.moto_server import MotoServer
 from tests.infra.cloudformation import INFRA, parameter_defaults
 from tests.infra.pages import CREDENTIALS, blocks, run
 from tests.infra.policies import policy
+from tests.support.commands import finished
 
 PAGE = INFRA / "aws-cli.md"
 pytestmark = pytest.mark.slow
@@ -41,14 +41,9 @@ def test_check_finds_nothing_wrong_with_what_the_page_makes(
     endpoint_url: str, printed: list[str], tmp_path: Path
 ) -> None:
     lines = dict(line.split("=", 1) for line in printed[-1].splitlines())
-    done = subprocess.run(
-        [sys.executable, "-m", "processor", "check", "--only", "resources"],
-        cwd=tmp_path,
-        env=isolated_environment() | CREDENTIALS | lines | {"AWS_ENDPOINT_URL": endpoint_url},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    environment = isolated_environment() | CREDENTIALS | lines | {"AWS_ENDPOINT_URL": endpoint_url}
+    command = (sys.executable, "-m", "processor", "check", "--only", "resources")
+    done = finished(*command, folder=tmp_path, environment=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "table export-status encryption: on" in done.stdout
 

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,9 +17,11 @@ from processor.localaws.embedded_aws import EmbeddedAws
 from tests.engines.process import cannot
 from tests.infra.cloudformation import of_type
 from tests.infra.dockerfile import DOCKERFILE, ROOT, Replay, context_files, instructions, last
+from tests.support.commands import finished
 from tests.waiting import eventually
 
 UNPRIVILEGED = 10001
+AS_UNPRIVILEGED: dict[str, Any] = {"user": UNPRIVILEGED, "group": UNPRIVILEGED, "extra_groups": []}
 
 
 def test_the_image_holds_the_service_and_nothing_to_build_or_test_it_with() -> None:
@@ -31,7 +34,7 @@ def test_the_image_holds_the_service_and_nothing_to_build_or_test_it_with() -> N
 
 
 def test_an_env_file_stays_out_of_the_image_wherever_it_lies(tmp_path: Path) -> None:
-    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    finished("git", "init", "--quiet", folder=tmp_path)
     shutil.copyfile(ROOT / ".dockerignore", tmp_path / ".dockerignore")
     secret = (".env", "processor/.env", "processor/audit/.env", "handlers/.env.local", "infra/iam/.env.prod")
     for name in (*secret, "handlers/export.py", "infra/iam/task-policy.json"):
@@ -80,12 +83,12 @@ def test_the_digest_of_the_base_is_committed_or_left_empty_and_never_invented(
     environment = {"PATH": f"{docker.parent}{os.pathsep}{os.environ['PATH']}", "HOME": str(tmp_path)}
     (tmp_path / ".gitconfig").write_text("[user]\nname = t\nemail = t@example.com\n")
 
-    def run(*command: str) -> "subprocess.CompletedProcess[bytes]":
-        return subprocess.run(command, cwd=tmp_path, env=environment, check=False, capture_output=True)
+    def run(*command: str) -> "subprocess.CompletedProcess[str]":
+        return finished(*command, folder=tmp_path, environment=environment)
 
     for arguments in (("init", "--quiet"), ("add", "--all"), ("commit", "--quiet", "-m", "first")):
         assert run("git", *arguments).returncode == 0
-    done = run(".ci/base-digest")
+    done = run("./.ci/base-digest")
     assert f"ARG PYTHON_DIGEST={written}\n" in (tmp_path / "Dockerfile").read_text()
     commits = run("git", "log", "--oneline").stdout.splitlines()
     assert (done.returncode == 0, len(commits) == 2) == (committed, committed)
@@ -161,9 +164,7 @@ class TestReplay:
             [*command, *arguments],
             env=environment,
             cwd="/",
-            user=UNPRIVILEGED,
-            group=UNPRIVILEGED,
-            extra_groups=[],
+            **AS_UNPRIVILEGED,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -189,23 +190,17 @@ class TestReplay:
         assert {"boto3", "processor", "handlers"} <= packages
         assert not {"pip", "setuptools", "hatchling", "moto", "pytest"} & packages
 
-    def test_the_health_check_fails_without_a_service(
-        self, replay: Replay, environment: dict[str, str]
-    ) -> None:
-        status, _ = self.run(replay, ["healthcheck"], environment)
-        assert status == 1
-
     def test_commands_that_need_the_emulator_say_so(
         self, replay: Replay, environment: dict[str, str]
     ) -> None:
         status, output = self.run(replay, ["local"], environment)
-        assert status == 1
-        assert output.count("\n") == 1
+        assert (status, output.count("\n")) == (1, 1)
         assert "export-status[demo]" in output
 
     def test_it_runs_is_healthy_and_ends_on_sigterm_to_the_very_process(
         self, replay: Replay, environment: dict[str, str]
     ) -> None:
+        assert self.run(replay, ["healthcheck"], environment)[0] == 1
         with EmbeddedAws() as aws:
             everything = aws.service_environment() | environment
             process = self.start(replay, last("CMD").exec_form(), everything)
@@ -226,22 +221,10 @@ class TestReplay:
 
 def interpreter_for_everybody() -> str:
     """A Python 3.11 or later that an unprivileged user may run: ours, or the system's."""
-    found = [sys.base_prefix + "/bin/python3", *(f"/usr/bin/python3.{minor}" for minor in (14, 13, 12, 11))]
-    runnable = next((python for python in found if everybody_may_run(python)), None)
-    if runnable is None:
-        cannot("no Python 3.11 or later that an unprivileged user may run")
-    return runnable
-
-
-def everybody_may_run(python: str) -> bool:
-    """Whether an unprivileged user can start this interpreter."""
-    done = subprocess.run(
-        ["/bin/sh", "-c", f"{python} -c 'import venv'"],
-        user=UNPRIVILEGED,
-        group=UNPRIVILEGED,
-        extra_groups=[],
-        cwd="/",
-        capture_output=True,
-        check=False,
-    )
-    return done.returncode == 0
+    found = [f"{sys.base_prefix}/bin/python3", *(f"/usr/bin/python3.{minor}" for minor in (14, 13, 12, 11))]
+    for python in found:
+        command = f"{python} -c 'import venv' 2>&1"
+        done = subprocess.run(["/bin/sh", "-c", command], cwd="/", check=False, **AS_UNPRIVILEGED)
+        if done.returncode == 0:
+            return python
+    return cannot("no Python 3.11 or later that an unprivileged user may run")

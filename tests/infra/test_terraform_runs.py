@@ -15,6 +15,7 @@ import pytest
 
 from tests.infra.cloudformation import INFRA
 from tests.infra.tool_venvs import commands_of
+from tests.support.commands import finished
 
 Terraform = Callable[..., "subprocess.CompletedProcess[str]"]
 STUB = Path(__file__).with_name("terraform_stub.py")
@@ -58,14 +59,7 @@ def terraform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terraform]:
     }
 
     def run(module: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [binary, f"-chdir={module}", *arguments],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
+        return finished(binary, f"-chdir={module}", *arguments, environment=environment, seconds=120)
 
     try:
         assert process.stdout.readline() == "listening\n"

@@ -1,7 +1,6 @@
 """Real calls need exactly the permissions of the policies: none is missing, none unused."""
 
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -27,6 +26,7 @@ from tests.resources import (
     status_table,
     stream_arn,
 )
+from tests.support.commands import finished
 from tests.support.service import ServiceProcess
 from tests.waiting import eventually
 
@@ -151,16 +151,8 @@ def used_by(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[Permissio
             }
             del environment["SQS_EXPORT_EVENTS_DLQ_URL"]
             for arguments in commands:
-                done = subprocess.run(
-                    [sys.executable, "-m", "processor", *arguments],
-                    env=environment,
-                    cwd=folder,
-                    stdin=subprocess.DEVNULL,
-                    capture_output=True,
-                    text=True,
-                    timeout=LIMIT_SECONDS,
-                    check=False,
-                )
+                words = (sys.executable, "-m", "processor", *arguments)
+                done = finished(*words, folder=folder, environment=environment)
                 assert (arguments, done.returncode) == (arguments, 0), done.stdout + done.stderr
             needed[who] = recording.permissions
     return needed

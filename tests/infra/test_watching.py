@@ -117,35 +117,22 @@ class TestAlarms:
         assert alarm("OldestMessage")["Threshold"] * 2 < DEFAULT_TTL_SECONDS
 
 
-class TestDashboard:
-    def rows(self) -> list[list[Any]]:
-        (board,) = of_type("watch.yaml", "AWS::CloudWatch::Dashboard").values()
-        widgets = json.loads(board["DashboardBody"])["widgets"]
-        return [row for widget in widgets for row in widget["properties"]["metrics"]]
-
-    def shown(self) -> list[tuple[str, ...]]:
-        """Namespace, metric and dimensions of each row, without those that are computed."""
-        return [
-            tuple(part for part in row if isinstance(part, str))
-            for row in self.rows()
-            if isinstance(row[0], str)
-        ]
-
-    def test_every_own_metric_exists(self) -> None:
-        own = [row for row in self.shown() if row[0] == NAMESPACE]
-        assert own
-        assert {row[1] for row in own} <= OWN_METRICS
-        assert {row[2:] for row in own} == {("Service", "<ServiceName>")}
-
-    def test_it_shows_throughput_outcomes_latency_lag_backlog_and_expiries(self) -> None:
-        own = {"SentToApplied", "StreamLag", "AuditExpired", "UnfinishedExpiries"}
-        own |= {Metric[outcome.name].value for outcome in Outcome}
-        events, table = ("QueueName", "<EventsQueueName>"), ("TableName", "<TableName>")
-        needed = {(NAMESPACE, name, "Service", "<ServiceName>") for name in own} | {
-            ("AWS/SQS", "NumberOfMessagesReceived", *events),
-            ("AWS/SQS", "ApproximateNumberOfMessagesVisible", *events),
-            ("AWS/DynamoDB", "TimeToLiveDeletedItemCount", *table),
-            ("AWS/DynamoDB", "SystemErrors", *table, "Operation", "UpdateItem"),
-            ("AWS/DynamoDB", "SystemErrors", *table, "Operation", "BatchExecuteStatement"),
-        }
-        assert needed <= set(self.shown())
+def test_the_dashboard_shows_what_operators_need_and_only_metrics_that_there_are() -> None:
+    (board,) = of_type("watch.yaml", "AWS::CloudWatch::Dashboard").values()
+    rows = [
+        row for each in json.loads(board["DashboardBody"])["widgets"] for row in each["properties"]["metrics"]
+    ]
+    # Namespace, metric and dimensions of each row, without those that are computed.
+    shown = {tuple(part for part in row if isinstance(part, str)) for row in rows if isinstance(row[0], str)}
+    assert {row[1] for row in shown if row[0] == NAMESPACE} <= OWN_METRICS
+    own = {"SentToApplied", "StreamLag", "AuditExpired", "UnfinishedExpiries"}
+    own |= {Metric[outcome.name].value for outcome in Outcome}
+    events, table = ("QueueName", "<EventsQueueName>"), ("TableName", "<TableName>")
+    assert shown >= {
+        *((NAMESPACE, name, "Service", "<ServiceName>") for name in own),
+        ("AWS/SQS", "NumberOfMessagesReceived", *events),
+        ("AWS/SQS", "ApproximateNumberOfMessagesVisible", *events),
+        ("AWS/DynamoDB", "TimeToLiveDeletedItemCount", *table),
+        ("AWS/DynamoDB", "SystemErrors", *table, "Operation", "UpdateItem"),
+        ("AWS/DynamoDB", "SystemErrors", *table, "Operation", "BatchExecuteStatement"),
+    }

@@ -7,10 +7,11 @@ its hash, and prints its folder of commands. What is there and was made from the
 import fcntl
 import hashlib
 import shutil
-import subprocess
 import sys
 import venv
 from pathlib import Path
+
+from tests.support.commands import finished
 
 LOCKS = Path(__file__).with_name("locks")
 CACHE = Path(__file__).resolve().parents[2] / ".cache"
@@ -41,9 +42,7 @@ def commands_of(name: str) -> Path:
 
 def _install(name: str, lock: Path, folder: Path) -> None:
     pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    done = subprocess.run(
-        [*pip, "--no-deps", "--require-hashes", "-r", str(lock)], capture_output=True, text=True, check=False
-    )
+    done = finished(*pip, "--no-deps", "--require-hashes", "-r", lock)
     if done.returncode != 0:
         shutil.rmtree(folder)
         raise ToolMissing(f"{name}: {done.stderr.strip().splitlines()[-1]}")

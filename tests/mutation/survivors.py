@@ -13,7 +13,9 @@ from enum import Enum
 from itertools import dropwhile
 
 _NAME = re.compile(r"(?P<module>[\w.]+)\.x(?:_|ǁ(?P<owner>\w+)ǁ)(?P<function>\w+)__mutmut_\d+")
-_HEADING = re.compile(r"## `(?P<function>[\w.]+)`")
+_DIFF = re.compile(r"^```diff\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_REASON = r"\n(?:(?!```)[^\n]+\n)+"
+_SECTION = re.compile(rf"`([\w.]+)`\n(?:{_REASON}(?:\n```diff\n(?:[-+][^\n]*\n)+```\n)+)+\n?")
 _TESTS_FAILED = 1
 _NOTHING_FAILED = {0, 33}  # every test passed; no test reaches the function (mutmut's own number)
 _CPU_LIMIT = {signal.SIGXCPU, signal.SIGKILL}  # a warning first, and a second later the end
@@ -84,29 +86,14 @@ def listed(document: str) -> list[Mutant]:
     Raises:
         Unreadable: if a mutant has no function or no reason, or a reason no mutant.
     """
+    title, *parts = re.split(r"^## ", document, flags=re.MULTILINE)
     found: list[Mutant] = []
-    function, reason, diff = "", "", list[str]()
-    inside, reason_used = False, True
-    for number, line in enumerate(document.splitlines(), 1):
-        heading = _HEADING.fullmatch(line)
-        if inside and line == "```":
-            found.append(Mutant(function, _changed(diff)))
-            inside, reason_used = False, True
-        elif inside:
-            diff.append(line)
-        elif line == "```diff":
-            if not reason or not function:
-                raise Unreadable(f"line {number}: a mutant without a reason under its function's heading")
-            inside, diff = True, []
-        elif heading:
-            if not reason_used:
-                raise Unreadable(f"line {number}: the reason before it belongs to no mutant")
-            function, reason = heading["function"], ""
-        elif line and function:
-            reason = line if reason_used else f"{reason} {line}"
-            reason_used = False
-    if inside or not reason_used:
-        raise Unreadable("the end: a mutant or a reason is not complete")
+    for part in parts:
+        if (section := _SECTION.fullmatch(part)) is None:
+            raise Unreadable(f"the part of {part.partition(chr(10))[0]}")
+        found += [Mutant(section[1], _changed(diff.splitlines())) for diff in _DIFF.findall(part)]
+    if "```" in title:
+        raise Unreadable("a mutant before the first function's heading")
     return found
 
 
