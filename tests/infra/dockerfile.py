@@ -83,6 +83,7 @@ class Replay:
 
     def __init__(self, root: Path, python: str) -> None:
         self._root = root
+        self._context = [*context_files()]
         self._workdir = root / "build"
         self._workdir.mkdir()
         self._commands = root / "commands"
@@ -118,7 +119,7 @@ class Replay:
         for source in sources:
             # Each file has the same place below the working directory as in the repository.
             assert target in {"./", source, f"{Path(source).parent}/"}, f"{names} is not replayed"
-            sent = [path for path in context_files() if path.is_relative_to(source)]
+            sent = [path for path in self._context if path.is_relative_to(source)]
             assert sent, f"{source} stays out of the image"
             for path in sent:
                 copy = self._workdir / path
