@@ -54,7 +54,8 @@ def context_files(root: Path = ROOT) -> Iterator[Path]:
         for line in (root / ".dockerignore").read_text().splitlines()
         if line.strip() and not line.startswith("#")
     ]
-    listed = finished("git", "ls-files", "--cached", "--others", folder=root)
+    # What is installed in .venv and .cache is many files, and stays out as a whole.
+    listed = finished("git", "ls-files", "--cached", "--others", "--exclude=.*/", folder=root)
     for name in listed.stdout.splitlines():
         path = Path(name)
         ignored = False
