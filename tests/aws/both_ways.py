@@ -2,8 +2,8 @@
 
 import re
 import ssl
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -40,9 +40,6 @@ class BothWays:
     ca_bundle: str | None = None
     read_seconds: float = 60.0
     connect_seconds: float = 60.0
-    session: Callable[[], boto3.Session] = field(
-        default=lambda: boto3.Session(ACCESS_KEY_ID, SECRET_ACCESS_KEY, "token")
-    )
 
     @cached_property
     def clients(self) -> dict[str, Any]:
@@ -57,14 +54,9 @@ class BothWays:
             parameter_validation=False,
             user_agent="export-status",
         )
-        session = self.session()
-        make: Any = session.client
-        client = make(
-            self.service,
-            region_name="us-east-1",
-            endpoint_url=self.endpoint_url,
-            config=config,
-            verify=self.ca_bundle,
+        session: Any = boto3.Session(ACCESS_KEY_ID, SECRET_ACCESS_KEY, "token")
+        client = session.client(
+            self.service, "us-east-1", endpoint_url=self.endpoint_url, config=config, verify=self.ca_bundle
         )
         refuse_foreign_answers(client)
         if self.service == "dynamodbstreams":
@@ -74,10 +66,7 @@ class BothWays:
             tls.check_hostname = True
             if self.ca_bundle:
                 tls.load_verify_locations(self.ca_bundle)
-            credentials: Any = session.get_credentials()
-            FastCalls(
-                client, lambda: credentials and credentials.get_frozen_credentials(), tls
-            ).enabled = True
+            FastCalls(client, session.get_credentials().get_frozen_credentials, tls).enabled = True
         return client
 
     def call(self, way: str, method: str, arguments: Mapping[str, Any]) -> Outcome:

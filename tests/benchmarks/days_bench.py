@@ -12,7 +12,6 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
 from tests.benchmarks.measuring import Consumer, Round, State, Target, verdict
@@ -65,24 +64,22 @@ def recovery(scratch: Path) -> list[Target]:
 def main(arguments: Sequence[str]) -> int:
     """Measures, prints and judges; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a fifth of the time a day")
     parser.add_argument("--only", nargs="+", choices=[IDLE, *DAYS, RECOVERY], default=[IDLE, *DAYS, RECOVERY])
-    options = parser.parse_args(arguments)
-    share, only = 0.2 if options.quick else 1.0, options.only
+    only = parser.parse_args(arguments).only
     targets: list[Target] = []
     print(f"Ordinary days: every answer takes {LATENCY_MS:g} ms, short pages, one task\n")
     print("| day | consumer | events | calls/event | CPU µs/event | CPU % of a core | p50 ms | p99 ms |")
     print("|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as scratch:
         if only != [RECOVERY]:
-            targets += measure_days(Path(scratch), only, share)
+            targets += measure_days(Path(scratch), only)
         if RECOVERY in only:
             targets += recovery(Path(scratch))
     return verdict(targets)
 
 
-def measure_days(scratch: Path, only: Sequence[str], share: float) -> list[Target]:
-    """Measures both consumers on these days, a share of each; what the service reached."""
+def measure_days(scratch: Path, only: Sequence[str]) -> list[Target]:
+    """Measures both consumers on these days; what the service reached."""
     targets: list[Target] = []
     modules = {"service": SERVICE, "careful loop": CAREFUL}
     with ExitStack() as running:
@@ -94,11 +91,10 @@ def measure_days(scratch: Path, only: Sequence[str], share: float) -> list[Targe
             consumer.day(WARM_UP)
         if IDLE in only:
             for name, consumer in consumers.items():
-                print_row(IDLE, name, consumer.idle(IDLE_SECONDS * share))
+                print_row(IDLE, name, consumer.idle(IDLE_SECONDS))
         for day in [day for day in DAYS if day in only]:
-            shorter = replace(DAYS[day], seconds=DAYS[day].seconds * share)
             for name, consumer in consumers.items():
-                measured = consumer.day(shorter)
+                measured = consumer.day(DAYS[day])
                 print_row(day, name, measured)
                 if name == "service":
                     targets += targets_of(day, measured)
