@@ -14,9 +14,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.benchmarks.measuring import Target, child_process, cpu_seconds, environment, resident_mib, verdict
 from tests.benchmarks.standin_table import TABLE
@@ -50,12 +50,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--records", type=int, default=60_000, help="records that the service reads")
     records = parser.parse_args(arguments).records
     print(f"Python {platform.python_version()}, {platform.machine()}; a stream of four records an export")
-    plain, _ = measure(PLAIN, max(4 * PAGE, records // 4))
-    bares, services = [], []
-    for _ in range(ROUNDS):  # in turns, so that a busy machine slows both of them
-        bares.append(measure(BARE, records)[0])
-        services.append(measure(SERVICE, records)[0])
-    bare, service = statistics.median(bares), statistics.median(services)
+    lives = table_of_lives(records)
+    plain = measure(PLAIN, table_of_lives(max(4 * PAGE, records // 4))).cpu_micros
+    pairs = [  # in turns, so that a busy machine slows both of them
+        (measure(BARE, lives).cpu_micros, measure(SERVICE, lives).cpu_micros) for _ in range(ROUNDS)
+    ]
+    bare, service = (statistics.median(each) for each in zip(*pairs, strict=True))
     print("\n| reader | records | CPU µs/record |\n|---|---|---|")
     print(f"| plain boto3 loop | {max(4 * PAGE, records // 4):,} | {plain:.1f} |")
     print(f"| bare loop | {records:,} | {bare:.1f} ({bare / plain:.2f}) |")
@@ -63,9 +63,10 @@ def main(arguments: Sequence[str]) -> int:
     print("\n| shards with a backlog | peak MB | removals/s |\n|---|---|---|")
     peaks = {}
     for shards in (1, 8, 60):
-        peaks[shards], rate = measure_backlog(shards)
-        print(f"| {shards} | {peaks[shards]:.0f} | {rate:,.0f} |")
-    _, seconds = measure(SERVICE, DAY_RECORDS)
+        backlog = measure(SERVICE, table_of_removals(shards))
+        peaks[shards] = backlog.peak_megabytes
+        print(f"| {shards} | {peaks[shards]:.0f} | {backlog.entries / backlog.seconds:,.0f} |")
+    seconds = measure(SERVICE, table_of_lives(DAY_RECORDS)).seconds
     print(f"\n24 hours of one export a second in one shard: {DAY_RECORDS:,} records in {seconds:.0f} s")
     return verdict(
         [
@@ -78,76 +79,61 @@ def main(arguments: Sequence[str]) -> int:
     )
 
 
-def measure(module: Sequence[str], records: int) -> tuple[float, float]:
-    """CPU microseconds a record of a reader, and the seconds that it took for all.
+class Read(NamedTuple):
+    """What a reader took for a stream, from its second page on; its CPU is that of a record."""
+
+    entries: int
+    cpu_micros: float
+    seconds: float
+    peak_megabytes: float
+
+
+def measure(module: Sequence[str], table: SimulatedTable) -> Read:
+    """Lets a reader read the whole stream of a table.
 
     Raises:
-        RuntimeError: if it ends by itself or takes too long.
+        RuntimeError: if it ends by itself, takes too long or leaves something out.
     """
-    table = SimulatedTable(TABLE, time.time)
     streams, rows = SimulatedStreamsClient(table), SimulatedRows()
-    fill(table, records)
-    with tempfile.TemporaryDirectory() as scratch:
-        with _reader(module, streams, rows, Path(scratch)) as child:
-            _wait(child, lambda: streams.calls["GetRecords"] >= 2)
-            before, started = cpu_seconds(child.pid), time.monotonic()
-            _wait_for_the_end(child, table, rows)
-            used, seconds = cpu_seconds(child.pid) - before, time.monotonic() - started
-        lines = (Path(scratch) / "output").read_text().splitlines()
-    entries = {json.loads(line)["auditId"] for line in lines if '"auditId"' in line}
-    if len(entries) != records // RECORDS_PER_EXPORT:
-        raise RuntimeError(f"{len(entries)} entries of {records // RECORDS_PER_EXPORT} were written")
-    return used * 1e6 / (records - PAGE), seconds
-
-
-def measure_backlog(shards: int) -> tuple[float, float]:
-    """A backlog of full pages of removals in each shard.
-
-    Returns:
-        The service's peak memory (MB) and the removals that it read a second.
-    """
-    table = SimulatedTable(TABLE, time.time, shards=shards)
-    streams, rows = SimulatedStreamsClient(table), SimulatedRows()
-    removals = PAGE * max(2 * shards, BACKLOG_PAGES)
-    item = {"status": {"S": "completed"}, "signedUrl": {"S": "https://x.invalid/?" + "x" * 700}}
-    for number in range(removals):
-        table.write(f"req-{number}", image=item | {"requestId": {"S": f"req-{number}"}})
-    with tempfile.TemporaryDirectory() as scratch, _reader(SERVICE, streams, rows, Path(scratch)) as child:
-        _wait(child, lambda: streams.calls["GetRecords"] >= 1)
-        started = time.monotonic()
-        _wait_for_the_end(child, table, rows)
-        seconds = time.monotonic() - started
-        peak = resident_mib(child.pid, "VmHWM") * 1.048576
-    return peak, removals / seconds
-
-
-@contextmanager
-def _reader(
-    module: Sequence[str], streams: SimulatedStreamsClient, rows: SimulatedRows, scratch: Path
-) -> "Iterator[subprocess.Popen[bytes]]":
-    """A reader as a process, whose output is in a file."""
-    with SimulatedAws(streams, rows) as aws:
-        settings = environment(aws.endpoint_url, scratch / "health") | {
-            "DYNAMODB_EXPORT_LEASES_TABLE": "leases",
-            "EXPORT_METRICS_SECONDS": "0",
-        }
-        with child_process(module, settings, scratch / "output") as child:
-            yield child
-
-
-def _wait_for_the_end(child: "subprocess.Popen[bytes]", table: SimulatedTable, rows: SimulatedRows) -> None:
-    """Waits until each shard's last record is in its row."""
-    last = {shard.records[-1]["dynamodb"]["SequenceNumber"] for shard in table.open_shards() if shard.records}
+    records = [shard.records for shard in table.open_shards() if shard.records]
+    last = {each[-1]["dynamodb"]["SequenceNumber"] for each in records}
+    removals = sum(each["eventName"] == "REMOVE" for shard in records for each in shard)
 
     def is_over() -> bool:
         found = {row["checkpoint"]["S"] for row in list(rows.rows.values())}
         return last <= found or "SHARD_END" in found
 
-    _wait(child, is_over)
+    with tempfile.TemporaryDirectory() as scratch, SimulatedAws(streams, rows) as aws:
+        output = Path(scratch) / "output"
+        settings = environment(aws.endpoint_url, Path(scratch) / "health") | {
+            "DYNAMODB_EXPORT_LEASES_TABLE": "leases",
+            "EXPORT_METRICS_SECONDS": "0",
+        }
+        with child_process(module, settings, output) as child:
+            _wait(child, lambda: streams.calls["GetRecords"] >= 2)
+            before, started = cpu_seconds(child.pid), time.monotonic()
+            _wait(child, is_over)
+            used, seconds = cpu_seconds(child.pid) - before, time.monotonic() - started
+            peak = resident_mib(child.pid, "VmHWM") * 1.048576
+        lines = output.read_text().splitlines()
+    entries = {json.loads(line)["auditId"] for line in lines if '"auditId"' in line}
+    if len(entries) != removals:
+        raise RuntimeError(f"{len(entries)} entries of {removals} were written")
+    return Read(removals, used * 1e6 / (sum(map(len, records)) - PAGE), seconds, peak)
 
 
-def fill(table: SimulatedTable, records: int) -> None:
-    """The life of exports, as their records are in the table's stream."""
+def table_of_removals(shards: int) -> SimulatedTable:
+    """Full pages of removals in each shard."""
+    table = SimulatedTable(TABLE, time.time, shards=shards)
+    item = {"status": {"S": "completed"}, "signedUrl": {"S": "https://x.invalid/?" + "x" * 700}}
+    for number in range(PAGE * max(2 * shards, BACKLOG_PAGES)):
+        table.write(f"req-{number}", image=item | {"requestId": {"S": f"req-{number}"}})
+    return table
+
+
+def table_of_lives(records: int) -> SimulatedTable:
+    """The life of exports, as their records are in a table's stream."""
+    table = SimulatedTable(TABLE, time.time)
     url = "https://exports.s3.us-east-1.amazonaws.com/reports/2026/11/22/report.csv?X-Amz-Security-Token="
     for number in range(records // RECORDS_PER_EXPORT):
         request_id = f"req-{number:012d}"
@@ -163,6 +149,7 @@ def fill(table: SimulatedTable, records: int) -> None:
         table.write(request_id, "MODIFY", image=item | {"status": {"S": "processing"}})
         table.write(request_id, "MODIFY", image=completed)
         table.write(request_id, "REMOVE", image=completed)
+    return table
 
 
 def _wait(child: "subprocess.Popen[bytes]", condition: Callable[[], bool]) -> None:
