@@ -63,9 +63,8 @@ def main() -> None:
             dynamodb.update_item(
                 TableName=leases,
                 Key={"leaseKey": {"S": shard_id}},
-                UpdateExpression="SET #p = :new",
+                UpdateExpression="SET checkpoint = :new",
                 ConditionExpression="checkpoint = :old",
-                ExpressionAttributeNames={"#p": "checkpoint"},
                 ExpressionAttributeValues={":new": {"S": position}, ":old": {"S": before}},
             )
         iterator = page.get("NextShardIterator")
