@@ -15,12 +15,6 @@ from processor.aws.signature import authorization
 STAMP = "20150830T123600Z"
 KEYS = ReadOnlyCredentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", None)
 BASE = {"host": "example.amazonaws.com", "x-amz-date": STAMP}
-TOKEN = (
-    "AQoDYXdzEPT//////////wEXAMPLEtc764bNrC9SAPBSM22wDOk4x4HIZ8j4FZTwdQWLWsKWHGBuFqwAeMicRXmxfpSPfIeoIYRqTflf"
-    "KD8YUuwthAx7mSEI/qkPpKPi/kMcGdQrmGdeehM4IC1NtBmUpp2wUE8phUZampKsburEDy0KPkyQDYwT7WZ0wq5VSXDvp75YU9HFvlRd"
-    "8Tx6q6fE8YQcHNVXAkiY9q6d+xo0rKwT38xVqr7ZD0u0iPPkUL64lIZbqBAz+scqKmlzm8FDrypNC9Yjc8fPOLn9FX9KSYvKTr4rvx3i"
-    "SIlTJabIQwj2ICCR/oLxBA=="
-)
 
 
 @pytest.mark.parametrize(
@@ -31,11 +25,6 @@ TOKEN = (
             {"content-type": "application/x-www-form-urlencoded"},
             b"Param1=value1",
             "ff11897932ad3f4e8b18135d722051e5ac45fc38421b1da7b9d196a0fe09473a",
-        ),
-        (  # post-sts-header-before
-            {"x-amz-security-token": TOKEN},
-            b"",
-            "85d96828115b5dc0cfc3bd16ad9e210dd772bbebba041836c64533a82be05ead",
         ),
         (  # post-header-value-case
             {"my-header1": "VALUE1"},

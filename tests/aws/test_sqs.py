@@ -140,7 +140,6 @@ def test_every_entry_is_accepted_refused_or_left(fates: list[str]) -> None:
     ("attributes", "policy"),
     [
         ({}, RedrivePolicy(None, None)),
-        ({"RedrivePolicy": ""}, RedrivePolicy(None, None)),
         (
             {"RedrivePolicy": '{"deadLetterTargetArn":"arn:dlq","maxReceiveCount":"60"}'},
             RedrivePolicy("arn:dlq", 60),

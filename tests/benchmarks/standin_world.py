@@ -97,11 +97,9 @@ class World:
         self._operations: dict[str, Operation] = {
             "ReceiveMessage": self._receive_message,
             "DeleteMessageBatch": partial(batch, self._delete_message),
-            "ChangeMessageVisibility": self._change_message_visibility,
             "ChangeMessageVisibilityBatch": partial(batch, self._change_message_visibility),
             "SendMessageBatch": partial(batch, self._send_message),
             "GetQueueAttributes": get_queue_attributes,
-            "GetQueueUrl": get_queue_url,
             "UpdateItem": self._table.update_item,
             "BatchExecuteStatement": self._table.batch_execute_statement,
             "DescribeTable": describe_table,
@@ -329,8 +327,3 @@ def get_queue_attributes(request: Mapping[str, Any]) -> dict[str, Any]:
         target = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{DLQ}"
         attributes["RedrivePolicy"] = json.dumps({"deadLetterTargetArn": target, "maxReceiveCount": 60})
     return {"Attributes": attributes}
-
-
-def get_queue_url(request: Mapping[str, Any]) -> dict[str, Any]:
-    """The URL of a queue by name."""
-    return {"QueueUrl": f"http://127.0.0.1/{ACCOUNT}/{request['QueueName']}"}

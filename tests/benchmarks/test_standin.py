@@ -62,7 +62,9 @@ def test_a_deleted_message_is_counted_once_and_one_made_visible_comes_back(
     (_, first), (body, second) = receive(sqs)
     for _ in range(2):
         sqs.delete_message_batch(QueueUrl=URL, Entries=[{"Id": "0", "ReceiptHandle": first}])
-    sqs.change_message_visibility(QueueUrl=URL, ReceiptHandle=second, VisibilityTimeout=0)
+    sqs.change_message_visibility_batch(
+        QueueUrl=URL, Entries=[{"Id": "0", "ReceiptHandle": second, "VisibilityTimeout": 0}]
+    )
     ((returned, _),) = receive(sqs, wait_seconds=5)
     assert json.loads(returned)["eventId"] == json.loads(body)["eventId"]
     assert service.state()["counts"]["deleted"] == 1
