@@ -152,23 +152,21 @@ class SimulatedTable:
 
     def split(self, shard_id: str) -> list[str]:
         """Closes a shard and gives it two children; their ids."""
-        with self.lock:
-            stream, shard = self.current, self.current.shards[shard_id]
-            if shard.high - shard.low < 2:
-                return self.roll(shard_id)
-            self._close(shard)
-            middle = (shard.low + shard.high) // 2
-            return [
-                self._new_shard(stream, shard_id, shard.low, middle),
-                self._new_shard(stream, shard_id, middle, shard.high),
-            ]
+        shard = self.current.shards[shard_id]
+        middle = (shard.low + shard.high) // 2
+        if middle == shard.low:
+            return self.roll(shard_id)
+        return self._succeed(shard, (shard.low, middle), (middle, shard.high))
 
     def roll(self, shard_id: str) -> list[str]:
         """Closes a shard and gives it one child, as DynamoDB does after some hours; its id."""
+        shard = self.current.shards[shard_id]
+        return self._succeed(shard, (shard.low, shard.high))
+
+    def _succeed(self, shard: SimulatedShard, *bounds: tuple[int, int]) -> list[str]:
         with self.lock:
-            stream, shard = self.current, self.current.shards[shard_id]
             self._close(shard)
-            return [self._new_shard(stream, shard_id, shard.low, shard.high)]
+            return [self._new_shard(self.current, shard.shard_id, low, high) for low, high in bounds]
 
     def trim(self, before: float) -> None:
         """Forgets records written before an instant, and then closed shards that hold none any more."""

@@ -58,14 +58,12 @@ class SimulatedRows:
 
         def change(old: Row | None) -> Row:
             row = copy.deepcopy(old) or dict(arguments["Key"])
-            names = arguments.get("ExpressionAttributeNames", {})
-            values = arguments["ExpressionAttributeValues"]
             sets, _, removes = arguments["UpdateExpression"].partition("REMOVE ")
             for part in filter(None, sets.removeprefix("SET ").rstrip().split(", ")):
                 name, value = part.split(" = ")
-                row[names.get(name, name)] = copy.deepcopy(values[value])
+                row[name] = copy.deepcopy(arguments["ExpressionAttributeValues"][value])
             for name in filter(None, removes.split(", ")):
-                row.pop(names.get(name, name), None)
+                row.pop(name, None)
             return row
 
         return self._write("UpdateItem", key, arguments, change)

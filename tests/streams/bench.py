@@ -7,12 +7,11 @@ from typing import Any
 
 from handlers.audit import AuditEntry
 from processor.audit.pipeline import build_consumer
-from processor.audit.sinks.base import SinkUnavailable
 from processor.loops import Loop, StopReport
 from processor.observability.metrics import Metrics
 from processor.streams.clocks import Clocks
 from processor.streams.context import ConsumerSettings
-from tests.audit.entries import OneByOne
+from tests.audit.entries import OneByOne, Shelf
 from tests.simulated_stream.client import SimulatedStreamsClient
 from tests.simulated_stream.model import SimulatedTable
 from tests.simulated_stream.rows import SimulatedRows
@@ -20,7 +19,6 @@ from tests.streams.tasks import TABLE
 from tests.streams.worker import ShownHealth
 from tests.waiting import eventually
 
-WORKER = "this-worker"
 SHARDS = 3
 PATIENCE_SECONDS = 60.0
 """How long a condition is waited for: no machine is so slow."""
@@ -65,34 +63,30 @@ class Hanging:
         return call
 
 
-class Shelf:
-    """A sink that keeps entries; it can be down, break, or block until it is let go."""
-
-    name = "shelf"
+class HangingShelf(Shelf):
+    """A shelf that can break, or not answer until it is let go."""
 
     def __init__(self) -> None:
-        self.kept: list[str] = []
-        self.refused: set[str] = set()
-        self.is_down = False
+        super().__init__("shelf")
         self.breaks = False
-        self.blocked = 0
-        self.blocks = threading.Event()
+        self.hangs = False
+        self.met: set[str | None] = set()
+        """The shards whose entries it met."""
         self.let_go = threading.Event()
 
     def begin(self, entries: Sequence[AuditEntry]) -> OneByOne:
         """See `Sink.begin`."""
-        return OneByOne(entries, self._store)
 
-    def _store(self, entry: AuditEntry) -> None:
-        if self.breaks:
-            raise ZeroDivisionError
-        if self.is_down:
-            self.refused.add(entry.request_id)
-            raise SinkUnavailable("down")
-        if self.blocks.is_set():
-            self.blocked += 1
-            self.let_go.wait(PATIENCE_SECONDS)
-        self.kept.append(entry.request_id)
+        def meet() -> None:
+            if self.breaks:
+                raise ZeroDivisionError
+            self.met |= {each.source.shard_id for each in entries}
+            if self.hangs:
+                self.let_go.wait(PATIENCE_SECONDS)
+
+        put = super().begin(entries)
+        put.before = meet
+        return put
 
 
 class Bench:
@@ -107,13 +101,13 @@ class Bench:
         self.rows = SimulatedRows()
         self.leases = Hanging(self.rows)
         self.streams = Hanging(SimulatedStreamsClient(self.table))
-        self.shelf = Shelf()
+        self.shelf = HangingShelf()
         self.deaths: list[tuple[str, str]] = []
         self.health = ShownHealth()
         self.consumer = build_consumer(
             self.streams,
             self.leases,
-            ConsumerSettings(TABLE, "leases", failover_seconds=failover_seconds, worker=WORKER),
+            ConsumerSettings(TABLE, "leases", failover_seconds=failover_seconds),
             sinks=[self.shelf],
             quarantine=None,
             metrics=Metrics(),

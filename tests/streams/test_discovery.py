@@ -193,19 +193,6 @@ def test_an_old_stream_that_is_not_found_for_a_moment_is_read_to_its_end(world: 
     assert_all_taken_once(world)
 
 
-def test_an_old_stream_that_was_read_to_its_end_before_it_went_is_no_loss(world: World) -> None:
-    expire(world, 3)
-    world.start_worker()
-    world.run(5)
-    old = world.table.current.arn
-    world.table.enable_stream()
-    world.run(40)
-    world.table.lose_stream(old)
-    expire(world, 3, start=3)
-    world.run(60)
-    assert_all_taken_once(world)
-
-
 def test_what_is_lost_after_every_row_was_finished_for_days_is_told_even_if_a_listing_fails(
     world: World,
 ) -> None:

@@ -6,7 +6,6 @@ import pytest
 
 from processor.streams.consumer import STALLED_SECONDS
 from tests.streams.test_shard_reader import assert_all_taken_once, expire
-from tests.streams.worker import FAILOVER_SECONDS
 from tests.streams.world import World
 
 NewWorld = Callable[[int], World]
@@ -90,15 +89,3 @@ def test_the_larger_failover_time_counts_in_a_rolling_deployment(new_world: NewW
     assert len(first.readers) == len(second.readers) == 3
     assert not [line for line in world.logs if line["event"] == "lease_lost"]
     assert sum(line["event"] == "lease_taken" for line in world.logs) == 6 + 3
-
-
-def test_a_dead_task_with_the_longer_failover_time_is_waited_for_that_long(new_world: NewWorld) -> None:
-    world = new_world(1)
-    first = world.start_worker(failover_seconds=40.0)
-    world.run(10)
-    second = world.start_worker(failover_seconds=FAILOVER_SECONDS)
-    world.run(10)
-    world.kill(first)
-    world.run(30)
-    assert not second.readers
-    assert world.run(30, until=lambda: len(second.readers) == 1)

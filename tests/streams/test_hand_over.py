@@ -14,21 +14,6 @@ from tests.streams.world import World
 NewWorld = Callable[[int], World]
 
 
-@pytest.mark.parametrize("lost", [1, 3])
-def test_answers_of_renewals_checkpoints_and_ends_that_get_lost_cost_nothing(world: World, lost: int) -> None:
-    world.start_worker()
-    world.run(5)
-    for number in range(12):
-        world.rows.lost_answers = lost
-        expire(world, 2, start=2 * number)
-        if number % 4 == 3:
-            world.table.roll(only_shard(world))
-        world.run(7)
-    world.run(30)
-    assert_all_taken_once(world)
-    assert not [line for line in world.logs if line["event"] == "lease_lost"]
-
-
 @pytest.mark.parametrize("off_by", [-3_600.0, 3_600.0])
 def test_wall_clocks_an_hour_apart_expire_no_lease(new_world: NewWorld, off_by: float) -> None:
     world = new_world(4)

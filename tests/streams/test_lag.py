@@ -68,26 +68,19 @@ def test_a_backlog_is_as_late_as_its_last_record_read(world: World) -> None:
     assert lag_of(world) == 0
 
 
-def test_the_worst_shard_is_told_with_the_hours_that_are_left() -> None:
-    metrics = Metrics()
-    report = LagReport(metrics, ShownHealth())
+def test_twenty_hours_late_is_an_alarm_with_the_time_left_once_an_hour() -> None:
+    metrics, health = Metrics(), ShownHealth()
+    report = LagReport(metrics, health)
     report.update([], EPOCH)
     assert "StreamLag" not in values_of(metrics), "a task without shards says nothing about lag"
-    report.update([(EPOCH, "a"), (EPOCH - 3 * HOUR, "b"), (EPOCH - HOUR, "c")], EPOCH)
-    values = values_of(metrics)
-    assert (values["StreamLag"], values["HoursToTrim"]) == (3 * HOUR, 21)
-
-
-def test_twenty_hours_late_is_an_alarm_with_the_time_left_once_an_hour() -> None:
-    health = ShownHealth()
-    report = LagReport(Metrics(), health)
     with structlog.testing.capture_logs() as logs:
         for seconds in range(0, 7_200, 60):
-            report.update([(EPOCH - 20.5 * HOUR, "a")], EPOCH + seconds)
+            report.update([(EPOCH, "b"), (EPOCH - 20.5 * HOUR, "a")], EPOCH + seconds)
     assert [(line["event"], line["log_level"], line["shard_id"]) for line in logs] == [
         ("audit_trim_near", "error", "a")
     ] * 2
     assert logs[0]["hours_left"] == 3.5
+    assert values_of(metrics)["StreamLag"] == 20.5 * HOUR + 7_140, "of the worst shard"
     assert "until unread records are trimmed" in health.degraded["stream lag"]
     report.update([(EPOCH, "a")], EPOCH)
     assert health.degraded == {}

@@ -51,18 +51,6 @@ def test_forty_shards_that_roll_over_at_once_cost_four_tasks_few_listings(
     assert_all_taken_once(world)
 
 
-def test_forty_readers_of_a_stream_that_is_missing_ask_for_few_listings(
-    new_world: Callable[[int], World],
-) -> None:
-    world = new_world(40)
-    worker = world.start_worker()
-    world.run(10)
-    world.table.lose_stream(world.table.current.arn)
-    worker.client.called_at.clear()
-    world.run(60)
-    assert busiest_second([worker], "DescribeStream") <= 2
-
-
 def test_turns_are_apart_by_at_least_the_pace_and_differ_by_chance(world: World) -> None:
     pacer = RateLimiter(1.0, world.clock)
     turns: list[float] = []

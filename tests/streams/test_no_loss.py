@@ -1,5 +1,6 @@
 """Whatever happens to streams, tasks, sinks and the leases table: no record is lost without a word."""
 
+import os
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from tests.streams.world import Killed, World, watched
 KEYS = st.sampled_from(["a", "b", "c", "d", "e", "poison"])
 SECONDS = st.floats(0.05, 14.0)
 MAX_WORKERS = 4
+OTHER_HISTORIES = int(os.environ.get("OTHER_HISTORIES", "0"))
+"""So many histories with other seeds instead of the fixed set, for a long look."""
 
 pytestmark = pytest.mark.slow
 
@@ -158,7 +161,7 @@ class AuditMachine(RuleBasedStateMachine):
 
     @rule(seconds=SECONDS, is_killed=st.booleans())
     def a_task_will_stand_still_or_be_killed_inside_a_put(self, seconds: float, is_killed: bool) -> None:
-        self.world.on_interrupt = _kill if is_killed else lambda: self._let_others_run(seconds)
+        self.world.on_interrupt = _kill if is_killed else lambda: self.world.run(seconds)
 
     @rule(seconds=SECONDS, is_killed=st.booleans())
     def a_task_will_stand_still_or_be_killed_inside_a_lease_write(
@@ -306,9 +309,6 @@ class AuditMachine(RuleBasedStateMachine):
         workers = list(self.world.workers.values())
         return workers[place % len(workers)]
 
-    def _let_others_run(self, seconds: float) -> None:
-        self.world.run(seconds)
-
 
 def _kill() -> None:
     raise Killed
@@ -316,12 +316,13 @@ def _kill() -> None:
 
 TestNoLoss = AuditMachine.TestCase
 TestNoLoss.settings = settings(
-    max_examples=250,
+    max_examples=OTHER_HISTORIES or 250,
     stateful_step_count=40,
     deadline=None,
-    derandomize=True,  # the same histories while the same modules are loaded; `explore` looks at others
-    # A failure is reported at once, with its blob; `tests.streams.explore --shrink` looks for a shorter one.
-    phases=[Phase.explicit, Phase.generate],
+    derandomize=not OTHER_HISTORIES,  # the same histories while the same modules are loaded
+    database=None,
+    # A failure is reported at once, with its blob; a long look also finds a shorter history.
+    phases=[Phase.explicit, Phase.generate, *([Phase.shrink] if OTHER_HISTORIES else [])],
     print_blob=True,
     report_multiple_bugs=False,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

@@ -32,11 +32,9 @@ def stop(world: World) -> None:
     world.stop(only_worker(world))
 
 
-def stop_with_a_page(world: World) -> None:
-    """A stop while the sink is down."""
+def sink_fails(world: World) -> None:
+    """The sink is down."""
     world.sink_is_down = True
-    read_on(world)
-    stop(world)
 
 
 def stop_at_the_end(world: World) -> None:
@@ -54,13 +52,6 @@ def lose_the_lease(world: World) -> None:
     world.run(20)
 
 
-def lose_the_lease_with_a_page(world: World) -> None:
-    """The row is removed by hand while the sink is down."""
-    world.sink_is_down = True
-    read_on(world)
-    lose_the_lease(world)
-
-
 def block(world: World) -> None:
     """An entry is refused, and there is no quarantine."""
     world.poison.add("poison")
@@ -68,28 +59,16 @@ def block(world: World) -> None:
     world.run(5)
 
 
-def block_and_stop(world: World) -> None:
-    """A stop of a shard that is blocked."""
-    block(world)
-    stop(world)
-
-
-def block_and_lose_the_lease(world: World) -> None:
-    """The row of a shard that is blocked is removed by hand."""
-    block(world)
-    lose_the_lease(world)
-
-
-HISTORIES = [
-    end_a_shard,
-    lose_the_shard,
-    stop,
-    stop_with_a_page,
-    stop_at_the_end,
-    lose_the_lease,
-    lose_the_lease_with_a_page,
-    block_and_stop,
-    block_and_lose_the_lease,
+HISTORIES: list[list[Callable[[World], None]]] = [
+    [end_a_shard],
+    [lose_the_shard],
+    [stop],
+    [sink_fails, read_on, stop],
+    [stop_at_the_end],
+    [lose_the_lease],
+    [sink_fails, read_on, lose_the_lease],
+    [block, stop],
+    [block, lose_the_lease],
 ]
 
 
@@ -100,6 +79,7 @@ def test_readers_make_all_moves_of_the_diagram_and_no_other(new_world: Callable[
         world.has_quarantine = False
         world.start_worker()
         read_on(world)
-        history(world)
+        for happens in history:
+            happens(world)
         moves |= world.moves
     assert moves == set(MOVES)

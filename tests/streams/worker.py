@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from handlers.audit import AuditEntry
-from handlers.timestamps import from_epoch_seconds
 from processor.audit.pipeline import build_consumer
 from processor.audit.quarantine import Quarantine
 from processor.audit.sinks.base import Refusal, SinkUnavailable
-from processor.dead_letters import DeadLetterQueue
 from processor.loops import Loop
 from processor.observability.health import Health
 from processor.observability.metrics import Metrics
@@ -42,22 +40,6 @@ class ShownHealth(Health):
             self.degraded.pop(component, None)
         else:
             self.degraded[component] = problem
-
-
-class SimulatedQueue:
-    """A dead-letter queue: keeps what it is sent."""
-
-    def __init__(self) -> None:
-        self.messages: list[dict[str, Any]] = []
-        self.is_down = False
-
-    def send_message_batch(self, **arguments: Any) -> dict[str, Any]:
-        """SendMessageBatch."""
-        entries = arguments["Entries"]
-        if self.is_down:
-            return {"Failed": [{"Id": entry["Id"], "SenderFault": False} for entry in entries]}
-        self.messages += entries
-        return {"Successful": [{"Id": entry["Id"]} for entry in entries]}
 
 
 class RecordingSink:
@@ -161,13 +143,7 @@ class Worker:
         self.metrics = Metrics()
         self.health = ShownHealth()
         self._runners: list[SimulatedRunner] = []
-        queue_client: Any = world.dead_letters
-        queue = DeadLetterQueue(
-            queue_client,
-            "https://sqs.invalid/dlq",
-            lambda: from_epoch_seconds(self.now()),
-            threading.Event(),
-        )
+        queue: Any = world.dead_letters
         self.consumer = build_consumer(
             self.client,
             world.rows,
@@ -215,10 +191,6 @@ class Worker:
     def degraded(self) -> dict[str, str]:
         """What the worker shows as not working."""
         return dict(self.health.degraded)
-
-    def lease_events(self) -> list[str]:
-        """What became of leases since the start, as the log tells."""
-        return [line["event"] for line in self.world.logs if line["event"].startswith("lease_")]
 
     def stop(self, deadline: float) -> None:
         """SIGTERM, with the time at which everything must be over."""

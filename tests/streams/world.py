@@ -23,11 +23,12 @@ from processor.streams.leases.lease import Lease, from_attributes, lease_key
 from processor.streams.page_budget import DEFAULT_BYTES
 from processor.streams.progress import is_followed_for_long
 from processor.streams.shard_reader import Phase, ShardReader
+from tests.audit.entries import LetterBox
 from tests.docs.markdown import fenced, read
 from tests.simulated_stream.client import Faults
 from tests.simulated_stream.model import SimulatedShard, SimulatedTable, number_of
 from tests.simulated_stream.rows import SimulatedRows
-from tests.streams.worker import EPOCH, FAILOVER_SECONDS, TABLE, SimulatedQueue, Worker
+from tests.streams.worker import EPOCH, FAILOVER_SECONDS, TABLE, Worker
 
 DIAGRAM = fenced(read("docs/architecture.md"), "(`Phase` in `streams/shard_reader.py`)")
 MOVES = [(Phase(before), Phase(after)) for before, after in re.findall(r"(\w+) --> (\w+):", DIAGRAM)]
@@ -49,7 +50,7 @@ class World:
         self.table = SimulatedTable(TABLE, self.now, shards=shards)
         self.rows = SimulatedRows()
         self.rows.after_write = self._check_write
-        self.dead_letters = SimulatedQueue()
+        self.dead_letters = LetterBox()
         self.workers: dict[str, Worker] = {}
         self.sink: Sink | None = None
         """What workers use in place of the recording sink."""
@@ -63,7 +64,7 @@ class World:
         """Every entry that a sink took, repeats included, in order."""
         self.gaps: list[dict[str, Any]] = []
         self.logs: list[Any] = []
-        self.on_interrupt: Callable[[], None] | None = None
+        self.on_interrupt: Callable[[], object] | None = None
         self.on_lease_write: Callable[[], None] | None = None
         self.gap_limits: list[int] = []
         """For each gap, the youngest number at the time it was told: it says nothing of later ones."""
@@ -218,10 +219,7 @@ class World:
 
     def unaccounted(self, shard: SimulatedShard, limit: int | None = None) -> list[dict[str, Any]]:
         """A shard's REMOVE records, up to a number, that were neither taken, set aside, nor told as lost."""
-        aside = {
-            message["MessageAttributes"]["sourceMessageId"]["StringValue"]
-            for message in self.dead_letters.messages
-        }
+        aside = {letter.source_message_id for letter in self.dead_letters.letters}
         return [
             record
             for record in shard.written

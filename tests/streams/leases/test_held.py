@@ -100,6 +100,7 @@ def test_a_take_whose_answer_was_lost_is_recognised_by_everything_it_set(bench: 
 
 def test_a_renewal_whose_answer_was_lost_counts_from_when_it_was_first_tried(bench: Bench) -> None:
     held = bench.take()
+    held.delivered = FIRST
     bench.time = 103.0
     bench.lose_the_answer_of(held.renew)
     bench.time = 108.0
@@ -109,14 +110,10 @@ def test_a_renewal_whose_answer_was_lost_counts_from_when_it_was_first_tried(ben
     assert held.trusted()
     bench.time = 103.0 + TRUSTED_SECONDS
     assert not held.trusted()
-
-
-def test_a_checkpoint_whose_answer_was_lost_is_repeated_and_the_lease_kept(bench: Bench) -> None:
-    held = bench.take()
-    held.delivered = FIRST
+    held.renew()
     bench.lose_the_answer_of(held.renew)
     held.delivered = SECOND
-    held.renew()
+    held.renew()  # another write: it follows the one that is found in the row
     assert bench.seen().position == SECOND
 
 
@@ -140,19 +137,13 @@ def test_without_trust_nothing_is_checkpointed(bench: Bench) -> None:
         held.finish(1.0)
     held.renew()
     assert bench.seen().position == Position()
-    bench.time += TRUSTED_SECONDS
-    held.release()
-    assert (bench.seen().position, bench.seen().owner) == (Position(), None)
-
-
-def test_a_write_carries_the_checkpoint_once_the_lease_is_trusted_again(bench: Bench) -> None:
-    held = bench.take()
-    held.delivered = FIRST
-    bench.time += TRUSTED_SECONDS
-    held.renew()
-    held.set_children(frozenset({"b", "c"}))
+    held.set_children(frozenset({"b", "c"}))  # it is trusted again
     seen = bench.seen()
     assert (seen.position, seen.children, seen.owner_switches) == (FIRST, frozenset({"b", "c"}), 0)
+    held.delivered = SECOND
+    bench.time += TRUSTED_SECONDS
+    held.release()
+    assert (bench.seen().position, bench.seen().owner) == (FIRST, None)
 
 
 @pytest.mark.parametrize("taken_by_another", [False, True])
@@ -168,34 +159,6 @@ def test_a_release_whose_answer_was_lost_ends_the_trust_at_once(bench: Bench, ta
     else:
         held.release()
     assert held.over
-
-
-def test_a_lease_that_was_asked_for_is_handed_to_who_asked(bench: Bench) -> None:
-    held = bench.take()
-    assert bench.table.request(bench.seen(), "other")
-    held.renew()  # a request does not disturb the owner's writes
-    assert held.row.requested_by == "other"
-    bench.lose_the_answer_of(held.release)
-    held.release()
-    assert (bench.seen().owner, bench.seen().requested_by) == ("other", None)
-    assert bench.take("other").trusted()
-
-
-@pytest.mark.parametrize("asks_now", [None, "a third one"])
-def test_a_request_that_was_withdrawn_after_it_was_seen_is_not_honoured(
-    bench: Bench, asks_now: str | None
-) -> None:
-    held = bench.take()
-    held.delivered = FIRST
-    assert bench.table.request(bench.seen(), "other")
-    held.renew()
-    bench.table.withdraw(NEW.key, "other")
-    if asks_now is not None:
-        assert bench.table.request(bench.seen(), asks_now)
-    held.release("other")
-    assert held.over
-    seen = bench.seen()
-    assert (seen.owner, seen.requested_by, seen.position) == (asks_now, None, FIRST)
 
 
 @pytest.mark.parametrize("gone", [None, "checkpoint"])
