@@ -1,6 +1,5 @@
 """Streams and shards are found whole, in order, and nothing is concluded from an error."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -26,13 +25,6 @@ class Answers:
     def describe_stream(self, **_arguments: Any) -> dict[str, Any]:
         """DescribeStream."""
         return {"StreamDescription": self._answers.pop(0)}
-
-
-def test_two_hundred_and_fifty_shards_on_three_pages_are_all_found(new_world: Callable[[int], World]) -> None:
-    world = new_world(250)
-    world.start_worker()
-    world.run(5)
-    assert len(world.leases()) == 250
 
 
 def test_a_cursor_that_comes_back_ends_the_paging_and_an_empty_page_with_a_new_one_does_not() -> None:
@@ -91,10 +83,12 @@ def test_children_are_found_at_once_at_their_parents_end(world: World) -> None:
     world.run(5)
     for count in (5, 10, 15):
         split = world.time
-        world.table.split(world.table.open_shards()[0].shard_id)
+        parent = world.table.open_shards()[0].shard_id
+        children = world.table.split(parent)
         expire(world, 5)
         assert world.run(3, until=lambda count=count: len(world.emitted) == count)  # type: ignore[misc]
         assert world.time - split < 3
+        assert world.leases()[parent].children == set(children)
     assert_all_taken_once(world)
 
 

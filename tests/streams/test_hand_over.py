@@ -14,6 +14,17 @@ from tests.streams.world import World
 NewWorld = Callable[[int], World]
 
 
+def test_a_task_that_stands_still_in_a_put_takes_up_nothing_after_it(world: World) -> None:
+    first = world.start_worker()
+    world.run(5)
+    second = world.start_worker()
+    expire(world, 10)
+    world.on_interrupt = lambda: world.run(FAILOVER_SECONDS + 5)
+    world.run(40)  # the world checks that the first one's put goes no further
+    assert (len(first.readers), len(second.readers)) == (0, 1)
+    assert world.missing() == []
+
+
 @pytest.mark.parametrize("off_by", [-3_600.0, 3_600.0])
 def test_wall_clocks_an_hour_apart_expire_no_lease(new_world: NewWorld, off_by: float) -> None:
     world = new_world(4)

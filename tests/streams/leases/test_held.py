@@ -174,13 +174,6 @@ def test_a_row_that_was_removed_by_hand_ends_the_tenure(bench: Bench, gone: str 
     assert bench.table.scan() == ()
 
 
-def test_a_renewal_that_another_write_made_needless_is_not_written(bench: Bench) -> None:
-    held = bench.take()
-    counter = bench.seen().counter
-    held.renew(min_age_seconds=3.0)
-    assert bench.seen().counter == counter
-
-
 def test_writes_of_one_lease_happen_one_after_the_other(bench: Bench) -> None:
     held = bench.take()
     writes: list[Callable[[], None]] = [held.renew, lambda: held.set_children(frozenset({"b"}))]
