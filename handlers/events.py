@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -56,14 +57,6 @@ def _url_size(value: str) -> str:
     return value
 
 
-def _cut_error(value: object) -> object:
-    return cut_utf8(value, MAX_ERROR_BYTES) if isinstance(value, str) else value
-
-
-def _cut_event_id(value: object) -> object:
-    return value[:MAX_EVENT_ID_CHARS] if isinstance(value, str) else value
-
-
 Timestamp = Annotated[
     AwareDatetime, BeforeValidator(_timestamp), WithJsonSchema({"type": "string", "format": "date-time"})
 ]
@@ -85,14 +78,14 @@ class ExportEvent(BaseModel):
     created_at: Timestamp | None = Field(
         None, description="When the export was requested; a pending event without it stands for occurredAt"
     )
-    event_id: Annotated[str, BeforeValidator(_cut_event_id)] | None = Field(
+    event_id: Annotated[str, AfterValidator(lambda text: text[:MAX_EVENT_ID_CHARS])] | None = Field(
         None, description=f"Only for tracing; cut to {MAX_EVENT_ID_CHARS} characters"
     )
     file_name: Annotated[str, StringConstraints(max_length=MAX_FILE_NAME_CHARS)] | None = None
     signed_url: Annotated[str, AfterValidator(_url_size)] | None = Field(
         None, repr=False, description=f"Only with completed; at most {MAX_SIGNED_URL_BYTES} bytes"
     )
-    error: Annotated[str, BeforeValidator(_cut_error)] | None = Field(
+    error: Annotated[str, AfterValidator(partial(cut_utf8, max_bytes=MAX_ERROR_BYTES))] | None = Field(
         None, repr=False, description=f"Only with failed; cut to {MAX_ERROR_BYTES} bytes"
     )
 

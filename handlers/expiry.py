@@ -74,6 +74,7 @@ def audit_entry(record: StreamRecord, *, source: ShardSource, read_at: datetime)
     change: Mapping[str, Any] = record["dynamodb"]
     sequence_number = str(change["SequenceNumber"])
     image = _mapping(change.get("OldImage"))
+    keys = _mapping(change.get("Keys")) or {name: image[name] for name in image.keys() & {"requestId"}}
     actor = _actor(record.get("userIdentity"))
     by_ttl = actor is TTL_ACTOR
     status = _STATUSES.get(_string(image, "status"))
@@ -87,7 +88,7 @@ def audit_entry(record: StreamRecord, *, source: ShardSource, read_at: datetime)
         audit_id=_plain(record.get("eventID"), _AUDIT_ID_JSON_BYTES)
         or f"{source.shard_id or source.stream_arn}:{sequence_number}",
         action="export.expired" if by_ttl else "export.deleted",
-        request_id=_request_id(_mapping(change.get("Keys")) or _own_key(image)),
+        request_id=_request_id(keys),
         last_status=status,
         finished=status is not None and is_terminal(Status(status)),
         created_at=_timestamp(image, "createdAt"),
@@ -118,10 +119,6 @@ def _request_id(keys: Mapping[str, Any]) -> str:
         return plain
     digest = "sha256:" + hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
     return plain[: MAX_REQUEST_ID_CHARS - len(digest)] + digest
-
-
-def _own_key(image: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {"requestId": image["requestId"]} if "requestId" in image else {}
 
 
 def _plain(

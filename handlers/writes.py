@@ -7,10 +7,10 @@ condition refuses, `transitions.decide` names. Expressions follow the DynamoDB D
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from handlers.export import Status
 from handlers.timestamps import format_timestamp
@@ -51,8 +51,7 @@ _PARTIQL_SAME_OR_MISSING = ' AND ("fileName" IS MISSING OR "fileName" = ?)'
 _PARTIQL_TEXT_OR_MISSING = """ AND ("fileName" IS MISSING OR attribute_type("fileName", 'S'))"""
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(NamedTuple):
     """One PartiQL statement with its parameters, as BatchExecuteStatement takes it."""
 
     text: str

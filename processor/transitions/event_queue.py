@@ -1,7 +1,6 @@
 """The event queue: receive, delete and make visible again, with every batch answer read entry by entry."""
 
 import math
-import uuid
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -30,11 +29,6 @@ def back_off_seconds(receive_count: int, jitter: Callable[[float], float] = jitt
         receive_count, first_seconds=_BACK_OFF_FIRST_SECONDS, most_seconds=_BACK_OFF_MAX_SECONDS
     )
     return max(1, round(jitter(whole)))
-
-
-def receive_attempt() -> str:
-    """A new ReceiveRequestAttemptId."""
-    return str(uuid.uuid4())
 
 
 class EventQueue:

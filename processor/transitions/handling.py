@@ -53,14 +53,9 @@ class BatchHandler:
         """
         deadline = received + handling_seconds - SETTLE_SECONDS
         settle_deadline = received + handling_seconds - SETTLE_CALL_SECONDS
-        events: dict[str, ExportEvent] = {}
-        invalid: dict[str, EventResult] = {}
-        for message in messages:
-            match self._decode(message):
-                case EventResult() as result:
-                    invalid[message.message_id] = result
-                case event:
-                    events[message.message_id] = event
+        decoded = {message.message_id: self._decode(message) for message in messages}
+        events = {key: each for key, each in decoded.items() if isinstance(each, ExportEvent)}
+        invalid = {key: each for key, each in decoded.items() if isinstance(each, EventResult)}
         self._observe(messages)
         now = self._context.clocks.now()
         look_up = self._applier.look_up(late_too=not backlog_is_old(messages, now))

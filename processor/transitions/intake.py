@@ -80,7 +80,7 @@ class Intake:
             page: what it received.
             seconds: how long it took.
         """
-        new = self._new(page)
+        new = [message for message in page if message.receive_count == 1]
         age = self._age(new)
         with self._lock:
             now = self._clocks.monotonic()
@@ -99,7 +99,7 @@ class Intake:
     def further_page(self, page: Sequence[Message]) -> None:
         """Counts a page that followed at once."""
         with self._lock:
-            self._count(len(self._new(page)))
+            self._count(sum(message.receive_count == 1 for message in page))
 
     def pause_seconds(self, busy_seconds: float, *, more: bool) -> float:
         """How long a receiver has to pause before its next poll. Polls of a task follow each other at a
@@ -148,9 +148,6 @@ class Intake:
     def _stop_one(self) -> None:
         self._calm = 0
         self.polling = max(1, self.polling - 1)
-
-    def _new(self, page: Sequence[Message]) -> list[Message]:
-        return [message for message in page if message.receive_count == 1]
 
     def _age(self, new: Sequence[Message]) -> float | None:
         """Seconds since the youngest of these messages was sent, by our clock."""

@@ -22,8 +22,7 @@ class LookUp:
         self._table = table
         self._late_too = late_too
         self._late: dict[str, None] = {}
-        self._asked = False
-        self._found: Mapping[str, Item | None] = {}
+        self._found: Mapping[str, Item | None] | None = None  # not asked yet
         self.error: AwsError | None = None
         """Why the look-up failed; None if it did not."""
 
@@ -43,9 +42,9 @@ class LookUp:
             By key the item, None where there is none. Keys without an answer are left out.
         """
         keys = list(dict.fromkeys([*request_ids, *self._late]))[:BATCH_GET_MAX_KEYS]
-        if self._asked or not keys or not self._table.has_time(deadline):
-            return self._found
-        self._asked = True
+        if self._found is not None or not keys or not self._table.has_time(deadline):
+            return self._found or {}
+        self._found = {}
         try:
             self._found = self._table.get_items(keys)
         except AwsError as error:

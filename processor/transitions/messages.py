@@ -67,7 +67,4 @@ class Message:
 
 def newest_handles(messages: Iterable[Message]) -> list[Message]:
     """One delivery of each message, the one received last: only its handle is sure to delete it."""
-    newest: dict[str, Message] = {}
-    for message in messages:
-        newest[message.message_id] = message
-    return list(newest.values())
+    return list({message.message_id: message for message in messages}.values())

@@ -6,6 +6,7 @@ fifty, so that writes and deletes fill their batches. A short page tells nothing
 waiting messages SQS mostly gives fewer than it has.
 """
 
+import uuid
 from collections.abc import Iterator
 
 from processor.aws.errors import AwsError, Misconfigured, Transient
@@ -15,7 +16,7 @@ from processor.observability.log import get_logger
 from processor.observability.metrics import Metric
 from processor.transitions.circuit_breaker import CircuitBreaker
 from processor.transitions.context import PipelineContext
-from processor.transitions.event_queue import EventQueue, receive_attempt
+from processor.transitions.event_queue import EventQueue
 from processor.transitions.handling import BatchHandler
 from processor.transitions.intake import MAX_BATCH, Intake
 from processor.transitions.messages import Message, newest_handles
@@ -58,7 +59,7 @@ class Receiver:
         self._context = context
         self._monotonic = context.clocks.monotonic
         self._batch_limit = MAX_BATCH
-        self._attempt = receive_attempt()
+        self._attempt = str(uuid.uuid4())
         self._reported = False
         self._back_off = BackOff(
             context.timing.receive_back_off_seconds,
@@ -99,7 +100,7 @@ class Receiver:
 
     def _receive(self, wait_seconds: int) -> list[Message]:
         """Receives; after an error that may have lost an answer the next receive asks for the same again."""
-        attempt, self._attempt = self._attempt, receive_attempt()
+        attempt, self._attempt = self._attempt, str(uuid.uuid4())
         try:
             return self._queue.receive(wait_seconds, attempt)
         except Transient as error:

@@ -14,8 +14,8 @@ from processor.transitions.status_table import StatusTable, Unexplained
 
 DESCRIBE_EVERY_SECONDS = 5.0
 VALID_SECONDS = 1.0  # an index is made in minutes: so long a description explains refusals that follow it
-_TYPES = {"ttl": "N"}  # all others are S (docs/contract.md, section 1)
-_ATTRIBUTES = ("requestId", "status", "createdAt", "updatedAt", "ttl", "signedUrl", "fileName", "error")
+_ATTRIBUTES = ("requestId", "status", "createdAt", "updatedAt", "signedUrl", "fileName", "error")
+_WRITTEN_TYPES = dict.fromkeys(_ATTRIBUTES, "S") | {"ttl": "N"}  # docs/contract.md, section 1
 
 
 class Refusals:
@@ -91,7 +91,7 @@ def wrong_index(description: Mapping[str, Any]) -> str | None:
     for index in [each for kind in kinds for each in description.get(kind) or []]:
         for key in index["KeySchema"]:
             name = key["AttributeName"]
-            written = _TYPES.get(name, "S")
-            if name in _ATTRIBUTES and types.get(name, written) != written:
+            written = _WRITTEN_TYPES.get(name)
+            if written and types.get(name, written) != written:
                 return f"the index {index['IndexName']} wants {name} of type {types[name]}, not {written}"
     return None

@@ -3,6 +3,7 @@
 import math
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -131,10 +132,8 @@ class StatusTable:
         Raises:
             AwsError: if the table does not take writes.
         """
-        try:
+        with suppress(ConditionFailed):
             call(self.client.update_item, TableName=self.name, **probe_arguments(absent_key()))
-        except ConditionFailed:
-            return
 
     def wait_to_try_again(self, attempt: int, deadline: float) -> bool:
         """Waits before try number `attempt` (from 1); False if nothing may be tried any more."""

@@ -26,7 +26,6 @@ _NO_ANSWERS = frozenset(
         "TransactionConflict",
     }
 )
-_NO_BATCHES = "UnknownOperationException"  # the call itself is unknown to the server
 _MISSING = "a permission is missing: dynamodb:PartiQLInsert and dynamodb:PartiQLUpdate are needed"
 _SINGLE = "one UpdateItem an event"
 
@@ -119,7 +118,9 @@ class WriteMode:
         try:
             answer: Any = call(self._table.client.batch_execute_statement, Statements=asked)
         except AwsError as error:
-            if error.code not in ACCESS_DENIED | {_NO_BATCHES} and not isinstance(error, Rejected):
+            if error.code not in ACCESS_DENIED | {"UnknownOperationException"} and not isinstance(
+                error, Rejected
+            ):
                 raise no_answer from None
             return [error.code] * len(statements)
         codes = [each.get("Error", {}).get("Code") for each in answer.get("Responses", [])]
