@@ -61,5 +61,5 @@ class AuditEntry(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
 
 def entry_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of an entry."""
-    _, parts = msgspec.json.schema_components([AuditEntry], ref_template="#/$defs/{name}")
+    _, parts = msgspec.json.schema_components([AuditEntry])
     return {**parts.pop("AuditEntry"), "$defs": parts}

@@ -74,7 +74,7 @@ def update_arguments(change: Change, now: datetime) -> dict[str, Any]:
         for name in written | begun
     ]
     conditions = ["attribute_not_exists(requestId)"] if begun else []
-    names = {name: _NAMES[name] for name in ("#status", *(("#ttl",) if begun else ()))}
+    names = {"#status": "status", "#ttl": "ttl"}
     before = predecessors(change.status)
     if before:
         names = _NAMES
@@ -85,7 +85,7 @@ def update_arguments(change: Change, now: datetime) -> dict[str, Any]:
         "Key": {"requestId": _s(change.request_id)},
         "UpdateExpression": "SET " + ", ".join(sets),
         "ConditionExpression": " OR ".join(conditions),
-        "ExpressionAttributeNames": dict(names),
+        "ExpressionAttributeNames": {**names},
         "ExpressionAttributeValues": values,
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
     }
