@@ -136,8 +136,7 @@ def check_resources(settings: Settings, aws: Aws) -> tuple[QueueState, str]:
     """
     sqs, url = aws.settling(), settings.required_queue_url()
     queue_state = read_queue(sqs, url)
-    dlq_arn = queue_state.redrive.dead_letter_arn
-    dlq_url = dead_letter_url(sqs, settings.dlq_url, dlq_arn, queue_state.arn)
+    dlq_url = dead_letter_url(sqs, settings.dlq_url, queue_state.redrive.dead_letter_arn, queue_state.arn)
     if dlq_url == url:
         raise SettingsError(ANOTHER_QUEUE)
     check_table(aws.dynamodb(), settings.table)

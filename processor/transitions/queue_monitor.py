@@ -132,8 +132,9 @@ class QueueMonitor:
         self._url = url
         self._state = state
         self._context = context
-        self._most_handling_seconds = MOST_HANDLING_SECONDS
-        self._most_handling_seconds = self.handling_seconds
+        self._most_handling_seconds = min(
+            MOST_HANDLING_SECONDS, max(MIN_VISIBILITY_SECONDS, state.visibility_seconds)
+        )
         self._problems: Sequence[QueueProblem] = queue_problems(state, context.settings.ttl_seconds)
         self._due = context.clocks.monotonic() + READ_AGAIN_SECONDS
 

@@ -69,22 +69,9 @@ def test_what_sqs_s_own_redrive_brings_back_is_what_the_producer_sent() -> None:
         *("rejectionOutcome", "rejectionReason", "sourceMessageId"),
         *("receiveCount", "rejectedAt", "sourceAttributes"),
     }
-    moved_back = Message.from_sqs(letter)
-    assert same_for_the_producer(moved_back)
-
-
-def test_a_second_rejection_does_not_nest_the_first() -> None:
-    once = letter_of(Message.from_sqs(raw()))
-    twice = letter_of(Message.from_sqs(once))
-    assert twice["MessageAttributes"]["sourceAttributes"] == once["MessageAttributes"]["sourceAttributes"]
-    assert same_for_the_producer(Message.from_sqs(twice))
-
-
-def test_a_message_without_attributes_gets_none_in_its_letter() -> None:
-    letter = letter_of(Message.from_sqs(raw(MessageAttributes={}, Attributes={})))
-    assert "sourceAttributes" not in letter["MessageAttributes"]
-    assert letter["Attributes"].keys() == {"ApproximateReceiveCount", "SenderId"}
-    assert Message.from_sqs(letter).attributes == {}
+    assert same_for_the_producer(Message.from_sqs(letter))
+    twice = letter_of(Message.from_sqs(letter))
+    assert same_for_the_producer(Message.from_sqs(twice)), "a second rejection does not nest the first"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from processor.aws.sqs import BatchResult
 from processor.dead_letters import DeadLetter
 from processor.transitions.messages import Message
 from processor.transitions.outcome_log import OutcomeLog
-from processor.transitions.results import EventResult, failed, paused
+from processor.transitions.results import EventResult, failed
 from processor.transitions.settlement import Settlement, SettlementPlan
 from processor.transitions.status_table import NotTried
 from tests.handlers.making import at, body
@@ -90,12 +90,6 @@ def test_a_write_that_failed_is_backed_off_and_one_that_was_not_tried_goes_back_
     ("result", "outcome", "reason"),
     [
         (failed(message("{}", receive_count=LAST_RECEIVE), EVENT, TIMED_OUT), "retry", NO_ANSWER),
-        (failed(message("{}", receive_count=LAST_RECEIVE), EVENT, OUT_OF_TIME), "retry", NO_TIME),
-        (
-            paused(message("{}", receive_count=LAST_RECEIVE + 1), None),
-            "retry",
-            "the table takes no writes, so none was tried",
-        ),
         (
             EventResult(
                 message("{}", receive_count=LAST_RECEIVE), Outcome.EARLY, EVENT, "createdAt is missing"
@@ -104,7 +98,7 @@ def test_a_write_that_failed_is_backed_off_and_one_that_was_not_tried_goes_back_
             "createdAt is missing",
         ),
     ],
-    ids=["failed", "untried", "paused", "early"],
+    ids=["failed", "early"],
 )
 def test_at_the_last_receive_a_message_is_dead_lettered_with_its_reason_and_an_operator_hears_of_it(
     world: World, result: EventResult, outcome: str, reason: str, logged: list[Any]

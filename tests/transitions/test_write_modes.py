@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from handlers.transitions import Outcome
-from handlers.writes import statement
 from processor.localaws.embedded_aws import EmbeddedAws
 from processor.observability.health import check
 from processor.observability.metrics import Metric
@@ -17,7 +16,7 @@ from processor.transitions.applier import Applier
 from processor.transitions.status_table import Answer, Written
 from processor.transitions.write_modes import WriteMode
 from processor.transitions.writers import Writer
-from tests.handlers.making import SIGNED_URL, at, body, item, text_at
+from tests.handlers.making import body, item, text_at
 from tests.resources import ClientFactory, status_table
 from tests.transitions.rig import (
     FAR_DEADLINE,
@@ -132,26 +131,6 @@ def test_auto_names_why_batches_are_not_used(
     assert [line["problem"] for line in logged] == [problem]
     assert auto.degraded() == (f"batch writes: off: {problem}",)
     assert counted(auto.metrics, Metric.BATCH_WRITES) == 0
-
-
-def test_the_proof_tries_every_update_text_in_use(store: Store, clock: Clock, tmp_path: Path) -> None:
-    """A server that refuses one of the real texts would cost two calls and an UpdateItem an event."""
-    texts: dict[str, list[dict[str, str]]] = {
-        "processing": [{}],
-        "completed": [{}, {"signedUrl": SIGNED_URL}],
-        "failed": [{}, {"error": "e"}],
-    }
-    in_use = {
-        statement(change(status, createdAt=CREATED_AT, **more, **name), store.table, at(60)).text
-        for status, fields in texts.items()
-        for more in fields
-        for name in ({}, {"fileName": "f"})
-    }
-    client = batches(store.client, *PROOF)
-    Auto(client, store.table, clock, tmp_path).write("r1")
-    updates, [insert] = ([each["Statement"] for each in asked["Statements"]] for asked in client.requests[:2])
-    assert set(updates) == in_use
-    assert insert == statement(change(), store.table, at(60)).text
 
 
 CALLS = [

@@ -35,7 +35,7 @@ def main() -> int:
         except Exception as error:  # noqa: BLE001 - the next seeds are of interest too
             broken.append(seed)
             print(f"seed {seed}: {type(error).__name__}: {error}\n  {world.plan}", file=sys.stderr)
-        totals["events"] += len(world.traffic.events)
+        totals["events"] += len(world.traffic)
         totals["simulated seconds"] += int(world.clock.time)
         totals["slow"] += time.process_time() - begun > 0.5
     seconds = time.process_time() - since

@@ -22,25 +22,7 @@ def test_whatever_is_drawn_the_laws_hold(first: int) -> None:
             raise
 
 
-@pytest.mark.parametrize(
-    "plan",
-    [
-        named.AN_OUTAGE_LONGER_THAN_THE_TTL,
-        named.FOUR_HOURS_WITHOUT_THE_QUEUE,
-        named.AN_INDEX_THAT_REFUSES_EVERY_WRITE,
-        named.AN_INDEX_THAT_REFUSES_FILE_NAMES,
-        named.A_QUEUE_THAT_IS_REFUSED_AT_THE_START,
-        named.A_TABLE_THAT_IS_REFUSED_FOR_AN_HOUR,
-    ],
-    ids=[
-        "an outage longer than the TTL",
-        "four hours without the queue",
-        "an index that refuses every write",
-        "an index that refuses file names",
-        "a queue that is refused at the start",
-        "a table that is refused for an hour",
-    ],
-)
+@pytest.mark.parametrize("plan", named.STORIES.values(), ids=named.STORIES)
 def test_a_world_with_a_story_ends_well(plan: Plan) -> None:
     World(1, plan, SimulatedTask).run()
 

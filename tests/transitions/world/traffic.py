@@ -4,7 +4,7 @@ import json
 import math
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
 
@@ -73,24 +73,12 @@ class Pattern:
     burst: bool = False
 
 
-@dataclass(slots=True)
-class Traffic:
-    """Messages in order of arrival."""
-
-    events: list[Event] = field(default_factory=list)
-
-    @property
-    def ends_at(self) -> float:
-        """When the last message arrives."""
-        return max((event.arrives_at for event in self.events), default=0.0)
-
-
-def traffic(patterns: Sequence[Pattern], rng: random.Random, *, fifo: bool = False) -> Traffic:
-    """Makes the messages of some patterns; the same randomness gives the same messages."""
+def traffic(patterns: Sequence[Pattern], rng: random.Random, *, fifo: bool = False) -> list[Event]:
+    """Makes the messages of some patterns, in order of arrival; the same randomness gives the same ones."""
     made: list[Event] = []
     for number, pattern in enumerate(patterns):
         made += _of_pattern(f"{number}", pattern, rng, fifo=fifo)
-    return Traffic(sorted(made, key=lambda event: event.arrives_at))
+    return sorted(made, key=lambda event: event.arrives_at)
 
 
 def _of_pattern(name: str, pattern: Pattern, rng: random.Random, *, fifo: bool) -> Iterator[Event]:

@@ -15,7 +15,7 @@ from tests.transitions.world.faults import Faults, Killed, Window
 from tests.transitions.world.ledger import Ledger
 from tests.transitions.world.queues import SimulatedSqs
 from tests.transitions.world.table import SimulatedDynamoDb
-from tests.transitions.world.traffic import Pattern, Traffic, traffic
+from tests.transitions.world.traffic import Pattern, traffic
 
 
 class Task(Protocol):
@@ -101,8 +101,8 @@ class World:
         self.table = SimulatedDynamoDb(
             self.ledger.wrote, self.faults, self.clock, self.rng, tells_items=plan.tells_items
         )
-        self.traffic: Traffic = traffic(plan.patterns, self.rng, fifo=plan.fifo)
-        for event in self.traffic.events:
+        self.traffic = traffic(plan.patterns, self.rng, fifo=plan.fifo)
+        for event in self.traffic:
             number = self.sqs.send(event.body, event.arrives_at, event.request_id if plan.fifo else None)
             self.ledger.sent(number, event)
         self._make_task = make_task
@@ -131,7 +131,7 @@ class World:
         Raises:
             AssertionError: if a law is broken, or the backlog does not drain in time.
         """
-        end = max(self.traffic.ends_at, self.calm_from) + self.plan.drains_within
+        end = max(*(event.arrives_at for event in self.traffic), self.calm_from) + self.plan.drains_within
         task = self._make_task(self)
         while self.sqs.left:
             step = min(task.steps(), key=lambda each: each.due)
