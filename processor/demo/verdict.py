@@ -1,7 +1,7 @@
 """Compares what happened in the demo with what was expected."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -46,25 +46,17 @@ def verdict(board: Board, ttl_seconds: int) -> Verdict:
     certain = {request_id: ending for request_id, ending in endings.items() if request_id not in uncertain}
     removals = {name: change for name, change in board.exports.items() if change.removed}
     bad = sum(each.rejected_as is not None for each in board.sent)
-    checks = {
+    lines, status = board.leaking_lines, board.exit_status
+    checks: dict[str, Iterable[str]] = {
         "every message was sent": _sending(board, len(endings), len(uncertain)),
         f"{len(certain)} exports ended as their events say": _items(certain, uncertain, removals),
         "each expired export has exactly its audit entry": _audit(board, certain, removals),
         f"the dead-letter queue holds just the {bad} bad messages": _rejections(board, uncertain),
-        "the event queue is empty": _unless(board.waiting == 0, f"{board.waiting} messages left"),
-        "no line of the service holds a signed URL": _unless(
-            board.leaking_lines == 0, f"{board.leaking_lines} lines do"
-        ),
-        "the service drained and exited with status 0": _unless(
-            board.exit_status == 0, f"exit status {board.exit_status}"
-        ),
+        "the event queue is empty": [f"{board.waiting} messages left"] if board.waiting else [],
+        "no line of the service holds a signed URL": [f"{lines} lines do"] if lines else [],
+        "the service drained and exited with status 0": [] if status == 0 else [f"exit status {status}"],
     }
     return Verdict([Check(text, list(failures)) for text, failures in checks.items()], len(uncertain))
-
-
-def _unless(holds: bool, failure: str) -> Iterator[str]:
-    if not holds:
-        yield failure
 
 
 def _sending(board: Board, exports: int, uncertain: int) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """The commands of `export-status` as they are built, and what one leaves behind."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,11 @@ class Ran:
     def lines(self) -> list[str]:
         """The lines of its standard output."""
         return self.out.splitlines()
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """The objects of its lines of JSON."""
+        return [json.loads(line) for line in self.lines]
 
 
 Command = Callable[..., Ran]

@@ -38,16 +38,12 @@ def run(
     *arguments: str, environment: Mapping[str, str], cwd: Path, timeout_seconds: float = TIMEOUT_SECONDS
 ) -> "subprocess.CompletedProcess[str]":
     """Runs the command to its end."""
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        cwd=cwd,
-        env=whole_environment(environment),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=timeout_seconds,
-        check=False,
-    )
+    with start(*arguments, environment=environment, cwd=cwd) as process:
+        try:
+            out, err = process.communicate(timeout=timeout_seconds)
+        finally:
+            process.kill()
+    return subprocess.CompletedProcess(process.args, process.returncode, out.decode(), err.decode())
 
 
 def run_in_terminal(

@@ -13,22 +13,18 @@ from typing import Any
 
 import jsonschema
 import pytest
-from typer.testing import CliRunner
 
 from handlers.events import decode
 from processor.cli.check.queues import DEAD_LETTER_QUEUE, EVENT_QUEUE, USUAL_RECEIVES
-from processor.cli.schema import event_schema, schema_app
+from processor.cli.schema import event_schema
+from tests.cli.test_schema import printed
 
 PUBLIC = json.loads(gzip.decompress(Path(__file__).with_name("asyncapi-3.0.0.schema.json.gz").read_bytes()))
 
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    """What the command prints."""
-    result = CliRunner().invoke(schema_app, ["asyncapi"])
-    assert result.exit_code == 0, result.output
-    printed: dict[str, Any] = json.loads(result.output)
-    return printed
+    return printed("asyncapi")
 
 
 def test_the_document_passes_the_public_schema(document: dict[str, Any]) -> None:

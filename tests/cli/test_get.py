@@ -8,23 +8,22 @@ from pathlib import Path
 import pytest
 
 from handlers.export import Status
-from tests.cli.commands import Command
+from tests.cli.commands import Command, Ran
 from tests.cli.conftest import Table, refusing
 from tests.cli.processes import run_in_terminal, start
 
 SECRET = "X-Amz-Signature=c0ffee"
 URL = f"https://bucket.s3.amazonaws.com/report.csv?{SECRET}"
-GONE = (1, "", "export-status: not found or expired\n")
+GONE = Ran(1, "", "export-status: not found or expired\n")
 
 
 def test_json_gives_the_attributes_with_had_signed_url_in_place_of_the_url(table: Table) -> None:
     table.put("done", Status.COMPLETED, signed_url=URL, file_name="report.csv")
     ran = table.run("get", "done", "--json")
     assert (ran.status, ran.err) == (0, "")
-    fields = json.loads(ran.out)
     names = ["requestId", "status", "createdAt", "updatedAt", "ttl", "fileName", "hadSignedUrl"]
-    assert list(fields) == names
-    assert fields["hadSignedUrl"] is True
+    assert list(ran.records[0]) == names
+    assert ran.records[0]["hadSignedUrl"] is True
 
 
 @pytest.mark.parametrize("form", [(), ("--json",)])
@@ -47,8 +46,7 @@ def test_people_get_a_line_for_each_field_and_the_time_left(table: Table) -> Non
 def test_an_item_past_its_ttl_counts_as_gone(table: Table, options: tuple[str, ...]) -> None:
     table.put("dead", Status.COMPLETED, left=timedelta(seconds=0))
     for request_id in ("dead", "never requested"):
-        ran = table.run("get", request_id, *options)
-        assert (ran.status, ran.out, ran.err) == GONE
+        assert table.run("get", request_id, *options) == GONE
 
 
 def test_an_item_that_is_not_ours_is_one_line(table: Table) -> None:

@@ -1,6 +1,6 @@
 """What the `dlq` commands share: the queue's URL, the outcomes, and notes about letters out of reach."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -19,15 +19,16 @@ from processor.settings import Settings
 from processor.startup_checks import StartError, dead_letter_url
 
 
-def one_of(allowed: tuple[str, ...]) -> Callable[[str], str]:
-    """A parser for `--outcome`."""
+def outcome_option(allowed: Sequence[str]) -> Any:
+    """The option `--outcome`, which takes these only."""
 
     def parse(outcome: str) -> str:
         if outcome not in allowed:
             raise ValueError(f"must be one of {', '.join(allowed)}")
         return outcome
 
-    return parse
+    shown = f"only these, may be repeated: {', '.join(allowed)}"
+    return typer.Option(metavar="OUTCOME", parser=parse, help=shown)
 
 
 EVENT_OUTCOMES = (
@@ -39,15 +40,8 @@ EVENT_OUTCOMES = (
 LETTER_OUTCOMES = (*EVENT_OUTCOMES, QUARANTINED)
 """Outcomes of all letters."""
 
-LetterOutcomes = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="OUTCOME",
-        parser=one_of(LETTER_OUTCOMES),
-        help=f"only these, may be repeated: {', '.join(LETTER_OUTCOMES)}",
-    ),
-]
-"""The option `--outcome` of commands that leave the event queue alone."""
+EventOutcomes = Annotated[list[str] | None, outcome_option(EVENT_OUTCOMES)]
+LetterOutcomes = Annotated[list[str] | None, outcome_option(LETTER_OUTCOMES)]
 
 OUT_OF_REACH = "other receivers hold the rest, or it is behind ten of its FIFO group; try again"
 

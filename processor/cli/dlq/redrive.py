@@ -20,7 +20,7 @@ from handlers.transitions import Outcome, decide
 from processor.audit.quarantine import OUTCOME as QUARANTINED
 from processor.cli.dlq.browser import Browser
 from processor.cli.dlq.dead_letter import DeadLetter
-from processor.cli.dlq.queue import EVENT_OUTCOMES, browsing, messages, one_of, report_out_of_reach
+from processor.cli.dlq.queue import EventOutcomes, browsing, messages, report_out_of_reach
 from processor.cli.errors import EXIT_FAILED
 from processor.cli.output import json_line
 from processor.cli.sending import Outgoing, send
@@ -71,14 +71,7 @@ NEVER_BY_DEFAULT = frozenset({Outcome.INVALID.value, Outcome.CONFLICT.value})
 def redrive(
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would happen, change nothing")] = False,
-    outcome: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="OUTCOME",
-            parser=one_of(EVENT_OUTCOMES),
-            help=f"only these, may be repeated: {', '.join(EVENT_OUTCOMES)}",
-        ),
-    ] = None,
+    outcome: EventOutcomes = None,
     include_expired: Annotated[bool, typer.Option("--include-expired", help="send what has expired")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="the counts as one JSON line")] = False,
 ) -> None:

@@ -1,7 +1,7 @@
 """One sentence about what to do for an export."""
 
 from handlers.export import Export, Status
-from handlers.transitions import Outcome, is_terminal
+from handlers.transitions import Outcome
 from processor.cli.dlq import dead_letter
 from processor.cli.dlq.dead_letter import DeadLetter
 from processor.cli.why.lookup import Known
@@ -35,7 +35,7 @@ def _of_living(record: Export, letter: DeadLetter | None) -> str:
         return "It is completed: there is nothing to do."
     if record.status is Status.FAILED:
         return "It failed: the user has to request a new export, with a new requestId."
-    if letter is not None and not is_terminal(record.status):
+    if letter is not None:
         return _of_letter(letter)
     return (
         f"It is {record.status.value} and no later event has arrived: look at the exporting service, and at"

@@ -35,7 +35,7 @@ def test_a_reader_that_leaves_ends_a_replay_at_once_without_a_word(left: Table, 
 
 def test_a_replay_s_json_is_its_last_line(left: Table) -> None:
     ran = left.run(*REPLAY, "--json")
-    *entries, counts = [json.loads(line) for line in ran.lines]
+    *entries, counts = ran.records
     assert (ran.status, ran.err) == (0, "")
     assert {entry["requestId"] for entry in entries} == {"req-0", "req-1", "req-2"}
     assert counts == {"dryRun": False, "put": 3, "refused": 0, "trimmed": False}

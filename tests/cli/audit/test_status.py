@@ -1,6 +1,5 @@
 """`audit status` shows every unread shard and the day's counts, for people and as JSON lines."""
 
-import json
 from typing import Any
 
 from processor.streams.leases.lease import new_lease, to_attributes
@@ -17,7 +16,7 @@ def test_each_unread_shard_has_a_line_and_the_day_s_counts_are_the_last(table: T
     assert line.split()[-4:] == ["no", "task", "reads", "it"]
     assert only["ShardId"] in line
     assert last.startswith("last 24 hours: ")
-    shard, day = [json.loads(line) for line in table.run("audit", "status", "--json").lines]
+    shard, day = table.run("audit", "status", "--json").records
     assert (shard["shardId"], shard["streamArn"], shard["reader"]) == (only["ShardId"], arn, None)
     assert not shard["hasRow"]
     assert day["problem"] is None

@@ -1,7 +1,7 @@
 """An event queue and a dead-letter queue for one test, and the letters that tests of `dlq` put there."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -96,8 +96,3 @@ def event(
     """An event that occurred `age` ago."""
     occurred = format_timestamp(datetime.now(UTC) - age)
     return json.dumps({"requestId": request_id, "status": status, "occurredAt": occurred, **more})
-
-
-def records(lines: Sequence[str]) -> list[dict[str, Any]]:
-    """The objects that `dlq list --json` printed."""
-    return [json.loads(line) for line in lines]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.dlq.dead_letters import SECRET, Queues, event, records
+from tests.cli.dlq.dead_letters import SECRET, Queues, event
 from tests.cli.processes import start
 from tests.resources import drained_messages
 
@@ -25,7 +25,7 @@ def test_it_shows_why_when_and_what_without_the_secrets_of_urls(queues: Queues) 
 def test_json_has_every_field(queues: Queues) -> None:
     message_id = queues.reject("{}", "conflict", "the reason", source="source-1")
     ran = queues.run("list", "--json")
-    (record,) = records(ran.lines)
+    (record,) = ran.records
     assert 300 <= record.pop("ageSeconds") < 360
     assert record.pop("rejectedAt").endswith("Z")
     assert record == {
@@ -45,7 +45,7 @@ def test_json_has_every_field(queues: Queues) -> None:
 def test_it_leaves_the_messages_as_they_were(queues: Queues) -> None:
     queues.reject_many(25)
     ran = queues.run("list", "--json")
-    assert {record["body"] for record in records(ran.lines)} == {f"body {number}" for number in range(25)}
+    assert {record["body"] for record in ran.records} == {f"body {number}" for number in range(25)}
     assert queues.waiting(queues.dlq_url) == (25, 0)
     assert queues.waiting(queues.url) == (0, 0)
 
@@ -86,7 +86,7 @@ def test_a_body_cannot_play_with_the_terminal_and_is_shortened_for_people_only(q
     assert ran.lines[1].endswith("xxx… (234 characters more)")
     ran = queues.run("list", "--json")
     assert ran.out.isascii()
-    assert records(ran.lines)[0]["body"] == body
+    assert ran.records[0]["body"] == body
 
 
 @pytest.mark.parametrize("broken", [False, True])
@@ -99,7 +99,7 @@ def test_what_sqs_moved_is_unmarked_and_broken_attributes_count_as_missing(
         "rejectionReason": {"DataType": "Binary", "BinaryValue": b"\xff"},
     }
     queues.reject("x", None, attributes=strange if broken else None)
-    (record,) = records(queues.run("list", "--json").lines)
+    (record,) = queues.run("list", "--json").records
     assert (record["outcome"], record["receiveCount"], record["rejectedAt"]) == ("unmarked", None, None)
     assert record["sourceMessageId"] == record["messageId"]
     assert record["ageSeconds"] >= 0
@@ -115,7 +115,7 @@ def test_the_redrive_policy_leads_to_the_queue(queues: Queues) -> None:
 def test_of_a_fifo_queue_it_reports_that_there_is_more(fifo_queues: Queues) -> None:
     fifo_queues.reject_many(12)
     ran = fifo_queues.run("list", "--json")
-    assert [record["body"] for record in records(ran.lines)] == [f"body {number}" for number in range(10)]
+    assert [record["body"] for record in ran.records] == [f"body {number}" for number in range(10)]
     assert ran.err.startswith("10 of about 12 messages seen: other receivers hold")
     assert fifo_queues.waiting(fifo_queues.dlq_url) == (12, 0)
 

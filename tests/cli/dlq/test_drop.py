@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import refusing
-from tests.cli.dlq.dead_letters import EXPIRED, Queues, event, records
+from tests.cli.dlq.dead_letters import EXPIRED, Queues, event
 
 FILE = "dropped.jsonl"
 
@@ -42,12 +42,12 @@ def test_only_the_letters_of_an_outcome_go(queues: Queues) -> None:
 
 def test_the_id_of_list_selects_one_letter(queues: Queues) -> None:
     queues.reject_many(12)
-    listed = records(queues.run("list", "--json").lines)
+    listed = queues.run("list", "--json").records
     (wanted,) = [each["messageId"] for each in listed if each["body"] == "body 7"]
     ran = queues.run("drop", "--id", wanted, "--json")
     assert (ran.status, ran.err) == (0, "")
     counts = {"dropped": 1, "notRemoved": 0, "notAskedFor": 11, "saved": 0}
-    assert json.loads(ran.out) == {"dryRun": False, **counts}
+    assert ran.records[0] == {"dryRun": False, **counts}
     assert "body 7" not in queues.left()
 
 

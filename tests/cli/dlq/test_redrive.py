@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.cli.conftest import refusing
-from tests.cli.dlq.dead_letters import EXPIRED, Queues, event, records
+from tests.cli.dlq.dead_letters import EXPIRED, Queues, event
 
 
 def test_the_body_goes_back_without_the_service_s_attributes(queues: Queues) -> None:
@@ -157,6 +157,6 @@ def test_what_comes_back_is_not_sent_again_and_again(queues: Queues) -> None:
     queues.reject(event())
     both = queues.environment | {"SQS_EXPORT_EVENTS_QUEUE_URL": queues.dlq_url}
     ran = queues.run("redrive", "--json", **both)  # a queue that rejects at once
-    (counts,) = records(ran.lines)
+    (counts,) = ran.records
     assert (counts["sent"], counts["cameBack"]) == (1, 1)
     assert queues.waiting(queues.dlq_url) == (1, 0)
