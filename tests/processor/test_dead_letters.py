@@ -12,7 +12,7 @@ from processor.aws.message_attributes import Attributes
 from processor.aws.sqs import BatchResult
 from processor.dead_letters import DeadLetter, DeadLetterQueue, printable, producer_attributes
 from tests.handlers.making import at
-from tests.processor.limited_sqs import KIB, LimitedSqs, refusal, size_of
+from tests.processor.limited_sqs import KIB, LimitedSqs, refusal
 from tests.transitions.rig import NoWaiting, timeout
 
 URL = "http://127.0.0.1/123456789012/dlq"
@@ -152,32 +152,21 @@ def test_whatever_attributes_sqs_takes_come_back_out_of_a_letter(attributes: Att
     assert producer_attributes(sqs.accepted[0]["MessageAttributes"]) == attributes
 
 
-def test_nothing_to_send_is_no_call() -> None:
-    sqs = LimitedSqs()
-    assert outcome(queue_on(sqs).send([])) == (set(), set())
-    assert sqs.calls == []
-
-
-def test_writers_are_split_by_number() -> None:
-    sqs = LimitedSqs()
-    assert queue_on(sqs).send([letter(str(number)) for number in range(25)]).done.keys() == set(range(25))
-    assert [len(call) for call in sqs.calls] == [10, 10, 5]
-
-
-def test_writers_are_split_by_bytes_attributes_included() -> None:
-    """256 KiB in one call is what every queue takes."""
-    sqs = LimitedSqs(batch_bytes=256 * KIB)
-    letters = [letter("\u20ac" * 30_000) for _ in range(7)]
-    assert queue_on(sqs).send(letters).done.keys() == set(range(7))
-    assert [len(call) for call in sqs.calls] == [2, 2, 2, 1]
-
-
-def test_the_largest_event_with_its_attributes_goes_alone_into_the_larger_queue() -> None:
-    sqs = LimitedSqs()
-    largest = letter("x" * 256 * KIB)
-    assert queue_on(sqs).send([letter(), largest, letter()]).done.keys() == {0, 1, 2}
-    assert [len(call) for call in sqs.calls] == [1, 1, 1]
-    assert size_of(sqs.accepted[1]) > 256 * KIB
+@pytest.mark.parametrize(
+    ("bodies", "most_kib", "calls"),
+    [
+        ([], 256, []),
+        (["x"] * 25, 256, [10, 10, 5]),
+        (["\u20ac" * 30_000] * 7, 256, [2, 2, 2, 1]),
+        (["x", "x" * 256 * KIB, "x"], 1_024, [1, 1, 1]),
+    ],
+    ids=["nothing", "by number", "by bytes", "the largest event alone"],
+)
+def test_letters_are_split_by_number_and_bytes(bodies: list[str], most_kib: int, calls: list[int]) -> None:
+    """256 KiB in one call is what every queue takes; a larger letter needs a larger queue."""
+    sqs = LimitedSqs(batch_bytes=most_kib * KIB)
+    assert queue_on(sqs).send([letter(body) for body in bodies]).done.keys() == set(range(len(bodies)))
+    assert [len(call) for call in sqs.calls] == calls
 
 
 @pytest.mark.parametrize("refuses_call", [False, True], ids=["its entry fails", "the call fails"])
@@ -224,14 +213,6 @@ def test_a_call_without_permission_takes_nothing_and_is_not_repeated(code: str) 
     assert len(sqs.calls) == 1
 
 
-def test_once_a_drain_ends_no_try_is_repeated() -> None:
-    sqs, abandon = LimitedSqs(), NoWaiting()
-    abandon.set()
-    sqs.faults = [refusal("ServiceUnavailable")]
-    assert queue_on(sqs, abandon=abandon).send([letter()]).done == {}
-    assert len(sqs.calls) == 1
-
-
 def test_a_silent_queue_costs_the_tries_of_one_batch_and_then_a_call_a_batch() -> None:
     sqs = LimitedSqs()
     sqs.faults = [timeout()] * 99
@@ -239,11 +220,12 @@ def test_a_silent_queue_costs_the_tries_of_one_batch_and_then_a_call_a_batch() -
     assert len(sqs.calls) == 3 + 4
 
 
-def test_once_a_drain_ends_a_silent_queue_costs_one_call() -> None:
+@pytest.mark.parametrize("fault", [refusal("ServiceUnavailable"), timeout()], ids=["refused", "silent"])
+def test_once_a_drain_ends_no_try_is_repeated(fault: Exception) -> None:
     sqs, abandon = LimitedSqs(), NoWaiting()
     abandon.set()
-    sqs.faults = [timeout()] * 99
-    assert queue_on(sqs, abandon=abandon).send([letter()] * 50).done == {}
+    sqs.faults = [fault] * 99
+    assert queue_on(sqs, abandon=abandon).send([letter()]).done == {}
     assert len(sqs.calls) == 1
 
 

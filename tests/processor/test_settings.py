@@ -105,55 +105,37 @@ def test_every_variable_reaches_its_setting(environment: Environment) -> None:
     assert (settings.log_level, settings.log_format) == ("DEBUG", "console")
 
 
+URL = "must be an http or https URL without a query"
+REGION = "must be an AWS region such as us-east-1"
+NAME = "must be a name of letters, digits, '_', '-' and '.', at most 255 characters"
+WRONG = {
+    ("EXPORT_RECEIVERS", "must be a whole number from 1 to 64"): ("many", "0", "65", "2.5"),
+    ("EXPORT_STATUS_TTL_SECONDS", "must be a whole number from 1 to 31536000"): ("0", "-5"),
+    ("EXPORT_DRAIN_SECONDS", "must be a whole number from 10 to 3600"): ("9",),
+    ("EXPORT_AUDIT_BUCKETS", "must be a whole number from 1 to 256"): ("0",),
+    ("EXPORT_LEASE_FAILOVER_SECONDS", "must be a whole number from 2 to 600"): ("1",),
+    ("EXPORT_METRICS_SECONDS", "must be a whole number from 0 to 3600"): ("-1",),
+    ("EXPORT_SERVICE_NAME", NAME): ("a b",),
+    ("EXPORT_WRITE_MODE", "must be auto, batch or single"): ("fast",),
+    ("EXPORT_AUDIT_SINKS", "must be log, kinesis, or both separated by a comma"): ("log,file", ","),
+    ("LOG_LEVEL", "must be DEBUG, INFO, WARNING, ERROR or CRITICAL"): ("LOUD",),
+    ("LOG_FORMAT", "must be json or console"): ("xml",),
+    ("SQS_EXPORT_EVENTS_QUEUE_URL", URL): ("export-events",),
+    ("SQS_EXPORT_EVENTS_DLQ_URL", URL): ("https://h/q?x=c0ffee",),
+    ("AWS_ENDPOINT_URL", URL): ("localhost:4566", "http://host:port", "http://[::1"),
+    ("AWS_ENDPOINT_URL_SQS", URL): ("http://",),
+    ("AWS_REGION", REGION): ("us east 1", "-us", "us-east-", "us--east-1", "u" * 33),
+    ("AWS_DEFAULT_REGION", REGION): ("-us",),
+    ("EXPORT_HEALTH_FILE", "must be the path of a file, not of a folder"): ("/", ".", "..", "/tmp", "/none/"),
+    ("DYNAMODB_EXPORT_STATUS_TABLE", NAME): ("arn:aws:dynamodb",),
+}
+
+
 @pytest.mark.parametrize(
-    ("variable", "value", "rule"),
-    [
-        ("EXPORT_RECEIVERS", "many", "must be a whole number from 1 to 64"),
-        ("EXPORT_RECEIVERS", "0", "must be a whole number from 1 to 64"),
-        ("EXPORT_RECEIVERS", "65", "must be a whole number from 1 to 64"),
-        ("EXPORT_RECEIVERS", "2.5", "must be a whole number from 1 to 64"),
-        ("EXPORT_STATUS_TTL_SECONDS", "0", "must be a whole number from 1 to 31536000"),
-        ("EXPORT_STATUS_TTL_SECONDS", "-5", "must be a whole number from 1 to 31536000"),
-        ("EXPORT_DRAIN_SECONDS", "9", "must be a whole number from 10 to 3600"),
-        ("EXPORT_AUDIT_BUCKETS", "0", "must be a whole number from 1 to 256"),
-        ("EXPORT_LEASE_FAILOVER_SECONDS", "1", "must be a whole number from 2 to 600"),
-        ("EXPORT_METRICS_SECONDS", "-1", "must be a whole number from 0 to 3600"),
-        (
-            "EXPORT_SERVICE_NAME",
-            "a b",
-            "must be a name of letters, digits, '_', '-' and '.', at most 255 characters",
-        ),
-        ("EXPORT_WRITE_MODE", "fast", "must be auto, batch or single"),
-        ("EXPORT_AUDIT_SINKS", "log,file", "must be log, kinesis, or both separated by a comma"),
-        ("EXPORT_AUDIT_SINKS", ",", "must be log, kinesis, or both separated by a comma"),
-        ("LOG_LEVEL", "LOUD", "must be DEBUG, INFO, WARNING, ERROR or CRITICAL"),
-        ("LOG_FORMAT", "xml", "must be json or console"),
-        ("SQS_EXPORT_EVENTS_QUEUE_URL", "export-events", "must be an http or https URL without a query"),
-        ("SQS_EXPORT_EVENTS_DLQ_URL", "https://h/q?x=c0ffee", "must be an http or https URL without a query"),
-        ("AWS_ENDPOINT_URL", "localhost:4566", "must be an http or https URL without a query"),
-        ("AWS_ENDPOINT_URL", "http://host:port", "must be an http or https URL without a query"),
-        ("AWS_ENDPOINT_URL", "http://[::1", "must be an http or https URL without a query"),
-        ("AWS_ENDPOINT_URL_SQS", "http://", "must be an http or https URL without a query"),
-        ("AWS_REGION", "us east 1", "must be an AWS region such as us-east-1"),
-        ("AWS_REGION", "-us", "must be an AWS region such as us-east-1"),
-        ("AWS_REGION", "us-east-", "must be an AWS region such as us-east-1"),
-        ("AWS_REGION", "us--east-1", "must be an AWS region such as us-east-1"),
-        ("AWS_REGION", "u" * 33, "must be an AWS region such as us-east-1"),
-        ("AWS_DEFAULT_REGION", "-us", "must be an AWS region such as us-east-1"),
-        ("EXPORT_HEALTH_FILE", "/", "must be the path of a file, not of a folder"),
-        ("EXPORT_HEALTH_FILE", ".", "must be the path of a file, not of a folder"),
-        ("EXPORT_HEALTH_FILE", "..", "must be the path of a file, not of a folder"),
-        ("EXPORT_HEALTH_FILE", "/tmp", "must be the path of a file, not of a folder"),
-        ("EXPORT_HEALTH_FILE", "/no-such-folder/", "must be the path of a file, not of a folder"),
-        (
-            "DYNAMODB_EXPORT_STATUS_TABLE",
-            "arn:aws:dynamodb",
-            "must be a name of letters, digits, '_', '-' and '.', at most 255 characters",
-        ),
-    ],
+    ("variable", "rule", "value"), [(*key, value) for key, values in WRONG.items() for value in values]
 )
 def test_a_wrong_setting_is_one_line_with_its_variable_and_rule(
-    environment: Environment, variable: str, value: str, rule: str
+    environment: Environment, variable: str, rule: str, value: str
 ) -> None:
     environment(**{variable: value})
     assert refusal() == f"{variable} {rule}"
