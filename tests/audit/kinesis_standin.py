@@ -208,20 +208,12 @@ class Kinesis:
         more = {"NextToken": str(first + 2)} if first + 2 < len(self.shards) else {}
         return {"Shards": page} | more
 
-    def get_shard_iterator(
-        self,
-        *,
-        StreamName: str,  # noqa: N803
-        ShardId: str,  # noqa: N803
-        ShardIteratorType: str,  # noqa: N803
-        Timestamp: datetime = START,  # noqa: N803
-        StartingSequenceNumber: str = "0",  # noqa: N803
-    ) -> dict[str, str]:
+    def get_shard_iterator(self, *, ShardId: str, ShardIteratorType: str, **place: Any) -> dict[str, str]:  # noqa: N803
         """GetShardIterator."""
         self._fail("get_shard_iterator")
-        after = int(StartingSequenceNumber)
+        after = int(place.get("StartingSequenceNumber", 0))
         if ShardIteratorType == "AT_TIMESTAMP":
-            after = int((Timestamp - START).total_seconds()) - 1
+            after = int((place["Timestamp"] - START).total_seconds()) - 1
         return {"ShardIterator": f"{ShardId}/{after}"}
 
     def get_records(self, *, ShardIterator: str, Limit: int) -> dict[str, Any]:  # noqa: N803

@@ -3,8 +3,8 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,82 +12,62 @@ import pytest
 from processor import service
 from processor.audit.pipeline import AuditPart
 from processor.audit.sinks.kinesis import KinesisSink, bucket_number
-from processor.aws.clients import Aws
 from processor.loops import StopReport
 from processor.observability.health import Health
 from processor.observability.metrics import Metrics
-from processor.settings import Settings, load_aws_settings, load_settings
+from processor.settings import Settings
 from tests.audit.kinesis_standin import Kinesis
 from tests.simulated_stream.client import SimulatedStreamsClient
 from tests.simulated_stream.model import SimulatedShard, SimulatedTable, number_of
 from tests.simulated_stream.rows import SimulatedRows
-from tests.simulated_stream.server import SimulatedAws
 from tests.streams.test_shard_reader import expire
 from tests.streams.world import World, watched
 
 
-@pytest.fixture
-def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
-    """What an audit-only task needs, on an endpoint that does not answer."""
-    monkeypatch.chdir(tmp_path)
-    for name, value in {
-        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+def settings_of(folder: Path) -> Settings:
+    """What an audit-only task needs."""
+    values: dict[str, Any] = {
         "AWS_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "x",
-        "AWS_SECRET_ACCESS_KEY": "x",
-        "EXPORT_AUDIT_SINKS": "log",
-        "EXPORT_HEALTH_FILE": str(tmp_path / "health"),
+        "EXPORT_HEALTH_FILE": f"{folder}/health",
         "EXPORT_METRICS_SECONDS": "0",
-    }.items():
-        monkeypatch.setenv(name, value)
-    return load_settings()
+    }
+    return Settings(_env_file=None, **values)
 
 
-def new_part(settings: Settings, tmp_path: Path) -> AuditPart:
-    """A part that is not started."""
-    return AuditPart(
-        settings=settings,
-        aws=Aws(load_aws_settings(settings)),
+def test_a_stop_in_the_middle_of_the_start_ends_it_cleanly(tmp_path: Path) -> None:
+    class Tables(SimulatedRows):
+        """The stop finds no consumer yet; the start goes on to make one, and then sees that it is to end."""
+
+        def get_item(self, **arguments: Any) -> dict[str, Any]:
+            part.stop(time.monotonic() + 60)
+            return super().get_item(**arguments)
+
+        def describe_table(self, **_: Any) -> dict[str, Any]:
+            key = {"AttributeName": "requestId"}
+            shape = {
+                "KeySchema": [key | {"KeyType": "HASH"}],
+                "AttributeDefinitions": [key | {"AttributeType": "S"}],
+            }
+            return {"Table": shape}
+
+    tables, streams = Tables(), SimulatedStreamsClient(SimulatedTable("export-status", time.time))
+    aws: Any = SimpleNamespace(
+        dynamodb=lambda: tables, leases=lambda: tables, streams=lambda: streams, settling=lambda: None
+    )
+    part = AuditPart(
+        settings=settings_of(tmp_path),
+        aws=aws,
         metrics=Metrics(),
         health=Health(tmp_path / "health", pytest.fail),
         on_death=lambda name, _: pytest.fail(name),
     )
-
-
-class Tables(SimulatedRows):
-    """The leases table, and what happens when the start asks for it first."""
-
-    on_check: Callable[[], None]
-
-    def get_item(self, **arguments: Any) -> dict[str, Any]:
-        """GetItem."""
-        self.on_check()
-        return super().get_item(**arguments)
-
-
-def test_a_stop_in_the_middle_of_the_start_ends_it_cleanly(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tables = Tables()
-    with SimulatedAws(SimulatedStreamsClient(SimulatedTable("export-status", time.time)), tables) as aws:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", aws.endpoint_url)
-        part = new_part(load_settings(), tmp_path)
-        checked: list[bool] = []
-
-        def stop() -> None:
-            # The stop finds no consumer yet; the start goes on to make one, and then sees that it is to end.
-            part.stop(time.monotonic() + 60)
-            checked.append(True)
-
-        tables.on_check = stop
-        part.start(threading.Event())
-    assert checked
+    part.start(threading.Event())
     assert tables.rows == {}, "nothing was read"
     assert part.join() == StopReport(clean=True, hung=False)
 
 
 def test_the_service_leaves_the_process_at_once_when_a_thread_hangs_although_all_is_well(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class HangingPart:
         """Asks for the end as soon as it is started, and leaves a thread behind."""
@@ -109,7 +89,9 @@ def test_the_service_leaves_the_process_at_once_when_a_thread_hangs_although_all
     monkeypatch.setattr(service, "AuditPart", HangingPart)
     left: list[int] = []
     # Not in the main thread, whose signals are to stay as they are.
-    thread = threading.Thread(target=service.run_service, args=(settings, ("audit",), left.append))
+    thread = threading.Thread(
+        target=service.run_service, args=(settings_of(tmp_path), ("audit",), left.append)
+    )
     thread.start()
     thread.join(20)
     assert left == [service.EXIT_FINE]
