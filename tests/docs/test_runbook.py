@@ -108,6 +108,7 @@ def test_every_command_of_the_runbook_works_with_the_policies_of_its_part(
     }
     environment = keys["look"] | {
         "HOME": str(tmp_path),
+        "ID": "invalid-7",
         "AWS_DEFAULT_REGION": "us-east-1",
         "SQS_EXPORT_EVENTS_QUEUE_URL": account.outputs["EventsQueueUrl"],
         "EXPORT_AUDIT_SINKS": "kinesis,log",
@@ -132,6 +133,7 @@ def test_every_command_of_the_runbook_works_with_the_policies_of_its_part(
         (status,) = re.findall(rf"^=== {number} (\d+)$", done.stdout, re.MULTILINE)
         assert status == "0" or (status == "1" and WORKS_THOUGH_ONE.search(commands)), commands
 
+    assert "the producer has to send a correct event" in done.stdout
     # From 300 letters to an empty queue with everything saved; what was saved can be sent again.
     assert "sent back 100 messages" in done.stdout
     assert not drained_messages(account.root, account.outputs["DeadLetterQueueUrl"])

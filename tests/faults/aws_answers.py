@@ -7,7 +7,6 @@ services send them.
 import json
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from tests.support.proxy import Answer
@@ -68,59 +67,6 @@ def _error(service: str, status: int, code: str) -> Answer:
     return Answer(status, json.dumps({"__type": code, "message": "by the fault plan"}).encode(), headers)
 
 
-@dataclass(frozen=True, slots=True)
-class PartialBatch:
-    """A batch of which some entries are to fail: what is forwarded of it, and how its answer is completed."""
-
-    operation: str
-    request: Json
-    dropped: frozenset[int]
-    """Entries that do not reach the emulator."""
-    denied: frozenset[int]
-    """Entries that do, and are still answered as failed."""
-
-    def forwarded(self) -> bytes | None:
-        """The request without the dropped entries, None where nothing is left."""
-        name = _ENTRIES[self.operation]
-        kept = [entry for index, entry in enumerate(self.request[name]) if index not in self.dropped]
-        return json.dumps(self.request | {name: kept}).encode() if kept else None
-
-    def completed(self, answer: Json) -> bytes:
-        """The emulator's answer with the failures in it."""
-        match self.operation:
-            case "Status.BatchExecuteStatement":
-                answer = {"Responses": self._in_places(answer.get("Responses", []), *_STATEMENT_FAILURES)}
-            case "Kinesis.PutRecords":
-                records = self._in_places(answer.get("Records", []), *_RECORD_FAILURES)
-                failures = sum("ErrorCode" in record for record in records)
-                answer = {"FailedRecordCount": failures, "Records": records}
-            case _:
-                answer = self._by_id(answer)
-        return json.dumps(answer).encode()
-
-    def _in_places(self, results: list[Json], not_done: Json, unsure: Json) -> list[Json]:
-        arrived = iter(results)
-        places: list[Json] = []
-        for index in range(len(self.request[_ENTRIES[self.operation]])):
-            result = not_done if index in self.dropped else next(arrived)
-            places.append(unsure if index in self.denied and "Error" not in result else result)
-        return places
-
-    def _by_id(self, answer: Json) -> Json:
-        ids = [entry["Id"] for entry in self.request["Entries"]]
-        failing = {ids[index] for index in self.dropped | self.denied}
-        already = {each["Id"] for each in answer.get("Failed", [])}
-        failures = [
-            {"Id": each, "SenderFault": False, "Code": "InternalError", "Message": "by the fault plan"}
-            for each in ids
-            if each in failing - already
-        ]
-        return {
-            "Successful": [each for each in answer.get("Successful", []) if each["Id"] not in failing],
-            "Failed": [*answer.get("Failed", []), *failures],
-        }
-
-
 _ENTRIES: Mapping[str, str] = {
     "SQS.DeleteMessageBatch": "Entries",
     "SQS.ChangeMessageVisibilityBatch": "Entries",
@@ -128,24 +74,71 @@ _ENTRIES: Mapping[str, str] = {
     "Status.BatchExecuteStatement": "Statements",
     "Kinesis.PutRecords": "Records",
 }
-# First the result of an entry that was not forwarded, then of one that was: only the latter's code leaves
-# open whether it took effect.
-_STATEMENT_FAILURES: tuple[Json, Json] = (
-    {"Error": {"Code": "ThrottlingError", "Message": "by the fault plan"}},
-    {"Error": {"Code": "InternalServerError", "Message": "by the fault plan"}},
-)
-_RECORD_FAILURES: tuple[Json, Json] = (
-    {"ErrorCode": "ProvisionedThroughputExceededException", "ErrorMessage": "by the fault plan"},
-    {"ErrorCode": "InternalFailure", "ErrorMessage": "by the fault plan"},
-)
+# First the code of an entry that was not forwarded, then of one that was: only the latter's leaves open
+# whether it took effect.
+_CODES: Mapping[str, tuple[str, str]] = {
+    "SQS": ("InternalError", "InternalError"),
+    "Status": ("ThrottlingError", "InternalServerError"),
+    "Kinesis": ("ProvisionedThroughputExceededException", "InternalFailure"),
+}
+
+
+class PartialBatch:
+    """A batch of which some entries are to fail, at least one."""
+
+    def __init__(self, operation: str, body: bytes, dice: random.Random) -> None:
+        self._service = operation.partition(".")[0]
+        self._request: Json = json.loads(body)
+        self._name = _ENTRIES[operation]
+        self._entries: list[Json] = self._request[self._name]
+        count = len(self._entries)
+        self._failing = {index for index in range(count) if dice.random() < 0.4} or {dice.randrange(count)}
+        self._dropped = {index for index in self._failing if dice.random() < 0.5}
+
+    def forwarded(self) -> bytes | None:
+        """The request without the entries that do not reach the emulator; None where nothing is left."""
+        kept = [entry for index, entry in enumerate(self._entries) if index not in self._dropped]
+        return json.dumps(self._request | {self._name: kept}).encode() if kept else None
+
+    def completed(self, answer: Json) -> bytes:
+        """The emulator's answer with the failures in it."""
+        arrived = iter(self._results(answer))
+        results = []
+        for index, entry in enumerate(self._entries):
+            result = self._failure(entry, 0) if index in self._dropped else next(arrived)
+            has_failed = bool({"Code", "Error", "ErrorCode"} & result.keys())
+            results.append(result if index not in self._failing or has_failed else self._failure(entry, 1))
+        match self._service:
+            case "SQS":
+                failed = [each for each in results if "Code" in each]
+                successful = [each for each in results if "Code" not in each]
+                completed: Json = {"Successful": successful, "Failed": failed}
+            case "Status":
+                completed = {"Responses": results}
+            case _:
+                failures = sum("ErrorCode" in each for each in results)
+                completed = {"FailedRecordCount": failures, "Records": results}
+        return json.dumps(completed).encode()
+
+    def _results(self, answer: Json) -> list[Json]:
+        """Those of the entries that were forwarded, in their order."""
+        if self._service != "SQS":
+            results: list[Json] = answer.get("Responses") or answer.get("Records") or []
+            return results
+        by_id = {each["Id"]: each for each in [*answer.get("Successful", []), *answer.get("Failed", [])]}
+        return [by_id[entry["Id"]] for entry in self._entries if entry["Id"] in by_id]
+
+    def _failure(self, entry: Json, which: int) -> Json:
+        code, message = _CODES[self._service][which], "by the fault plan"
+        match self._service:
+            case "SQS":
+                return {"Id": entry["Id"], "SenderFault": False, "Code": code, "Message": message}
+            case "Status":
+                return {"Error": {"Code": code, "Message": message}}
+            case _:
+                return {"ErrorCode": code, "ErrorMessage": message}
 
 
 def partial(operation: str, body: bytes, dice: random.Random) -> PartialBatch | None:
-    """Chooses the entries of a batch that fail, at least one; None for a call that is no batch."""
-    if operation not in _ENTRIES:
-        return None
-    request: Json = json.loads(body)
-    count = len(request[_ENTRIES[operation]])
-    failing = [index for index in range(count) if dice.random() < 0.4] or [dice.randrange(count)]
-    dropped = frozenset(index for index in failing if dice.random() < 0.5)
-    return PartialBatch(operation, request, dropped, frozenset(failing) - dropped)
+    """The batch, with the entries chosen that fail; None for a call that is no batch."""
+    return PartialBatch(operation, body, dice) if operation in _ENTRIES else None

@@ -22,7 +22,7 @@ LEASES = "leases"
 
 
 class Emulator:
-    """Answers every call with what its request asks for, and remembers the requests."""
+    """Answers every call with nothing, and remembers the requests."""
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, dict[str, Any]]] = []
@@ -32,20 +32,7 @@ class Emulator:
         body = json.loads(request.body)
         operation = request.target.partition(".")[2]
         self.requests.append((operation, body))
-        return Answer(200, json.dumps(self.answer(operation, body)).encode())
-
-    def answer(self, operation: str, body: dict[str, Any]) -> dict[str, Any]:
-        """What the emulator would answer."""
-        match operation:
-            case "DeleteMessageBatch":
-                return {"Successful": [{"Id": each["Id"]} for each in body["Entries"]], "Failed": []}
-            case "BatchExecuteStatement":
-                return {"Responses": [{"TableName": each["Statement"]} for each in body["Statements"]]}
-            case "PutRecords":
-                records = [{"SequenceNumber": "1", "ShardId": "s"} for _ in body["Records"]]
-                return {"FailedRecordCount": 0, "Records": records}
-            case _:
-                return {}
+        return Answer(200, b"{}")
 
 
 class Bench:
@@ -148,36 +135,6 @@ def test_a_call_without_an_answer_takes_effect_at_once_or_later_or_not(
     assert (time.monotonic() - began >= 2.9) >= times_out
     assert len(bench.emulator.requests) == passed_on
     eventually(lambda: len(bench.emulator.requests) == in_the_end)
-
-
-def test_some_entries_of_a_batch_fail_and_the_others_take_effect(bench: Bench) -> None:
-    for seed in range(10):
-        bench.always(Fault.PARTIAL, seed=seed)
-        entries = [{"Id": str(number), "ReceiptHandle": "h"} for number in range(10)]
-        answer = call(bench.aws.sqs().delete_message_batch, QueueUrl="q", Entries=entries)
-        done = {each["Id"] for each in answer.get("Successful", [])}
-        failed = {each["Id"] for each in answer["Failed"]}
-        arrived = {each["Id"] for _, body in bench.emulator.requests for each in body["Entries"]}
-        assert done | failed == {each["Id"] for each in entries}
-        assert not done & failed
-        assert done <= arrived, "reported entries have taken effect"
-        assert failed
-
-
-def test_statements_and_records_fail_in_their_places(bench: Bench) -> None:
-    bench.always(Fault.PARTIAL)
-    statements = [f"statement-{number}" for number in range(10)]
-    responses = call(
-        bench.aws.dynamodb().batch_execute_statement,
-        Statements=[{"Statement": each} for each in statements],
-    )["Responses"]
-    answered = zip(responses, statements, strict=True)
-    assert all(each.get("TableName", statement) == statement for each, statement in answered)
-    assert any("Error" in each for each in responses)
-    records = [{"Data": b"a", "PartitionKey": str(number)} for number in range(10)]
-    answer = call(bench.aws.kinesis().put_records, StreamName="s", Records=records)
-    assert answer["FailedRecordCount"] == sum("ErrorCode" in each for each in answer["Records"]) > 0
-    assert len(answer["Records"]) == len(records)
 
 
 def test_an_episode_stops_one_service_and_no_other(bench: Bench) -> None:

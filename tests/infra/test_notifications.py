@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.infra.cloudformation import alarms, load, of_type
+from tests.infra.cloudformation import load, of_type
 
 CLUSTER, SERVICE = "<Cluster.Arn>", "service:<ServiceName>"
 SERVICE_ARN = "arn:<Partition>:ecs:<Region>:<AccountId>:service/<ServiceName>/<ServiceName>"
@@ -79,14 +79,6 @@ def test_every_rule_publishes_to_the_alarm_topic_when_there_is_one() -> None:
     for rule in rules().values():
         assert rule["Targets"]["if"] == "HasAlarmTopic"
         assert rule["Targets"]["then"] == [{"Id": "alarms", "Arn": "<AlarmTopicArn>"}]
-
-
-def test_the_alarms_that_count_by_rules_name_rules_that_there_are() -> None:
-    named = {rule["Name"] for rule in rules().values()}
-    for name in ("NotificationsFailedAlarm", "FailedTasksAlarm"):
-        _, *parts = alarms()[name]["Metrics"]
-        counted = {part["MetricStat"]["Metric"]["Dimensions"][0]["Value"] for part in parts}
-        assert counted <= named
 
 
 def test_the_topic_s_policy_lets_alarms_and_rules_of_this_account_publish() -> None:

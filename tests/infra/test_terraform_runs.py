@@ -89,22 +89,19 @@ def test_a_module_is_valid_and_passes_its_own_tests(terraform: Terraform, infra:
 
 
 @pytest.mark.parametrize(
-    ("module", "right", "wrong", "complaint"),
+    ("right", "wrong", "complaint"),
     [
-        ("data", 'attribute_name = "ttl"', 'attribut_name = "ttl"', "Unsupported argument"),
-        ("data", "enabled        = true", 'enabled = "often"', "a bool is required"),
-        ("service", "aws_ecs_cluster.this.id", "aws_ecs_cluster.this.url", "Unsupported attribute"),
-        ("service", "  family                   = var.service_name\n", "", "Missing required argument"),
+        ('attribute_name = "ttl"', 'attribut_name = "ttl"', "Unsupported argument"),
+        ("enabled        = true", 'enabled = "often"', "a bool is required"),
+        ("aws_sqs_queue.events.id", "aws_sqs_queue.events.uri", "Unsupported attribute"),
     ],
 )
 def test_the_check_would_find(
-    terraform: Terraform, infra: Path, *, module: str, right: str, wrong: str, complaint: str
+    terraform: Terraform, infra: Path, right: str, wrong: str, complaint: str
 ) -> None:
-    folder = infra / "terraform" / module
+    folder = infra / "terraform" / "data"
     terraform(folder, "init", "-backend=false")
     source = (folder / "main.tf").read_text()
     assert right in source
     (folder / "main.tf").write_text(source.replace(right, wrong, 1))
-    done = terraform(folder, "validate", "-no-color")
-    assert done.returncode == 1
-    assert complaint in done.stdout + done.stderr
+    assert complaint in terraform(folder, "validate", "-no-color").stderr

@@ -26,8 +26,7 @@ WHERE: dict[str, tuple[dict[str, str], ...]] = {
     "AWS/Kinesis": ({"StreamName": "<AuditStreamName>"},),
     "AWS/Logs": ({"LogGroupName": "/ecs/<ServiceName>"},),
     "AWS/Events": tuple(
-        {"RuleName": f"<ServiceName>-{each}"}
-        for each in ("task-failed-to-start", "task-exited", "deployment-failed")
+        {"RuleName": rule["Name"]} for rule in of_type("service.yaml", "AWS::Events::Rule").values()
     ),
 }
 FUNCTIONS = {"SUM", "IF", "FILL", "AND"}
