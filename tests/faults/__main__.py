@@ -43,15 +43,11 @@ def _is_clean(seed: int, size: Size) -> bool:
     schedule = draw(seed, size)
     _say(schedule.describe())
     try:
-        result = run(schedule, backends, lambda phase: _say(f"seed {seed}: {phase} ..."))
+        report = run(schedule, backends, lambda phase: _say(f"seed {seed}: {phase} ..."))
     except TooSlow:
         return False
-    _say(
-        f"seed {seed}: {result.report.line()} ({result.seconds:.0f} s, {result.calls} calls,"
-        f" {result.faults} faults, {result.tasks} tasks)",
-        *(f"  {detail}" for detail in result.report.details()),
-    )
-    return result.report.is_clean
+    _say(f"seed {seed}: {report.line()}", *(f"  {detail}" for detail in report.details()))
+    return report.is_clean
 
 
 def _say(*lines: str) -> None:

@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -43,22 +42,11 @@ class TooSlow(Exception):
     """The machine did not settle the messages before their exports' end: the run proves nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What came of a run."""
-
-    report: Report
-    seconds: float
-    calls: int
-    faults: int
-    tasks: int
-
-
 def run(
     schedule: Schedule,
     emulators: Callable[[], AbstractContextManager[Backends]],
     say: Callable[[str], None] = lambda _: None,
-) -> Result:
+) -> Report:
     """Runs a schedule; on a machine that is too slow again, with exports that live longer.
 
     Args:
@@ -79,7 +67,7 @@ def run(
     raise too_slow
 
 
-def _run_once(schedule: Schedule, at: Backends, say: Callable[[str], None]) -> Result:
+def _run_once(schedule: Schedule, at: Backends, say: Callable[[str], None]) -> Report:
     began = time.monotonic()
     with (
         tempfile.TemporaryDirectory(prefix="faults-") as home,
@@ -95,8 +83,9 @@ def _run_once(schedule: Schedule, at: Backends, say: Callable[[str], None]) -> R
             report.wrong += ended_wrongly(tasks, world)
         finally:
             tasks.kill()
-        proxy = world.proxy
-    return Result(report, time.monotonic() - began, proxy.seen.total(), proxy.faults, tasks.started)
+        seconds, seen = time.monotonic() - began, world.proxy.seen
+        say(f"{seconds:.0f} s, {seen.total()} calls, {world.proxy.faults} faults, {tasks.started} tasks")
+    return report
 
 
 def fleet(

@@ -82,7 +82,7 @@ def reports(dynamodb_local: str, ministack: str, embedded_aws: EmbeddedAws) -> I
     at = Backends(dynamodb_local, ministack, embedded_aws.endpoint_url)
     with ThreadPoolExecutor(len(SCHEDULES)) as pool:
         runs = {name: pool.submit(run, each, lambda: nullcontext(at)) for name, each in SCHEDULES.items()}
-        yield lambda name: runs[name].result().report
+        yield lambda name: runs[name].result()
 
 
 def test_a_drawn_schedule_of_faults_loses_nothing(reports: Reports) -> None:

@@ -121,20 +121,20 @@ class Module:
         return DATA_TOKENS.get(text, f"<{text}>")
 
     def _call(self, function: str, arguments: list[Any]) -> Any:
-        if function == "jsonencode":
-            return arguments[0]
-        if function == "concat":
-            return [item for part in arguments for item in (part if isinstance(part, list) else [part])]
-        if function == "keys":
-            return list(arguments[0])
-        if function == "toset":  # of a conditional value, the value that it has where it has one
-            return {key: key for key in arguments[0]["then"] or arguments[0]["else"]}
-        if function == "merge":
-            return {key: value for part in arguments for key, value in part.items()}
-        if function == "templatefile":
-            path, names = arguments
-            text = (self._folder / path.removeprefix("<path.module>/")).read_text()
-            return json.loads(re.sub(r"\$\{(\w+)\}", lambda match: names[match[1]], text))
+        match function, arguments:
+            case "jsonencode", [value]:
+                return value
+            case "concat", parts:
+                return [item for part in parts for item in (part if isinstance(part, list) else [part])]
+            case "keys", [mapping]:
+                return list(mapping)
+            case "toset", [choice]:  # of a conditional value, the value that it has where it has one
+                return {key: key for key in choice["then"] or choice["else"]}
+            case "merge", parts:
+                return {key: value for part in parts for key, value in part.items()}
+            case "templatefile", [path, names]:
+                text = (self._folder / path.removeprefix("<path.module>/")).read_text()
+                return json.loads(re.sub(r"\$\{(\w+)\}", lambda found: names[found[1]], text))
         raise ValueError(f"not understood: {function}()")
 
     def _arguments(self, text: str) -> list[Any]:

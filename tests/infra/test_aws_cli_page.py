@@ -10,7 +10,8 @@ import pytest
 from processor.localaws.clients import emulator_client
 from processor.localaws.embedded_aws import isolated_environment
 from tests.engines.moto_server import MotoServer
-from tests.infra.cloudformation import INFRA, parameter_defaults
+from tests.infra import iam_account
+from tests.infra.cloudformation import INFRA
 from tests.infra.pages import CREDENTIALS, blocks, run
 from tests.infra.policies import policy
 from tests.support.commands import finished
@@ -48,8 +49,7 @@ def test_check_finds_nothing_wrong_with_what_the_page_makes(
     assert "table export-status encryption: on" in done.stdout
 
 
-NAMES = {**parameter_defaults("watch.yaml"), "Partition": "aws", "Region": "us-east-1"}
-NAMES["AccountId"] = "123456789012"
+NAMES = iam_account.NAMES | {"AccountId": "123456789012"}
 
 
 def test_permissions_come_out_as_infra_iam_has_them(endpoint_url: str, printed: list[str]) -> None:

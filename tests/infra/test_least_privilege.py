@@ -178,11 +178,3 @@ def test_plain_http_is_refused_even_to_the_account_s_root() -> None:
                 client("sqs", endpoint_url=server.endpoint_url).send_message(
                     QueueUrl=f"{server.endpoint_url}/{ACCOUNT_ID}/{queue}", MessageBody="{}"
                 )
-
-
-def test_without_named_producers_the_queue_s_policy_admits_none(account: Account) -> None:
-    answer = account.root("sqs").get_queue_attributes(
-        QueueUrl=account.outputs["EventsQueueUrl"], AttributeNames=["Policy"]
-    )
-    statements = json.loads(answer["Attributes"]["Policy"])["Statement"]
-    assert [each["Sid"] for each in statements] == ["DenyInsecureTransport"]

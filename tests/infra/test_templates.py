@@ -171,14 +171,6 @@ class TestService:
         assert "SecurityGroupIngress" not in tasks
         assert load("service.yaml")["Parameters"]["AssignPublicIp"]["Default"] == "DISABLED"
 
-    def test_scaling_divides_the_backlog_of_the_event_queue_by_the_running_tasks(self) -> None:
-        scaling = of_type("service.yaml", "AWS::ApplicationAutoScaling::ScalingPolicy")["BacklogScaling"]
-        tracking = scaling["TargetTrackingScalingPolicyConfiguration"]
-        *_, backlog = tracking["CustomizedMetricSpecification"]["Metrics"]
-        assert backlog["Expression"] == "IF(FILL(tasks, 1) > 0, visible / FILL(tasks, 1), visible)"
-        (cluster,) = of_type("service.yaml", "AWS::ECS::Cluster").values()
-        assert cluster["ClusterSettings"] == [{"Name": "containerInsights", "Value": "enabled"}]
-
 
 class TestRoles:
     def role(self, name: str) -> dict[str, Any]:
