@@ -1,9 +1,8 @@
-"""The emulators do what tests rely on them for."""
+"""The emulators listen on loopback only, end with their owner, and are installed as they were pinned."""
 
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,36 +11,10 @@ from tests.engines import provision
 from tests.engines.dynamodb_local import DynamoDbLocal
 from tests.engines.ministack import Ministack
 from tests.engines.process import Engine, EngineError
-from tests.resources import (
-    ClientFactory,
-    drained_messages,
-    item_of,
-    queue_pair,
-    status_table,
-    stream_records,
-)
 from tests.waiting import eventually
 
-Clients = Callable[[str], ClientFactory]
-KEY = {"requestId": {"S": "a"}}
 PROCESSES = Path("/proc")
 needs_proc = pytest.mark.skipif(not PROCESSES.exists(), reason="looks into /proc, which this system lacks")
-
-
-@pytest.mark.dynamodb_local
-def test_dynamodb_local_has_conditions_partiql_and_a_stream(dynamodb_local: str, clients: Clients) -> None:
-    at = clients(dynamodb_local)
-    table = status_table(at)
-    insert = f"INSERT INTO \"{table}\" VALUE {{'requestId': 'a', 'status': 'pending'}}"
-    update = f'UPDATE "{table}" SET "status"=\'failed\' WHERE "requestId"=\'b\''  # noqa: S608
-    answers = at("dynamodb").batch_execute_statement(
-        Statements=[{"Statement": insert}, {"Statement": update}]
-    )
-    codes = [answer.get("Error", {}).get("Code") for answer in answers["Responses"]]
-    assert codes == [None, "ConditionalCheckFailed"]
-    assert item_of(at, table, "a") == {**KEY, "status": {"S": "pending"}}
-    [record] = eventually(lambda: stream_records(at, table))
-    assert record["eventName"] == "INSERT"
 
 
 @needs_proc
@@ -56,19 +29,6 @@ def test_dynamodb_local_listens_on_loopback_only(dynamodb_local: str) -> None:
         {"0100007F"},
         {"0000000000000000FFFF00000100007F"},
     )
-
-
-def test_ministack_redrives_after_the_maximum_of_receives(ministack: str, clients: Clients) -> None:
-    at = clients(ministack)
-    queue_url, dlq_url = queue_pair(at, max_receive_count=1, visibility_seconds=0)
-    at("sqs").send_message(QueueUrl=queue_url, MessageBody="x")
-    assert len(at("sqs").receive_message(QueueUrl=queue_url)["Messages"]) == 1
-
-    def redriven() -> list[str]:
-        at("sqs").receive_message(QueueUrl=queue_url)
-        return [message["Body"] for message in drained_messages(at, dlq_url)]
-
-    assert eventually(redriven) == ["x"]
 
 
 @needs_proc
