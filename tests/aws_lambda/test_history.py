@@ -159,8 +159,8 @@ def test_a_history_through_both_functions_leaves_what_run_leaves(
         history.at.audit,
         records,
         iter(lambda: history.dice.randint(1, 25), 0),
-        # Some invocations have no time left, or little: the mapping sends the rest again.
-        cycle((RESERVED_SECONDS, RESERVED_SECONDS + 0.01, 120.0)).__next__,
+        # Every other invocation has no time left, and the removals at the end take more than one.
+        cycle((RESERVED_SECONDS, RESERVED_SECONDS + 0.01, RESERVED_SECONDS, 120.0)).__next__,
     )
     assert unfinished > 0
     start = history.dice.randrange(len(records))

@@ -26,7 +26,7 @@ from processor.streams.context import ConsumerSettings
 from processor.transitions.context import PipelineContext
 from processor.transitions.pipeline import TransitionsPipeline
 from tests.benchmarks.standin_table import ACCOUNT, REGION, TABLE
-from tests.benchmarks.standin_world import QUEUE, World
+from tests.benchmarks.standin_world import DLQ, QUEUE, World
 from tests.simulated_stream.client import SimulatedStreamsClient, error
 from tests.simulated_stream.model import SimulatedTable
 from tests.simulated_stream.rows import SimulatedRows
@@ -239,6 +239,7 @@ def receiving(
         "AWS_SECRET_ACCESS_KEY": "test",
         "DYNAMODB_EXPORT_STATUS_TABLE": TABLE,
         "SQS_EXPORT_EVENTS_QUEUE_URL": f"{endpoint}/{ACCOUNT}/{QUEUE}",
+        "SQS_EXPORT_EVENTS_DLQ_URL": f"{endpoint}/{ACCOUNT}/{DLQ}",
         "EXPORT_RECEIVERS": "2",
     }
     for name, value in settings.items():
