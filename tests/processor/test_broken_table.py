@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -85,12 +86,25 @@ def test_good_events_wait_until_the_index_is_gone(
 
 
 def test_an_empty_table_is_the_cure_for_a_lost_one(embedded_aws: EmbeddedAws, tmp_path: Path) -> None:
-    place = Place(embedded_aws)
+    place, deleted = Place(embedded_aws), Event()
+
+    def read_late(request: Request, upstream: Upstream) -> Answer:
+        """The stream is first read when it is gone: the embedded AWS keeps open iterators of a lost table."""
+        if request.target == "DynamoDBStreams_20120810.GetShardIterator":
+            deleted.wait(60)
+        return upstream.ask(request)
+
     place.send(fresh(requestId="before"))
-    with ServiceProcess(place.settings(EXPORT_RECEIVERS="1"), tmp_path / "run") as service:
+    with (
+        proxy(place.aws.endpoint_url, read_late) as streams,
+        ServiceProcess(
+            place.settings(EXPORT_RECEIVERS="1", AWS_ENDPOINT_URL_DYNAMODB_STREAMS=streams), tmp_path / "run"
+        ) as service,
+    ):
         eventually(lambda: place.item("before"))
         service.wait_for("shard_found")
         place.aws.client("dynamodb").delete_table(TableName=place.table)
+        deleted.set()
         place.send(fresh(requestId="meanwhile"))
         assert service.wait_for("store_paused")["level"] == "error"
         status_table(place.aws.client, name=place.table)
