@@ -26,13 +26,14 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TESTS = Path(__file__).parent
 PROCESS_MODULES = {
+    "tests.aws.hostile_server",
     "tests.cli.processes",
     "tests.docs.pipes",
     "tests.docs.shell",
     "tests.support.commands",
     "tests.support.service",
 }
-"""Helpers that start processes."""
+"""Helpers that start processes, and a server whose tests wait for its silence."""
 
 ENGINES = {"embedded_aws", "dynamodb_local", "ministack", "moto"}
 """Fixtures, and parameters of tests, that stand for an emulator."""

@@ -141,6 +141,7 @@ def test_a_stop_with_a_blocked_bucket_repeats_little_and_keeps_the_checkpoint() 
         assert {copies[record["eventID"]] for record in held} == {1}
 
 
+@pytest.mark.slow
 def test_an_hour_without_kinesis_repeats_nothing_and_reading_continues_within_a_minute() -> None:
     kinesis = Kinesis()
     with watched(KinesisWorld(kinesis)) as world:

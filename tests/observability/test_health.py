@@ -148,6 +148,7 @@ def test_a_path_that_cannot_be_read_is_unhealthy_in_one_line(tmp_path: Path) -> 
     assert check(tmp_path).problems == (f"the health file {tmp_path} cannot be read: Is a directory",)
 
 
+@pytest.mark.slow
 def test_a_reader_sees_the_whole_file_or_none(health: Health, path: Path) -> None:
     for number in range(200):  # large, so that half of it would show
         health.loop(f"receiver-{number}", 3_600)
@@ -214,9 +215,8 @@ def test_start_writes_at_once_and_stop_takes_the_file_away(health: Health, path:
     assert not path.exists()
 
 
-def test_the_file_is_kept_up_to_date(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("processor.observability.health.WRITE_SECONDS", 0.01)
-    health = Health(path, pytest.fail)
+@pytest.mark.slow
+def test_the_file_is_kept_up_to_date(health: Health, path: Path) -> None:
     health.loop("receiver-1", 60)
     health.start()
     first = json.loads(path.read_text())["written"]

@@ -234,6 +234,7 @@ class BothHalves:
             step.due = float("inf") if wait is None else self.world.clock.time + wait
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("away", ["kinesis", "leases", "streams"])
 def test_an_hour_without_what_the_audit_needs_holds_up_no_event(tmp_path: Path, away: str) -> None:
     tasks: list[BothHalves] = []

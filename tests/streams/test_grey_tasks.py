@@ -31,6 +31,7 @@ def test_free_shards_are_read_within_five_seconds_while_a_stopping_task_holds_on
     assert len(first.readers) == 1, "it has its time"
 
 
+@pytest.mark.slow
 def test_a_task_whose_route_to_the_sink_is_cut_is_relieved_of_its_shards(new_world: NewWorld) -> None:
     world = new_world(4)
     first, second = world.start_worker(), world.start_worker()
@@ -48,6 +49,7 @@ def test_a_task_whose_route_to_the_sink_is_cut_is_relieved_of_its_shards(new_wor
     world.check_order()
 
 
+@pytest.mark.slow
 def test_a_sink_that_was_away_for_all_for_an_hour_is_used_within_a_minute(new_world: NewWorld) -> None:
     world = new_world(4)
     workers = [world.start_worker() for _ in range(2)]
@@ -78,6 +80,7 @@ def test_a_stop_ends_a_mass_take(new_world: NewWorld) -> None:
     assert all(lease.owner is None for lease in world.leases().values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("longer", [0, 1])
 def test_the_larger_failover_time_counts_in_a_rolling_deployment(new_world: NewWorld, longer: int) -> None:
     world = new_world(6)

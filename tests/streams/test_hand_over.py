@@ -128,6 +128,7 @@ def test_after_a_kill_another_goes_on_after_the_failover_time(new_world: NewWorl
     world.check_order()
 
 
+@pytest.mark.slow
 def test_from_one_task_to_four_the_shards_are_shared_and_then_stay(new_world: NewWorld) -> None:
     world = new_world(10)
     world.faults.max_records = 3

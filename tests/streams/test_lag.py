@@ -86,6 +86,7 @@ def test_twenty_hours_late_is_an_alarm_with_the_time_left_once_an_hour() -> None
     assert health.degraded == {}
 
 
+@pytest.mark.slow
 def test_what_no_task_reads_is_late_and_counted(new_world: Callable[[int], World]) -> None:
     world = new_world(4)
     first = world.start_worker(failover_seconds=2 * HOUR)

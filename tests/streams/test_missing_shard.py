@@ -30,6 +30,7 @@ def hours(world: World, count: float, *, each: Callable[[], None] = lambda: None
         world.trim()
 
 
+@pytest.mark.slow
 def test_a_parent_that_is_listed_for_a_day_and_not_found_loses_no_record_of_its_children(
     world: World,
 ) -> None:

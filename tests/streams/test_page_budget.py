@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from processor.streams.page_budget import PAGE_BYTES, RECORD_BYTES, PageBudget, memory_of
 from tests.simulated_stream.model import number_of
 from tests.streams.test_shard_reader import assert_all_taken_once, expire
@@ -52,6 +54,7 @@ def test_an_entry_that_can_go_nowhere_holds_its_shard_and_takes_no_memory_from_o
     assert "SQS_EXPORT_EVENTS_DLQ_URL" in worker.degraded()[f"shard {held.shard_id}"]
 
 
+@pytest.mark.slow
 def test_while_the_sink_is_down_few_shards_hold_a_page_and_then_all_are_read(
     new_world: Callable[[int], World],
 ) -> None:

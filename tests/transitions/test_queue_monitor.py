@@ -144,6 +144,7 @@ def test_the_shortest_wait_is_the_sum_of_the_shortest_back_offs() -> None:
     assert shortest_wait_seconds(60) == 31 + 54 * 30
 
 
+@pytest.mark.slow
 def test_a_count_below_what_is_needed_does_not_outlast_the_ttl() -> None:
     for ttl_seconds in (1, 60, 900, 3_600, 20_000):
         needed = receives_needed(ttl_seconds)
