@@ -77,7 +77,8 @@ def test_deleting_a_stack_deletes_no_data_and_a_failed_first_deployment_leaves_n
 
 def test_only_named_producers_may_send() -> None:
     policies = of_type("data.yaml", "AWS::SQS::QueuePolicy")
-    _, sources, principals = policies["EventsQueuePolicy"]["PolicyDocument"]["Statement"]
+    denied, sources, principals = policies["EventsQueuePolicy"]["PolicyDocument"]["Statement"]
+    assert denied["Sid"] == "DenyInsecureTransport"
     common = {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "<EventsQueue.Arn>"}
     assert (sources["if"], sources["else"]) == ("HasProducerSources", "<NoValue>")
     assert sources["then"] == common | {
@@ -171,6 +172,14 @@ class TestService:
         assert "SecurityGroupIngress" not in tasks
         assert load("service.yaml")["Parameters"]["AssignPublicIp"]["Default"] == "DISABLED"
 
+    def test_scaling_divides_the_backlog_of_the_event_queue_by_the_running_tasks(self) -> None:
+        scaling = of_type("service.yaml", "AWS::ApplicationAutoScaling::ScalingPolicy")["BacklogScaling"]
+        tracking = scaling["TargetTrackingScalingPolicyConfiguration"]
+        *_, backlog = tracking["CustomizedMetricSpecification"]["Metrics"]
+        assert backlog["Expression"] == "IF(FILL(tasks, 1) > 0, visible / FILL(tasks, 1), visible)"
+        (cluster,) = of_type("service.yaml", "AWS::ECS::Cluster").values()
+        assert cluster["ClusterSettings"] == [{"Name": "containerInsights", "Value": "enabled"}]
+
 
 class TestRoles:
     def role(self, name: str) -> dict[str, Any]:
@@ -206,3 +215,11 @@ class TestRoles:
         definition = of_type("service.yaml", "AWS::ECS::TaskDefinition")["TaskDefinition"]
         assert definition["TaskRoleArn"] == "<TaskRole.Arn>"
         assert definition["ExecutionRoleArn"] == "<ExecutionRole.Arn>"
+        (inline,) = self.role("ExecutionRole")["Policies"]
+        repository = "arn:<Partition>:ecr:<Region>:<AccountId>:repository/<RepositoryName>"
+        pull = ("BatchCheckLayerAvailability", "BatchGetImage", "GetDownloadUrlForLayer")
+        assert {each["Resource"]: each["Action"] for each in inline["PolicyDocument"]["Statement"]} == {
+            "*": "ecr:GetAuthorizationToken",
+            repository: [f"ecr:{name}" for name in pull],
+            "<LogGroup.Arn>": ["logs:CreateLogStream", "logs:PutLogEvents"],
+        }
