@@ -90,7 +90,8 @@ class World:
         self._table = Table(self._written)
         self._day = False
         self._rng = random.Random(1)
-        self._held_until = self._ends_at = 0.0
+        self._held_until = 0.0
+        self._to_come = 0  # events of the day that have not arrived
         self._unwritten: dict[str, list[Waiting]] = {}
         self._latencies: list[float] = []
         self._late_written = 0  # of the events that arrived after the queue was held
@@ -118,7 +119,7 @@ class World:
 
     def state(self) -> dict[str, Any]:
         """Counts, and once a day is over its times from arrival to write (seconds)."""
-        arriving = time.monotonic() <= self._ends_at
+        arriving = self._to_come > 0
         return {
             "calls": dict(self.calls),
             "counts": {
@@ -149,11 +150,11 @@ class World:
         self._day, self._rng = True, random.Random(plan.seed)
         loop, now = asyncio.get_running_loop(), time.monotonic()
         self._latencies, self._late_written = [], 0
-        self._held_until, self._ends_at = now + plan.held_seconds, now
+        self._held_until, self._to_come = now + plan.held_seconds, 0
         loop.call_later(plan.held_seconds, self._serve_polls)
         run = f"{self._sent}"
         for delay, export, status in self._arrivals(plan):
-            self._ends_at = max(self._ends_at, now + delay)
+            self._to_come += 1
             loop.call_later(delay, self._arrive, f"bench-{run}-{export}", status)
 
     def wait(self, poll: Poll) -> None:
@@ -188,6 +189,7 @@ class World:
         return message
 
     def _arrive(self, key: str, status: str) -> None:
+        self._to_come -= 1
         message = self._add(key, status)
         if rank(self._table.items.get(key)) < STATUSES.index(status):
             self._unwritten.setdefault(key, []).append(message)
