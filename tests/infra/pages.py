@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.infra.cloudformation import INFRA
@@ -28,10 +28,22 @@ def blocks(page: Path) -> list[tuple[str, str | None]]:
     ]
 
 
-def run(page: Path, endpoint_url: str, only: Sequence[str] = ("",)) -> list[str]:
-    """Runs every block in one shell, or those with one of the texts; what each printed."""
+def run(
+    page: Path, endpoint_url: str, only: Sequence[str] = ("",), edits: Mapping[str, str] | None = None
+) -> list[str]:
+    """Runs every block in one shell, or those with one of the texts; what each printed.
+
+    Args:
+        page: with the blocks.
+        endpoint_url: of the emulator.
+        only: texts of blocks.
+        edits: lines that a reader changes, each with what it becomes.
+    """
     chosen = [text for text, _ in blocks(page) if any(part in text for part in only)]
     script = PREAMBLE + "".join(f"{text}\necho '{END_OF_BLOCK}'\n" for text in chosen)
+    for line, becomes in (edits or {}).items():
+        assert script.count(f"\n{line}\n") == 1
+        script = script.replace(f"\n{line}\n", f"\n{becomes}\n")
     path = f"{commands_of('awscli')}{os.pathsep}{os.environ['PATH']}"
     environment = {"PATH": path, "HOME": "/nonexistent", "ENDPOINT_URL": endpoint_url, **CREDENTIALS}
     done = finished("sh", "-eu", "-c", script, folder=ROOT, environment=environment)

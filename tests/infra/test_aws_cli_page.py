@@ -85,3 +85,18 @@ def test_everything_can_be_run_again_and_a_queue_keeps_the_statements_of_others(
     for _ in range(2):
         run(PAGE, endpoint_url, only=("ACCOUNT=$(aws", "set-queue-attributes"))
         assert sids() == ["DenyInsecureTransport", "SendFromServices"]
+
+
+def test_fifo_queues_are_made_as_the_template_makes_them(endpoint_url: str) -> None:
+    queues = {"QUEUE": "export-events", "DLQ": "export-events-dlq"}
+    edits = {f"{name}={queue}": f"{name}={queue}.fifo" for name, queue in queues.items()}
+    run(PAGE, endpoint_url, ("ACCOUNT=$(aws", "set-queue-attributes"), {"FIFO=": "FIFO=yes"} | edits)
+    sqs = emulator_client("sqs", endpoint_url)
+    for name in queues.values():
+        url = sqs.get_queue_url(QueueName=f"{name}.fifo")["QueueUrl"]
+        found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+        assert (found["FifoQueue"], found["ContentBasedDeduplication"]) == ("true", "true")
+        assert found["DeduplicationScope"] == "messageGroup"
+        assert found["FifoThroughputLimit"] == "perMessageGroupId"
+        redrive = json.loads(found.get("RedrivePolicy", "{}")).get("deadLetterTargetArn", "")
+        assert redrive.endswith(":export-events-dlq.fifo" if name == "export-events" else "")
