@@ -1,9 +1,9 @@
 """A leased consumer of DynamoDB Streams that knows nothing of exports. Its words are KCL's.
 
 Start with `consumer`: it composes the parts and says which threads there are. `record_processor` is the seam
-to the user of the engine. `discovery` finds streams and shards and makes their lease rows. `taker` acquires
-leases, `renewer` renews them, and a `shard_reader` reads the shard of each held lease; `step_pool` runs the
-readers' steps in a fixed number of threads, and `page_budget` bounds their memory.
+to the user of the engine. `discovery` finds streams and shards and makes their lease rows, `leases` acquires
+and renews them, and a `shard_reader` reads the shard of each held lease; `step_pool` runs the readers' steps
+in a fixed number of threads, and `page_budget` bounds their memory.
 
 - Lease protocol: every write of a row is conditional on its counter and owner, and raises the counter. A row
   whose counter has not moved for the failover time is free.

@@ -11,10 +11,10 @@ from processor.streams.context import EngineContext
 from processor.streams.discovery import Discovery
 from processor.streams.lag import LagReport, unread_since
 from processor.streams.leases.held import HeldLease
-from processor.streams.renewer import LeaseRenewer
+from processor.streams.leases.renewer import LeaseRenewer
+from processor.streams.leases.taker import LeaseTaker
 from processor.streams.shard_reader import ShardReader
 from processor.streams.step_pool import StepPool, Task
-from processor.streams.taker import LeaseTaker
 
 RELEASE_SECONDS = 2.0
 """What of the stop's budget is kept for writing checkpoints and releasing leases."""

@@ -13,8 +13,8 @@ from typing import Any
 from handlers import writes
 from processor.audit.removals import Removals
 from processor.cli.app import main
-from processor.streams import taker
 from processor.streams.api import position_of
+from processor.streams.leases import taker
 from processor.streams.leases.lease import Lease
 from processor.streams.lineage import ready_leases
 from processor.streams.record_processor import Record, Work

@@ -13,9 +13,9 @@ from processor.streams.clocks import Clocks
 from processor.streams.context import ConsumerSettings, EngineContext
 from processor.streams.leases.held import HeldLease
 from processor.streams.leases.lease import new_lease
-from processor.streams.renewer import LeaseRenewer
+from processor.streams.leases.renewer import LeaseRenewer
+from processor.streams.leases.taker import LeaseTaker
 from processor.streams.shards import Listing, Shard
-from processor.streams.taker import LeaseTaker
 from tests.simulated_stream.rows import Row, SimulatedRows
 from tests.streams.worker import ShownHealth
 

@@ -11,8 +11,8 @@ from processor.streams.leases.assignment import plan
 from processor.streams.leases.expiry import ExpiredLeaseDetector
 from processor.streams.leases.held import HeldLease, acquire
 from processor.streams.leases.lease import Lease
+from processor.streams.leases.renewer import LeaseRenewer
 from processor.streams.lineage import ready_leases
-from processor.streams.renewer import LeaseRenewer
 
 MAX_SCAN_SECONDS = 2.0
 """With it another worker reads a released shard within 5 s."""
