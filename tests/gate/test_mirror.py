@@ -1,5 +1,6 @@
 """The tests of a module are found by its name: `processor/streams/lag.py` in `tests/streams/test_lag.py`."""
 
+from collections import Counter
 from pathlib import Path
 
 from tests.docs.markdown import ROOT
@@ -68,6 +69,12 @@ def test_each_exception_leads_from_a_module_to_a_test_module() -> None:
     for module, test in TESTED_ELSEWHERE.items():
         assert (ROOT / module).exists(), module
         assert (ROOT / "tests" / test).exists(), test
+
+
+def test_no_folder_of_the_product_holds_more_modules_than_a_reader_keeps_in_mind() -> None:
+    folders = Counter(path.parent for path in (ROOT / "processor").rglob("*.py") if path.stem != "__init__")
+    assert max(folders.values()) <= 20
+    assert folders[ROOT / "processor"] <= 8
 
 
 def place(module: Path) -> str:
