@@ -10,7 +10,15 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 from typer.main import get_command as click_command_of
 
-from processor.cli.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, CommandFailed, discard, leave
+from processor.cli.errors import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_USAGE,
+    CommandFailed,
+    discard,
+    discard_pipe,
+    leave,
+)
 from processor.cli.usage import usage_line
 from processor.settings import SettingsError
 
@@ -86,7 +94,10 @@ def main() -> None:
     interrupted.
     """
     try:
-        sys.exit(app(standalone_mode=False, prog_name="export-status") or 0)
+        status = app(standalone_mode=False, prog_name="export-status") or 0
+        if status == EXIT_INTERRUPTED:  # Typer has caught the interruption
+            discard_pipe(sys.stdout)
+        sys.exit(status)
     except TyperException as wrong:
         if not wrong.format_message().strip():  # no command was named; the help is shown
             sys.exit(wrong.exit_code)
@@ -96,6 +107,7 @@ def main() -> None:
     except CommandFailed as failed:
         leave(str(failed), EXIT_FAILED)
     except (KeyboardInterrupt, typer.Abort):
+        discard_pipe(sys.stdout)
         sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:
         discard(sys.stdout)

@@ -1,7 +1,9 @@
 """How a command ends: the exit statuses, and one line on standard error."""
 
 import os
+import stat
 import sys
+from contextlib import suppress
 from typing import NoReturn, TextIO
 
 from handlers.masking import mask_urls
@@ -45,3 +47,10 @@ def leave(problem: str, status: int) -> NoReturn:
 def discard(stream: TextIO) -> None:
     """Sends the rest of a stream to nowhere: its reader has gone, and the last flush must not fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def discard_pipe(stream: TextIO) -> None:
+    """Sends the rest of a stream to nowhere if it is a pipe: the last flush would wait for its reader."""
+    with suppress(OSError):  # a stream without a descriptor
+        if stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode):
+            discard(stream)
