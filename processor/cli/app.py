@@ -16,7 +16,7 @@ from processor.cli.errors import (
     EXIT_USAGE,
     CommandFailed,
     discard,
-    discard_pipe,
+    flush_what_fits,
     leave,
 )
 from processor.cli.usage import usage_line
@@ -95,9 +95,6 @@ def main() -> None:
     """
     try:
         status = app(standalone_mode=False, prog_name="export-status") or 0
-        if status == EXIT_INTERRUPTED:  # Typer has caught the interruption
-            discard_pipe(sys.stdout)
-        sys.exit(status)
     except TyperException as wrong:
         if not wrong.format_message().strip():  # no command was named; the help is shown
             sys.exit(wrong.exit_code)
@@ -107,11 +104,13 @@ def main() -> None:
     except CommandFailed as failed:
         leave(str(failed), EXIT_FAILED)
     except (KeyboardInterrupt, typer.Abort):
-        discard_pipe(sys.stdout)
-        sys.exit(EXIT_INTERRUPTED)
+        status = EXIT_INTERRUPTED
     except BrokenPipeError:
         discard(sys.stdout)
         sys.exit(EXIT_FAILED)
     except OSError as failed:  # a full disk behind standard output
         discard(sys.stdout)
         leave(f"input or output failed: {failed.strerror or type(failed).__name__}", EXIT_FAILED)
+    if status == EXIT_INTERRUPTED:
+        flush_what_fits(sys.stdout)
+    sys.exit(status)

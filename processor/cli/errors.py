@@ -1,7 +1,7 @@
 """How a command ends: the exit statuses, and one line on standard error."""
 
+import io
 import os
-import stat
 import sys
 from contextlib import suppress
 from typing import NoReturn, TextIO
@@ -49,8 +49,19 @@ def discard(stream: TextIO) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def discard_pipe(stream: TextIO) -> None:
-    """Sends the rest of a stream to nowhere if it is a pipe: the last flush would wait for its reader."""
-    with suppress(OSError):  # a stream without a descriptor
-        if stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode):
+def flush_what_fits(stream: TextIO) -> None:
+    """Writes what a stream still holds as far as its reader takes it at once, and drops the rest.
+
+    For the end of an interrupted command: the last flush would wait for a reader that stands still.
+    """
+    with suppress(io.UnsupportedOperation):  # no file: it is never waited for
+        number = stream.fileno()
+        os.set_blocking(number, False)
+        try:
+            stream.flush()
+            is_flushed = True
+        except OSError:
+            is_flushed = False
+        os.set_blocking(number, True)  # other processes may write to the same pipe
+        if not is_flushed:
             discard(stream)

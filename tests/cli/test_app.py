@@ -1,17 +1,21 @@
 """What all commands have in common: help, version, completion, colours, and how they end."""
 
+import os
 import re
 import signal
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from typer.main import get_command
 
 from handlers.export import Status
 from processor.cli.app import app
+from processor.cli.errors import flush_what_fits
 from processor.localaws.embedded_aws import EmbeddedAws
 from tests.cli.commands import Command, options_of
 from tests.cli.conftest import Table
@@ -211,3 +215,28 @@ def test_an_absent_resource_is_never_made(embedded_aws: EmbeddedAws, command: Co
         command(*arguments, environment=settings)
     assert absent not in embedded_aws.client("dynamodb").list_tables()["TableNames"]
     assert "QueueUrls" not in embedded_aws.client("sqs").list_queues(QueueNamePrefix=absent)
+
+
+def test_the_end_of_an_interrupted_command_writes_what_fits_and_waits_for_no_reader() -> None:
+    reading, writing = os.pipe()
+    stream = open(writing, "w", encoding="utf-8")  # noqa: SIM115 - closed below, as at the interpreter's end
+    stream.write("a line\n")
+    flush_what_fits(stream)
+    assert os.read(reading, 100) == b"a line\n"
+    assert os.get_blocking(writing)
+    os.set_blocking(writing, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writing, bytes(4_096))
+    os.set_blocking(writing, True)
+    stream.write("a line for which there is no room\n")
+
+    def end() -> None:
+        flush_what_fits(stream)
+        stream.close()
+
+    ending = Thread(target=end, daemon=True)
+    ending.start()
+    ending.join(30)
+    assert not ending.is_alive()
+    os.close(reading)

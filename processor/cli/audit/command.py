@@ -17,7 +17,7 @@ from processor.cli.audit.output import EntryOutput
 from processor.cli.audit.status import status
 from processor.cli.audit.verify import verify
 from processor.cli.durations import moment
-from processor.cli.errors import EXIT_FAILED, CommandFailed, complain
+from processor.cli.errors import EXIT_FAILED, CommandFailed, complain, flush_what_fits
 from processor.cli.output import json_line, progress
 from processor.cli.session import aws_errors, connect
 from processor.streams.api import StreamApi
@@ -67,6 +67,7 @@ def tail(
     except KeyboardInterrupt:
         if not follow:
             raise
+        flush_what_fits(sys.stdout)
     raise typer.Exit(EXIT_FAILED if shown.bad_records else 0)
 
 

@@ -1,6 +1,7 @@
 """`export-status audit tail` prints each entry once, in order, and reports what it could not read."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -162,6 +163,17 @@ def test_following_prints_new_entries_and_ends_cleanly_on_ctrl_c(stream: Stream)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=LIMIT_SECONDS)
     assert (process.returncode, out, err) == (0, b"", b"")
+
+
+def test_following_ends_on_ctrl_c_although_its_reader_stands_still(stream: Stream) -> None:
+    stream.put(page(0, 400))  # more than a pipe holds
+    with following(stream) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        os.read(process.stdout.fileno(), 1)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
 
 
 def on_a_terminal(stream: Stream, *options: str, **settings: str) -> list[str]:
