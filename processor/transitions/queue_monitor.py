@@ -132,9 +132,7 @@ class QueueMonitor:
         self._url = url
         self._state = state
         self._context = context
-        self._most_handling_seconds = min(
-            MOST_HANDLING_SECONDS, max(MIN_VISIBILITY_SECONDS, state.visibility_seconds)
-        )
+        self._most_handling_seconds = _within_bounds(state.visibility_seconds)
         self._problems: Sequence[QueueProblem] = queue_problems(state, context.settings.ttl_seconds)
         self._due = context.clocks.monotonic() + READ_AGAIN_SECONDS
 
@@ -159,7 +157,7 @@ class QueueMonitor:
     def handling_seconds(self) -> int:
         """How long a batch may take (seconds): the visibility timeout, within bounds. It never grows, because
         the receivers' heartbeats are made for the first one."""
-        return min(max(self._state.visibility_seconds, MIN_VISIBILITY_SECONDS), self._most_handling_seconds)
+        return min(_within_bounds(self._state.visibility_seconds), self._most_handling_seconds)
 
     def step(self) -> None:
         """Reads the attributes again if that is due. What cannot be read stays as it was."""
@@ -184,6 +182,10 @@ class QueueMonitor:
                 _log_problem(problem, is_error=problem.is_error)
         texts = [f"{problem.attribute} {problem.text}" for problem in self._problems]
         self._context.health.report(COMPONENT, "; ".join(texts) or None)
+
+
+def _within_bounds(visibility_seconds: int) -> int:
+    return min(MOST_HANDLING_SECONDS, max(MIN_VISIBILITY_SECONDS, visibility_seconds))
 
 
 def _shown(state: QueueState) -> dict[str, int | None]:
