@@ -145,6 +145,35 @@ def test_from_one_task_to_four_the_shards_are_shared_and_then_stay(new_world: Ne
     assert_all_taken_once(world)
 
 
+def test_a_crash_between_the_child_s_row_and_the_parent_s_end_starts_no_child_and_makes_no_second_row(
+    world: World,
+) -> None:
+    first = world.start_worker()
+    expire(world, 3)
+    world.run(5)
+    parent, check = only_shard(world), world.rows.after_write
+    (child,) = world.table.roll(parent)
+
+    def fail_after_the_child_s_row(key: str, before: Any, after: Any) -> None:
+        check(key, before, after)
+        if key.endswith(child):
+            world.rows.lost_requests = 1_000
+
+    world.rows.after_write = fail_after_the_child_s_row
+    assert world.run(20, until=lambda: child in world.leases())
+    world.run(1)
+    world.kill(first)
+    assert not world.leases()[parent].finished
+    world.rows.lost_requests, world.rows.after_write = 0, check
+    expire(world, 3, start=3)
+    world.start_worker()
+    world.run(40)
+    assert world.leases()[parent].finished
+    assert world.leases()[parent].children == {child}
+    assert len(world.leases()) == 2
+    assert_all_taken_once(world)
+
+
 def test_an_end_that_was_not_written_because_the_lease_was_released_meanwhile_is_neither_told_nor_a_loss(
     world: World,
 ) -> None:
