@@ -22,8 +22,9 @@ def test_json_gives_the_attributes_with_had_signed_url_in_place_of_the_url(table
     ran = table.run("get", "done", "--json")
     assert (ran.status, ran.err) == (0, "")
     names = ["requestId", "status", "createdAt", "updatedAt", "ttl", "fileName", "hadSignedUrl"]
-    assert list(ran.records[0]) == names
-    assert ran.records[0]["hadSignedUrl"] is True
+    (fields,) = ran.records
+    assert list(fields) == names
+    assert fields["hadSignedUrl"] is True
 
 
 @pytest.mark.parametrize("form", [(), ("--json",)])

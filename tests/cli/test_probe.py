@@ -40,7 +40,7 @@ def test_a_running_service_passes_and_each_step_is_timed(table: Table, tmp_path:
 def test_without_a_service_it_fails_and_its_export_is_ended(table: Table) -> None:
     ran = table.run("probe", "--within", "300ms", "--json")
     assert ran.status == 1
-    line = ran.records[0]
+    (line,) = ran.records
     assert line["ProbeFailed"] == 1
     assert "ProbeSeconds" not in line
     assert line["steps"] == {"pending": None, "processing": None, "completed": None}

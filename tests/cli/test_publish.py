@@ -41,7 +41,7 @@ def test_a_file_is_sent_line_by_line(table: Table, tmp_path: Path) -> None:
 
 def test_empty_lines_and_a_byte_order_mark_do_no_harm(table: Table) -> None:
     ran = table.publish(b"\xef\xbb\xbf" + line("ü") + b"\n  \r\n" + line("b").strip(), "--json")
-    assert (ran.status, ran.records[0], ran.err) == (0, {"dryRun": False, "events": 2, "sent": 2}, "")
+    assert (ran.status, ran.records, ran.err) == (0, [{"dryRun": False, "events": 2, "sent": 2}], "")
     assert len(table.messages()) == 2
 
 
@@ -126,7 +126,7 @@ def test_a_dry_run_checks_without_aws_or_settings(command: Command) -> None:
     ran = command("publish", "-", "--dry-run", environment={}, stdin=line("a") + line("b"))
     assert ran == Ran(0, "checked 2 events, nothing was sent\n", "")
     ran = command("publish", "-", "--dry-run", "--json", environment={}, stdin=line("a"))
-    assert ran.records[0] == {"dryRun": True, "events": 1, "sent": 0}
+    assert ran.records == [{"dryRun": True, "events": 1, "sent": 0}]
     ran = command("publish", "-", "--dry-run", environment={}, stdin=line("a") + b"nonsense")
     assert (ran.status, ran.out) == (2, "")
     assert ran.err.startswith("export-status: line 2: ")
@@ -157,7 +157,7 @@ def test_interrupted_it_reports_how_many_were_sent(table: Table, monkeypatch: py
     monkeypatch.setattr("processor.cli.publish.send", send_once)
     ran = table.publish(b"".join(line(str(number)) for number in range(11)), "--json")
     assert (ran.status, ran.err) == (130, "export-status: interrupted; 10 of 11 events were sent\n")
-    assert ran.records[0] == {"dryRun": False, "events": 11, "sent": 10}
+    assert ran.records == [{"dryRun": False, "events": 11, "sent": 10}]
 
 
 def test_a_terminal_shows_a_progress_bar(environment: dict[str, str], tmp_path: Path) -> None:

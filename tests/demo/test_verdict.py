@@ -87,6 +87,7 @@ FAULTS: Mapping[str, tuple[Callable[[Board], Board], str]] = {
     ),
     "a wrong last status": (with_entry(lastStatus="lost"), "differs in lastStatus"),
     "an unmasked error": (with_entry(error="https://x/?X-Amz-Signature=1"), "differs in error"),
+    "another actor": (with_entry(actor=None), "differs in actor"),
     "another record's id": (with_entry(auditId="other"), "differs in auditId"),
     "another record's number": (with_entry(source={"sequenceNumber": "0"}), "differs in source"),
     "a wrong lag": (with_entry(deletionLagSeconds=0), "differs in deletionLagSeconds"),

@@ -225,7 +225,7 @@ def test_once_a_drain_ends_no_try_is_repeated(fault: Exception) -> None:
     sqs, abandon = LimitedSqs(), NoWaiting()
     abandon.set()
     sqs.faults = [fault] * 99
-    assert queue_on(sqs, abandon=abandon).send([letter()]).done == {}
+    assert queue_on(sqs, abandon=abandon).send([letter()] * 50).done == {}
     assert len(sqs.calls) == 1
 
 

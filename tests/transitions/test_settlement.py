@@ -13,7 +13,7 @@ from processor.aws.sqs import BatchResult
 from processor.dead_letters import DeadLetter
 from processor.transitions.messages import Message
 from processor.transitions.outcome_log import OutcomeLog
-from processor.transitions.results import EventResult, failed
+from processor.transitions.results import EventResult, failed, paused
 from processor.transitions.settlement import Settlement, SettlementPlan
 from processor.transitions.status_table import NotTried
 from tests.handlers.making import at, body
@@ -90,6 +90,12 @@ def test_a_write_that_failed_is_backed_off_and_one_that_was_not_tried_goes_back_
     ("result", "outcome", "reason"),
     [
         (failed(message("{}", receive_count=LAST_RECEIVE), EVENT, TIMED_OUT), "retry", NO_ANSWER),
+        (failed(message("{}", receive_count=LAST_RECEIVE), EVENT, OUT_OF_TIME), "retry", NO_TIME),
+        (
+            paused(message("{}", receive_count=LAST_RECEIVE + 1), None),
+            "retry",
+            "the table takes no writes, so none was tried",
+        ),
         (
             EventResult(
                 message("{}", receive_count=LAST_RECEIVE), Outcome.EARLY, EVENT, "createdAt is missing"
@@ -98,7 +104,7 @@ def test_a_write_that_failed_is_backed_off_and_one_that_was_not_tried_goes_back_
             "createdAt is missing",
         ),
     ],
-    ids=["failed", "early"],
+    ids=["failed", "untried", "paused", "early"],
 )
 def test_at_the_last_receive_a_message_is_dead_lettered_with_its_reason_and_an_operator_hears_of_it(
     world: World, result: EventResult, outcome: str, reason: str, logged: list[Any]
@@ -148,9 +154,12 @@ def test_an_outcome_s_line_carries_the_trace_and_of_a_rejected_event_the_sender(
     assert [letter.attributes for letter in world.letters] == [sent.attributes] * len(world.letters)
 
 
-def test_a_copy_that_was_not_accepted_is_logged_with_its_trace(world: World, logged: list[Any]) -> None:
+def test_a_message_whose_copy_was_not_accepted_stays_and_is_logged_with_its_trace(
+    world: World, logged: list[Any]
+) -> None:
     world.accepts_letters = False
     sent = message("{}", trace_header="Root=1-5759e988-bd862e3fe1be46a994272793")
-    world.settlement.plan([EventResult(sent, Outcome.INVALID, None, "why")], UNTIL)
+    plan = world.settlement.plan([EventResult(sent, Outcome.INVALID, None, "why")], UNTIL)
+    assert plan == SettlementPlan(back_off=[sent])
     assert [line["event"] for line in logged] == ["event_outcome", "dead_letter_failed"]
     assert {line["trace_id"] for line in logged} == {"1-5759e988-bd862e3fe1be46a994272793"}

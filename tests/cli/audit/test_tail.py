@@ -125,7 +125,7 @@ def test_a_credential_that_a_foreign_producer_left_is_masked(stream: Stream) -> 
     data = b'{"auditId": "a", "x": {"https://h/k?sig=SECRET": ["see https://h/f?X-Amz-Signature=SECRET"]}}'
     stream.put_record(data)
     ran = stream.tail()
-    assert ran.records[0] == {"auditId": "a", "x": {"https://h/k": ["see https://h/f"]}}
+    assert ran.records == [{"auditId": "a", "x": {"https://h/k": ["see https://h/f"]}}]
 
 
 @pytest.mark.parametrize(

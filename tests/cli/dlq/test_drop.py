@@ -47,7 +47,7 @@ def test_the_id_of_list_selects_one_letter(queues: Queues) -> None:
     ran = queues.run("drop", "--id", wanted, "--json")
     assert (ran.status, ran.err) == (0, "")
     counts = {"dropped": 1, "notRemoved": 0, "notAskedFor": 11, "saved": 0}
-    assert ran.records[0] == {"dryRun": False, **counts}
+    assert ran.records == [{"dryRun": False, **counts}]
     assert "body 7" not in queues.left()
 
 

@@ -51,7 +51,7 @@ def test_only_the_outcomes_asked_for_are_saved(queues: Queues) -> None:
     for outcome in ("invalid", "early", "audit_quarantined"):
         queues.reject("{}", outcome)
     ran = queues.run("save", FILE, "--outcome", "early", "--outcome", "audit_quarantined", "--json")
-    assert (ran.status, ran.records[0]) == (0, {"saved": 2})
+    assert (ran.status, ran.records) == (0, [{"saved": 2}])
     assert len(Path(FILE).read_text().splitlines()) == 2
 
 

@@ -48,7 +48,7 @@ class Case:
     def answer(self, request_id: str = "req-1", **settings: str) -> dict[str, Any]:
         ran = self.why("--json", request_id=request_id, **settings)
         assert (ran.status, ran.err) == (0, "")
-        found: dict[str, Any] = ran.records[0]
+        (found,) = ran.records
         return found
 
 

@@ -131,7 +131,7 @@ class World:
         Raises:
             AssertionError: if a law is broken, or the backlog does not drain in time.
         """
-        end = max(*(event.arrives_at for event in self.traffic), self.calm_from) + self.plan.drains_within
+        end = max([event.arrives_at for event in self.traffic] + [self.calm_from]) + self.plan.drains_within
         task = self._make_task(self)
         while self.sqs.left:
             step = min(task.steps(), key=lambda each: each.due)
