@@ -1,5 +1,6 @@
 """The service killed at any point: the next one completes what it had received, once."""
 
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,11 @@ import pytest
 from processor.localaws.embedded_aws import EmbeddedAws
 from tests.processor.test_service import Place, fresh, now_text
 from tests.resources import drained_messages
+from tests.support.proxy import Answer, Request, Upstream, proxy
 from tests.support.service import ServiceProcess
 from tests.waiting import eventually
+
+WRITES = ("DynamoDB_20120810.UpdateItem", "DynamoDB_20120810.BatchExecuteStatement")
 
 
 @pytest.mark.slow
@@ -27,9 +31,18 @@ def test_kill_9_in_the_middle_of_a_thousand_events_loses_nothing(
     ]
     events = [text for step in steps for text in step]
     runs: list[ServiceProcess] = []
+    mute, written, over = threading.Event(), threading.Event(), threading.Event()
 
-    def run() -> ServiceProcess:
-        runs.append(ServiceProcess(settings, tmp_path / f"run-{len(runs)}"))
+    def keep_answers(request: Request, upstream: Upstream) -> Answer:
+        """Once mute, the table takes each write and never says so: the queue keeps those messages."""
+        answer = upstream.ask(request)
+        if mute.is_set() and request.target in WRITES and place.table.encode() in request.body:
+            written.set()
+            over.wait()
+        return answer
+
+    def run(**changes: str) -> ServiceProcess:
+        runs.append(ServiceProcess({**settings, **changes}, tmp_path / f"run-{len(runs)}"))
         return runs[-1]
 
     def come_back_soon(seconds: int) -> None:
@@ -38,15 +51,22 @@ def test_kill_9_in_the_middle_of_a_thousand_events_loses_nothing(
             QueueUrl=place.queue_url, Attributes={"VisibilityTimeout": str(seconds)}
         )
 
-    with run() as service:
+    with (
+        proxy(embedded_aws.endpoint_url, keep_answers) as endpoint,
+        run(AWS_ENDPOINT_URL_DYNAMODB=endpoint) as service,
+    ):
         service.wait_for("service_started")
         come_back_soon(3)
         for start in range(0, 500, 100):
+            if start == 400:
+                mute.set()
             place.send(*events[start : start + 100])
-            eventually(lambda: place.count() < 90, 60, every_seconds=0.01)
+            eventually(lambda: written.is_set() or place.count() < 90, 60, every_seconds=0.01)
+        eventually(written.is_set)
         service.kill()
+        over.set()
     come_back_soon(30)
-    assert place.count() > 0, "it was killed with messages received"
+    assert place.count() >= 100, "it was killed with messages received and written"
     with run() as service:
         service.wait_for("service_started")
         for start in range(500, 1_000, 100):
