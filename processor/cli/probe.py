@@ -66,7 +66,8 @@ def probe(
         try:
             run.end()
         except CommandFailed as failed:
-            problem += f"{'; ' if problem else ''}{run.request_id} may stay unfinished: {failed}"
+            first = "" if problem in {"", str(failed)} else f"{problem}; "
+            problem = f"{first}{run.request_id} may stay unfinished: {failed}"
         typer.echo(json_line(run.metrics_line(datetime.now(UTC))))
     if problem:
         complain(problem)
