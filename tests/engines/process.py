@@ -1,6 +1,7 @@
 """An emulator as a child process on a free port of 127.0.0.1, which ends with the process that started it."""
 
 import os
+import random
 import socket
 import subprocess
 import tempfile
@@ -130,10 +131,15 @@ def cannot(reason: str) -> NoReturn:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody is given who leaves the choice to the system: those begin at 32768."""
+    for port in random.SystemRandom().sample(range(10_000, 32_768), 100):
+        with socket.socket() as probe:
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+            return port
+    raise EngineError("no free port among 100 from 10000 to 32767")
 
 
 def _takes_connections(port: int) -> bool:
