@@ -16,8 +16,8 @@ from tests.engines.dynamodb_local import DynamoDbLocal
 from tests.engines.ministack import Ministack
 from tests.resources import ClientFactory
 
-# An example has no deadline: machines that run these tests may be busy.
-busy = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# An example has no deadline: machines that run these tests may be busy. Each run has the same examples.
+busy = settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("busy", busy)
 settings.register_profile("quick", busy, max_examples=20)
 
