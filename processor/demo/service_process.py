@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-START_LIMIT_SECONDS = 60.0
+START_LIMIT_SECONDS = 180.0
 DRAIN_SECONDS = 10
 DRAIN_GRACE_SECONDS = 5.0
 LAST_LINES = 5

@@ -12,7 +12,7 @@ from typing import Any, Self
 from handlers.export import DEFAULT_TTL_SECONDS
 from processor.localaws.clients import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, emulator_client
 
-START_LIMIT_SECONDS = 60.0
+START_LIMIT_SECONDS = 180.0
 
 CALLERS_VARIABLES = (
     "AWS_PROFILE",

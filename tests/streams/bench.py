@@ -137,7 +137,7 @@ class Bench:
 
     def owned(self) -> int:
         """How many leases have an owner."""
-        return sum("leaseOwner" in row for row in self.rows.rows.values())
+        return sum("leaseOwner" in row for row in list(self.rows.rows.values()))
 
     def counters(self) -> dict[str, int]:
         """Each row's counter, which every write moves."""
@@ -145,7 +145,7 @@ class Bench:
 
     def checkpoints(self) -> set[str]:
         """The rows' checkpoints."""
-        return {row["checkpoint"]["S"] for row in self.rows.rows.values()}
+        return {row["checkpoint"]["S"] for row in list(self.rows.rows.values())}
 
     def end(self) -> bool:
         """Stops and joins, with time enough; returns whether the stop was clean."""

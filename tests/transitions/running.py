@@ -219,7 +219,7 @@ class Running:
 
     def wait_until_empty(self) -> None:
         """Waits until the event queue holds nothing."""
-        eventually(lambda: self.left() == 0, 20)
+        eventually(lambda: self.left() == 0, 180)
 
     def stop(self) -> bool:
         """Asks for the end and waits for it; whether it ended as it should."""

@@ -151,7 +151,7 @@ def test_a_write_whose_answer_was_lost_is_a_duplicate(store: Store, clock: Clock
 
 
 def test_of_two_receivers_that_hold_one_event_one_applies_it(store: Store) -> None:
-    both_are_about_to_write = threading.Barrier(2, timeout=10)
+    both_are_about_to_write = threading.Barrier(2, timeout=60)
     client = Scripted(store.client)
     client.before_call = both_are_about_to_write.wait
     text = body("completed", createdAt=CREATED_AT)

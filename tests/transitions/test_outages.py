@@ -40,7 +40,7 @@ def test_while_the_table_is_down_nothing_is_received_and_then_everything_is_appl
         max_receive_count=4,
     ) as service:
         eventually(lambda: service.diagnosis().degraded)
-        eventually(lambda: nobody_receives_while_probes_go_on(service, outage), 20)
+        eventually(lambda: nobody_receives_while_probes_go_on(service, outage))
         eventually(lambda: service.left() == 30)
         outage.on = False
         service.wait_until_empty()
@@ -94,7 +94,7 @@ def test_while_no_delete_works_the_service_goes_on_and_then_recovers(run: Run, e
         for number in range(10, 15):
             service.send(body(requestId=f"r{number}", createdAt=text_at(0)))
             eventually(lambda number=number: service.item(f"r{number}"))  # type: ignore[misc]
-        eventually(lambda: service.count("Duplicate") >= 10, 20)
+        eventually(lambda: service.count("Duplicate") >= 10)
         # A message that becomes visible meanwhile is in no count, or in two.
         eventually(lambda: service.left() == 15)
         assert service.diagnosis().problems == ()

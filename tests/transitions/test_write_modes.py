@@ -185,7 +185,7 @@ def test_auto_asks_from_one_thread_at_a_time_and_not_when_there_is_no_time(
 
     def slow(_arguments: dict[str, Any]) -> Any:
         asking.set()
-        assert answer.wait(10)
+        assert answer.wait(60)
         return {"Responses": [REFUSED] * 10}
 
     client = batches(store.client, slow, [INVALID])
@@ -194,10 +194,10 @@ def test_auto_asks_from_one_thread_at_a_time_and_not_when_there_is_no_time(
     assert not asking.is_set()
     first = threading.Thread(target=auto.write, args=("r1",))
     first.start()
-    assert asking.wait(10)
+    assert asking.wait(60)
     assert auto.write("r2") == [Written()], "another thread asks"
     answer.set()
-    first.join(10)
+    first.join(60)
     assert client.count(BATCH) == 2
     assert auto.mode.in_batches
 

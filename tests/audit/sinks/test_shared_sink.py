@@ -13,7 +13,7 @@ from tests.audit.entries import always, entry, ids_by_export
 from tests.audit.kinesis_standin import FAULTS, Kinesis
 from tests.audit.sinks.test_kinesis import sink_of
 
-DEADLINE_SECONDS = 20
+DEADLINE_SECONDS = 60
 
 
 def in_threads(*works: Callable[[], object]) -> None:

@@ -45,7 +45,7 @@ def test_a_lease_that_its_reader_or_another_thread_is_writing_is_passed_over(
 
     def hang(*_arguments: object) -> None:
         begun.set()
-        let_go.wait(10)
+        let_go.wait(60)
 
     if by_the_renewer:
         monkeypatch.setattr(bench.lease, "renew", hang)  # it has claimed the lease and does not write yet
@@ -54,12 +54,12 @@ def test_a_lease_that_its_reader_or_another_thread_is_writing_is_passed_over(
     thread = threading.Thread(target=bench.renewer.renew_next if by_the_renewer else bench.lease.renew)
     thread.start()
     try:
-        assert begun.wait(10)
+        assert begun.wait(60)
         assert not bench.renewer.renew_next(), "it does not wait for that write"
         assert not bench.renewer.release_next()
     finally:
         let_go.set()
-        thread.join(10)
+        thread.join(60)
 
 
 def test_a_release_for_a_reader_that_hangs_is_tried_until_it_is_written(bench: Bench) -> None:
