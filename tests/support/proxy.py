@@ -242,23 +242,32 @@ def refusing_proxy(
 
 
 @contextmanager
-def freezing_proxy(endpoint_url: str) -> Iterator[tuple[str, threading.Event, threading.Event]]:
-    """A proxy that falls silent: connections stay, and no answer comes any more.
+def freezing_proxy(
+    endpoint_url: str, operation: str
+) -> Iterator[tuple[str, threading.Event, threading.Event, threading.Event]]:
+    """A proxy that can hold the calls of one operation: its connections stay, and no answer comes.
+
+    Args:
+        endpoint_url: the emulator's.
+        operation: as X-Amz-Target has it.
 
     Returns:
-        Its endpoint URL, the event that makes it silent, and the event that it sets when it holds a call.
+        Its endpoint URL, the event that makes it silent, the one that it sets when it holds a call, and the
+        one that ends the silence.
     """
     frozen, held, over = threading.Event(), threading.Event(), threading.Event()
 
     def freeze(request: Request, upstream: Upstream) -> Answer:
-        answer = Answer(500, b"") if frozen.is_set() else upstream.ask(request)
+        if request.target != operation:
+            return upstream.ask(request)
+        answer = None if frozen.is_set() else upstream.ask(request)
         if frozen.is_set():
             held.set()
             over.wait()
-        return answer
+        return answer or upstream.ask(request)
 
     with proxy(endpoint_url, freeze) as url:
-        yield url, frozen, held
+        yield url, frozen, held, over
         over.set()
 
 
