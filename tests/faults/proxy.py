@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from tests.faults.aws_answers import failed, partial, throttled
@@ -63,6 +63,8 @@ class FaultProxy:
         self._lock = threading.Lock()
         self._calls: Counter[str] = Counter()
         self._seen: Counter[tuple[str, Fault]] = Counter()
+        self.pause: Callable[[float], object] = lambda seconds: threading.Event().wait(seconds)
+        """Waits for seconds, until a client has given up."""
 
     @contextmanager
     def running(self) -> Iterator[str]:
@@ -94,7 +96,6 @@ class FaultProxy:
             fault, dice = plan.fault(operation, number, time.monotonic() - began)
             self._seen[operation, fault] += 1
         patience = self._patience.get(operation) or self._patience[operation.partition(".")[0]]
-        pause = threading.Event()
         match fault:
             case Fault.THROTTLE:
                 return throttled(operation, dice)
@@ -102,11 +103,11 @@ class FaultProxy:
                 return failed(operation, dice)
             case Fault.LATE_ANSWER:
                 answer = self._forward(operation, request)
-                pause.wait(patience + LONGER_SECONDS)
+                self.pause(patience + LONGER_SECONDS)
                 return answer
             case Fault.RESET | Fault.STALL | Fault.LATE_REQUEST | Fault.LOST_ANSWER:
                 if fault in {Fault.STALL, Fault.LATE_REQUEST}:
-                    pause.wait(patience + LONGER_SECONDS)
+                    self.pause(patience + LONGER_SECONDS)
                 if fault in {Fault.LATE_REQUEST, Fault.LOST_ANSWER}:
                     self._forward(operation, request)
                 raise Reset

@@ -204,10 +204,14 @@ class Course:
     def _settle(self, what: str) -> None:
         """Returns when the queue is empty: every message had its effect."""
         self._say(f"settling {what}")
-        while left := self._world.messages_in_queue():
+        while True:
+            left = self._world.messages_in_queue()
+            # Also when nothing is left: what was settled too late may have found its export gone.
             if time.time() > self._ends - EARLIEST_END_SECONDS:
                 starts = "".join(f"\n  did not start: {each}" for each in self._fleet.failed_starts)
-                raise TooSlow(f"{left} of {what} were not settled when the exports ended{starts}")
+                raise TooSlow(f"{what} were not settled when the exports ended, {left} are left{starts}")
+            if not left:
+                return
             self._go_on((), 2 * TICK_SECONDS)
 
     def _go_on(self, actions: Iterable[Action], seconds: float, messages: Iterable[Message] = ()) -> None:

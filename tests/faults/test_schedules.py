@@ -66,7 +66,9 @@ SCHEDULES = {
         ending_plan=FaultPlan(episodes=(replace(SINK_OUT, end=1_000.0),)),
         while_ending=(Action(0.0, Move.KILL, Once.SINK_FAILED), Action(0.0, Move.HEAL)),
     ),
-    "no ttl condition": replace(TROUBLE, broken_law="no ttl condition", reaped_after_seconds=40.0),
+    "no ttl condition": replace(
+        TROUBLE, broken_law="no ttl condition", reaped_after_seconds=40.0, while_ending=()
+    ),
     "child before parent": replace(
         TROUBLE,
         broken_law="child before parent",
