@@ -31,7 +31,7 @@ def invoke(module: str, event: object, variables: Mapping[str, str]) -> "subproc
         input=json.dumps(event),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
 

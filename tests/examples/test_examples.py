@@ -45,7 +45,7 @@ def run_module(name: str, *arguments: str, environment: dict[str, str]) -> str:
         env={**isolated_environment(), **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=True,
     )
     return done.stdout.strip()
@@ -67,7 +67,7 @@ def test_every_way_of_sending_ends_in_the_table(
             env={**settings, "PATH": path, "AWS_DEFAULT_REGION": environment["AWS_REGION"]},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
         )
         assert done.returncode == 0, done.stderr
@@ -80,7 +80,7 @@ def test_every_way_of_sending_ends_in_the_table(
             return {each: item["status"]["S"] for each, item in items.items() if item is not None}
 
         everywhere = dict.fromkeys(ids, "completed")
-        eventually(lambda: not service.is_running or statuses() == everywhere, 30)
+        eventually(lambda: not service.is_running or statuses() == everywhere)
         assert statuses() == everywhere, service.last_words(10**6)
         assert service.stop()[0] == 0
     assert drained_messages(embedded_aws.client, environment["SQS_EXPORT_EVENTS_DLQ_URL"]) == []
@@ -104,7 +104,7 @@ def test_the_reader_serves_until_ctrl_c_ends_it_without_a_traceback(
     embedded_aws: EmbeddedAws, environment: dict[str, str]
 ) -> None:
     table, now = environment["DYNAMODB_EXPORT_STATUS_TABLE"], datetime.now(UTC)
-    export = Export("año 1/2", Status.COMPLETED, now, now, int(now.timestamp()) + 60)
+    export = Export("año 1/2", Status.COMPLETED, now, now, int(now.timestamp()) + 3_600)
     embedded_aws.client("dynamodb").put_item(TableName=table, Item=export.to_item())
     with subprocess.Popen(
         [sys.executable, "-m", "examples.reader_api", table, "0", "example.org"],

@@ -101,8 +101,8 @@ def test_an_empty_table_is_the_cure_for_a_lost_one(embedded_aws: EmbeddedAws, tm
             place.settings(EXPORT_RECEIVERS="1", AWS_ENDPOINT_URL_DYNAMODB_STREAMS=streams), tmp_path / "run"
         ) as service,
     ):
-        eventually(lambda: place.item("before"))
         service.wait_for("shard_found")
+        eventually(lambda: place.item("before"))
         place.aws.client("dynamodb").delete_table(TableName=place.table)
         deleted.set()
         place.send(fresh(requestId="meanwhile"))
