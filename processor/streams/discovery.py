@@ -106,18 +106,20 @@ class Discovery:
             is_replaced = is_replaced and arn != newest
             rows = [lease for lease in leases if lease.stream_arn == arn]
             try:
-                gone = is_replaced and arn not in listed
+                # A stream without rows was never read; AWS may list it longer than it has it.
+                gone = is_replaced and (arn not in listed or not rows)
                 found[arn] = yield from self._replaced(arn, rows) if gone else self._present(arn)
             except AwsError as error:
                 failure = failure or error
                 found[arn] = self._known(arn)
         self._context.streams = found
-        if complete and failure is None and all(listing.complete for listing in found.values()):
-            self._listed_at = started
+        self._missing_since = {arn: at for arn, at in self._missing_since.items() if arn in found}
         self._report(found.get(newest or ""))
         self._report_replaced(newest, known)
         self._report_waiting(leases)
         self._create_rows(found.values(), leases)
+        if complete and failure is None and all(listing.complete for listing in found.values()):
+            self._listed_at = started
         for lease in removable(leases, found, self._context.clocks.unix()):
             if self._table.delete_finished(lease):
                 get_logger().info("lease_removed", lease_key=lease.key)
@@ -160,12 +162,12 @@ class Discovery:
         return listing
 
     def _replaced(self, arn: str, rows: Iterable[Lease]) -> Generator[float, None, Listing]:
-        """An earlier stream that the table does not list any more: read it while AWS still has it.
+        """An earlier stream that is not listed any more, or was never read: read it while AWS still has it.
 
         It is gone once it was missing at two looks, a failover time apart; its unread records are reported.
         """
         unread = [lease for lease in rows if not lease.finished and not lease.gap_reported]
-        if unread and not self._known(arn).gone:
+        if (unread or not rows) and not self._known(arn).gone:
             listing = yield from self._present(arn)
             since = self._missing_since.get(arn)
             if since is None or self._clock() - since < self._context.settings.failover_seconds:

@@ -187,6 +187,24 @@ def test_an_old_stream_that_is_not_found_for_a_moment_is_read_to_its_end(world: 
     assert_all_taken_once(world)
 
 
+def test_an_earlier_stream_that_is_listed_not_found_and_without_rows_holds_no_other_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = world.table.current.arn
+    world.table.enable_stream()
+    world.table.streams[old].shards.clear()
+    worker = world.start_worker()
+    listed = worker.client.list_streams()
+    world.table.lose_stream(old)
+    with monkeypatch.context() as patch:
+        patch.setattr(worker.client, "list_streams", lambda **_: listed)
+        expire(world, 3)
+        world.run(60)
+        assert world.missing() == []
+    world.run(60)
+    assert worker.degraded() == {}
+
+
 def test_what_is_lost_after_every_row_was_finished_for_days_is_told_even_if_a_listing_fails(
     world: World,
 ) -> None:
