@@ -9,7 +9,8 @@ import structlog
 from processor.observability.metrics import Metrics
 from processor.streams.lag import LagReport, unread_since
 from processor.streams.leases.lease import Position, new_lease
-from tests.streams.test_shard_reader import expire, only_worker
+from tests.simulated_stream.client import error
+from tests.streams.test_shard_reader import expire, only_shard, only_worker
 from tests.streams.worker import EPOCH, ShownHealth
 from tests.streams.world import World, values_of
 
@@ -131,6 +132,29 @@ def test_the_age_of_discovery_grows_while_no_stream_can_be_listed(world: World) 
     worker.client.fail("AccessDeniedException", times=10**6, operation="DescribeStream")
     world.run(600)
     assert 500 <= values_of(worker.metrics)["DiscoveryAge"] <= 640
+
+
+def test_the_age_of_discovery_grows_while_a_shard_can_have_no_row(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(**_: object) -> None:
+        raise error("PutItem", "AccessDeniedException")
+
+    worker = world.start_worker()
+    world.run(30)
+    monkeypatch.setattr(world.rows, "put_item", denied)
+    world.table.roll(only_shard(world))
+    world.run(600)
+    assert values_of(worker.metrics)["DiscoveryAge"] >= 500
+
+
+def test_a_shard_that_is_acquired_as_soon_as_it_is_found_was_never_unheld(world: World) -> None:
+    worker = world.start_worker()
+    world.run(60)
+    values_of(worker.metrics)
+    world.table.roll(only_shard(world))
+    world.run(60)
+    assert values_of(worker.metrics)["UnheldShards"] == 0
 
 
 def test_the_row_of_a_shard_says_how_late_it_is() -> None:

@@ -40,7 +40,7 @@ class LeaseTaker:
     Attributes:
         is_taking: while false no lease is acquired; those held are renewed until they are released.
         unfinished: the rows of unfinished shards at the last scan.
-        unheld: how many of them no worker read then although they could be read.
+        unheld: how many of them no worker has read for a failover time although they could be read.
     """
 
     def __init__(
@@ -63,6 +63,7 @@ class LeaseTaker:
         self.unfinished: tuple[Lease, ...] = ()
         self.unheld = 0
         self._free_before: frozenset[str] = frozenset()
+        self._free_since: dict[str, float] = {}
         self._scans_to_avoid: dict[str, int] = {}
         self._requests_again_at = float("-inf")
 
@@ -112,7 +113,12 @@ class LeaseTaker:
             self._hand_over(leases)
             streams, first_seen = self._context.streams, self._detector.first_seen()
             found = ready_leases(leases, streams, first_seen, self._context.clocks.unix(), expired)
-            self.unheld = sum(lease.owner is None or lease.key in expired for lease in found)
+            # What this scan is about to acquire was free for a moment only.
+            free = [lease.key for lease in found if lease.owner is None]
+            self._free_since = {key: self._free_since.get(key, started) for key in free}
+            failover_seconds = self._context.settings.failover_seconds
+            long_free = {key for key, at in self._free_since.items() if started - at >= failover_seconds}
+            self.unheld = len(long_free | expired & {lease.key for lease in found})
             if self.is_taking:
                 self._take_share({lease.key: lease for lease in found}, expired)
         except AwsError as error:
