@@ -7,7 +7,6 @@ not wait for each other: while one is down, the others take the page. Each sink 
 import math
 import threading
 import time
-import weakref
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -54,7 +53,7 @@ class Delivery:
         self._quarantine = quarantine
         self._health = health
         self._lock = threading.Lock()
-        self._failed_at: weakref.WeakKeyDictionary[_Errand, float] = weakref.WeakKeyDictionary()
+        self._failed_at: dict[object, tuple[str, float]] = {}
         self._down: set[str] = set()
 
     def batch(self, entries: Sequence[tuple[int, AuditEntry]], count: int) -> "Batch":
@@ -64,11 +63,13 @@ class Delivery:
             entries: of one shard, oldest first, each with the place of its record in the page.
             count: how many records the page has.
         """
-        self.note(None)  # batches that are not tried any more keep no sink down: their shards were released
+        self.note(None)
         return Batch(self, entries, count)
 
     def note(self, errand: "_Errand | None", problem: str | None = None) -> None:
         """Notes how a batch fares with a sink or the quarantine. An outage has one line at each end.
+
+        Batches that are not tried any more keep no sink down: their shards were released.
 
         Args:
             errand: what was tried; None: nothing was.
@@ -79,10 +80,14 @@ class Delivery:
         now = self.clock()
         with self._lock:
             if errand is not None:
-                self._failed_at.pop(errand, None)
+                self._failed_at.pop(errand.token, None)
                 if problem is not None:
-                    self._failed_at[errand] = now
-            down = {each.place for each, at in self._failed_at.items() if now - at < FORGOTTEN_SECONDS}
+                    self._failed_at[errand.token] = errand.place, now
+            failed = self._failed_at.items()
+            self._failed_at = {
+                token: (place, at) for token, (place, at) in failed if now - at < FORGOTTEN_SECONDS
+            }
+            down = {place for place, _ in self._failed_at.values()}
             new, up, self._down = down - self._down, self._down - down, down
             self.metrics.gauge(Metric.SINKS_DOWN, len(down))
         if errand is not None and problem is not None:
@@ -128,6 +133,7 @@ class Batch:
         self._delivery = delivery
         self._entries = entries
         self._count = count
+        self._counted = 0
         alone = [entry for _, entry in entries]
         self._puts = [(sink.name, sink.begin(alone)) for sink in delivery.sinks if alone]
         self._refused = [(name, refusal) for name, put in self._puts for refusal in put.refusals]
@@ -155,12 +161,14 @@ class Batch:
             Blocked: only the quarantine is missing.
             Interrupted: `may_continue` returned False.
         """
-        problems = [errand.go_on(may_continue) for errand in self._errands]
+        try:
+            problems = [errand.go_on(may_continue) for errand in self._errands]
+        finally:
+            self._report()
         waiting = [problem for problem in problems if problem is not None]
         if waiting:
             first = min(waiting, key=lambda problem: problem.retry_seconds or 0.0)
             raise Blocked(str(first)) if first.retry_seconds == math.inf else first
-        self._report()
 
     def _send_refused(self, may_continue: Callable[[], bool]) -> None:
         while self._refused:
@@ -173,7 +181,10 @@ class Batch:
             del self._refused[0]
 
     def _report(self) -> None:
-        entries, self._entries = self._entries, ()
+        """Counts what has become durable since the last time; the next owner counts the rest."""
+        durable = self.durable_records
+        entries = [each for each in self._entries[self._counted :] if each[0] < durable]
+        self._counted += len(entries)
         counts: Counter[Metric] = Counter()
         for _, entry in entries:
             is_expired = entry.action == "export.expired"
@@ -197,6 +208,8 @@ class _Errand:
     back_off: BackOff = field(default_factory=lambda: BackOff(FIRST_DELAY_SECONDS, MAX_DELAY_SECONDS))
     retry_at: float = -math.inf
     is_done: bool = False
+    token: object = field(default_factory=object)
+    """Stands for it where its entries must not be kept in memory."""
 
     def go_on(self, may_continue: Callable[[], bool]) -> SinkUnavailable | None:
         """Continues if it is due; returns what it waits for, or None when it is done.

@@ -19,6 +19,10 @@ class Removals:
     def __init__(self, delivery: Delivery) -> None:
         self._delivery = delivery
 
+    def tick(self) -> None:
+        """See `RecordProcessor.tick`."""
+        self._delivery.note(None)
+
     def begin(self, shard: ShardName, records: Sequence[Record], read_at: datetime) -> Batch:
         """Makes the entries of a page's REMOVE records; see `RecordProcessor.begin`."""
         return self.begin_of(source_of(shard.stream_arn, shard.shard_id), records, read_at)

@@ -144,6 +144,7 @@ class StreamConsumer:
 
     def _scan(self) -> float:
         self._release_stalled()
+        self._context.processor.tick()
         wait = self._taker.scan()
         metrics = self._context.metrics
         metrics.gauge(Metric.LEASES_HELD, len(self._renewer.held))

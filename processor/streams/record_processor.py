@@ -64,6 +64,9 @@ class Work(Protocol):
 class RecordProcessor(Protocol):
     """Begins the work on pages. Threads of many shards call it at the same time."""
 
+    def tick(self) -> None:
+        """Called every few seconds, also while no shard is held."""
+
     def begin(self, shard: ShardName, records: Sequence[Record], read_at: datetime) -> Work:
         """Begins the work on one page; makes no call to the outside.
 

@@ -85,6 +85,9 @@ def test_what_is_durable_is_what_all_sinks_have(bench: Bench) -> None:
     bench.box.is_down = True
     bench.fails(batch)
     assert batch.durable_records == 2, "the refused entry is not in the quarantine"
+    assert values_of(bench.metrics)["AuditExpired"] == 2, (
+        "if the rest is left to the next owner, so is its count"
+    )
     bench.box.is_down = False
     batch.go_on(always)
     assert batch.durable_records == 5
@@ -113,7 +116,7 @@ def test_a_sink_is_not_down_for_a_batch_alone_that_is_not_tried_any_more(bench: 
     bench.fails(released)
     bench.second.is_down = False
     bench.clock.seconds += FORGOTTEN_SECONDS
-    bench.batch().go_on(always)
+    bench.delivery.note(None)
     assert bench.degraded() == {}
     assert released.durable_records == 0, "it is still referred to, so that no collector decides"
 

@@ -68,6 +68,21 @@ def test_a_sink_that_was_away_for_all_for_an_hour_is_used_within_a_minute(new_wo
     assert_all_taken_once(world)
 
 
+def test_a_task_that_gave_its_shard_up_in_an_outage_sees_its_end(new_world: NewWorld) -> None:
+    world = new_world(1)
+    workers = [world.start_worker(), world.start_worker()]
+    world.run(60)
+    world.sink_is_down = True
+    expire(world, 3)
+    world.run(STALLED_SECONDS + 20)
+    world.sink_is_down = False
+    world.run(2 * MINUTE)
+    assert_all_taken_once(world)
+    assert [worker.degraded() for worker in workers] == [{}, {}]
+    told = [line["event"] for line in world.logs if line["event"].startswith("audit_sink_")]
+    assert told == ["audit_sink_down"] * 2 + ["audit_sink_up"] * 2
+
+
 def test_a_stop_ends_a_mass_take(new_world: NewWorld) -> None:
     world = new_world(60)
     worker = world.start_worker()
