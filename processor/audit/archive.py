@@ -93,6 +93,7 @@ class Archive:
     _seen: set[str] = field(default_factory=set, init=False)
     _entries: Counter[date] = field(default_factory=Counter, init=False)
     _expired: Counter[date] = field(default_factory=Counter, init=False)
+    _at_midnight: Counter[date] = field(default_factory=Counter, init=False)
 
     @property
     def first_day(self) -> date | None:
@@ -116,19 +117,20 @@ class Archive:
         """Compares each day with DynamoDB's count, from the first day of either to the last.
 
         DynamoDB dates a deletion by the minute, so one at midnight may count for the neighbouring day. A
-        day's surplus therefore covers what the day before or after lacks.
+        day's surplus therefore covers what the day before or after lacks; of a day without a count, the
+        entries of its first and last minute do.
 
         Args:
             deleted: items deleted by TTL, by day in UTC.
         """
         known = {day: count for day, count in deleted.items() if self.since is None or day >= self.since}
         days = sorted(self._entries.keys() | known.keys())
-        spare = {day: max(0, self._expired[day] - count) for day, count in known.items()}
+        spare = {**self._at_midnight, **{day: self._expired[day] - count for day, count in known.items()}}
         found = []
         for day in days:
             missing = max(0, known.get(day, 0) - self._expired[day])
             for other in (date.fromordinal(day.toordinal() + step) for step in (-1, 1) if missing):
-                covered = min(missing, spare.get(other, 0))
+                covered = min(missing, max(0, spare.get(other, 0)))
                 missing -= covered
                 spare[other] = spare.get(other, 0) - covered
             found.append(Day(day, self._entries[day], self._expired[day], known.get(day), missing))
@@ -152,8 +154,11 @@ class Archive:
             shard.repeats += 1
             return True
         self._seen.add(entry.audit_id)
+        is_expired = entry.action == "export.expired"
         self._entries[at.date()] += 1
-        self._expired[at.date()] += entry.action == "export.expired"
+        self._expired[at.date()] += is_expired
+        if (at.hour, at.minute) in {(0, 0), (23, 59)}:
+            self._at_midnight[at.date()] += is_expired
         shard.entries += 1
         shard.minutes.add(int(at.timestamp() // 60))
         return True

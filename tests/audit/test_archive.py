@@ -68,6 +68,13 @@ def test_a_day_lacks_what_dynamodb_counted_and_no_neighbour_has_too_much(
     assert [day.missing for day in archive.days(counts)] == missing
 
 
+def test_of_a_day_without_a_count_what_left_at_midnight_covers_its_neighbour(tmp_path: Path) -> None:
+    archive, _ = read(
+        tmp_path, line(0), line(1, "2026-11-23T00:00:59.000Z"), line(2, "2026-11-23T00:01:00.000Z")
+    )
+    assert [day.missing for day in archive.days({FIRST: 3})] == [1, 0]
+
+
 def test_an_hour_without_an_entry_in_one_shard_is_a_gap() -> None:
     def minutes(*times: str) -> set[int]:
         return {int(datetime.fromisoformat(f"2026-11-22T{each}Z").timestamp() // 60) for each in times}
