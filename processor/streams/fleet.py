@@ -45,7 +45,8 @@ def unread_shards(
         for listing in listings
         for shard in listing.shards.values()
     }
-    unread = {key for key, lease in rows.items() if not lease.finished} | (listed.keys() - rows.keys())
+    over = {key for key, lease in rows.items() if lease.finished or lease.gap_reported}
+    unread = (rows.keys() | listed.keys()) - over
     views = []
     for key in unread:
         lease = rows.get(key)

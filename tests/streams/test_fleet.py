@@ -26,6 +26,7 @@ def test_unheld_shards_come_first_then_the_later_ones() -> None:
         row("late", "worker-2", NOW - 5 * HOUR),
         row("free", None, NOW - 60),
         row("done", None, NOW, finished=True),
+        row("lost", None, NOW - 30 * HOUR, gap_reported=True),
     ]
     found = unread_shards(rows, [], NOW, 10)
     assert [view.shard_id for view in found] == ["free", "late", "held"]

@@ -69,6 +69,8 @@ def _shards(settings: Settings, aws: Aws, now: datetime) -> list[ShardView]:
         for arn in arns:
             with suppress(NotFound):  # disabled more than a day ago
                 listings.append(api.describe(arn))
+        if not arns and not rows:
+            raise NotFound("ListStreams", "no stream")
     return unread_shards(rows, listings, now.timestamp(), settings.lease_failover_seconds)
 
 

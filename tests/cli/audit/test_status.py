@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from processor.streams.leases.lease import new_lease, to_attributes
 from tests.cli.conftest import Table
 
@@ -27,7 +29,8 @@ def test_each_unread_shard_has_a_line_and_the_day_s_counts_are_the_last(table: T
     assert "task-1" in table.run("audit", "status").lines[1]
 
 
-def test_without_a_leases_table_it_is_one_line(table: Table) -> None:
-    ran = table.run("audit", "status", DYNAMODB_EXPORT_LEASES_TABLE="missing")
+@pytest.mark.parametrize("kind", ["LEASES", "STATUS"])
+def test_without_a_leases_table_or_a_stream_it_is_one_line(table: Table, kind: str) -> None:
+    ran = table.run("audit", "status", **{f"DYNAMODB_EXPORT_{kind}_TABLE": "missing"})
     assert (ran.status, ran.out, ran.err.count("\n")) == (1, "", 1)
-    assert "leases table missing does not exist" in ran.err
+    assert " table missing does not exist" in ran.err
