@@ -1,12 +1,15 @@
 """Bounds the memory of the pages that a worker holds, however many shards it reads."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from processor.streams.record_processor import Record
 
 RECORD_BYTES = 4_096
 """Memory of a removal and its entry beyond its content (an estimate: a full page takes about 7 MB)."""
+
+CHANGE_BYTES = 512
+"""Memory of a record that is no removal, which stays as long as its page does."""
 
 CONTENT_FACTOR = 4
 PAGE_BYTES = 1_000 * RECORD_BYTES + CONTENT_FACTOR * 1_000_000
@@ -45,11 +48,12 @@ class PageBudget:
                 self._shares[holder] = size
 
 
-def memory_of(records: Iterable[Record]) -> int:
-    """About how much memory a page takes, at most `PAGE_BYTES`: records that are no removals take little."""
-    sizes = (
+def memory_of(records: Sequence[Record]) -> int:
+    """About how much memory a page takes, at most `PAGE_BYTES`; without removals it is not kept."""
+    sizes = [
         RECORD_BYTES + CONTENT_FACTOR * int(record["dynamodb"].get("SizeBytes", 0))
         for record in records
         if record.get("eventName") == "REMOVE"
-    )
-    return min(PAGE_BYTES, sum(sizes))
+    ]
+    changes = len(records) - len(sizes) if sizes else 0
+    return min(PAGE_BYTES, sum(sizes) + CHANGE_BYTES * changes)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from processor.streams.page_budget import PAGE_BYTES, RECORD_BYTES, PageBudget, memory_of
+from processor.streams.page_budget import CHANGE_BYTES, PAGE_BYTES, RECORD_BYTES, PageBudget, memory_of
 from tests.simulated_stream.model import number_of
 from tests.streams.test_shard_reader import assert_all_taken_once, expire
 from tests.streams.world import World
@@ -20,11 +20,11 @@ def test_there_is_room_for_as_many_pages_as_fit_and_for_one_always() -> None:
     assert PageBudget(0).reserve("a")
 
 
-def test_only_removals_take_memory() -> None:
+def test_only_pages_with_removals_take_memory() -> None:
     removal = {"eventName": "REMOVE", "dynamodb": {"SizeBytes": 500}}
     change = {"eventName": "MODIFY", "dynamodb": {"SizeBytes": 500}}
     assert memory_of([change] * 1_000) == 0
-    assert memory_of([removal, change]) == RECORD_BYTES + 2_000
+    assert memory_of([removal, change]) == RECORD_BYTES + 2_000 + CHANGE_BYTES
     assert memory_of([{"eventName": "REMOVE", "dynamodb": {"SizeBytes": 10**9}}]) == PAGE_BYTES
 
 
