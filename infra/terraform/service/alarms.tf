@@ -276,7 +276,7 @@ locals {
     }
 
     dead-lettered = {
-      description = "In the last five minutes the service put events or audit entries into the dead-letter queue."
+      description = "In the last five minutes the service put events into the dead-letter queue."
       namespace   = "ExportStatus"
       metric_name = "DeadLettered"
       dimensions  = local.of_own
