@@ -35,11 +35,8 @@ def test_kill_9_in_the_middle_of_a_thousand_events_loses_nothing(
     def keep_answers(request: Request, upstream: Upstream) -> Answer:
         """Once mute, the table takes each write and never says so: the queue keeps those messages."""
         answer = upstream.ask(request)
-        if (
-            mute.is_set()
-            and request.target == "DynamoDB_20120810.UpdateItem"
-            and json.loads(request.body)["TableName"] == place.table  # not the leases
-        ):
+        is_write = request.target == "DynamoDB_20120810.UpdateItem"
+        if mute.is_set() and is_write and json.loads(request.body)["TableName"] == place.table:
             written.set()
             over.wait()
         return answer
