@@ -65,15 +65,24 @@ def _queue_state(answer: Mapping[str, Any]) -> QueueState:
     return QueueState(visibility, redrive_policy(attributes), attributes.get("QueueArn"))
 
 
-def read_queue(client: "SQSClient", url: str) -> QueueState:
+def read_queue(client: "SQSClient", url: str, *, names_dead_letters: bool) -> QueueState:
     """Reads the event queue's attributes at the start.
 
+    Args:
+        client: SQS.
+        url: the queue's.
+        names_dead_letters: whether its redrive policy must name the dead-letter queue, for no setting does.
+
     Raises:
-        StartError: if the queue is missing or SQS does not answer.
+        StartError: if the queue is missing, SQS does not answer, or refuses what has to be known.
     """
     try:
         return _ask("the event queue", lambda: ask_queue(client, url))
     except Misconfigured as refused:
+        if names_dead_letters:
+            raise StartError(
+                f"SQS_EXPORT_EVENTS_DLQ_URL is not set, and the redrive policy cannot be read ({refused})"
+            ) from None
         get_logger().warning(
             "queue_attributes_unknown", error=str(refused), consequence="defaults are assumed"
         )
@@ -93,7 +102,7 @@ def dead_letter_url(
 
     Raises:
         SettingsError: if there is neither, or it is the event queue.
-        StartError: if that queue does not exist.
+        StartError: if that queue does not exist, or looking it up is refused.
     """
     if configured:
         try:
@@ -120,8 +129,8 @@ def dead_letter_url(
             lambda: call(client.get_queue_url, QueueName=name, QueueOwnerAWSAccountId=account)["QueueUrl"],
         )
     except Misconfigured as refused:
-        raise SettingsError(
-            f"SQS_EXPORT_EVENTS_DLQ_URL must be set, because looking the queue up is refused ({refused})"
+        raise StartError(
+            f"SQS_EXPORT_EVENTS_DLQ_URL is not set, and looking the queue up is refused ({refused})"
         ) from None
 
 

@@ -20,6 +20,7 @@ from processor.observability.log import get_logger, stdout_lines
 from processor.observability.metrics import Metrics
 from processor.settings import Settings
 from processor.startup_checks import (
+    Unreachable,
     check_audit_stream,
     check_leases_table,
     check_table,
@@ -174,11 +175,17 @@ def open_quarantine(settings: Settings, aws: Aws, abandon: threading.Event) -> Q
         StartError: if the queue is missing.
     """
     sqs, url = aws.settling(), settings.dlq_url
-    if url is not None:
-        dead_letter_url(sqs, url, None)
-    elif settings.queue_url is not None:
-        state = read_queue(sqs, settings.queue_url)
-        url = dead_letter_url(sqs, None, state.redrive.dead_letter_arn)
+    try:
+        if url is not None:
+            dead_letter_url(sqs, url, None)
+        elif settings.queue_url is not None:
+            state = read_queue(sqs, settings.queue_url, names_dead_letters=True)
+            url = dead_letter_url(sqs, None, state.redrive.dead_letter_arn)
+    except Unreachable as away:
+        if url is None:
+            raise
+        # Only a refused entry needs it: SQS alone keeps no entry waiting.
+        get_logger().warning("dead_letter_queue_not_read", error=str(away), consequence="it is not checked")
     if url is None:
         get_logger().warning(
             "no_quarantine",

@@ -135,7 +135,7 @@ def check_resources(settings: Settings, aws: Aws) -> tuple[QueueState, str]:
         SettingsError: if the settings cannot work with this queue.
     """
     sqs, url = aws.settling(), settings.required_queue_url()
-    queue_state = read_queue(sqs, url)
+    queue_state = read_queue(sqs, url, names_dead_letters=settings.dlq_url is None)
     dlq_url = dead_letter_url(sqs, settings.dlq_url, queue_state.redrive.dead_letter_arn, queue_state.arn)
     if dlq_url == url:
         raise SettingsError(ANOTHER_QUEUE)

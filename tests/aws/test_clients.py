@@ -202,4 +202,4 @@ def test_a_start_without_an_answer_of_the_credentials_endpoint_is_repeated(keys:
     client = Aws(AwsSettings(region="us-east-1", endpoint_url=URL)).settling()
     problem = r"^the event queue cannot be reached \(GetQueueAttributes: CredentialRetrievalError\)$"
     with pytest.raises(Unreachable, match=problem):
-        read_queue(client, f"{URL}/q")
+        read_queue(client, f"{URL}/q", names_dead_letters=False)

@@ -207,6 +207,14 @@ def test_transitions_work_while_kinesis_is_away(place: Place, tmp_path: Path) ->
     assert status == 0
 
 
+def test_the_audit_starts_while_sqs_is_away(place: Place, tmp_path: Path) -> None:
+    with (
+        refused_endpoint() as away,
+        ServiceProcess(place.settings(AWS_ENDPOINT_URL_SQS=away), tmp_path / "run") as service,
+    ):
+        service.wait_for("audit_started")
+
+
 def test_a_missing_leases_table_keeps_only_the_audit_waiting(place: Place, tmp_path: Path) -> None:
     place.send(fresh())
     settings = place.settings(DYNAMODB_EXPORT_LEASES_TABLE="no-such-table")

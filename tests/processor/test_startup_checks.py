@@ -60,8 +60,11 @@ def test_without_credentials_a_setting_is_named(error: Exception) -> None:
 def test_a_check_that_is_refused_is_a_warning() -> None:
     client: Any = Failing(service_error("AccessDenied"))
     with structlog.testing.capture_logs() as lines:
-        assert read_queue(client, "https://sqs.invalid/queue").redrive.dead_letter_arn is None
+        state = read_queue(client, "https://sqs.invalid/queue", names_dead_letters=False)
+        assert state.redrive.dead_letter_arn is None
     assert [(line["event"], line["log_level"]) for line in lines] == [("queue_attributes_unknown", "warning")]
+    with pytest.raises(StartError, match="DLQ_URL is not set, and the redrive policy cannot be read"):
+        read_queue(client, "https://sqs.invalid/queue", names_dead_letters=True)
 
 
 @pytest.mark.parametrize(
