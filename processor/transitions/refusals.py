@@ -1,4 +1,4 @@
-"""Why DynamoDB refuses an item: for its content alone, or because an index wants another type.
+"""Why DynamoDB refuses an item: for its content alone, or because the key or an index wants another type.
 
 An index whose key has another type than we write refuses every event that has the attribute, whether or not
 the table takes others (docs/invariants.md, law 9). Such events are good: they wait until the index is gone.
@@ -10,6 +10,7 @@ from typing import Any
 
 from processor.aws.calls import call
 from processor.aws.errors import AwsError, Misconfigured, Rejected
+from processor.startup_checks import wrong_key
 from processor.transitions.status_table import StatusTable, Unexplained
 
 DESCRIBE_EVERY_SECONDS = 5.0
@@ -77,11 +78,12 @@ class Refusals:
             self._answered = False  # what was known of an index stands
             return
         self._answered = True
-        self._mismatch = wrong_index(description)
+        key = wrong_key(description, "requestId")
+        self._mismatch = f"the table's key is {key}, not requestId (S)" if key else wrong_index(description)
 
 
 def wrong_index(description: Mapping[str, Any]) -> str | None:
-    """The first index whose key wants another type than we write; None if there is none.
+    """The first index whose key wants another type than we write: `the index NAME …`; None if there is none.
 
     Args:
         description: the table's, as DescribeTable gives it.

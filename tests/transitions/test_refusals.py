@@ -25,10 +25,11 @@ REFUSED = Rejected("UpdateItem", "ValidationException")
 NAMED = "the index by-x wants fileName of type N, not S"
 
 
-def described(name: str | None = None, kind: str = "N") -> dict[str, Any]:
-    types = {"requestId": "S"} | ({name: kind} if name else {})
+def described(name: str | None = None, kind: str = "N", key: str = "requestId") -> dict[str, Any]:
+    types = {key: "S"} | ({name: kind} if name else {})
     return {
-        "AttributeDefinitions": [{"AttributeName": key, "AttributeType": of} for key, of in types.items()],
+        "AttributeDefinitions": [{"AttributeName": each, "AttributeType": of} for each, of in types.items()],
+        "KeySchema": [{"AttributeName": key, "KeyType": "HASH"}],
         "GlobalSecondaryIndexes": [
             {"IndexName": "by-x", "KeySchema": [{"AttributeName": name, "KeyType": "HASH"}]}
             for _ in types
@@ -80,6 +81,12 @@ def test_an_index_that_wants_another_type_is_named_until_it_is_gone() -> None:
     refusals.check()
     refusals.check()  # nothing to look for any more
     assert rig.client.count("describe_table") == 3
+
+
+def test_a_table_that_was_made_again_with_another_key_refuses_good_events() -> None:
+    error = Described(described(key="id")).refusals.explain(REFUSED)
+    assert isinstance(error, Misconfigured)
+    assert str(error) == "UpdateItem: the table's key is id (S), not requestId (S)"
 
 
 def test_the_table_is_described_at_a_limited_rate_and_what_is_not_explained_is_tried_again() -> None:

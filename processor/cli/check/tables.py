@@ -1,5 +1,6 @@
 """Judges the status table (docs/contract.md, section 1) and the leases table."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from processor.cli.check.deployed_state import Answer
 from processor.cli.check.finding import Finding, fine, unknown, unread, wrong
 from processor.cli.check.target import Target
 from processor.startup_checks import wrong_key
+from processor.transitions.refusals import wrong_index
 
 STATUS_KEY = "requestId"
 LEASES_KEY = "leaseKey"
@@ -28,6 +30,7 @@ def judge_status_table(
     table = _Table(name, target)
     yield from table.itself(description, STATUS_KEY, *_STREAM_ON)
     if not isinstance(description, AwsError):
+        yield from table.indexes(description)
         yield table.billing(description)
         yield table.time_to_live(ttl)
         yield table.stream(description)
@@ -69,6 +72,13 @@ class _Table:
                 " it in the settings",
                 create.replace(f"--table-name {self.name}", f"--table-name {self.name}-2"),
             )
+
+    def indexes(self, table: Mapping[str, Any]) -> Iterator[Finding]:
+        problem = wrong_index(table)
+        if problem is not None:
+            remedy = json.dumps([{"Delete": {"IndexName": problem.split()[2]}}])
+            remedy = self._command("update-table", "--global-secondary-index-updates", remedy)
+            yield wrong(f"table {self.name} index", f"{problem}: no event that has it is applied", remedy)
 
     def billing(self, table: Mapping[str, Any]) -> Finding:
         subject = f"table {self.name} billing"

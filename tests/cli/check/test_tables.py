@@ -10,6 +10,7 @@ from processor.cli.check.finding import Finding, Verdict
 from processor.cli.check.tables import judge_status_table
 from processor.cli.check.target import Target
 from tests.cli.check.world import AWS, ROLE, by_subject
+from tests.transitions.test_refusals import described
 
 EMULATOR = Target("eu-west-1", {"dynamodb": "http://127.0.0.1:5000"}, ROLE)
 DESCRIPTION = {
@@ -52,6 +53,7 @@ UNHEARD = Misconfigured("DescribeTimeToLive", "UnknownOperationException")
         (AWS, {"ttl": UNHEARD}, " TTL", Verdict.WRONG, "no permission"),
         (EMULATOR, {"ttl": UNHEARD}, " TTL", Verdict.UNKNOWN, "does not support the call"),
         (AWS, {"without": "BillingModeSummary"}, " billing", Verdict.WRONG, "is PROVISIONED"),
+        (AWS, described("ttl", "S"), " index", Verdict.WRONG, """'[{"Delete": {"IndexName": "by-x"}}]'"""),
         (AWS, {"TableStatus": "CREATING"}, "", Verdict.WRONG, "is CREATING"),
         (AWS, {"TableStatus": "CREATING"}, "", Verdict.WRONG, "wait table-exists"),
     ],
