@@ -15,8 +15,8 @@ from processor.cli.dlq.dead_letter import UNMARKED
 from processor.cli.errors import CommandFailed
 from processor.cli.session import aws_errors, retry
 from processor.cli.signals import interrupt_on_signals
-from processor.settings import Settings
-from processor.startup_checks import StartError, dead_letter_url
+from processor.settings import Settings, SettingsError
+from processor.startup_checks import ANOTHER_QUEUE, StartError, dead_letter_url
 
 
 def outcome_option(allowed: Sequence[str]) -> Any:
@@ -69,10 +69,12 @@ def dlq_url(settings: Settings, aws: Aws) -> str:
     """The dead-letter queue's URL: the setting, else the queue that the event queue's redrive policy names.
 
     Raises:
-        SettingsError: if there is neither.
+        SettingsError: if there is neither, or it is the event queue.
         CommandFailed: if the event queue cannot be asked, or the queue that its policy names does not exist.
     """
     if settings.dlq_url is not None:
+        if settings.dlq_url == settings.queue_url:
+            raise SettingsError(ANOTHER_QUEUE)
         return settings.dlq_url
     ask, url = aws.sqs().get_queue_attributes, settings.required_queue_url()
     with aws_errors("the event queue"):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from processor.startup_checks import ANOTHER_QUEUE
 from tests.cli.conftest import refusing
 from tests.cli.dlq.dead_letters import EXPIRED, Queues, event
 
@@ -65,6 +66,8 @@ def test_all_letters_go_only_if_that_is_asked_for(queues: Queues, arguments: tup
     assert (ran.status, ran.out) == (2, "")
     assert ran.err == "export-status: dlq drop needs either --outcome, --id or both, or --all\n"
     assert not Path(FILE).exists()
+    ran = queues.run("drop", "--all", SQS_EXPORT_EVENTS_QUEUE_URL=queues.dlq_url)
+    assert ran.err == f"export-status: {ANOTHER_QUEUE}\n"
     assert queues.run("drop", "--all", "--save", "no/folder").status == 2
     ran = queues.run("drop", "--all")
     assert (ran.status, ran.lines) == (0, ["dropped 1 message"])
