@@ -107,7 +107,8 @@ class FastChoice:
 
     def step(self) -> float | None:
         """Proves the clients that are new or were not answered; returns when to look again (seconds), None if
-        that is never."""
+        that is never. A client that AWS does not answer holds no other up."""
+        silent: Transient | None = None
         for name, way in self._ways.items():
             if self._mode != "auto":
                 break
@@ -118,14 +119,17 @@ class FastChoice:
                 with way.trial():
                     short = _outcome(way.client, *self._proofs[name])
             except Transient as unanswered:
-                if not self._back_off.failures:
-                    get_logger().info("fast_calls_undecided", error=str(unanswered), consequence=_BOTO3)
-                    self._health.report("fast calls", "off: AWS does not answer the proof")
-                return self._back_off.failed()
+                silent = silent or unanswered
+                continue
             if own == short:
                 self._set_on(name, way)
             else:
                 self._off(f"{name}: both ways answer {self._proofs[name][0]} differently")
+        if silent is not None and self._mode == "auto":
+            if not self._back_off.failures:
+                get_logger().info("fast_calls_undecided", error=str(silent), consequence=_BOTO3)
+                self._health.report("fast calls", "off: AWS does not answer the proof")
+            return self._back_off.failed()
         return None if self._mode != "auto" else NEW_CLIENTS_SECONDS
 
     def _set_on(self, name: str, way: FastCalls) -> None:
