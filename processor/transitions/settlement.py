@@ -140,13 +140,12 @@ class Settlement:
                 plan.delete.append(result.message)
                 continue
             plan.back_off.append(result.message)
-            refused = index in sent.refused
+        if len(sent.done) < len(rejected):
             get_logger().error(
                 "dead_letter_failed",
-                **result.message.log_fields(),
-                outcome=result.outcome.value,
-                refused=refused,
-                consequence="left to the queue's own redrive" if refused else "tried again later",
+                messages=len(rejected) - len(sent.done),
+                refused=len(sent.refused),
+                consequence="left to the queue's own redrive" if sent.refused else "tried again later",
             )
         self._metrics.count(Metric.DEAD_LETTERED, len(sent.done))
 

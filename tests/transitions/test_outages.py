@@ -147,6 +147,7 @@ def test_a_copy_that_the_queue_refuses_is_left_to_the_queue_s_own_redrive(
         assert "rejectionOutcome" not in copy
     failed = [line for line in logged if line["event"] == "dead_letter_failed"]
     assert {line["consequence"] for line in failed} == {"left to the queue's own redrive"}
+    assert {(line["messages"], line["refused"]) for line in failed} == {(1, 1)}
 
 
 # Deaths
