@@ -48,6 +48,7 @@ class DeadLetter:
         attributes = raw.get("MessageAttributes", {})
         texts = {name: str(value.get("StringValue", "")) for name, value in attributes.items()}
         count, rejected_at = texts.get("receiveCount", ""), None
+        is_count = count.isascii() and count.isdigit() and len(count) < 10  # int() refuses too many
         with suppress(ValueError):
             rejected_at = parse_timestamp(texts.get("rejectedAt", ""))
         return cls(
@@ -55,7 +56,7 @@ class DeadLetter:
             outcome=texts.get("rejectionOutcome") or UNMARKED,
             reason=texts.get("rejectionReason") or UNMARKED_REASON,
             source_message_id=texts.get("sourceMessageId") or message.message_id,
-            source_receive_count=int(count) if count.isascii() and count.isdigit() else None,
+            source_receive_count=int(count) if is_count else None,
             rejected_at=rejected_at,
         )
 
