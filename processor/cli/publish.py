@@ -16,6 +16,7 @@ from processor.cli.event_lines import read_event_line
 from processor.cli.output import json_line, prepare_outputs, progress
 from processor.cli.sending import Outgoing, send
 from processor.cli.session import aws_errors, connect, usage_error
+from processor.cli.signals import interrupt_on_signals
 from processor.settings import load_settings
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def publish(
     Example: export-status publish events.jsonl
     """
     counts = {"dryRun": dry_run, "events": 0, "sent": 0}
+    interrupt_on_signals()
     if dry_run:
         prepare_outputs()
         lines = read_lines(file, fifo=(load_settings().queue_url or "").endswith(".fifo"))

@@ -1,6 +1,7 @@
 """The command `publish`: every line or none, in batches."""
 
 import json
+import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -149,10 +150,12 @@ def test_attributes_and_group_are_sent(fifo: Table) -> None:
     assert message["Attributes"]["MessageGroupId"] == "tenant-1"
 
 
-def test_interrupted_it_reports_how_many_were_sent(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_interrupted_it_counts_the_sent(table: Table, monkeypatch: pytest.MonkeyPatch, ending: int) -> None:
     def send_once(*arguments: Any) -> Iterator[tuple[range, BatchResult]]:
         yield next(send(*arguments))
-        raise KeyboardInterrupt
+        assert callable(signal.getsignal(ending))  # else it would end the tests
+        signal.raise_signal(ending)
 
     monkeypatch.setattr("processor.cli.publish.send", send_once)
     ran = table.publish(b"".join(line(str(number)) for number in range(11)), "--json")
