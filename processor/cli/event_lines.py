@@ -54,6 +54,7 @@ def _with_attributes(text: str) -> Outgoing:
     fields = _object(text)
     if not fields or any(name in fields for name in _ENVELOPES) or not fields.keys() & {"event", "body"}:
         return Outgoing(text)  # decoding finds what is wrong with it
+    json.loads(text, parse_constant=_no_constant)  # strictly, now that the whole line is read
     body, event = fields.get("body"), fields.get("event")
     group_id, header = fields.get("groupId"), fields.get("traceHeader")
     if fields.keys() - set(_MEMBERS):
@@ -75,9 +76,12 @@ def _with_attributes(text: str) -> Outgoing:
 
 
 def _object(text: str) -> dict[str, Any]:
-    """The JSON object; empty where the text is something else."""
+    """The JSON object; empty where the text is something else.
+
+    NaN and Infinity pass: a bare event may have them in fields that are not read.
+    """
     try:
-        found = json.loads(text, parse_constant=_no_constant)
+        found = json.loads(text)
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -17,7 +17,7 @@ def read(fields: Any) -> Outgoing:
 
 
 def test_a_bare_event_and_an_envelope_stay_as_they_are_written() -> None:
-    for text in ('{ "requestId" : "é", "event": 1.50 }', '{"Type":"Notification","Message":"m","body":"b"}'):
+    for text in ('{ "requestId":"é","event":[1.50,NaN]}', '{"Type":"Notification","Message":"m","body":"b"}'):
         assert read_event_line(f" {text}\n".encode()) == Outgoing(text)
 
 
@@ -58,6 +58,7 @@ def test_what_is_written_is_read_as_it_was(body: str) -> None:
         ({"event": EVENT, "groupId": 7}, "groupId must have"),
         ({"event": EVENT, "traceHeader": ""}, "traceHeader must be"),
         ({"body": "\ud800"}, "which SQS refuses"),
+        ({"event": EVENT | {"progress": float("nan")}}, "NaN and Infinity are not JSON"),
     ],
 )
 def test_a_line_that_sqs_would_refuse_names_the_rule(fields: Any, rule: str) -> None:
