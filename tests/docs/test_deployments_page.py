@@ -14,6 +14,7 @@ def test_the_costs_add_up(deployment: str) -> None:
     *parts, total = ([float(cell.strip("*")) for cell in row[1:]] for row in rows)
     # Each cell is rounded by itself.
     assert total == pytest.approx([sum(column) for column in zip(*parts, strict=True)], abs=0.02)
+    assert f" {read('infra/README.md').partition('5 ms: ')[2].split()[0]} events a second." in PAGE
 
 
 @pytest.mark.parametrize("template", ["lambda.yaml", "archive.yaml"])
