@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from handlers.timestamps import format_timestamp
+from processor.cli.dlq.queue import LETTER_OUTCOMES
 from tests.docs.markdown import log_events, read
 from tests.docs.shell import shell
 from tests.infra.cloudformation import alarms
@@ -56,6 +57,12 @@ def test_every_line_that_is_searched_for_is_a_log_event() -> None:
     searched = set(re.findall(r"\blines ([a-z]+(?:_[a-z]+)+)", PAGE))
     assert searched
     assert searched <= log_events().keys()
+
+
+def test_no_letter_that_would_be_refused_again_is_published_again() -> None:
+    (left_out,) = re.findall(r"grep -vE '(.*)' letters.jsonl", PAGE)
+    kept = [each for each in LETTER_OUTCOMES if not re.search(left_out, f'"outcome":"{each}",')]
+    assert kept == ["early", "retry", "unmarked"]
 
 
 def put_service(client: Callable[[str], Any]) -> None:
@@ -141,4 +148,4 @@ def test_every_command_of_the_runbook_works_with_the_policies_of_its_part(
         (tmp_path / name).read_text().splitlines() for name in ("letters.jsonl", "dropped.jsonl")
     )
     assert (len(saved), len(dropped)) == (300, 200)
-    assert "200 events" in done.stdout
+    assert "checked 100 events" in done.stdout
