@@ -15,7 +15,7 @@ from processor.audit.tail import KinesisReader
 from processor.aws.clients import Aws
 from processor.cli.audit.output import entries_of
 from processor.cli.dlq.dead_letter import DeadLetter
-from processor.cli.dlq.queue import browsing
+from processor.cli.dlq.queue import OUT_OF_REACH, browsing
 from processor.cli.errors import CommandFailed
 from processor.cli.get import read_item
 from processor.cli.session import aws_errors, retry
@@ -74,7 +74,10 @@ class Lookup:
     now: datetime
 
     def known(self) -> Known:
-        """The answers; a source that cannot be read has its reason in `unread`."""
+        """The answers; a source that cannot be read has its reason in `unread`.
+
+        So has one that could be read only in part, where that part does not name the export.
+        """
         unread: dict[Source, str] = {}
         record = _answer("record", self._record, unread)
         return Known(
@@ -94,6 +97,8 @@ class Lookup:
     def _letters(self) -> Sequence[DeadLetter]:
         with browsing(self.settings, self.aws) as browser:
             letters = [letter for page in browser.pages() for letter in page if self._is_of_export(letter)]
+        if not letters and (browser.hidden or len(browser.seen) < browser.expected):
+            raise CommandFailed(f"only a part was read, and it was not there: {OUT_OF_REACH}")
         return sorted(letters, key=lambda letter: letter.rejected_at or datetime.min.replace(tzinfo=UTC))
 
     def _is_of_export(self, letter: DeadLetter) -> bool:
@@ -141,6 +146,9 @@ class Lookup:
             if not (token := answer.get("nextToken")) or len(lines) >= MAX_LOG_LINES:
                 break
             question["nextToken"] = token
+        else:
+            if not lines:
+                raise CommandFailed("only a part was read, and it was not there: name a later --since")
         return lines[:MAX_LOG_LINES]
 
 

@@ -119,3 +119,10 @@ def test_what_is_not_configured_is_named(case: Case) -> None:
     del case.environment["KINESIS_EXPORT_AUDIT_STREAM"]
     found = case.answer()
     assert "KINESIS_EXPORT_AUDIT_STREAM must be set" in found["unread"]["auditEntries"]
+
+
+def test_what_was_read_only_in_part_is_named(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    case.queues.reject(event("req-1"), "early")
+    case.queues.sqs.receive_message(QueueUrl=case.queues.dlq_url, VisibilityTimeout=600)
+    monkeypatch.setattr("processor.cli.why.lookup.retry", lambda *_, **__: {"nextToken": "more"})
+    assert case.answer()["advice"].endswith("(not read: deadLetters, logLines).")
