@@ -1,6 +1,6 @@
 """One sentence about what to do for an export."""
 
-from handlers.export import Export, Status
+from handlers.export import Export, MalformedItem, Status
 from handlers.transitions import Outcome
 from processor.cli.dlq import dead_letter
 from processor.cli.dlq.dead_letter import DeadLetter
@@ -8,11 +8,16 @@ from processor.cli.why.lookup import Known
 
 
 def advise(known: Known) -> str:
-    """What to do, by the first that applies: a living record, dead letters, an audit entry, nothing.
+    """What to do, by the first that applies: a malformed item, a living record, audit entries, letters.
 
     Args:
         known: what the sources answered.
     """
+    if isinstance(broken := known.unread.get("record"), MalformedItem):
+        return (
+            f"The stored item breaks the contract ({broken}): find what wrote it, then correct or delete it."
+            " Until then its events may be rejected."
+        )
     if known.record is not None and not known.dead:
         return _of_living(known.record, known.letters[-1] if known.letters else None)
     if known.record is not None or known.entries:
@@ -46,9 +51,11 @@ def _of_living(record: Export, letter: DeadLetter | None) -> str:
 def _of_expired(known: Known) -> str:
     status = known.record.status.value if known.record else known.entries[-1].get("lastStatus")
     finished = status in {Status.COMPLETED.value, Status.FAILED.value}
+    deleted = known.record is None and known.entries[-1].get("action") == "export.deleted"
+    gone = "was deleted" if deleted else "expired"
     rejected = known.letters and not finished
     why = f" and an event of it was rejected ({known.letters[-1].reason})" if rejected else ""
-    return f"It expired as {status}{why}: the user has to request a new export, with a new requestId."
+    return f"It {gone} as {status}{why}: the user has to request a new export, with a new requestId."
 
 
 def _of_letter(letter: DeadLetter) -> str:

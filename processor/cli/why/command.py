@@ -67,7 +67,7 @@ def fields_of(known: Known, now: datetime) -> dict[str, Any]:
         "deadLetters": [letter.fields(now) for letter in known.letters],
         "auditEntries": list(known.entries),
         "logLines": list(known.log_lines),
-        "unread": dict(known.unread),
+        "unread": {source: str(reason) for source, reason in known.unread.items()},
         "advice": advise(known),
     }
     return {name: masked(value) for name, value in fields.items()}
@@ -85,7 +85,7 @@ def show(out: Console, known: Known, now: datetime) -> None:
     }
     for source, (found, lines) in paragraphs.items():
         reason = known.unread.get(source)
-        head = found if reason is None else Text(f"not read: {plain(reason)}", "yellow")
+        head = found if reason is None else Text(f"not read: {plain(str(reason))}", "yellow")
         label = re.sub("[A-Z]", lambda capital: f" {capital[0].lower()}", source)
         out.print(Text(f"{label:<13}  ").append_text(head))
         for line in lines:

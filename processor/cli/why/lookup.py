@@ -50,7 +50,7 @@ class Known:
     letters: Sequence[DeadLetter] = ()
     entries: Sequence[Mapping[str, Any]] = ()
     log_lines: Sequence[str] = ()
-    unread: Mapping[Source, str] = field(default_factory=dict)
+    unread: Mapping[Source, Exception] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Lookup:
 
         So has one that could be read only in part, where that part does not name the export.
         """
-        unread: dict[Source, str] = {}
+        unread: dict[Source, Exception] = {}
         record = _answer("record", self._record, unread)
         return Known(
             request_id=self.request_id,
@@ -152,9 +152,9 @@ class Lookup:
         return lines[:MAX_LOG_LINES]
 
 
-def _answer(source: Source, ask: Callable[[], T], unread: dict[Source, str]) -> T | None:
+def _answer(source: Source, ask: Callable[[], T], unread: dict[Source, Exception]) -> T | None:
     try:
         return ask()
     except (SettingsError, CommandFailed, MalformedItem) as problem:
-        unread[source] = str(problem)
+        unread[source] = problem
         return None

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from handlers.export import Export, Status
+from handlers.export import Export, MalformedItem, Status
 from processor.cli.dlq.dead_letter import DeadLetter
+from processor.cli.errors import CommandFailed
 from processor.cli.why.advice import advise
 from processor.cli.why.lookup import Known
 
@@ -45,8 +46,10 @@ def letter(outcome: str | None) -> DeadLetter:
         ),
         (Known("req-1", entries=[{"lastStatus": "failed"}]), "expired as failed:"),
         (Known("req-1"), "Nothing is known of it: it was never requested"),
-        (Known("req-1", unread={"logLines": "no"}), "(not read: logLines)"),
-        (Known("req-1", unread={"record": "no"}), "The table could not be read"),
+        (Known("req-1", entries=[{"lastStatus": "failed", "action": "export.deleted"}]), "deleted as failed"),
+        (Known("req-1", unread={"logLines": CommandFailed("no")}), "(not read: logLines)"),
+        (Known("req-1", letters=[letter("conflict")], unread={"record": MalformedItem("ttl")}), "contract"),
+        (Known("req-1", unread={"record": CommandFailed("no")}), "The table could not be read"),
     ],
 )
 def test_each_state_has_its_advice(known: Known, advice: str) -> None:
