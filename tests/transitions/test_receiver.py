@@ -61,8 +61,9 @@ class World:
             context=self.context,
         )
 
-    def run(self) -> Self:
-        """Takes steps until the receiver has ended."""
+    def run(self, **changes: Any) -> Self:
+        """Takes steps until the receiver has ended; these attributes have other values from here on."""
+        vars(self).update(changes)
         while (wait := self.receiver.step()) is not None:
             self.waits += [wait] if wait else []
             self.now += wait
@@ -147,7 +148,7 @@ def test_failed_receives_back_off_with_jitter_and_a_good_one_resets_it() -> None
 @pytest.mark.parametrize(
     "error",
     [
-        Transient("ReceiveMessage", "EndpointConnectionError"),
+        unreachable(),
         Misconfigured("ReceiveMessage", "AccessDenied"),
         NotFound("ReceiveMessage", "QueueDoesNotExist"),
     ],
@@ -182,9 +183,7 @@ def test_a_page_that_is_not_full_is_handled_at_once() -> None:
 
 def test_an_empty_page_is_followed_by_another_where_many_more_are_expected() -> None:
     """A receive that does not wait asks only some of SQS's servers."""
-    world = World(*[page() for _ in range(6)], [], page(9), linger_seconds=0.2)
-    world.apply_takes = 2.0
-    world.run()
+    world = World(*[page() for _ in range(6)], [], page(9), linger_seconds=0.2).run(apply_takes=2.0)
     assert world.asked == [20, 0, 0, 0, 0, 20, 0, 0, 20]
     assert [len(batch) for batch in world.applied] == [50, 19]
 
@@ -199,9 +198,8 @@ def test_an_error_while_filling_up_keeps_what_is_in_hand() -> None:
 def test_what_users_feel_is_measured_from_the_producer_s_send_to_the_write() -> None:
     """The clock stands at 60 s after the request; an export lives 900 s."""
     known = message(body(createdAt=text_at(0)), sent_at=at(58))
-    world = World(
-        [known, message(body(requestId="r2", createdAt=None, status="failed"), sent_at=at(61))]
-    ).run()
+    other = message(body(requestId="r2", createdAt=None, status="failed"), sent_at=at(61))
+    world = World([known, other]).run()
     assert counted(world.metrics, Metric.SENT_TO_APPLIED) == [0, 2_000]
     world = World([known]).run()
     assert counted(world.metrics, Metric.LIFE_LEFT) == TTL_SECONDS - 60
@@ -230,24 +228,19 @@ def test_a_message_that_breaks_the_decoder_is_rejected_and_the_others_go_on(
 
 
 def test_an_idle_receiver_asks_once_a_long_poll() -> None:
-    world = World(*[[] for _ in range(180)])  # an hour
-    world.run()
+    world = World(*[[] for _ in range(180)]).run()  # an hour
     assert set(world.asked) == {20}
     assert world.waits == []
 
 
 def test_slow_cycles_ask_for_less_and_fast_ones_for_more_again() -> None:
-    world = World(*[page() for _ in range(5 + 5 + 5)])
-    world.apply_takes = VISIBILITY_SECONDS / 3
-    world.run()
+    world = World(*[page() for _ in range(5 + 5 + 5)]).run(apply_takes=VISIBILITY_SECONDS / 3)
     sizes = [len(batch) for batch in world.applied]
     assert sizes[0] == 50
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[-1] <= 30
     world.context.stop.clear()
-    world.apply_takes, world.applied = 0.0, []
-    world.answers = [page() for _ in range(5 * 8)]
-    world.run()
+    world.run(apply_takes=0.0, applied=[], answers=[page() for _ in range(5 * 8)])
     sizes = [len(batch) for batch in world.applied]
     assert sizes[:-1] == sorted(sizes[:-1])
     assert sizes.count(50) > 3
@@ -255,9 +248,7 @@ def test_slow_cycles_ask_for_less_and_fast_ones_for_more_again() -> None:
 
 def test_the_deadline_of_a_batch_lies_within_the_visibility_timeout_of_its_first_page() -> None:
     """A write that begins just before it may hang, and then settling still has time for a call."""
-    world = World(page(), page(), page(1))
-    world.now, world.receive_takes = 1_000.0, 10.0
-    world.run()
+    world = World(page(), page(), page(1)).run(now=1_000.0, receive_takes=10.0)
     [deadline] = world.deadlines
     visible_at = 1_000 + VISIBILITY_SECONDS
     written_by = deadline + CONNECT_SECONDS + WRITE_ANSWER_SECONDS
@@ -281,17 +272,13 @@ def test_what_the_polls_that_were_open_bring_while_the_table_is_down_is_backed_o
 
 def test_on_fifo_what_is_no_event_does_not_overtake_what_waits_for_the_table() -> None:
     before, event, after = (message(text, group_id="g") for text in ("no JSON", body(), "no JSON"))
-    world = World([before, event, after], fifo=True)
-    world.is_tripped = True
-    world.run()
+    world = World([before, event, after], fifo=True).run(is_tripped=True)
     assert (world.settled.delete, world.settled.back_off) == ([before], [event, after])
 
 
 def test_on_fifo_an_outage_ends_the_writes_of_a_batch() -> None:
-    messages = [message(body(requestId=f"r{index}"), group_id="g") for index in range(3)]
-    world = World(messages, fifo=True)
-    world.outage = Transient("UpdateItem", "InternalServerError")
-    world.run()
+    messages = page(3, group_id="g")
+    world = World(messages, fifo=True).run(outage=Transient("UpdateItem", "InternalServerError"))
     assert [len(batch) for batch in world.applied] == [1]
     assert set(world.settled.back_off) == set(messages[1:])
 
@@ -316,10 +303,8 @@ def test_what_a_poll_returns_after_the_stop_is_still_handled() -> None:
 
 
 def test_on_fifo_a_batch_that_would_outlive_the_visibility_timeout_gives_up_what_it_has_not_started() -> None:
-    messages = [message(body(requestId=f"r{index}"), group_id="g") for index in range(5)]
-    world = World(messages, fifo=True)
-    world.apply_takes = 50.0
-    world.run()
+    messages = page(5, group_id="g")
+    world = World(messages, fifo=True).run(apply_takes=50.0)
     assert [len(batch) for batch in world.applied] == [1, 1, 1]
     assert world.settled.delete == messages[:3]
     assert world.settled.release == messages[3:]
@@ -329,17 +314,13 @@ def test_on_fifo_what_follows_a_message_that_was_left_stays_although_it_was_fold
     """Three events of one export in one step; the second one's copy is not taken, say."""
     first, second, third = [message(body(requestId="x"), group_id="g") for _ in range(3)]
     other = message(body(requestId="y"), group_id="h")
-    world = World([first, second, other, third], fifo=True)
-    world.retry = {second.message_id}
-    world.run()
+    world = World([first, second, other, third], fifo=True).run(retry={second.message_id})
     assert set(world.settled.delete) == {first, other}
     assert set(world.settled.back_off) == {second, third}
 
 
 def test_on_a_standard_queue_a_message_that_is_left_holds_up_nobody() -> None:
     messages = page(4, group_id="fair queues have groups too")
-    world = World(messages)
-    world.retry = {messages[0].message_id}
-    world.run()
+    world = World(messages).run(retry={messages[0].message_id})
     assert world.settled.back_off == messages[:1]
     assert world.settled.delete == messages[1:]
