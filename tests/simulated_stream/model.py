@@ -29,7 +29,6 @@ class SimulatedShard:
     low: int
     high: int
     starting_number: int
-    began_at: float
     records: list[dict[str, Any]] = field(default_factory=list)
     written: list[dict[str, Any]] = field(default_factory=list)
     """Every record that was ever written here, trimmed or not: what a test compares with."""
@@ -236,7 +235,5 @@ class SimulatedTable:
         self._shards_made += 1
         self._sequence_number += 1
         shard_id = f"shardId-{int(self.now() * 1_000):020d}-{self._shards_made:08x}"
-        stream.shards[shard_id] = SimulatedShard(
-            shard_id, parent_id, low, high, self._sequence_number, self.now()
-        )
+        stream.shards[shard_id] = SimulatedShard(shard_id, parent_id, low, high, self._sequence_number)
         return shard_id

@@ -32,8 +32,3 @@ class SimulatedClock:
     def advance(self, seconds: float) -> None:
         """Lets time pass for the step that runs."""
         self.time += seconds
-
-    def wait(self, seconds: float) -> bool:
-        """A wait that nothing interrupts; False, as `threading.Event.wait` answers after its time-out."""
-        self.time += max(0.0, seconds)
-        return False

@@ -67,7 +67,6 @@ class Faults:
         self._latency_seconds = latency_seconds
         self.windows: list[Window] = []
         self.kill_after_calls: int | None = None
-        self.calls = 0
 
     def around(self, operation: str, effect: Callable[[], Answer]) -> Answer:
         """Makes a call's effect, or lets the call fail.
@@ -76,7 +75,6 @@ class Faults:
             ClientError, ReadTimeoutError, EndpointConnectionError: as a window says.
             Killed: if the task is killed before or after this call's effect.
         """
-        self.calls += 1
         self._clock.advance(self._rng.uniform(0.3, 1.0) * self._latency_seconds)
         killed = self._is_killed()
         if killed and self._rng.random() < 0.5:

@@ -74,7 +74,6 @@ class SimulatedSqs:
         """What SQS itself moved there, because it was received too often."""
         self.deleted: dict[int, float] = {}
         """When each message was deleted, by its number."""
-        self.calls: defaultdict[str, int] = defaultdict(int)
         self._clock = clock
         self._faults = faults
         self._rng = rng
@@ -113,7 +112,6 @@ class SimulatedSqs:
 
     def receive_message(self, **request: Any) -> dict[str, Any]:
         """Up to ten messages."""
-        self.calls["ReceiveMessage"] += 1
         return self._faults.around("ReceiveMessage", lambda: self._receive(request))
 
     def delete_message_batch(self, **request: Any) -> dict[str, Any]:
@@ -145,7 +143,6 @@ class SimulatedSqs:
     def _batch(
         self, operation: str, request: Mapping[str, Any], act: Callable[[dict[str, Any]], None]
     ) -> dict[str, Any]:
-        self.calls[operation] += 1
         entries = request["Entries"]
         assert 1 <= len(entries) <= 10, "SQS takes one to ten entries"
         assert len({entry["Id"] for entry in entries}) == len(entries), "SQS wants distinct ids"

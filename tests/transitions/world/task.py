@@ -25,7 +25,7 @@ class SimulatedFlag(threading.Event):
     def wait(self, timeout: float | None = None) -> bool:
         """Whether it is set, after the time-out."""
         if not self.is_set():
-            self._clock.wait(timeout or 0.0)
+            self._clock.advance(max(0.0, timeout or 0.0))
         return self.is_set()
 
 
@@ -48,10 +48,9 @@ class SimulatedTask:
             **plan.settings,
         }
         aws: Any = world
-        self.metrics = Metrics([Part.TRANSITIONS])
         context = PipelineContext(
             Settings(_env_file=None, **values),
-            self.metrics,
+            Metrics([Part.TRANSITIONS]),
             Health(Path("health"), warn=lambda _problem: None, clock=clock.monotonic),
             Clocks(clock.utc(plan.skew_seconds), clock.monotonic, world.rng),
             stop=SimulatedFlag(clock),

@@ -39,7 +39,6 @@ class Event:
     status: Status
     occurred_at: float
     created_at: float
-    says_created_at: bool
     arrives_at: float
     body: str
 
@@ -95,7 +94,7 @@ def _of_pattern(name: str, pattern: Pattern, rng: random.Random, *, fifo: bool) 
                 yield replace(event, arrives_at=event.arrives_at + rng.expovariate(0.5))
         if rng.random() < pattern.bad * 3:
             body = rng.choice(_BAD_BODIES)
-            yield Event(Kind.BAD, f"bad-{name}-{index}", Status.PENDING, at, at, False, at, body)
+            yield Event(Kind.BAD, f"bad-{name}-{index}", Status.PENDING, at, at, at, body)
         index += 1
 
 
@@ -121,7 +120,6 @@ def _of_export(
             status,
             occurs,
             begins,
-            says,
             arrives,
             _body(request_id, status, occurs, begins if says else None),
         )
