@@ -64,14 +64,11 @@ def test_an_error_is_named_by_its_consequence_and_quotes_nothing(error: Exceptio
     assert SECRET not in f"{found!r} {found} {vars(found)}"
 
 
-def test_a_refused_condition_carries_the_old_item() -> None:
-    item = {"requestId": {"S": "r"}}
-    with_item = translate(client_error("ConditionalCheckFailedException", Item=item), "UpdateItem")
-    assert isinstance(with_item, ConditionFailed)
-    assert with_item.item == item
-    without = translate(client_error("ConditionalCheckFailedException"), "UpdateItem")
-    assert isinstance(without, ConditionFailed)
-    assert without.item is None
+@pytest.mark.parametrize("members", [{"Item": {"requestId": {"S": "r"}}}, {}], ids=str)
+def test_a_refused_condition_carries_the_old_item_if_it_came(members: dict[str, Any]) -> None:
+    refused = translate(client_error("ConditionalCheckFailedException", **members), "UpdateItem")
+    assert isinstance(refused, ConditionFailed)
+    assert refused.item == members.get("Item")
 
 
 def test_the_operation_of_an_error_is_the_api_s_name() -> None:

@@ -76,10 +76,9 @@ RETRY_HEADERS = {"amz-sdk-invocation-id", "amz-sdk-request"}
 def read_request(request: bytes) -> tuple[dict[str, str], Any]:
     """The headers but for the length, and the body."""
     head, _, body = request.partition(b"\r\n\r\n")
-    pairs = [line.split(": ", 1) for line in head.decode().split("\r\n")[1:]]
-    return {name.lower(): value for name, value in pairs if name.lower() != "content-length"}, json.loads(
-        body
-    )
+    pairs = (line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
+    headers = {name.lower(): value for name, value in pairs if name.lower() != "content-length"}
+    return headers, json.loads(body)
 
 
 def scope(headers: Mapping[str, str]) -> tuple[str, set[str]]:

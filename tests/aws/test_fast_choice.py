@@ -66,19 +66,20 @@ class Choosing:
         return line["FastCalls"], check(self._health_file).degraded
 
 
-def test_each_client_takes_the_shorter_way_once_both_answer_alike(
-    server: HostileServer, tmp_path: Path
-) -> None:
-    choosing = Choosing(server, tmp_path)
+@pytest.fixture
+def choosing(server: HostileServer, tmp_path: Path) -> Choosing:
+    return Choosing(server, tmp_path)
+
+
+def test_each_client_takes_the_shorter_way_once_both_answer_alike(choosing: Choosing) -> None:
     assert choosing.ways() == ["boto3", "boto3"]
     assert choosing.choice.step() is not None, "clients may still come"
     assert choosing.ways() == ["short", "short"]
     assert choosing.shown() == (2, ())
 
 
-def test_refused_both_ways_is_alike(server: HostileServer, tmp_path: Path) -> None:
+def test_refused_both_ways_is_alike(choosing: Choosing, server: HostileServer) -> None:
     server.script = DENIED
-    choosing = Choosing(server, tmp_path)
     choosing.choice.step()
     server.script = NOTHING
     assert choosing.ways() == ["short", "short"]
@@ -86,9 +87,8 @@ def test_refused_both_ways_is_alike(server: HostileServer, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("second", [FOUND, DENIED])
 def test_after_one_difference_every_client_takes_boto3_s_own_way(
-    second: tuple[bytes], server: HostileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    second: tuple[bytes], choosing: Choosing, server: HostileServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    choosing = Choosing(server, tmp_path)
     server.first = [NOTHING, NOTHING, NOTHING, second]  # the first client is alike, the second is not
     assert choosing.choice.step() is None, "it is not asked again"
     assert choosing.ways() == ["boto3", "boto3"]
@@ -100,9 +100,8 @@ def test_after_one_difference_every_client_takes_boto3_s_own_way(
 @pytest.mark.parametrize("silence", [THROTTLED, BUSY, (CLOSE,)])
 @pytest.mark.parametrize("way", [0, 1], ids=["boto3", "short"])
 def test_a_proof_without_an_answer_is_repeated_later(
-    way: int, silence: tuple[Any, ...], server: HostileServer, tmp_path: Path
+    way: int, silence: tuple[Any, ...], choosing: Choosing, server: HostileServer
 ) -> None:
-    choosing = Choosing(server, tmp_path)
     for pause in (1.0, 2.0):
         server.first = [*[NOTHING] * way, silence]
         assert choosing.choice.step() == pause
