@@ -196,13 +196,11 @@ def test_a_file_that_becomes_writable_is_written(tmp_path: Path) -> None:
     assert len(warnings) == 1
 
 
-def test_a_link_under_the_temporary_name_is_not_followed(tmp_path: Path) -> None:
-    victim = tmp_path / "victim"
+def test_a_link_under_the_temporary_name_is_not_followed(path: Path) -> None:
+    victim = path.with_name("victim")
     victim.write_text("precious")
-    path = tmp_path / "health"
-    (tmp_path / f".health.{os.getpid()}").symlink_to(victim)
-    warnings: list[str] = []
-    Health(path, warnings.append).write()
+    path.with_name(f".{path.name}.{os.getpid()}").symlink_to(victim)
+    Health(path, lambda _problem: None).write()
     assert victim.read_text() == "precious"
 
 

@@ -32,24 +32,21 @@ def _defaults_afterwards() -> Iterator[None]:
 
 
 class Written(io.StringIO):
-    """Text that was written, as JSON objects."""
+    """What is logged, as text and as JSON objects."""
+
+    def __init__(self, level: str = "DEBUG", log_format: str = "json") -> None:
+        super().__init__()
+        self.output = LineOutput(self)
+        configure_logging(level, log_format, self.output)
 
     def objects(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.getvalue().splitlines()]
 
 
-def logging_to(stream: io.StringIO, level: str = "DEBUG", log_format: str = "json") -> LineOutput:
-    output = LineOutput(stream)
-    configure_logging(level, log_format, output)
-    return output
-
-
 @pytest.fixture
 def written() -> Written:
     """What is logged as JSON, from DEBUG on, unless the test sets up another output."""
-    written = Written()
-    logging_to(written)
-    return written
+    return Written()
 
 
 def test_a_line_is_json_with_timestamp_level_and_event(written: Written) -> None:
@@ -63,8 +60,7 @@ def test_a_line_is_json_with_timestamp_level_and_event(written: Written) -> None
 @pytest.mark.parametrize("log_format", ["json", "console"])
 @pytest.mark.parametrize("level", LEVELS)
 def test_no_signed_url_is_in_any_line_wherever_it_was_put(level: str, log_format: str) -> None:
-    written = Written()
-    logging_to(written, level, log_format)
+    written = Written(level, log_format)
     log = get_logger(bound=SIGNED_URL)
     values: dict[str, Any] = {
         "text": SIGNED_URL,
@@ -99,8 +95,7 @@ def test_an_exception_is_named_by_type_and_place_and_not_quoted(written: Written
 
 
 def test_what_libraries_log_becomes_lines_of_ours() -> None:
-    written = Written()
-    logging_to(written, "INFO")
+    written = Written("INFO")
     get_logger().debug("not this")
     logging.getLogger("some.library").info("count %d", 3)
     logging.getLogger("some.library").debug("not this")
@@ -114,15 +109,14 @@ def test_what_libraries_log_becomes_lines_of_ours() -> None:
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_the_sdk_s_loggers_never_go_below_warning(level: str) -> None:
-    logging_to(Written(), level)
+    Written(level)
     for name in ("boto3", "botocore", "urllib3", "botocore.endpoint", "urllib3.connectionpool"):
         assert not logging.getLogger(name).isEnabledFor(logging.INFO)
     assert debug_is_on() == (level == "DEBUG")
 
 
 def test_the_console_format_escapes_what_a_terminal_would_act_on() -> None:
-    written = Written()
-    logging_to(written, "INFO", "console")
+    written = Written("INFO", "console")
     get_logger().info("odd", request_id="a\x1b[2Jb\x9bc\u202ed", text="one\ntwo\u2028three", parts=["\x1b"])
     shown = written.getvalue()
     assert r"a\x1b[2Jb\x9bc\u202ed" in shown
@@ -138,14 +132,11 @@ def test_a_lone_surrogate_and_a_very_long_text_are_still_a_line(written: Written
     assert len(line["long"]) == 2_000
 
 
-def test_lines_of_many_threads_are_whole() -> None:
-    written = Written()
-    output = logging_to(written)
-
+def test_lines_of_many_threads_are_whole(written: Written) -> None:
     def write(number: int) -> None:
         for turn in range(200):
             get_logger().info("turn", thread=number, turn=turn, filler="x" * 100)
-            output.write_line(json.dumps({"event": "audit", "thread": number, "turn": turn}))
+            written.output.write_line(json.dumps({"event": "audit", "thread": number, "turn": turn}))
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(write, range(8)))
@@ -155,7 +146,7 @@ def test_lines_of_many_threads_are_whole() -> None:
         assert [turn for thread, turn in lines if thread == number] == list(range(200))
 
 
-class Broken(io.StringIO):
+class Broken(Written):
     """A stream whose reader has gone."""
 
     def write(self, text: str) -> int:
@@ -163,7 +154,7 @@ class Broken(io.StringIO):
 
 
 def test_a_log_line_that_cannot_be_written_is_counted_and_raises_nothing() -> None:
-    output = logging_to(Broken())
+    output = Broken().output
     get_logger().error("lost")
     get_logger().error("lost too")
     assert output.lost_lines == 2
