@@ -157,8 +157,7 @@ class Archive:
         is_expired = entry.action == "export.expired"
         self._entries[at.date()] += 1
         self._expired[at.date()] += is_expired
-        if (at.hour, at.minute) in {(0, 0), (23, 59)}:
-            self._at_midnight[at.date()] += is_expired
+        self._at_midnight[at.date()] += is_expired and (at.hour, at.minute) in {(0, 0), (23, 59)}
         shard.entries += 1
         shard.minutes.add(int(at.timestamp() // 60))
         return True

@@ -55,5 +55,4 @@ def memory_of(records: Sequence[Record]) -> int:
         for record in records
         if record.get("eventName") == "REMOVE"
     ]
-    changes = len(records) - len(sizes) if sizes else 0
-    return min(PAGE_BYTES, sum(sizes) + CHANGE_BYTES * changes)
+    return min(PAGE_BYTES, sum(sizes) + CHANGE_BYTES * (len(records) - len(sizes))) if sizes else 0

@@ -74,10 +74,9 @@ class _Table:
             )
 
     def indexes(self, table: Mapping[str, Any]) -> Iterator[Finding]:
-        problem = wrong_index(table)
-        if problem is not None:
-            remedy = json.dumps([{"Delete": {"IndexName": problem.split()[2]}}])
-            remedy = self._command("update-table", "--global-secondary-index-updates", remedy)
+        if problem := wrong_index(table):
+            delete = json.dumps([{"Delete": {"IndexName": problem.split()[2]}}])
+            remedy = self._command("update-table", "--global-secondary-index-updates", delete)
             yield wrong(f"table {self.name} index", f"{problem}: no event that has it is applied", remedy)
 
     def billing(self, table: Mapping[str, Any]) -> Finding:
