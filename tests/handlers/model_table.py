@@ -179,12 +179,9 @@ class _Compiler:
             return lambda item, values: list(operand(item, values) or {}) == [kind(item, values)["S"]]
         left = self._operand()
         match self.take():
-            case "=":
-                right = self._operand()
-                return lambda item, values: order(left(item, values), right(item, values)) == 0
-            case ">":
-                right = self._operand()
-                return lambda item, values: order(left(item, values), right(item, values)) == 1
+            case "=" | ">" as sign:
+                right, result = self._operand(), 0 if sign == "=" else 1
+                return lambda item, values: order(left(item, values), right(item, values)) == result
             case "BETWEEN":
                 low = self._operand()
                 self.take("AND")

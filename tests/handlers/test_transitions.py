@@ -164,6 +164,5 @@ def test_duplicates_and_stale_events_offer_what_the_item_lacks(
 
 
 def test_a_repeated_failure_offers_its_error() -> None:
-    assert missing_fields(event("failed", error="disk full"), Outcome.DUPLICATE, item("failed")) == {
-        "error": "disk full"
-    }
+    offered = missing_fields(event("failed", error="disk full"), Outcome.DUPLICATE, item("failed"))
+    assert offered == {"error": "disk full"}
