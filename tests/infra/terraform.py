@@ -40,9 +40,7 @@ class Module:
             hcl2.loads(path.read_text(), serialization_options=_OPTIONS)
             for path in sorted(self._folder.glob("*.tf"))
         ]
-        self._locals = {
-            key: value for file in parsed for block in file.get("locals", []) for key, value in block.items()
-        }
+        self._locals = self._named(parsed, "locals")
         self._scope: dict[str, Any] = {}
         self.variables = self._named(parsed, "variable")
         self.outputs = {
@@ -68,16 +66,14 @@ class Module:
             yield f'{at}["{key}"]', self._with_dynamic_blocks(arguments)
 
     def _with_dynamic_blocks(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        dynamic = arguments.get("dynamic", [])
-        plain = self.evaluate({key: value for key, value in arguments.items() if key != "dynamic"})
-        for block in dynamic:
+        plain: dict[str, Any] = self.evaluate({key: arguments[key] for key in arguments if key != "dynamic"})
+        for block in arguments.get("dynamic", []):
             for kind, generated in block.items():
                 (content,) = generated["content"]
                 for key, value in self.evaluate(generated["for_each"]).items():
                     self._scope[kind] = {"key": key, "value": value}
                     plain.setdefault(kind, []).append(self.evaluate(content))
-        evaluated: dict[str, Any] = plain
-        return evaluated
+        return plain
 
     @staticmethod
     def _named(parsed: list[dict[str, Any]], kind: str) -> dict[str, Any]:
@@ -99,7 +95,7 @@ class Module:
         if _REFERENCE.fullmatch(text):
             return self._reference(text)
         if call := _CALL.fullmatch(text):
-            return self._call(call[1], self._arguments(call[2]))
+            return self._call(call[1], self._literal(f"[{call[2]}]"))
         if choice := _CONDITIONAL.fullmatch(text):
             condition, then, otherwise = choice.groups()
             return {"if": condition, "then": self._literal(then), "else": self._literal(otherwise)}
@@ -136,10 +132,6 @@ class Module:
                 text = (self._folder / path.removeprefix("<path.module>/")).read_text()
                 return json.loads(re.sub(r"\$\{(\w+)\}", lambda found: names[found[1]], text))
         raise ValueError(f"not understood: {function}()")
-
-    def _arguments(self, text: str) -> list[Any]:
-        arguments: list[Any] = self._literal(f"[{text}]")
-        return arguments
 
     def _literal(self, text: str) -> Any:
         return self.evaluate(hcl2.loads(f"x = {text}\n", serialization_options=_OPTIONS)["x"])

@@ -41,13 +41,9 @@ def varint(value: int) -> bytes:
 
 def attribute(name: str, schema: dict[str, Any]) -> bytes:
     """Schema.Attribute."""
-    flags = [
-        (4, schema.get("required", False)),
-        (5, schema.get("optional", False)),
-        (6, schema.get("computed", False)),
-    ]
-    kind = json.dumps(schema["type"]).encode()
-    return text(1, name.encode()) + text(2, kind) + b"".join(number(field, int(on)) for field, on in flags)
+    flags = [(4, "required"), (5, "optional"), (6, "computed")]
+    set_flags = b"".join(number(field, int(schema.get(flag, False))) for field, flag in flags)
+    return text(1, name.encode()) + text(2, json.dumps(schema["type"]).encode()) + set_flags
 
 
 def nested(name: str, schema: dict[str, Any]) -> bytes:

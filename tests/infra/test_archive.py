@@ -113,9 +113,8 @@ def view() -> dict[str, Any]:
 
 def test_the_table_has_the_fields_of_an_entry_and_the_view_all_that_are_plain() -> None:
     assert columns("AuditTable").keys() == FIELDS.keys()
-    plain = {name: kind for name, kind in columns("AuditTable").items() if "<" not in kind} | {
-        "day": "string"
-    }
+    plain = {name: kind for name, kind in columns("AuditTable").items() if "<" not in kind}
+    plain["day"] = "string"
     assert columns("OnceView") == plain
     presto = {"int": "integer", "string": "varchar"}
     wanted = [{"name": name, "type": presto.get(kind, kind)} for name, kind in plain.items()]
