@@ -19,8 +19,8 @@ from processor.streams.leases.lease import Position
 from tests.resources import ClientFactory
 from tests.waiting import eventually
 
-DYNAMODB_LOCAL = pytest.param("dynamodb_local", marks=pytest.mark.dynamodb_local)
 OWN_WAY = ", boto3's own way"
+LOCAL = [pytest.param(f"dynamodb_local{way}", marks=pytest.mark.dynamodb_local) for way in ("", OWN_WAY)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +57,7 @@ def stands(clients: Callable[[str], ClientFactory], request: pytest.FixtureReque
     return stand
 
 
-@pytest.fixture(
-    params=[
-        "moto",
-        f"moto{OWN_WAY}",
-        DYNAMODB_LOCAL,
-        pytest.param(f"dynamodb_local{OWN_WAY}", marks=pytest.mark.dynamodb_local),
-    ]
-)
+@pytest.fixture(params=["moto", f"moto{OWN_WAY}", *LOCAL])
 def stand(request: pytest.FixtureRequest, stands: Callable[[str], Stand]) -> Stand:
     """Each engine in turn, on both ways of calling it."""
     return stands(request.param)

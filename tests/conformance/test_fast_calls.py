@@ -39,11 +39,9 @@ def engine(
     request: pytest.FixtureRequest, clients: Callable[[str], ClientFactory]
 ) -> tuple[str, ClientFactory]:
     """An emulator's URL, and clients of it."""
-    name: str = request.param
-    embedded = name == "moto"
-    url: str = (
-        request.getfixturevalue("embedded_aws").endpoint_url if embedded else request.getfixturevalue(name)
-    )
+    embedded = request.param == "moto"
+    found = request.getfixturevalue("embedded_aws" if embedded else request.param)
+    url: str = found.endpoint_url if embedded else found
     return url, clients(url)
 
 

@@ -98,12 +98,8 @@ def _handler(targets: dict[str, list[Any]]) -> type[BaseHTTPRequestHandler]:
             service, _, operation = self.headers["X-Amz-Target"].partition(".")
             method = re.sub(r"(?<!^)(?=[A-Z])", "_", operation).lower()
             try:
-                call = next(
-                    getattr(target, method)
-                    for target in targets[SERVICES[service]]
-                    if hasattr(target, method)
-                )
-                self._answer(200, call(**json.loads(body)))
+                able = [target for target in targets[SERVICES[service]] if hasattr(target, method)]
+                self._answer(200, getattr(able[0], method)(**json.loads(body)))
             except ClientError as error:
                 response: Any = error.response
                 kind = {"__type": response["Error"]["Code"], "message": response["Error"]["Message"]}
