@@ -200,16 +200,10 @@ class Meter:
     def round(self, events: int | None = None) -> Round:
         """Ends the round. Its events are those deleted, if they are left out."""
         seconds, cpu = time.perf_counter() - self._begun, self._cpu() - self._cpu_before
-        after = self._service.state()
-        calls, counts = (_difference(self._before[name], after[name]) for name in ("calls", "counts"))
+        before, after = self._before, self._service.state()
+        calls, counts = (Counter[str](after[each]) - Counter(before[each]) for each in ("calls", "counts"))
         events = counts["deleted"] if events is None else events
         return Round(events, calls, counts, seconds, cpu, after["latencies"])
-
-
-def _difference(before: Mapping[str, int], after: Mapping[str, int]) -> Counter[str]:
-    found = Counter(after)
-    found.subtract(before)
-    return +found
 
 
 class Consumer:
