@@ -11,7 +11,6 @@ import pytest
 from handlers.transitions import Outcome
 from processor.aws.errors import Misconfigured, Transient
 from processor.transitions.applier import Applied, Delivery
-from processor.transitions.results import EventResult
 from tests.handlers.making import SIGNED_URL, at, body, item, text_at
 from tests.handlers.test_transitions import BROKEN
 from tests.transitions.rig import (
@@ -37,12 +36,6 @@ def applied(
     return applier_on(client, store.table, Clock(now)).apply(deliveries, deadline)
 
 
-def alone(store: Store, made: Delivery, now: float) -> EventResult:
-    """What becomes of one delivery."""
-    [result] = applied(store, store.client, made, now=now).results
-    return result
-
-
 @pytest.mark.parametrize("stored", BROKEN, ids=range(len(BROKEN)))
 def test_an_item_that_is_not_ours_is_a_conflict_and_stays_as_it_is(
     store: Store, stored: dict[str, Any]
@@ -62,7 +55,8 @@ def test_a_dead_item_is_not_touched_and_the_event_is_expired(
     store: Store, stored: dict[str, Any], status: str
 ) -> None:
     store.put(stored)
-    result = alone(store, delivery(body(status, occurredAt=text_at(890), fileName="late"), now=at(950)), 950)
+    late = delivery(body(status, occurredAt=text_at(890), fileName="late"), now=at(950))
+    [result] = applied(store, store.client, late, now=950).results
     # A pending event's own end would have been at 1,790: it is the item's that has passed.
     assert (result.outcome, result.item_present) == (Outcome.EXPIRED, True)
     assert result.late_seconds == 50

@@ -27,6 +27,7 @@ from tests.transitions.rig import (
 )
 
 URL = "http://127.0.0.1/123456789012/events"
+BARE: dict[str, Any] = {"MessageId": "m", "ReceiptHandle": "h"}
 
 
 def fail(*handles: str) -> Callable[[dict[str, Any]], Any]:
@@ -121,8 +122,7 @@ def test_a_message_is_read_with_what_the_service_needs_to_know() -> None:
 
 def test_an_empty_answer_and_missing_attributes_are_no_error() -> None:
     assert received({})[0] == []
-    bare = {"MessageId": "m", "ReceiptHandle": "h"}
-    assert received({"Messages": [bare]})[0] == [Message("m", "h", "", 1, None, None)]
+    assert received({"Messages": [BARE]})[0] == [Message("m", "h", "", 1, None, None)]
 
 
 @pytest.mark.parametrize(
@@ -131,13 +131,9 @@ def test_an_empty_answer_and_missing_attributes_are_no_error() -> None:
         {"Messages": 5},
         {"Messages": [{}]},
         {"Messages": [5]},
-        {"Messages": [{"MessageId": "m", "ReceiptHandle": "h", "Body": 5}]},
-        {"Messages": [{"MessageId": ["m"], "ReceiptHandle": "h", "Body": "{}"}]},
-        {
-            "Messages": [
-                {"MessageId": "m", "ReceiptHandle": "h", "Attributes": {"ApproximateReceiveCount": "x"}}
-            ]
-        },
+        {"Messages": [BARE | {"Body": 5}]},
+        {"Messages": [BARE | {"MessageId": ["m"], "Body": "{}"}]},
+        {"Messages": [BARE | {"Attributes": {"ApproximateReceiveCount": "x"}}]},
         RuntimeError("Credentials were refreshed, but the refreshed credentials are still expired."),
         *(service_error(code) for code in ("OverLimit", "RequestThrottled", "KmsThrottled")),
     ],

@@ -12,23 +12,18 @@ from processor.transitions.results import EventResult
 from tests.transitions.rig import message
 
 
-class Seconds:
-    """A monotonic clock that a test sets."""
+class TimedLog(OutcomeLog):
+    """A log on a monotonic clock that a test sets."""
 
     now = 0.0
 
-    def __call__(self) -> float:
-        return self.now
+    def __init__(self) -> None:
+        super().__init__(lambda: self.now)
 
 
 @pytest.fixture
-def seconds() -> Seconds:
-    return Seconds()
-
-
-@pytest.fixture
-def log(seconds: Seconds) -> OutcomeLog:
-    return OutcomeLog(seconds)
+def log() -> TimedLog:
+    return TimedLog()
 
 
 @pytest.fixture
@@ -51,7 +46,7 @@ def left_out(logged: list[Any]) -> list[Any]:
 
 
 def test_a_second_has_ten_lines_of_each_outcome_and_the_others_are_counted(
-    log: OutcomeLog, seconds: Seconds, at_info: list[Any]
+    log: TimedLog, at_info: list[Any]
 ) -> None:
     write(log, Outcome.EXPIRED, 1_000)
     write(log, Outcome.INVALID, 12)
@@ -60,17 +55,15 @@ def test_a_second_has_ten_lines_of_each_outcome_and_the_others_are_counted(
     assert left_out(at_info) == []
     log.flush()
     assert left_out(at_info) == [], "the second is not over"
-    seconds.now = 1.0
+    log.now = 1.0
     log.flush()
     log.flush()
     assert left_out(at_info) == [{"expired": 990, "invalid": 2}]
 
 
-def test_every_outcome_is_written_or_counted_whatever_the_rate(
-    log: OutcomeLog, seconds: Seconds, at_info: list[Any]
-) -> None:
+def test_every_outcome_is_written_or_counted_whatever_the_rate(log: TimedLog, at_info: list[Any]) -> None:
     for tick in range(300):
-        seconds.now = tick * 0.037
+        log.now = tick * 0.037
         write(log, Outcome.EXPIRED, tick % 7)
     log.flush(at_once=True)
     counted = sum(each["expired"] for each in left_out(at_info))

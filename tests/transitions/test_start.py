@@ -13,19 +13,15 @@ from tests.transitions.running import Make, Run, Switch, bodies_of
 from tests.transitions.test_outages import REFUSED
 
 ANOTHER = r"^SQS_EXPORT_EVENTS_DLQ_URL must name another queue"
-DLQ_MISSING = "the dead-letter queue does not exist in this region and account"
+NOT_THERE = "does not exist in this region and account"
 
 
 @pytest.mark.parametrize(
     ("operation", "error", "line"),
     [
         ("get_queue_attributes", REFUSED, "the event queue cannot be reached"),
-        (
-            "describe_table",
-            service_error("ResourceNotFoundException"),
-            "the table {table} does not exist in this region and account",
-        ),
-        ("get_queue_url", service_error("QueueDoesNotExist"), DLQ_MISSING),
+        ("describe_table", service_error("ResourceNotFoundException"), f"the table {{table}} {NOT_THERE}"),
+        ("get_queue_url", service_error("QueueDoesNotExist"), f"the dead-letter queue {NOT_THERE}"),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -42,9 +38,8 @@ def test_what_is_missing_at_the_start_is_one_line(
 
 
 def test_a_configured_dead_letter_queue_that_is_missing_ends_the_start(make: Make) -> None:
-    settings = {"SQS_EXPORT_EVENTS_DLQ_URL": f"{make().queue_url}-missing"}
-    made = make(settings=settings)
-    with pytest.raises(StartError, match=f"^{DLQ_MISSING}"):
+    made = make(settings={"SQS_EXPORT_EVENTS_DLQ_URL": f"{make().queue_url}-missing"})
+    with pytest.raises(StartError, match=f"^the dead-letter queue {NOT_THERE}"):
         made.start()
 
 

@@ -20,7 +20,6 @@ from tests.handlers.making import body, item, text_at
 from tests.resources import ClientFactory, status_table
 from tests.transitions.rig import (
     FAR_DEADLINE,
-    Clock,
     Store,
     batches,
     change,
@@ -40,10 +39,10 @@ PERMISSIONS = "a permission is missing: dynamodb:PartiQLInsert and dynamodb:Part
 class Auto:
     """The writer of the mode `auto` on a client."""
 
-    def __init__(self, client: Any, table: str, clock: Clock, directory: Path) -> None:
+    def __init__(self, client: Any, table: str, directory: Path) -> None:
         self.now = 0.0
         self.path = directory / "health"
-        self.table = status_table_on(client, table, clock, monotonic=lambda: self.now, health_file=self.path)
+        self.table = status_table_on(client, table, monotonic=lambda: self.now, health_file=self.path)
         self.metrics = self.table.context.metrics
         self.mode = WriteMode("auto", self.table)
         self.writer = Writer(self.table, self.mode)
@@ -57,17 +56,14 @@ class Auto:
 
 
 def test_auto_on_moto_falls_back_with_one_line_and_loses_nothing(
-    embedded_aws: EmbeddedAws, clock: Clock, tmp_path: Path, logged: list[Any]
+    embedded_aws: EmbeddedAws, tmp_path: Path, logged: list[Any]
 ) -> None:
     store = Store(embedded_aws.client, status_table(embedded_aws.client, stream=False))
-    auto = Auto(store.client, store.table, clock, tmp_path)
+    auto = Auto(store.client, store.table, tmp_path)
     applier = Applier(auto.table, auto.writer)
     bodies = [body(status, createdAt=CREATED_AT) for status in ("completed", "pending", "processing")]
-    assert [outcomes(applier, text) for text in bodies] == [
-        [Outcome.APPLIED],
-        [Outcome.STALE],
-        [Outcome.STALE],
-    ]
+    found = [outcomes(applier, text) for text in bodies]
+    assert found == [[Outcome.APPLIED], [Outcome.STALE], [Outcome.STALE]]
     assert store.item() == item("completed")
     assert store.client.scan(TableName=store.table)["Count"] == 1, "the proof leaves nothing"
     assert not auto.mode.in_batches
@@ -78,15 +74,11 @@ def test_auto_on_moto_falls_back_with_one_line_and_loses_nothing(
 
 @pytest.mark.dynamodb_local
 def test_auto_on_dynamodb_local_uses_batches(
-    dynamodb_local: str,
-    clients: Callable[[str], ClientFactory],
-    clock: Clock,
-    tmp_path: Path,
-    logged: list[Any],
+    dynamodb_local: str, clients: Callable[[str], ClientFactory], tmp_path: Path, logged: list[Any]
 ) -> None:
     factory = clients(dynamodb_local)
     store = Store(factory, status_table(factory, stream=False))
-    auto = Auto(store.client, store.table, clock, tmp_path)
+    auto = Auto(store.client, store.table, tmp_path)
     assert auto.write("r1") == [Written()]
     assert auto.mode.in_batches
     assert logged == []
@@ -122,9 +114,9 @@ INSTEAD = "to an UPDATE of a missing item, instead of ConditionalCheckFailed"
     ids=lambda value: str(value)[:50],
 )
 def test_auto_names_why_batches_are_not_used(
-    answers: list[Any], problem: str, clock: Clock, tmp_path: Path, logged: list[Any]
+    answers: list[Any], problem: str, tmp_path: Path, logged: list[Any]
 ) -> None:
-    auto = Auto(batches(SimulatedDynamoDb(), *answers), "table", clock, tmp_path)
+    auto = Auto(batches(SimulatedDynamoDb(), *answers), "table", tmp_path)
     assert auto.write("r1", "r2") == [Written()] * 2
     assert auto.write("r3", "r4") == [Written()] * 2, "not asked again so soon"
     assert not auto.mode.in_batches
@@ -148,10 +140,10 @@ NO_ANSWERS = [service_error(code) for code in CALLS] + [[{"Error": {"Code": code
 
 @pytest.mark.parametrize("no_answer", NO_ANSWERS, ids=lambda value: str(value)[:90])
 def test_auto_tries_again_after_a_proof_without_an_answer(
-    clock: Clock, tmp_path: Path, logged: list[Any], no_answer: Any
+    tmp_path: Path, logged: list[Any], no_answer: Any
 ) -> None:
     answers = (no_answer, [REFUSED], no_answer, *PROOF)
-    auto = Auto(batches(SimulatedDynamoDb(), *answers), "t", clock, tmp_path)
+    auto = Auto(batches(SimulatedDynamoDb(), *answers), "t", tmp_path)
     for _ in range(3):
         assert not auto.mode.in_batches
         auto.write("r1")
@@ -161,12 +153,10 @@ def test_auto_tries_again_after_a_proof_without_an_answer(
     assert auto.degraded() == ()
 
 
-def test_auto_asks_again_after_growing_pauses_until_the_server_has_answered(
-    clock: Clock, tmp_path: Path
-) -> None:
+def test_auto_asks_again_after_growing_pauses_until_the_server_has_answered(tmp_path: Path) -> None:
     throttled = service_error("ThrottlingException")
     client = batches(SimulatedDynamoDb(), timeout(), *[throttled] * 8, *PROOF)
-    auto = Auto(client, "t", clock, tmp_path)
+    auto = Auto(client, "t", tmp_path)
     asked_at: list[float] = []
     while not auto.mode.in_batches:
         assert auto.now < 3_600
@@ -179,7 +169,7 @@ def test_auto_asks_again_after_growing_pauses_until_the_server_has_answered(
 
 
 def test_auto_asks_from_one_thread_at_a_time_and_not_when_there_is_no_time(
-    store: Store, clock: Clock, tmp_path: Path
+    store: Store, tmp_path: Path
 ) -> None:
     asking, answer = threading.Event(), threading.Event()
 
@@ -189,7 +179,7 @@ def test_auto_asks_from_one_thread_at_a_time_and_not_when_there_is_no_time(
         return {"Responses": [REFUSED] * 10}
 
     client = batches(store.client, slow, [INVALID])
-    auto = Auto(client, store.table, clock, tmp_path)
+    auto = Auto(client, store.table, tmp_path)
     auto.write("r0", deadline=-1.0)
     assert not asking.is_set()
     first = threading.Thread(target=auto.write, args=("r1",))
@@ -204,11 +194,11 @@ def test_auto_asks_from_one_thread_at_a_time_and_not_when_there_is_no_time(
 
 @pytest.mark.parametrize("refusal", [service_error("AccessDeniedException"), [DENIED]], ids=str)
 def test_auto_uses_no_batches_while_they_are_not_allowed_and_asks_again_after_five_minutes(
-    store: Store, clock: Clock, tmp_path: Path, logged: list[Any], refusal: Any
+    store: Store, tmp_path: Path, logged: list[Any], refusal: Any
 ) -> None:
     """IAM is eventually consistent: one refusal must not turn batches off for the life of the process."""
     client = batches(store.client, *PROOF, refusal, *PROOF, [WRITTEN])
-    auto = Auto(client, store.table, clock, tmp_path)
+    auto = Auto(client, store.table, tmp_path)
     for number in range(0, 6, 2):
         assert auto.write(f"r{number}", f"r{number + 1}") == [Written()] * 2
     assert client.count(BATCH) == 3
