@@ -72,6 +72,8 @@ class HostileServer:
         self.script: Sequence[Step] = ()
         self.first: list[Sequence[Step]] = []  # in place of the script, one for each request
         self.requests: list[bytes] = []
+        self.closed: list[threading.Event] = []
+        """For each request an event that is set when its connection is closed."""
 
     def run(self) -> None:
         """Accepts connections until it is stopped."""
@@ -86,13 +88,15 @@ class HostileServer:
         self._listening.shutdown(socket.SHUT_RDWR)
 
     def _serve(self, plain: socket.socket) -> None:
+        closed = threading.Event()
         with suppress(OSError):
             connection = self._tls.wrap_socket(plain, server_side=True) if self._tls else plain
             with connection:
-                while self._answer(connection):
+                while self._answer(connection, closed):
                     pass
+        closed.set()
 
-    def _answer(self, connection: socket.socket) -> bool:
+    def _answer(self, connection: socket.socket, closed: threading.Event) -> bool:
         if RESET_FIRST in self.script:
             connection.recv(1)
             _reset(connection)
@@ -100,6 +104,7 @@ class HostileServer:
         request = _read_request(connection)
         if request is None:
             return False
+        self.closed.append(closed)
         self.requests.append(request)
         for step in self.first.pop(0) if self.first else self.script:
             if isinstance(step, bytes):
