@@ -1,6 +1,7 @@
 """The shorter way sends the requests that boto3 sends, and leaves to boto3 what it cannot do."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -82,6 +83,6 @@ def read_request(request: bytes) -> tuple[dict[str, str], Any]:
 
 
 def scope(headers: Mapping[str, str]) -> tuple[str, set[str]]:
-    """Key, region and service of a signature, and the signed headers."""
+    """Key, region and service of a signature, without its day, and the signed headers."""
     credential, signed, _ = headers["authorization"].split(", ")
-    return credential, set(signed.partition("=")[2].split(";")) - RETRY_HEADERS
+    return re.sub(r"/\d{8}/", "/", credential), set(signed.partition("=")[2].split(";")) - RETRY_HEADERS

@@ -164,7 +164,7 @@ def test_a_full_disk_is_one_line_and_exit_1(table: Table, tmp_path: Path, argume
             *arguments.split(), environment=table.environment, cwd=tmp_path, stdout=full.fileno()
         ) as process,
     ):
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=300)
     assert process.returncode == 1
     assert err == b"export-status: input or output failed: No space left on device\n"
 

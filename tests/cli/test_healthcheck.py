@@ -64,7 +64,7 @@ def test_it_starts_without_the_aws_sdk(tmp_path: Path) -> None:
         env={"PATH": os.environ["PATH"], "EXPORT_HEALTH_FILE": str(tmp_path / "health")},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     *imports, said = result.stderr.splitlines()

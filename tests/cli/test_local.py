@@ -56,7 +56,7 @@ def variables(lines: list[str]) -> dict[str, str]:
 def end(process: "subprocess.Popen[bytes]", ending: signal.Signals) -> None:
     """Ends the command, which says nothing about it."""
     process.send_signal(ending)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert (process.returncode, out, err) == (0, b"", b"")
 
 

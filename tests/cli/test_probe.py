@@ -75,7 +75,7 @@ def test_interrupted_it_ends_its_export(table: Table, tmp_path: Path) -> None:
     with start("probe", "--within", "10m", environment=table.environment, cwd=tmp_path) as process:
         eventually(lambda: sqs.receive_message(**peek).get("Messages"))
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
     assert process.returncode == 130
     assert [event["status"] for event in table.events()] == ["pending", "failed"]
 

@@ -26,6 +26,7 @@ def test_a_trace_id_given_to_publish_is_found_in_every_line_in_the_dead_letter_a
     environment["LOG_LEVEL"] = "DEBUG"
     (tmp_path / "service").mkdir()
     with ServiceProcess(environment, tmp_path / "service", "--only", "transitions") as service:
+        service.wait_for("service_started")
 
         def outcomes() -> list[dict[str, Any]]:
             return service.lines("event_outcome")

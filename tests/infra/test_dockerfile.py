@@ -209,7 +209,7 @@ class TestReplay:
                     lambda: (
                         process.poll() is not None or self.run(replay, ["healthcheck"], environment)[0] == 0
                     ),
-                    60,
+                    300,
                 )
                 process.terminate()
                 output, _ = process.communicate(timeout=300)

@@ -156,9 +156,9 @@ def test_the_service_does_its_work_with_the_task_s_permissions(account: Account,
     with ServiceProcess(environment, tmp_path) as service:
         for each in (event("x", "pending"), event("x", "processing"), event("y", "unheard-of")):
             sqs.send_message(QueueUrl=events, MessageBody=json.dumps(each))
-        eventually(lambda: not service.is_running or is_processing(), 60)
+        eventually(lambda: not service.is_running or is_processing(), 180)
         dynamodb.delete_item(**key)
-        [audited] = eventually(lambda: service.lines("audit"), 60)
+        [audited] = eventually(lambda: service.lines("audit"), 180)
         assert audited["action"] == "export.deleted"
         assert service.stop()[0] == 0, service.last_words(10**6)
     [dead_letter] = sqs.receive_message(QueueUrl=dead_letters, WaitTimeSeconds=0)["Messages"]

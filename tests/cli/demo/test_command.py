@@ -92,8 +92,7 @@ def checks_and_labels(output: str) -> list[str]:
 
 
 def test_on_a_terminal_it_fits_80_columns_and_24_lines(tmp_path: Path) -> None:
-    arguments = (*OPTIONS, "--exports", "40")
-    status, shown = run_in_terminal(arguments, environment=astray(tmp_path), cwd=tmp_path)
+    status, shown = run_in_terminal(OPTIONS, environment=astray(tmp_path), cwd=tmp_path)
     assert status == 0, shown[-3_000:]
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
     for name in (*STATUS_STYLES, "life left", "audit log", "The demo passed."):

@@ -59,6 +59,7 @@ def test_body_attributes_group_and_trace_header_come_back_each_time(
         environment = queues.environment | {"AWS_ENDPOINT_URL_SQS": front}
         to_seen = environment | {"SQS_EXPORT_EVENTS_QUEUE_URL": seen.url}
         with ServiceProcess(environment, tmp_path / "service", "--only", "transitions") as service:
+            service.wait_for("service_started")
             for way in ("ours", "SQS's own, then ours"):
                 send(message)
                 eventually(is_rejected)

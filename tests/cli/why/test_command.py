@@ -77,12 +77,12 @@ def test_all_sources_are_in_one_answer(case: Case) -> None:
 
 
 def test_people_get_a_paragraph_for_each_source(case: Case) -> None:
-    case.table.put("req-1", Status.PROCESSING, left=timedelta(minutes=-10))
+    case.table.put("req-1", Status.PROCESSING, left=timedelta(minutes=-10), age=timedelta(minutes=5))
     case.queues.reject(event("req-1"), "invalid", "a\x1b[2Jb")
     case.put_entries("req-1")
     ran = case.why()
     assert (ran.status, ran.err) == (0, "")
-    assert ran.lines[0].startswith("record         processing, changed 30s ago, expired 10m ago")
+    assert ran.lines[0].startswith("record         processing, changed 5m ago, expired 10m ago")
     assert "dead letters   1" in ran.lines
     assert "audit entries  1" in ran.lines
     assert "log lines      0" in ran.lines
