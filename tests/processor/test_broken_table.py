@@ -11,7 +11,7 @@ import pytest
 
 from processor.localaws.embedded_aws import EmbeddedAws
 from processor.observability.health import check
-from tests.processor.test_service import ONLY_TRANSITIONS, Place, fresh
+from tests.processor.place import ONLY_TRANSITIONS, Place, fresh
 from tests.resources import status_table
 from tests.support.proxy import Answer, Request, Upstream, failure, proxy
 from tests.support.service import ServiceProcess

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from processor.localaws.embedded_aws import EmbeddedAws
-from tests.processor.test_service import Place, fresh, now_text
+from tests.processor.place import Place, fresh, now_text
 from tests.resources import drained_messages
 from tests.support.proxy import Answer, Request, Upstream, proxy
 from tests.support.service import ServiceProcess

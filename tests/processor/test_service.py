@@ -1,95 +1,29 @@
 """The service as a process: settings first, signals, drain, deaths, and what it prints."""
 
 import signal
-import socket
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from handlers.timestamps import format_timestamp, from_epoch_seconds
 from processor.localaws.embedded_aws import EmbeddedAws
 from processor.observability.health import Diagnosis, check
-from tests.handlers.making import SECRET, SIGNED_URL, body
-from tests.resources import drained_messages, item_of, leases_table, queue_pair, status_table
+from tests.handlers.making import SECRET, SIGNED_URL
+from tests.processor.place import ONLY_TRANSITIONS, Place, fresh, now_text, refused_endpoint, silent_server
+from tests.resources import drained_messages
 from tests.support.proxy import freezing_proxy, refusing_proxy
 from tests.support.service import DRAIN_SECONDS, START_LIMIT_SECONDS, ServiceProcess
 from tests.waiting import eventually
 
-ONLY_TRANSITIONS = ("--only", "transitions")
 LONG_POLLS = {"EXPORT_DRAIN_SECONDS": "60"}
 AT_ONCE_SECONDS = 18.0
 """Less than such a poll, which lasts 20 s, or the drain budget; enough on a busy machine."""
 
 
-class Place:
-    """Fresh resources on the embedded AWS, and the settings that lead there."""
-
-    def __init__(self, aws: EmbeddedAws, **queue: Any) -> None:
-        self.aws = aws
-        self.table = status_table(aws.client)
-        self.leases = leases_table(aws.client)
-        self.queue_url, self.dlq_url = queue_pair(aws.client, **queue)
-
-    def settings(self, **changes: str) -> dict[str, str]:
-        return {
-            **self.aws.service_environment(),
-            "DYNAMODB_EXPORT_STATUS_TABLE": self.table,
-            "DYNAMODB_EXPORT_LEASES_TABLE": self.leases,
-            "SQS_EXPORT_EVENTS_QUEUE_URL": self.queue_url,
-            "SQS_EXPORT_EVENTS_DLQ_URL": self.dlq_url,
-            **changes,
-        }
-
-    def send(self, *bodies: str) -> None:
-        for start in range(0, len(bodies), 10):
-            entries = [
-                {"Id": str(number), "MessageBody": text}
-                for number, text in enumerate(bodies[start : start + 10])
-            ]
-            answer = self.aws.client("sqs").send_message_batch(QueueUrl=self.queue_url, Entries=entries)
-            assert len(answer["Successful"]) == len(entries)
-
-    def count(self, *which: str) -> int:
-        """How many messages the queue holds: `Messages` (visible), `MessagesNotVisible` or both."""
-        names = [f"ApproximateNumberOf{each}" for each in which or ("Messages", "MessagesNotVisible")]
-        answer = self.aws.client("sqs").get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=names)
-        return sum(int(number) for number in answer["Attributes"].values())
-
-    def item(self, key: str) -> dict[str, Any] | None:
-        return item_of(self.aws.client, self.table, key)
-
-
 @pytest.fixture
 def place(embedded_aws: EmbeddedAws) -> Place:
     return Place(embedded_aws)
-
-
-def now_text() -> str:
-    return format_timestamp(from_epoch_seconds(time.time()))
-
-
-def fresh(status: str = "pending", /, **changes: Any) -> str:
-    """An event of this moment."""
-    return body(status, **{"occurredAt": now_text(), **changes})
-
-
-@contextmanager
-def refused_endpoint() -> Iterator[str]:
-    """A port that is bound and does not listen."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
-
-
-@contextmanager
-def silent_server() -> Iterator[str]:
-    """Takes connections and never answers."""
-    with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
-        yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
 # Settings and start
