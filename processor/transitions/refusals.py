@@ -83,7 +83,7 @@ class Refusals:
 
 
 def wrong_index(description: Mapping[str, Any]) -> str | None:
-    """The first index whose key wants another type than we write: `the index NAME …`; None if there is none.
+    """The first index whose key wants another type than we write: `the index NAME …`, else None.
 
     Args:
         description: the table's, as DescribeTable gives it.

@@ -145,7 +145,7 @@ class Settlement:
                 "dead_letter_failed",
                 messages=len(rejected) - len(sent.done),
                 refused=len(sent.refused),
-                consequence="left to the queue's own redrive" if sent.refused else "tried again later",
+                consequence="refused ones are left to the queue's own redrive, others tried again later",
             )
         self._metrics.count(Metric.DEAD_LETTERED, len(sent.done))
 
